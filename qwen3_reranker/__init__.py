@@ -1,0 +1,46 @@
+"""Rerank documents with Qwen3-Reranker models: exact, fast on a CPU, and working the first time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qwen3_reranker.errors import (
+    CheckpointError,
+    InputError,
+    ModelNotFoundError,
+    QueryTooLongError,
+    RerankerError,
+)
+
+if TYPE_CHECKING:
+    from qwen3_reranker.records import Hit, Ranking, Receipt, Usage
+    from qwen3_reranker.reranker import Reranker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "Hit",
+    "InputError",
+    "ModelNotFoundError",
+    "QueryTooLongError",
+    "Ranking",
+    "Receipt",
+    "Reranker",
+    "RerankerError",
+    "Usage",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The command line's --help imports this package; numpy and tokenizers wait until somebody ranks.
+    if name == "Reranker":
+        from qwen3_reranker.reranker import Reranker
+
+        return Reranker
+    if name in ("Hit", "Ranking", "Receipt", "Usage"):
+        from qwen3_reranker import records
+
+        return getattr(records, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Ways to run a Plan. All agree with reference.py within a stated tolerance; none imports another."""

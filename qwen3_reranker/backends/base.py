@@ -1,0 +1,40 @@
+"""The contract of a backend: a plan in, one final hidden state for each row out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.plan import Plan
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Executed:
+    """What a run gave.
+
+    hidden_ND: state after the final norm at each row's last token, (num_rows, hidden_size), in input order; float32, or
+        float64 from a backend asked for it.
+    computed_tokens: tokens that went through the network; cached_tokens: tokens known from an earlier run.
+    """
+
+    hidden_ND: NDArray[np.floating[Any]]
+    computed_tokens: int
+    cached_tokens: int
+
+
+class Backend(Protocol):
+    """Runs plans of one checkpoint. It never sees text; a row's state does not depend on the other rows."""
+
+    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
+        """Compute the plan; `on_progress` is told the share done, from above 0 to 1."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back; the backend cannot be used afterwards."""
+        ...

@@ -1,0 +1,57 @@
+"""Keys and values of recent prefixes and query heads, kept between calls; least recently used out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.plan import Plan
+
+# Keys and values of one segment in every layer: (layers, 2, key/value heads, tokens, head_dim).
+KeysValues = NDArray[np.float32]
+
+
+class PrefixCache:
+    """Segments by all the tokens from the root to their end, so that two different prefixes can never be confused."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._held_tokens = 0
+        self._entries: OrderedDict[bytes, KeysValues] = OrderedDict()
+
+    def wants(self, plan: Plan) -> list[int]:
+        """The segments of a plan worth asking for and keeping: reusable, and no row's end (its state is not kept)."""
+        if not self._max_tokens:
+            return []
+        ends = np.searchsorted(plan.starts_S1, plan.leaves_N, side="right") - 1
+        return [int(segment) for segment in np.setdiff1d(np.flatnonzero(plan.reusable_S), ends)]
+
+    def get(self, plan: Plan, segment: int) -> KeysValues | None:
+        """Keys and values of that segment below those ancestors, or None."""
+        key = _path(plan, segment)
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def put(self, plan: Plan, segment: int, keys_values: KeysValues) -> None:
+        """Keep a segment, dropping the least recently used ones beyond the bound."""
+        key = _path(plan, segment)
+        if key in self._entries or keys_values.shape[3] > self._max_tokens:
+            return
+        self._entries[key] = keys_values
+        self._held_tokens += keys_values.shape[3]
+        while self._held_tokens > self._max_tokens:
+            _, dropped = self._entries.popitem(last=False)
+            self._held_tokens -= dropped.shape[3]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._held_tokens = 0
+
+
+def _path(plan: Plan, segment: int) -> bytes:
+    return b"".join(plan.tokens(each).tobytes() for each in [*plan.ancestors(segment), segment])

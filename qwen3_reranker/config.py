@@ -1,0 +1,168 @@
+"""The shape of a network and the knobs of an engine, as frozen records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qwen3_reranker.errors import CheckpointError, InputError
+
+BACKENDS = ("cpu", "reference")
+PRECISIONS = ("float32", "float64")
+SPECIAL_TOKENS = ("literal", "parse")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The shape of one Qwen3 network; the names are those of its config.json."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the network, the language-model head included only where it is its own matrix."""
+        attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
+        mlp = 3 * self.hidden_size * self.intermediate_size
+        norms = 2 * self.hidden_size + 2 * self.head_dim
+        embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        return embeddings + self.num_hidden_layers * (attention + mlp + norms) + self.hidden_size
+
+    @property
+    def num_linear_parameters(self) -> int:
+        """Weights that multiply every computed token: the layers' matrices, neither embeddings nor norms."""
+        attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
+        return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any], source: str) -> ModelConfig:
+        """Read the fields of a config.json; `source` names the file in errors.
+
+        Raises CheckpointError for a missing or impossible field and for a kind of network we do not run.
+        """
+        _refuse_other_networks(fields, source)
+        config = cls(
+            vocab_size=_positive(fields, "vocab_size", source),
+            hidden_size=_positive(fields, "hidden_size", source),
+            intermediate_size=_positive(fields, "intermediate_size", source),
+            num_hidden_layers=_positive(fields, "num_hidden_layers", source),
+            num_attention_heads=_positive(fields, "num_attention_heads", source),
+            num_key_value_heads=_positive(fields, "num_key_value_heads", source),
+            head_dim=_positive(fields, "head_dim", source),
+            max_position_embeddings=_positive(fields, "max_position_embeddings", source),
+            rms_norm_eps=_number(fields, "rms_norm_eps", source),
+            rope_theta=_rope_theta(fields, source),
+            tie_word_embeddings=_tied(fields, source),
+        )
+        if config.num_attention_heads % config.num_key_value_heads:
+            raise CheckpointError(
+                f"{source}: num_attention_heads ({config.num_attention_heads}) must be a multiple of "
+                f"num_key_value_heads ({config.num_key_value_heads})"
+            )
+        if config.head_dim % 2:
+            raise CheckpointError(f"{source}: head_dim must be even for rotary positions, got {config.head_dim}")
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to run a model. One dial trades memory for speed: `max_batch_tokens`.
+
+    max_length: tokens a whole row may hold, template included; None means 8192 or the model's limit if smaller.
+    max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it.
+    prefix_cache_tokens: tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none.
+    min_shared_tokens: a common beginning shorter than this is computed apart, as a segment of its own costs more.
+    special_tokens: "literal" makes user text never a control token; "parse" reproduces the reference code.
+    truncate_queries: cut a query that alone does not fit, instead of raising QueryTooLongError.
+    """
+
+    backend: str = "cpu"
+    precision: str = "float32"
+    prompt: str = "card"
+    max_length: int | None = None
+    max_batch_tokens: int = 4096
+    prefix_cache_tokens: int = 1024
+    min_shared_tokens: int = 4
+    special_tokens: str = "literal"
+    truncate_queries: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("backend", self.backend, BACKENDS)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("special_tokens", self.special_tokens, SPECIAL_TOKENS)
+        if self.backend == "cpu" and self.precision != "float32":
+            raise InputError(
+                f"the cpu backend runs in float32, got precision={self.precision!r}; "
+                'use backend="reference" for float64'
+            )
+        _at_least("max_length", self.max_length, 1)
+        _at_least("max_batch_tokens", self.max_batch_tokens, 1)
+        _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
+        _at_least("min_shared_tokens", self.min_shared_tokens, 1)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def _refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:
+    model_type = fields.get("model_type")
+    if model_type != "qwen3":
+        raise CheckpointError(
+            f"{source}: model_type is {model_type!r}; only Qwen3 networks (model_type 'qwen3') are run"
+        )
+    if fields.get("attention_bias"):
+        raise CheckpointError(f"{source}: attention_bias is set; Qwen3-Reranker networks have none")
+    if fields.get("hidden_act", "silu") != "silu":
+        raise CheckpointError(f"{source}: hidden_act is {fields['hidden_act']!r}; expected 'silu'")
+    if fields.get("use_sliding_window"):
+        raise CheckpointError(f"{source}: use_sliding_window is set; only full attention is run")
+
+
+def _rope_theta(fields: Mapping[str, Any], source: str) -> float:
+    # transformers 5 writes rope_parameters {rope_theta, rope_type}; earlier releases rope_theta and rope_scaling.
+    rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise CheckpointError(f"{source}: the rotary settings must be an object, got {rope!r}")
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind != "default":
+        raise CheckpointError(f"{source}: rope_type is {kind!r}; scaled rotary positions are not run, only 'default'")
+    return _number(rope if "rope_theta" in rope else fields, "rope_theta", source)
+
+
+def _tied(fields: Mapping[str, Any], source: str) -> bool:
+    tied = fields.get("tie_word_embeddings", False)
+    if not isinstance(tied, bool):
+        raise CheckpointError(f"{source}: tie_word_embeddings must be true or false, got {tied!r}")
+    return tied
+
+
+def _positive(fields: Mapping[str, Any], name: str, source: str) -> int:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise CheckpointError(f"{source}: {name} must be a positive whole number, got {value!r}")
+    return value
+
+
+def _number(fields: Mapping[str, Any], name: str, source: str) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise CheckpointError(f"{source}: {name} must be a positive number, got {value!r}")
+    return float(value)

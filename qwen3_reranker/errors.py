@@ -1,0 +1,36 @@
+"""Every error we raise, as one tree; each knows its exit code and its HTTP status."""
+
+from __future__ import annotations
+
+
+class RerankerError(Exception):
+    """Anything that went wrong in a way we foresaw. The message says what was expected, what came and what to do."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class InputError(RerankerError, ValueError):
+    """What the caller gave cannot be used as it is: a bad value, an unreadable document, an unknown name."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class QueryTooLongError(InputError):
+    """Instruction and query alone fill the row, so no document fits; truncation of queries was not asked for."""
+
+    http_status = 422
+
+
+class ModelNotFoundError(InputError):
+    """No model of that name: not bundled, no such folder, not on the Hub or not in its cache."""
+
+    http_status = 404
+
+
+class CheckpointError(RerankerError, ValueError):
+    """A checkpoint's files are missing, damaged, misshapen or of a kind we do not run; names file and tensor."""
+
+    exit_code = 3
+    http_status = 500

@@ -1,0 +1,91 @@
+"""Plan -> batches within max_batch_tokens; a shared segment is kept for later batches, never computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.plan.pack import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Segments of a plan that are computed in one pass, in the plan's order.
+
+    segments: their numbers in the plan. Every ancestor is among them, was kept by an earlier batch, or was known.
+    keep: those whose keys and values later batches read.
+    release: kept or known segments that no later batch reads.
+    """
+
+    segments: tuple[int, ...]
+    keep: frozenset[int]
+    release: frozenset[int]
+
+
+def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
+    """The same plan with every segment longer than a batch cut into a chain; exact, as attention is causal."""
+    lengths_S = np.diff(plan.starts_S1)
+    if not len(lengths_S) or lengths_S.max() <= max_batch_tokens:
+        return plan
+    pieces_S = -(-lengths_S // max_batch_tokens)
+    last_S = np.cumsum(pieces_S) - 1
+    owner_P = np.repeat(np.arange(plan.num_segments), pieces_S)
+    turn_P = np.arange(len(owner_P)) - (last_S - pieces_S + 1)[owner_P]
+    above_S = np.where(plan.parents_S >= 0, last_S[plan.parents_S], -1)
+    starts_P = plan.starts_S1[owner_P] + turn_P * max_batch_tokens
+    return replace(
+        plan,
+        starts_S1=np.append(starts_P, plan.num_tokens).astype(np.int32),
+        offsets_S=(plan.offsets_S[owner_P] + turn_P * max_batch_tokens).astype(np.int32),
+        parents_S=np.where(turn_P > 0, np.arange(len(owner_P)) - 1, above_S[owner_P]).astype(np.int32),
+        reusable_S=plan.reusable_S[owner_P],
+    )
+
+
+def split(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_] | None = None) -> list[Batch]:
+    """Batches that together compute every segment not known, each once, and leave nothing kept at the end.
+
+    No segment may be longer than `max_batch_tokens` (see cut_long_segments). `known_S` marks segments whose keys and
+    values the caller already has. Depth-first order makes the kept segments those of one path at a time.
+    """
+    known = np.zeros(plan.num_segments, dtype=np.bool_) if known_S is None else known_S
+    groups = list(_groups(plan, max_batch_tokens, known))
+    first = {segment: number for number, group in enumerate(groups) for segment in group}
+    last_reader: dict[int, int] = {}
+    for number, group in enumerate(groups):
+        for segment in group:
+            above = int(plan.parents_S[segment])
+            # Whoever reads a segment reads all above it, and the later reader is met later.
+            while above >= 0 and last_reader.get(above) != number:
+                last_reader[above] = number
+                above = int(plan.parents_S[above])
+    finished: dict[int, list[int]] = {}
+    for segment, reader in last_reader.items():
+        if first.get(segment) != reader:
+            finished.setdefault(reader, []).append(segment)
+    return [
+        Batch(
+            segments=tuple(group),
+            keep=frozenset(segment for segment in group if last_reader.get(segment, number) > number),
+            release=frozenset(finished.get(number, ())),
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def _groups(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_]) -> Iterator[list[int]]:
+    lengths = np.diff(plan.starts_S1).tolist()
+    group: list[int] = []
+    held = 0
+    for segment in np.flatnonzero(~known_S).tolist():
+        assert lengths[segment] <= max_batch_tokens, "cut_long_segments comes before split"
+        if group and held + lengths[segment] > max_batch_tokens:
+            yield group
+            group, held = [], 0
+        group.append(segment)
+        held += lengths[segment]
+    if group:
+        yield group

@@ -1,0 +1,71 @@
+"""The judge template: instruction, query and document -> text pieces, as constants of our own.
+
+No chat template, Jinja or Python of a checkpoint is ever executed. The strings are those of the Qwen3-Reranker model
+card and of the technical report (arXiv 2506.05176, page 3); the tests pin their token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.records import Head
+
+DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+
+_PREFIX = (
+    "<|im_start|>system\n"
+    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
+    'Note that the answer can only be "yes" or "no".<|im_end|>\n'
+    "<|im_start|>user\n"
+)
+_SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One way to write the judge prompt.
+
+    `prefix` and `suffix` are the same for every row and may name control tokens; `separator` stands between the
+    instruction, the query and the document. A body is `<Instruct>: i` + separator + `<Query>: q` + separator +
+    `<Document>: d`.
+    """
+
+    name: str
+    prefix: str
+    separator: str
+    suffix: str
+    default_instruction: str = DEFAULT_INSTRUCTION
+
+    def pieces(
+        self, instruction: str | None, queries: Sequence[str], documents: Sequence[str]
+    ) -> tuple[list[Head], list[str]]:
+        """Pair i's head and tail, for every pair of a query and a document; a tail is one space and the document.
+
+        The cut after `<Document>:` is exact: the pre-tokenizer never joins a colon and the space behind it, so a head
+        and a tail that are encoded apart give the tokens of the whole (the tests repeat the proof). The same holds
+        after `<Query>:`.
+        """
+        chosen = self.default_instruction if instruction is None else instruction
+        opening, closing = f"<Instruct>: {chosen}{self.separator}<Query>:", f"{self.separator}<Document>:"
+        heads = {query: Head(opening, f" {query}", closing) for query in queries}
+        return [heads[query] for query in queries], [f" {document}" for document in documents]
+
+
+TEMPLATES = {
+    template.name: template
+    for template in (
+        Template("card", _PREFIX, "\n", _SUFFIX),
+        # What the card's vLLM code and the official evaluation render: double newlines, and a second <|im_end|> because
+        # their chat template already closes the user's turn. For reproduction only.
+        Template("card-vllm", _PREFIX, "\n\n", "<|im_end|>\n" + _SUFFIX),
+    )
+}
+
+
+def template(name: str) -> Template:
+    """The template of that name; raises InputError for an unknown one."""
+    if name not in TEMPLATES:
+        raise InputError(f"unknown prompt {name!r}: expected one of {', '.join(TEMPLATES)}")
+    return TEMPLATES[name]

@@ -1,0 +1,106 @@
+"""Frozen records that cross boundaries: from station to station, and back to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the documents of one query share after the constant prefix, as text: the query between its two labels."""
+
+    opening: str
+    query: str
+    closing: str
+
+    @property
+    def text(self) -> str:
+        """The head as one string, which is how it is encoded."""
+        return self.opening + self.query + self.closing
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was cut from one row, in tokens: the document's tail or, only if asked for, the query's; nothing else."""
+
+    document_tokens: int
+    kept_tokens: int
+    query_tokens: int
+    kept_query_tokens: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything of the document was cut."""
+        return self.kept_tokens < self.document_tokens
+
+    @property
+    def query_truncated(self) -> bool:
+        """Whether anything of the query was cut."""
+        return self.kept_query_tokens < self.query_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One pair as tokens: prefix | head | document | suffix.
+
+    `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix and of the head, where rows of other
+    calls are likely to part; `receipt` says what was cut.
+    """
+
+    ids: NDArray[np.int32]
+    boundaries: tuple[int, ...]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call: what separate rows would hold, what the tree ran, what a cache already knew.
+
+    `prompt_tokens` counts every row in full, as a batch of separate rows without padding would hold it;
+    `computed_tokens` went through the network; `cached_tokens` were known from an earlier call.
+    """
+
+    prompt_tokens: int
+    computed_tokens: int
+    cached_tokens: int
+    truncated_documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document in a ranking: its place in the input, its score, and what was cut from it.
+
+    `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit.
+    """
+
+    index: int
+    logit: float
+    probability: float
+    document: str
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Sequence[Hit]):
+    """Hits, best first; documents with equal logits keep their input order."""
+
+    hits: tuple[Hit, ...]
+    usage: Usage
+
+    @overload
+    def __getitem__(self, place: int) -> Hit: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, place: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[place]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)

@@ -1,0 +1,206 @@
+"""Reranker: the whole flow, from texts to a ranking."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker import plan, prompt, score
+from qwen3_reranker.backends.base import Backend, OnProgress
+from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.reference import ReferenceBackend
+from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.heads import YesNoHead
+from qwen3_reranker.plan import Plan
+from qwen3_reranker.records import Ranking, Receipt, Usage
+from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.weights import Checkpoint, open_checkpoint
+
+_LOG = logging.getLogger(__name__)
+_DEFAULT_MAX_LENGTH = 8192
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Scored:
+    logits_N: NDArray[np.float32]
+    receipts: list[Receipt]
+    usage: Usage
+
+
+class Reranker:
+    """A Qwen3-Reranker model, ready to judge documents.
+
+    model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B", or a folder. revision: a Hub branch, tag or
+        commit. The other options are the fields of config.EngineOptions.
+    Raises ModelNotFoundError, CheckpointError for files that cannot be run, InputError for an unusable option.
+    Calls from several threads are safe; they run one after the other.
+    """
+
+    def __init__(self, model: str = "nano", *, revision: str | None = None, **options: Any) -> None:
+        self.options = _engine_options(options)
+        self._template = prompt.template(self.options.prompt)
+        self.checkpoint = open_checkpoint(model, revision)
+        self.tokens = Tokens(
+            self.checkpoint.tokenizer_file,
+            prefix=self._template.prefix,
+            suffix=self._template.suffix,
+            max_length=_max_length(self.options.max_length, self.config),
+            special_tokens=self.options.special_tokens,
+            truncate_queries=self.options.truncate_queries,
+        )
+        _refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
+        tensor = self.checkpoint.head_tensor
+        rows_2D = tensor.rows(np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32))
+        self.head = YesNoHead(rows_2D, f"{tensor.file}: {tensor.name}")
+        self.backend: Backend | None = _backend(self.checkpoint, self.options)
+        self._turn = threading.Lock()
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of the network."""
+        return self.checkpoint.config
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Ranking:
+        """The documents by how strongly the model says that they answer the query, best first.
+
+        top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
+        None takes the template's own. on_progress is told the share done, up to 1.
+        Documents with equal logits keep their input order. Raises InputError, QueryTooLongError.
+        """
+        top_k = score.checked_top_k(top_k)
+        _refuse_non_strings(query, documents)
+        scored = self._score([query] * len(documents), documents, instruction, on_progress)
+        return Ranking(score.rank(scored.logits_N, documents, scored.receipts, top_k), scored.usage)
+
+    def logits(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> NDArray[np.float32]:
+        """Logit yes - no of each (query, document), (num_pairs,) float32, in input order."""
+        queries, documents = _unzipped(pairs)
+        return self._score(queries, documents, instruction, on_progress).logits_N
+
+    def probabilities(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> NDArray[np.float32]:
+        """Probability of yes of each (query, document), (num_pairs,) float32, in input order."""
+        return score.probabilities(self.logits(pairs, instruction, on_progress=on_progress))
+
+    def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
+        """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
+        _refuse_non_strings(query, documents)
+        heads, tails = self._template.pieces(instruction, [query] * len(documents), documents)
+        return plan.build(self.tokens.encode(heads, tails), self.options.min_shared_tokens)
+
+    def close(self) -> None:
+        """Give the memory back; the reranker cannot be used afterwards."""
+        if self.backend is not None:
+            self.backend.close()
+        self.backend = None
+
+    def __enter__(self) -> Reranker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _score(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+    ) -> _Scored:
+        heads, tails = self._template.pieces(instruction, queries, documents)
+        rows = self.tokens.encode(heads, tails)
+        tree = plan.build(rows, self.options.min_shared_tokens)
+        with self._turn:
+            if self.backend is None:
+                raise InputError("this Reranker is closed; make a new one")
+            run = self.backend.run(tree, on_progress)
+        receipts = [row.receipt for row in rows]
+        usage = Usage(
+            prompt_tokens=tree.num_row_tokens,
+            computed_tokens=run.computed_tokens,
+            cached_tokens=run.cached_tokens,
+            truncated_documents=sum(receipt.truncated for receipt in receipts),
+        )
+        return _Scored(self.head(run.hidden_ND), receipts, usage)
+
+
+def _engine_options(options: dict[str, Any]) -> EngineOptions:
+    try:
+        return EngineOptions(**options)
+    except TypeError as error:
+        known = ", ".join(EngineOptions.__dataclass_fields__)
+        raise InputError(f"{error}; options are {known}") from error
+
+
+def _backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+    if options.backend == "reference":
+        return ReferenceBackend(checkpoint, np.dtype(options.precision))
+    return CpuBackend(
+        checkpoint, max_batch_tokens=options.max_batch_tokens, prefix_cache_tokens=options.prefix_cache_tokens
+    )
+
+
+def _max_length(asked: int | None, config: ModelConfig) -> int:
+    if asked is None:
+        chosen = min(_DEFAULT_MAX_LENGTH, config.max_position_embeddings)
+        _LOG.debug("max_length %d: the default, within the model's %d", chosen, config.max_position_embeddings)
+        return chosen
+    if asked > config.max_position_embeddings:
+        raise InputError(
+            f"max_length={asked} is more than the model's {config.max_position_embeddings} positions; ask for less"
+        )
+    return asked
+
+
+def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
+    if num_entries > checkpoint.config.vocab_size:
+        raise CheckpointError(
+            f"{checkpoint.tokenizer_file}: has {num_entries} entries, but the network embeds only "
+            f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
+        )
+
+
+def _refuse_non_strings(query: object, documents: object) -> None:
+    if not isinstance(query, str):
+        raise InputError(f"query must be a string, got {type(query).__name__}")
+    if isinstance(documents, str) or not isinstance(documents, Sequence):
+        raise InputError(f"documents must be a list of strings, got {type(documents).__name__}")
+    for index, document in enumerate(documents):
+        if not isinstance(document, str):
+            raise InputError(f"documents[{index}] must be a string, got {type(document).__name__}")
+
+
+def _unzipped(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    for index, pair in enumerate(pairs):
+        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
+    return [query for query, _ in pairs], [document for _, document in pairs]

@@ -1,0 +1,36 @@
+"""Logits -> probability, order, ties, top_k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.records import Hit, Receipt
+
+
+def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The share of yes between yes and no: the sigmoid of each logit, (num_rows,) float32."""
+    # tanh neither overflows nor underflows; float64 keeps two nearby logits apart until the last rounding.
+    return (0.5 + 0.5 * np.tanh(0.5 * logits_N.astype(np.float64))).astype(np.float32)
+
+
+def rank(
+    logits_N: NDArray[np.float32], documents: Sequence[str], receipts: Sequence[Receipt], top_k: int | None
+) -> tuple[Hit, ...]:
+    """The best `top_k` documents (None: all), best first by logit; equal logits keep their input order."""
+    order = np.argsort(-logits_N, kind="stable")[:top_k]
+    likely_N = probabilities(logits_N)
+    return tuple(
+        Hit(index, float(logits_N[index]), float(likely_N[index]), documents[index], receipts[index])
+        for index in order.tolist()
+    )
+
+
+def checked_top_k(top_k: int | None) -> int | None:
+    """The same number; raises InputError unless it is None or a whole number of at least 1."""
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        raise InputError(f"top_k must be a whole number of at least 1 or None, got {top_k!r}")
+    return top_k
