@@ -48,8 +48,8 @@ class Receipt:
 class Row:
     """One pair as tokens: prefix | head | document | suffix.
 
-    `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix and of the head, where rows of other
-    calls are likely to part; `receipt` says what was cut.
+    `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix, of the instruction and of the head,
+    where rows of other calls are likely to part; `receipt` says what was cut.
     """
 
     ids: NDArray[np.int32]

@@ -136,6 +136,7 @@ class Reranker:
         instruction: str | None,
         on_progress: OnProgress | None,
     ) -> _Scored:
+        _refuse_non_instruction(instruction)
         heads, tails = self._template.pieces(instruction, queries, documents)
         rows = self.tokens.encode(heads, tails)
         tree = plan.build(rows, self.options.min_shared_tokens)
@@ -187,6 +188,11 @@ def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
             f"{checkpoint.tokenizer_file}: has {num_entries} entries, but the network embeds only "
             f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
         )
+
+
+def _refuse_non_instruction(instruction: object) -> None:
+    if instruction is not None and not isinstance(instruction, str):
+        raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
 
 
 def _refuse_non_strings(query: object, documents: object) -> None:

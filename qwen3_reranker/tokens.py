@@ -24,6 +24,7 @@ _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 @dataclass(frozen=True, slots=True)
 class _EncodedHead:
     ids: Ids
+    opening_tokens: int
     query_tokens: int
     kept_query_tokens: int
 
@@ -86,15 +87,15 @@ class Tokens:
 
     def _row(self, head: _EncodedHead, tail: Ids) -> Row:
         kept = tail[: self._body_budget - len(head.ids)]
-        boundaries = (len(self.prefix_ids), len(self.prefix_ids) + len(head.ids))
+        start = len(self.prefix_ids)
+        boundaries = (start, start + head.opening_tokens, start + len(head.ids))
         receipt = Receipt(len(tail), len(kept), head.query_tokens, head.kept_query_tokens)
         return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt)
 
     def _encode_head(self, head: Head) -> _EncodedHead:
-        whole, query = self._encode_user([head.text, head.query])
+        whole, opening, query, closing = self._encode_user([head.text, head.opening, head.query, head.closing])
         if len(whole) <= self._body_budget:
-            return _EncodedHead(whole, len(query), len(query))
-        opening, closing = self._encode_user([head.opening, head.closing])
+            return _EncodedHead(whole, len(opening), len(query), len(query))
         room = self._body_budget - len(opening) - len(closing)
         if room < 1:
             raise QueryTooLongError(
@@ -108,7 +109,7 @@ class Tokens:
             )
         # Half of the room is left to the document: a row without any of it could not be judged.
         kept = query[: max(1, room // 2)]
-        return _EncodedHead(np.concatenate((opening, kept, closing)), len(query), len(kept))
+        return _EncodedHead(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
 
     def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
         try:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from qwen3_reranker import Reranker
+from tests.testing.checkpoints import write_checkpoint
+
 _PACKED = Path(__file__).parent / "testing" / "tokenizer" / "tokenizer.json.xz"
 
 
@@ -14,3 +17,20 @@ def qwen3_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("qwen3-tokenizer") / "tokenizer.json"
     path.write_bytes(lzma.decompress(_PACKED.read_bytes()))
     return path
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer_file: Path) -> Path:
+    """A random network of a few thousand weights behind the real tokenizer."""
+    return write_checkpoint(
+        tmp_path_factory.mktemp("small"),
+        vocab_size=151_669,
+        initializer_range=0.2,
+        tokenizer_file=qwen3_tokenizer_file,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_reranker(small_checkpoint: Path) -> Reranker:
+    """The small checkpoint, loaded with every default."""
+    return Reranker(str(small_checkpoint))

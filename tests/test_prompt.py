@@ -45,7 +45,7 @@ def test_a_published_example_gives_the_published_token_row(qwen3_tokenizer_file:
     )
     [row] = tokens_of(qwen3_tokenizer_file, "card").encode(heads, tails)
     assert row.ids.tolist() == ids(GOLDEN_ROW)
-    assert row.boundaries == (39, 71)
+    assert row.boundaries == (39, 60, 71)
 
 
 def test_the_vllm_prompt_doubles_newlines_and_the_end_of_the_turn(qwen3_tokenizer_file: Path) -> None:

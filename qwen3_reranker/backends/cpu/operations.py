@@ -68,15 +68,22 @@ def mlp(x_TD: Floats, gate_up_2ID: Floats, down_DI: Floats) -> Floats:
     return result_TD
 
 
-def attend(q_GRQE: Floats, k_GLE: Floats, v_GLE: Floats, ancestors: Sequence[tuple[Floats, Floats]]) -> Floats:
+def attend(
+    q_GRQE: Floats,
+    k_GLE: Floats,
+    v_GLE: Floats,
+    ancestors: Sequence[tuple[Floats, Floats]],
+    most_scores: int = _MOST_SCORES,
+) -> Floats:
     """Attention of a segment's last Q tokens over [ancestors | own], causal in the own part: (G, R, Q, E).
 
     ancestors: keys and values (G, P, E) of the runs above, from the root down; every asking token sees all of them.
+    most_scores: floats held at once; queries are taken in strips to stay below.
     """
     groups, repeats, asking, head_dim = q_GRQE.shape
     own = k_GLE.shape[1]
     above = sum(keys.shape[1] for keys, _ in ancestors)
-    rows = max(1, _MOST_SCORES // (groups * repeats * (above + own)))
+    rows = max(1, most_scores // (groups * repeats * (above + own)))
     result = np.empty(q_GRQE.shape, dtype=np.float32)
     for start in range(0, asking, rows):
         stop = min(start + rows, asking)

@@ -11,15 +11,17 @@ from qwen3_reranker.plan import Plan
 
 # Keys and values of one segment in every layer: (layers, 2, key/value heads, tokens, head_dim).
 KeysValues = NDArray[np.float32]
+# The same prefix may be cut into other segments in another plan, so its tokens alone do not name an entry.
+Key = tuple[int, bytes]
 
 
 class PrefixCache:
-    """Segments by all the tokens from the root to their end, so that two different prefixes can never be confused."""
+    """Segments by where they start and all the tokens from the root to their end, so that none is taken for another."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
         self._held_tokens = 0
-        self._entries: OrderedDict[bytes, KeysValues] = OrderedDict()
+        self._entries: OrderedDict[Key, KeysValues] = OrderedDict()
 
     def wants(self, plan: Plan) -> list[int]:
         """The segments of a plan worth asking for and keeping: reusable, and no row's end (its state is not kept)."""
@@ -30,7 +32,7 @@ class PrefixCache:
 
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
         """Keys and values of that segment below those ancestors, or None."""
-        key = _path(plan, segment)
+        key = _key(plan, segment)
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
@@ -38,7 +40,7 @@ class PrefixCache:
 
     def put(self, plan: Plan, segment: int, keys_values: KeysValues) -> None:
         """Keep a segment, dropping the least recently used ones beyond the bound."""
-        key = _path(plan, segment)
+        key = _key(plan, segment)
         if key in self._entries or keys_values.shape[3] > self._max_tokens:
             return
         self._entries[key] = keys_values
@@ -53,5 +55,6 @@ class PrefixCache:
         self._held_tokens = 0
 
 
-def _path(plan: Plan, segment: int) -> bytes:
-    return b"".join(plan.tokens(each).tobytes() for each in [*plan.ancestors(segment), segment])
+def _key(plan: Plan, segment: int) -> Key:
+    path = b"".join(plan.tokens(each).tobytes() for each in [*plan.ancestors(segment), segment])
+    return int(plan.offsets_S[segment]), path

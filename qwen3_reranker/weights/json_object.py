@@ -1,0 +1,68 @@
+"""Bytes -> one JSON object, strictly: the shared reader of config.json, the shard index and safetensors headers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qwen3_reranker.errors import CheckpointError
+
+_MAX_FILE_BYTES = 64 << 20
+_MAX_INTEGER_DIGITS = 19
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises CheckpointError if it cannot be read or holds anything else."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > _MAX_FILE_BYTES:
+        raise CheckpointError(f"{path}: expected JSON of at most {_MAX_FILE_BYTES:,} bytes, got more; fetch it again")
+    return parse_object(content, str(path))
+
+
+def parse_object(content: bytes, source: str) -> dict[str, Any]:
+    """The object written in `content`; `source` names it in errors. Raises CheckpointError for anything else."""
+    try:
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_bounded_integer)
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{source}: not UTF-8 at byte {error.start}; fetch the file again") from None
+    except RecursionError:
+        raise CheckpointError(f"{source}: JSON nested too deeply to be a checkpoint's") from None
+    except _DuplicateKeyError as error:
+        raise CheckpointError(f"{source}: {error} appears twice; the file is ambiguous, fetch it again") from None
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{source}: not JSON ({error}); fetch the file again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{source}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def shown(value: object) -> str:
+    """A value from a file as it may stand in a one-line message: escaped, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _DuplicateKeyError(shown(key))
+            seen.add(key)
+    return fields
+
+
+def _bounded_integer(digits: str) -> int | float:
+    # Python refuses to print, and takes quadratic time over, integers of thousands of digits. No size needs 64 bits;
+    # as a float it fails the check of whoever wanted a whole number, and hurts nobody else.
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)

@@ -1,0 +1,85 @@
+"""The one table of the weights a Qwen3 network needs: what they are called and which shape they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from qwen3_reranker.config import ModelConfig
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+EMBEDDING = "model.embed_tokens.weight"
+FINAL_NORM = "model.norm.weight"
+HEAD = "lm_head.weight"
+
+# V words, H hidden, F feed-forward, A attention heads x D, K key/value heads x D, D values per head.
+_AXES = {EMBEDDING: "VH", FINAL_NORM: "H", HEAD: "VH"}
+_LAYER_TABLE = (
+    # ours              published                          axes
+    ("attention_norm", "input_layernorm.weight", "H"),
+    ("query", "self_attn.q_proj.weight", "AH"),
+    ("key", "self_attn.k_proj.weight", "KH"),
+    ("value", "self_attn.v_proj.weight", "KH"),
+    ("query_norm", "self_attn.q_norm.weight", "D"),
+    ("key_norm", "self_attn.k_norm.weight", "D"),
+    ("output", "self_attn.o_proj.weight", "HA"),
+    ("mlp_norm", "post_attention_layernorm.weight", "H"),
+    ("gate", "mlp.gate_proj.weight", "FH"),
+    ("up", "mlp.up_proj.weight", "FH"),
+    ("down", "mlp.down_proj.weight", "HF"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer(Generic[T]):
+    """One of something for each weight of a layer, in the order of use: names, tensors, arrays.
+
+    Matrices are (out, in), as published: y = x @ w.T.
+    """
+
+    attention_norm: T
+    query: T
+    key: T
+    value: T
+    query_norm: T
+    key_norm: T
+    output: T
+    mlp_norm: T
+    gate: T
+    up: T
+    down: T
+
+    def map(self, function: Callable[[T], U]) -> Layer[U]:
+        """The layer that holds `function` of each of these, e.g. names -> tensors -> arrays."""
+        return Layer(**{ours: function(getattr(self, ours)) for ours, _, _ in _LAYER_TABLE})
+
+
+def layer_names(index: int) -> Layer[str]:
+    """The published names of layer `index`, counted from 0."""
+    return Layer(**{ours: f"model.layers.{index}.{published}" for ours, published, _ in _LAYER_TABLE})
+
+
+def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Published name and shape of every weight the network needs, one by one; the head only where it is untied."""
+    lengths = {
+        "V": config.vocab_size,
+        "H": config.hidden_size,
+        "F": config.intermediate_size,
+        "A": config.num_attention_heads * config.head_dim,
+        "K": config.num_key_value_heads * config.head_dim,
+        "D": config.head_dim,
+    }
+
+    def shape(axes: str) -> tuple[int, ...]:
+        return tuple(lengths[axis] for axis in axes)
+
+    yield EMBEDDING, shape(_AXES[EMBEDDING])
+    for index in range(config.num_hidden_layers):
+        for _, published, axes in _LAYER_TABLE:
+            yield f"model.layers.{index}.{published}", shape(axes)
+    yield FINAL_NORM, shape(_AXES[FINAL_NORM])
+    if not config.tie_word_embeddings:
+        yield HEAD, shape(_AXES[HEAD])

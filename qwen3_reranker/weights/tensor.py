@@ -1,0 +1,189 @@
+"""One tensor on disk -> an array: streamed whole through a small buffer, or a few rows through a lasting map."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from qwen3_reranker.errors import CheckpointError, InputError
+
+# How each readable type lies on disk. numpy knows no bfloat16: its bits are the upper half of a float32's.
+STORAGE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+
+_BUFFER_BYTES = 1 << 20
+_ROWS_AT_ONCE = 128
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """A file as it was when its header was read; every later look checks that it is still that file."""
+
+    path: Path
+    size: int
+    modified_ns: int
+    _map: mmap.mmap | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """The file at `path`; raises CheckpointError if there is none or it cannot be read."""
+        try:
+            with FileIO(path) as file:
+                status = os.fstat(file.fileno())
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        return cls(path, status.st_size, status.st_mtime_ns)
+
+    def opened(self) -> FileIO:
+        """The file, unbuffered; raises CheckpointError if it is gone or has changed."""
+        try:
+            file = FileIO(self.path)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read any more ({error.strerror})") from None
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
+            file.close()
+            raise CheckpointError(f"{self.path}: changed since the checkpoint was opened; open the checkpoint again")
+        return file
+
+    def mapped(self) -> mmap.mmap:
+        """The file's bytes, mapped once and kept; raises CheckpointError if the file has shrunk."""
+        if self._map is None:
+            with self.opened() as file:
+                try:
+                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                except OSError as error:
+                    raise CheckpointError(f"{self.path}: cannot be mapped into memory ({error.strerror})") from None
+        # Touching a page behind the end of a file kills the process, so its length is asked again every time.
+        if self._map.size() != self.size:
+            raise CheckpointError(f"{self.path}: changed since the checkpoint was opened; open the checkpoint again")
+        return self._map
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a checkpoint, still on disk: `num_bytes` bytes of `dtype` (BF16, F16, F32) from byte `offset`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    source: Source = field(repr=False)
+    offset: int = field(repr=False)
+    num_bytes: int
+
+    @property
+    def file(self) -> Path:
+        """The file that holds the tensor."""
+        return self.source.path
+
+    def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The whole tensor as float32 or float64, into `out` if given; beside the result it takes one MiB.
+
+        Every stored value is represented exactly. Raises CheckpointError if the file was cut or changed, InputError
+        for another dtype or an `out` that is not a C-contiguous array of this shape and dtype.
+        """
+        result = self._destination(dtype, out)
+        flat = result.reshape(-1)
+        storage = STORAGE[self.dtype]
+        with self.source.opened() as file:
+            file.seek(self.offset)
+            if storage == result.dtype:
+                self._fill(file, flat)
+                return result
+            buffer = np.empty(min(flat.size, _BUFFER_BYTES // storage.itemsize), storage)
+            for start in range(0, flat.size, buffer.size):
+                chunk = buffer[: flat.size - start]
+                self._fill(file, chunk)
+                _widen(chunk, flat[start : start + chunk.size])
+        return result
+
+    def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Rows `ids` of a matrix, (num_ids, columns) in the order asked, without reading the others.
+
+        Raises InputError for an id that is not a row, CheckpointError if the file was cut or changed.
+        """
+        indices = self._row_indices(ids)
+        result = np.empty((indices.size, self.shape[1]), _readable(dtype))
+        row_bytes = self._row_bytes()
+        buffer = np.empty((_ROWS_AT_ONCE, self.shape[1]), result.dtype)
+        # In the order of the file, so that the rows of one step, and repeated ones, share pages.
+        order = np.argsort(indices)
+        for start in range(0, indices.size, _ROWS_AT_ONCE):
+            places = order[start : start + _ROWS_AT_ONCE]
+            rows = buffer[: places.size]
+            _widen(row_bytes.take(indices[places], axis=0).view(STORAGE[self.dtype]), rows)
+            result[places] = rows
+            self._give_back_pages()
+        return result
+
+    def _destination(self, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
+        wanted = _readable(dtype)
+        if out is None:
+            return np.empty(self.shape, wanted)
+        if out.shape != self.shape or out.dtype != wanted or not out.flags.c_contiguous or not out.flags.writeable:
+            raise InputError(
+                f"tensor {self.name!r}: out must be a writable C-contiguous {wanted} array of shape {self.shape}, "
+                f"got {out.dtype} {out.shape}"
+            )
+        return out
+
+    def _fill(self, file: FileIO, values: NDArray[Any]) -> None:
+        view = values.data.cast("B")
+        filled = 0
+        while filled < len(view):
+            try:
+                count = file.readinto(view[filled:])
+            except OSError as error:
+                raise CheckpointError(f"{self.file}: tensor {self.name!r}: cannot be read ({error.strerror})") from None
+            if not count:
+                raise CheckpointError(f"{self.file}: tensor {self.name!r}: truncated while it was read; fetch it again")
+            filled += count
+
+    def _row_bytes(self) -> NDArray[np.uint8]:
+        # As bytes, because a tensor may begin at an odd one, and numpy copies an unaligned matrix whole to take rows.
+        assert len(self.shape) == 2, f"{self.name} has no rows: its shape is {self.shape}"
+        values = np.frombuffer(self.source.mapped(), np.uint8, self.num_bytes, self.offset)
+        return values.reshape(self.shape[0], -1)
+
+    def _row_indices(self, ids: ArrayLike) -> NDArray[np.intp]:
+        indices = np.asarray(ids)
+        if indices.size == 0:
+            return np.empty(0, np.intp)
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise InputError(f"rows of {self.name!r}: ids must be a list of whole numbers, got {indices.dtype}")
+        lowest, highest = int(indices.min()), int(indices.max())
+        if lowest < 0 or highest >= self.shape[0]:
+            wrong = lowest if lowest < 0 else highest
+            raise InputError(
+                f"rows of {self.name!r}: ids must lie in 0..{self.shape[0] - 1}, got {wrong}; another tokenizer's?"
+            )
+        return indices.astype(np.intp, copy=False)
+
+    def _give_back_pages(self) -> None:
+        # The kernel maps the neighbours of each touched page too, so a thousand scattered rows would make the whole
+        # matrix count as this process's memory. The pages stay in the page cache: mapping them again is cheap.
+        if hasattr(mmap, "MADV_DONTNEED"):
+            begin = self.offset - self.offset % mmap.PAGESIZE
+            self.source.mapped().madvise(mmap.MADV_DONTNEED, begin, self.offset + self.num_bytes - begin)
+
+
+def _readable(dtype: DTypeLike) -> np.dtype[Any]:
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise InputError(f"tensors are read as float32 or float64, got {wanted}")
+    return wanted
+
+
+def _widen(stored: NDArray[Any], out: NDArray[Any]) -> None:
+    if stored.dtype != STORAGE["BF16"]:
+        out[...] = stored
+    elif out.dtype == np.float32:
+        np.left_shift(stored, 16, out=out.view(np.uint32), dtype=np.uint32)
+    else:
+        out[...] = np.left_shift(stored, 16, dtype=np.uint32).view(np.float32)

@@ -1,0 +1,169 @@
+"""Every backend gives the reference's logits, whatever the neighbours, the order, the splitting and the sharing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen3_reranker import plan
+from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.reference import ReferenceBackend
+from qwen3_reranker.records import Receipt, Row
+from qwen3_reranker.weights import open_checkpoint
+from tests.testing.checkpoints import write_checkpoint
+
+NO_RECEIPT = Receipt(0, 0, 0, 0)
+SHAPES = {
+    "heads share keys 2 to 1": {"num_attention_heads": 4, "num_key_value_heads": 2},
+    "heads share keys 4 to 1, untied": {"num_attention_heads": 8, "num_key_value_heads": 2, "tied": False},
+    "one key head, wide head_dim, one layer": {
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "head_dim": 24,
+        "num_hidden_layers": 1,
+    },
+    "as many key heads as heads, float16": {"num_attention_heads": 2, "num_key_value_heads": 2, "dtype": "F16"},
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("shape"), initializer_range=0.2, **SHAPES[request.param])
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> ReferenceBackend:
+    return ReferenceBackend(open_checkpoint(str(folder)))
+
+
+def cpu(folder: Path, max_batch_tokens: int = 4096, prefix_cache_tokens: int = 0) -> CpuBackend:
+    return CpuBackend(
+        open_checkpoint(str(folder)), max_batch_tokens=max_batch_tokens, prefix_cache_tokens=prefix_cache_tokens
+    )
+
+
+def rows(seed: int, count: int, longest: int) -> list[Row]:
+    """Rows of one prefix, three heads and documents that sometimes share a beginning or are equal."""
+    random = np.random.default_rng(seed)
+    prefix, suffix = random.integers(0, 320, 11), random.integers(0, 320, 3)
+    heads = [random.integers(0, 320, int(length)) for length in random.integers(1, 20, 3)]
+    title = random.integers(0, 320, 8)
+    built = []
+    for index in range(count):
+        head = heads[int(random.integers(3))]
+        document = random.integers(0, 320, int(random.integers(0, longest + 1)))
+        document = np.concatenate((title, document)) if index % 3 else document
+        ids = np.concatenate((prefix, head, document, suffix)).astype(np.int32)
+        built.append(Row(ids, (11, 11 + len(head)), NO_RECEIPT))
+    return [*built, *built[:2]]
+
+
+def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool:
+    # Final states have a root mean square near 1, so this is an absolute error on a scale of 1.
+    return bool(np.abs(ours - theirs).max() < tolerance)
+
+
+@pytest.mark.parametrize("longest", [0, 5, 120])
+def test_the_cpu_backend_agrees_with_the_reference_in_float64(
+    folder: Path, reference: ReferenceBackend, longest: int
+) -> None:
+    built = plan.build(rows(longest, 9, longest), 4)
+    run = cpu(folder).run(built)
+    assert run.computed_tokens == built.num_tokens < built.num_row_tokens
+    assert close(run.hidden_ND, reference.run(built).hidden_ND)
+
+
+def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: ReferenceBackend) -> None:
+    built = plan.build(rows(1, 5, 60))
+    single = ReferenceBackend(open_checkpoint(str(folder)), np.float32).run(built)
+    assert single.hidden_ND.dtype == np.float32
+    assert close(single.hidden_ND, reference.run(built).hidden_ND)
+
+
+@pytest.mark.parametrize("max_batch_tokens", [1, 7, 64, 100])
+def test_splitting_does_not_move_a_state(folder: Path, max_batch_tokens: int) -> None:
+    built = plan.build(rows(2, 8, 40), 4)
+    assert close(cpu(folder, max_batch_tokens).run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+
+
+@pytest.mark.parametrize("least", [1, 3, 1000])
+def test_sharing_does_not_move_a_state(folder: Path, least: int) -> None:
+    some = rows(3, 8, 40)
+    shared, apart = plan.build(some, least), plan.build(some, 10_000)
+    assert shared.num_tokens <= apart.num_tokens
+    assert close(cpu(folder).run(shared).hidden_ND, cpu(folder).run(apart).hidden_ND)
+
+
+def test_neighbours_and_order_do_not_move_a_state(folder: Path) -> None:
+    some = rows(4, 8, 40)
+    together = cpu(folder).run(plan.build(some, 4)).hidden_ND
+    backwards = cpu(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
+    alone = np.concatenate([cpu(folder).run(plan.build([each], 4)).hidden_ND for each in some])
+    assert close(together, backwards)
+    assert close(together, alone)
+
+
+def test_equal_rows_get_equal_states_to_the_bit(folder: Path) -> None:
+    hidden = cpu(folder).run(plan.build(rows(5, 6, 40), 4)).hidden_ND
+    assert np.array_equal(hidden[:2], hidden[-2:])
+
+
+def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(reference: ReferenceBackend) -> None:
+    some = rows(6, 4, 30)
+    together = reference.run(plan.build(some)).hidden_ND
+    assert np.array_equal(together[1], reference.run(plan.build([some[1]])).hidden_ND[0])
+
+
+@pytest.mark.parametrize("max_batch_tokens", [9, 4096])
+def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(folder: Path, max_batch_tokens: int) -> None:
+    first, second = plan.build(rows(7, 6, 30), 4), plan.build(rows(7, 12, 30), 4)
+    caching = cpu(folder, max_batch_tokens, prefix_cache_tokens=1000)
+    assert caching.run(first).cached_tokens == 0
+    again = caching.run(first)
+    assert again.cached_tokens == sum(len(first.tokens(each)) for each in np.flatnonzero(first.reusable_S))
+    assert again.computed_tokens == first.num_tokens - again.cached_tokens
+    assert close(again.hidden_ND, cpu(folder).run(first).hidden_ND)
+    later = caching.run(second)
+    assert later.cached_tokens >= 11
+    assert close(later.hidden_ND, cpu(folder).run(second).hidden_ND)
+
+
+def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(folder: Path) -> None:
+    opening, first, second = list(range(10, 20)), [1, 2, 3], [4, 5, 6]
+    caching = cpu(folder, prefix_cache_tokens=1000)
+    some = [
+        Row(np.array([*opening, *query, tail], dtype=np.int32), (13,), NO_RECEIPT)
+        for query in (first, second)
+        for tail in (7, 8)
+    ]
+    # Together, the rows part after the opening; alone, opening and query are one segment.
+    caching.run(plan.build(some))
+    alone = plan.build(some[:2])
+    assert close(caching.run(alone).hidden_ND, cpu(folder).run(alone).hidden_ND)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), bound=st.integers(0, 30))
+def test_a_small_cache_forgets_and_stays_right(folder: Path, sizes: list[int], bound: int) -> None:
+    caching, plain = cpu(folder, 16, bound), cpu(folder)
+    for number, size in enumerate(sizes):
+        built = plan.build(rows(number % 3, 3, size), 4)
+        assert close(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
+    assert caching._cache._held_tokens <= bound
+
+
+def test_progress_rises_to_one(folder: Path, reference: ReferenceBackend) -> None:
+    built = plan.build(rows(8, 5, 30), 4)
+    for backend in (cpu(folder, 20), reference):
+        shares: list[float] = []
+        backend.run(built, shares.append)
+        assert shares == sorted(shares)
+        assert shares[0] > 0
+        assert shares[-1] == pytest.approx(1)
+
+
+def test_no_rows_give_no_states(folder: Path, reference: ReferenceBackend) -> None:
+    for backend in (cpu(folder), reference):
+        assert backend.run(plan.build([])).hidden_ND.shape == (0, 32)

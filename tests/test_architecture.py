@@ -1,0 +1,81 @@
+"""Imports point down, heavy libraries stay where they belong, and files stay small."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
+# From the ground up; parts that share a line do not import one another (DESIGN.md).
+LAYERS = [
+    {"errors", "records"},
+    {"config", "prompt", "tokens", "plan", "score"},
+    {"weights", "heads"},
+    {"backends"},
+    {"reranker"},
+    {"evaluate", "search", "train"},
+    {"cli"},
+    {"__init__", "__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+# Which part may import which library beyond the standard one.
+LIBRARIES = {
+    "numpy": set(LEVEL) - {"errors", "prompt", "config", "__init__", "__main__"},
+    "tokenizers": {"tokens", "train"},
+    "huggingface_hub": {"weights"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "torch": {"train"},
+    "safetensors": {"train"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_lies_below_it_or_beside_it_in_its_own_part(path: Path) -> None:
+    part = part_of(path)
+    for name in imports_of(path):
+        root, _, rest = name.partition(".")
+        if root == "qwen3_reranker":
+            # `from qwen3_reranker import X` names a part or something that __init__ exports.
+            target = rest.split(".")[0] if rest.split(".")[0] in LEVEL else "__init__"
+            if target == "__init__":
+                assert part in ("cli", "__main__", "__init__"), f"{path} imports the package's own front door: {name}"
+            else:
+                assert target == part or LEVEL[target] < LEVEL[part], f"{path} ({part}) imports {name}"
+        elif root not in sys.stdlib_module_names:
+            assert root in LIBRARIES, f"{path} imports {root}, which no part of the package depends on"
+            assert part in LIBRARIES[root], f"{path} ({part}) imports {root}"
+
+
+def test_backends_do_not_import_one_another() -> None:
+    for path in (PACKAGE / "backends").rglob("*.py"):
+        own = path.relative_to(PACKAGE / "backends").parts[0].removesuffix(".py")
+        for name in imports_of(path):
+            if name.startswith("qwen3_reranker.backends."):
+                assert name.split(".")[2] in (own, "base"), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_is_small_and_its_first_line_names_its_station(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= 400
+    docstring = ast.get_docstring(ast.parse(source))
+    assert docstring, f"{path} has no docstring"
+    assert path.stem not in ("utils", "helpers", "common", "misc")

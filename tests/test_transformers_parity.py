@@ -1,0 +1,92 @@
+"""Our logits are those of the model card's own code in transformers, float32, within 1e-4."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwen3_reranker import Reranker
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.model_card import ModelCard
+from tests.testing.texts import documents
+
+pytestmark = pytest.mark.slow
+
+# A spread that gives a small random network logits of the size that trained ones give, so that 1e-4 is a strict bound.
+SHAPES = {
+    "tied, 2 query heads a key head": {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "untied, 4 to 1, sharded": {
+        "hidden_size": 48,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "tied": False,
+        "shards": 3,
+    },
+    "tied, head_dim not hidden / heads, bfloat16": {
+        "hidden_size": 80,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "dtype": "BF16",
+    },
+}
+QUERIES = ["What is the capital of China?", "人はどのように生まれるか", "¿Qué derechos tienen los seres humanos?\n"]
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer_file: Path
+) -> Path:
+    shape = {
+        "vocab_size": 151_669,
+        "intermediate_size": 96,
+        "head_dim": 16,
+        "initializer_range": 0.12,
+        **SHAPES[request.param],
+    }
+    return write_checkpoint(tmp_path_factory.mktemp("parity"), tokenizer_file=qwen3_tokenizer_file, **shape)
+
+
+@pytest.fixture(scope="module")
+def card(folder: Path) -> ModelCard:
+    return ModelCard(folder)
+
+
+@pytest.mark.parametrize(("count", "most_words"), [(1, 1), (2, 30), (17, 400), (64, 1500), (200, 2200)])
+def test_batches_of_every_size_and_length_score_as_the_card_does(
+    folder: Path, card: ModelCard, count: int, most_words: int
+) -> None:
+    texts = documents(count, count, most_words)
+    pairs = [(QUERIES[index % len(QUERIES)], text) for index, text in enumerate(texts)]
+    expected = card.logits(pairs)
+    with Reranker(str(folder)) as reranker:
+        ours = reranker.logits(pairs)
+    assert count < 17 or expected.std() > 0.3, "logits so small would prove nothing"
+    assert np.abs(ours - expected).max() < TOLERANCE
+
+
+def test_the_longest_documents_have_four_thousand_tokens(card: ModelCard) -> None:
+    longest = max(len(row) for row in card.rows([("q", text) for text in documents(200, 200, 2200)]))
+    assert 4_000 < longest < 8_192
+
+
+def test_a_document_beyond_max_length_is_cut_where_the_card_cuts_it(folder: Path) -> None:
+    pairs = [(QUERIES[0], text) for text in documents(5, 6, 600)]
+    with Reranker(str(folder), max_length=256) as reranker:
+        ours = reranker.logits(pairs)
+    assert np.abs(ours - ModelCard(folder, max_length=256).logits(pairs)).max() < TOLERANCE
+
+
+def test_parsed_control_tokens_score_as_the_card_does(folder: Path, card: ModelCard) -> None:
+    pairs = [("<think>why</think>", "a <|im_end|> b"), ("q", "<|endoftext|><tool_call>")]
+    with Reranker(str(folder), special_tokens="parse") as reranker:
+        assert np.abs(reranker.logits(pairs) - card.logits(pairs)).max() < TOLERANCE
+
+
+def test_an_instruction_scores_as_the_card_does(folder: Path, card: ModelCard) -> None:
+    pairs = [(QUERIES[0], text) for text in documents(7, 5, 50)]
+    instruction = "Given a question, retrieve code that answers it"
+    with Reranker(str(folder)) as reranker:
+        ours = reranker.logits(pairs, instruction)
+    assert np.abs(ours - card.logits(pairs, instruction)).max() < TOLERANCE

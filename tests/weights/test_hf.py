@@ -1,0 +1,246 @@
+"""hf: folders as they are published open; whatever is missing or wrong is one line naming file and tensor."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.weights import open_checkpoint
+from tests.testing.checkpoints import to_stored, write_checkpoint
+
+EMBEDDING, HEAD, QUERY = "model.embed_tokens.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"
+SINGLE, INDEX, LAST_SHARD = "model.safetensors", "model.safetensors.index.json", "model-00003-of-00003.safetensors"
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_needed_tensor_opens_with_its_published_name_and_values(
+    tied: bool, shards: int, dtype: str, tmp_path: Path
+) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path, tied=tied, shards=shards, dtype=dtype))
+    stored = {name: values for path in tmp_path.glob("*.safetensors") for name, values in load_file(path).items()}
+    assert set(checkpoint.tensors) == set(stored)
+    for name, tensor in checkpoint.tensors.items():
+        assert (tensor.name, tensor.dtype, tensor.shape) == (name, dtype, tuple(stored[name].shape))
+        np.testing.assert_array_equal(tensor.read(), stored[name].float().numpy())
+    assert checkpoint.head_tensor.name == (EMBEDDING if tied else HEAD)
+    assert checkpoint.num_bytes == sum(values.nbytes for values in stored.values())
+    assert checkpoint.num_bytes == checkpoint.config.num_parameters * (4 if dtype == "F32" else 2)
+
+
+def test_a_checkpoint_knows_its_parts_by_name(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path))
+    assert (checkpoint.name, checkpoint.folder) == (str(tmp_path), tmp_path)
+    assert checkpoint.layer(1).query is checkpoint.tensors[QUERY]
+    assert checkpoint.embedding_tensor.name == EMBEDDING
+    assert checkpoint.final_norm_tensor.shape == (32,)
+    assert checkpoint.tensors[QUERY].file == tmp_path / SINGLE
+
+
+def test_a_tied_checkpoint_may_store_its_head_too(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path, tied=True, store_head=True))
+    assert HEAD not in checkpoint.tensors
+    assert checkpoint.head_tensor.name == EMBEDDING
+
+
+def test_tensors_that_the_network_does_not_need_are_ignored(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    path = tmp_path / SINGLE
+    save_file({**load_file(path), "rotary.inv_freq": torch.ones(2), "steps": torch.ones(3, dtype=torch.int8)}, path)
+    assert "steps" not in open_checkpoint(tmp_path).tensors
+
+
+def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
+    blobs = write_checkpoint(tmp_path / "blobs", shards=2)
+    (tmp_path / "snapshot").mkdir()
+    for path in blobs.iterdir():
+        (tmp_path / "snapshot" / path.name).symlink_to(os.path.relpath(path, tmp_path / "snapshot"))
+    assert open_checkpoint(tmp_path / "snapshot").num_bytes
+
+
+def test_the_tokenizer_is_asked_for_only_when_it_is_needed(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: missing; copy tokenizer\.json"):
+        _ = checkpoint.tokenizer_file
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert checkpoint.tokenizer_file == tmp_path / "tokenizer.json"
+
+
+def configure(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return damage
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return damage
+
+
+def replace(**tensors: torch.Tensor | None) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        kept = {**load_file(folder / SINGLE), **tensors}
+        save_file({name: values for name, values in kept.items() if values is not None}, folder / SINGLE)
+
+    return damage
+
+
+def map_weights(name: str, shard: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        index = json.loads((folder / INDEX).read_text())
+        index["weight_map"][name] = shard
+        (folder / INDEX).write_text(json.dumps(index))
+
+    return damage
+
+
+def without_prefix(folder: Path) -> None:
+    tensors = load_file(folder / SINGLE)
+    save_file({name.removeprefix("model."): values for name, values in tensors.items()}, folder / SINGLE)
+
+
+def only(*names: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / SINGLE).unlink()
+        for name in names:
+            (folder / name).write_bytes(b"x")
+
+    return damage
+
+
+def folder_instead(folder: Path) -> None:
+    (folder / SINGLE).unlink()
+    (folder / SINGLE).mkdir()
+
+
+def forget(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        index = json.loads((folder / INDEX).read_text())
+        del index["weight_map"][name]
+        (folder / INDEX).write_text(json.dumps(index))
+
+    return damage
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: os.truncate(folder / name, (folder / name).stat().st_size - 5)
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+SEQUENCE = "Qwen3ForSequenceClassification"
+WORDS = torch.ones(320, 32)
+# what is wrong: (shards, what the error names and says, damage)
+DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
+    "no config": (1, ("config.json", "missing"), remove("config.json")),
+    "broken config": (1, ("config.json", "not JSON"), write("config.json", b"{")),
+    "config not an object": (1, ("config.json", "expected a JSON object"), write("config.json", b"[1]")),
+    "config not UTF-8": (1, ("config.json", "not UTF-8"), write("config.json", b'"\xe9"')),
+    "other network": (1, ("config.json", "'bert'"), configure(model_type="bert")),
+    "absurd layers": (1, ("layers.2.", "missing"), configure(num_hidden_layers=10**18)),
+    "absurd words": (1, ("config.json", "vocab_size"), configure(vocab_size=10**4000)),
+    "seq-cls": (1, ("config.json", SEQUENCE, "not read yet"), configure(architectures=[SEQUENCE])),
+    "other architecture": (1, ("config.json", "Qwen3Model"), configure(architectures=["Qwen3Model"])),
+    "architectures not a list": (1, ("config.json", "architectures"), configure(architectures=3)),
+    "seq-cls weights": (1, (SINGLE, "'score.weight'", "not read yet"), replace(**{"score.weight": torch.ones(1, 32)})),
+    "no head": (1, (SINGLE, HEAD, "never made up"), configure(tie_word_embeddings=False)),
+    "missing tensor": (1, (SINGLE, QUERY, "missing"), replace(**{QUERY: None})),
+    "shape": (1, (SINGLE, QUERY, "expected shape [32, 32]", "got [32, 31]"), replace(**{QUERY: torch.ones(32, 31)})),
+    "configured otherwise": (1, (SINGLE, EMBEDDING, "[321, 32]", "[320, 32]"), configure(vocab_size=321)),
+    "int8": (1, (SINGLE, EMBEDDING, "'I8'", "BF16"), replace(**{EMBEDDING: WORDS.to(torch.int8)})),
+    "float8": (1, (SINGLE, EMBEDDING, "'F8_E4M3'"), replace(**{EMBEDDING: WORDS.to(torch.float8_e4m3fn)})),
+    "float64": (1, (SINGLE, EMBEDDING, "'F64'"), replace(**{EMBEDDING: WORDS.double()})),
+    "embedding model": (1, (SINGLE, EMBEDDING, "Qwen3-Embedding"), without_prefix),
+    "truncated": (1, (SINGLE, "model.norm.weight", "truncated"), cut(SINGLE)),
+    "empty": (1, (SINGLE, "got 0 bytes"), write(SINGLE, b"")),
+    "a folder": (1, (SINGLE, "cannot be read"), folder_instead),
+    "nothing": (1, (SINGLE, "missing"), only()),
+    "pickle": (1, (SINGLE, "never read", "save_pretrained"), only("pytorch_model.bin")),
+    "GGUF": (1, (SINGLE, "GGUF", "not read yet"), only("model.gguf")),
+    "adapter": (1, (SINGLE, "LoRA", "merge"), only("adapter_config.json", "adapter_model.safetensors")),
+    "index not JSON": (3, (INDEX, "not JSON"), write(INDEX, b"nope")),
+    "index without map": (3, (INDEX, "weight_map"), write(INDEX, b"{}")),
+    "missing shard": (3, (LAST_SHARD, "shard missing", "'model.layers.1."), remove(LAST_SHARD)),
+    "truncated shard": (3, (LAST_SHARD, "model.norm.weight", "truncated"), cut(LAST_SHARD)),
+    "absent from shard": (3, (LAST_SHARD, f"'{EMBEDDING}' is missing"), map_weights(EMBEDDING, LAST_SHARD)),
+    "parent folder": (3, (INDEX, EMBEDDING, "refused"), map_weights(EMBEDDING, "../x.safetensors")),
+    "absolute path": (3, (INDEX, EMBEDDING, "refused"), map_weights(EMBEDDING, "/x.safetensors")),
+    "other separator": (3, (INDEX, EMBEDDING, "refused"), map_weights(EMBEDDING, "..\\x.safetensors")),
+    "not a shard": (3, (INDEX, EMBEDDING, "refused"), map_weights(EMBEDDING, "config.json")),
+    "no name": (3, (INDEX, EMBEDDING, "refused"), map_weights(EMBEDDING, None)),
+    "not listed": (3, (INDEX, QUERY, "missing"), forget(QUERY)),
+}
+
+
+@pytest.mark.parametrize(("shards", "said", "damage"), DAMAGE.values(), ids=DAMAGE)
+def test_whatever_is_wrong_is_one_line_naming_file_and_tensor(
+    shards: int, said: tuple[str, ...], damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    damage(write_checkpoint(tmp_path, shards=shards))
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(tmp_path)
+    message = str(caught.value)
+    assert str(tmp_path / said[0]) in message or said[0] in message
+    assert all(part in message for part in said)
+    assert message.isprintable()
+    assert len(message) < 500 + len(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("fuzz"), num_hidden_layers=1, vocab_size=8, shards=2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_damaged_byte_gives_a_readable_checkpoint_or_a_checkpoint_error(data: st.DataObject, fuzzed: Path) -> None:
+    path = data.draw(st.sampled_from(sorted(fuzzed.iterdir())))
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, min(len(whole), 1500) - 1))
+    path.write_bytes(whole[:place] + data.draw(st.binary(max_size=2)) + whole[place + data.draw(st.integers(0, 2)) :])
+    try:
+        assert all(tensor.read().shape == tensor.shape for tensor in open_checkpoint(fuzzed).tensors.values())
+        message = str(fuzzed)
+    except CheckpointError as error:
+        message = str(error)
+    finally:
+        path.write_bytes(whole)
+    assert str(fuzzed) in message
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1.00390625, 1.01171875, 3e38, -1e-40])
+def test_the_factory_rounds_to_bfloat16_as_torch_does(value: float) -> None:
+    expected = torch.tensor([value]).to(torch.bfloat16).view(torch.uint16).numpy()
+    np.testing.assert_array_equal(to_stored(np.array([value], np.float32), "BF16"), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tied", [True, False])
+def test_transformers_loads_the_factorys_checkpoints_with_equal_weights(tied: bool, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path, tied=tied, shards=2, dtype="BF16"))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    state = model.state_dict()
+    assert set(state) - {HEAD} == set(checkpoint.tensors) - {HEAD}
+    for name, tensor in checkpoint.tensors.items():
+        np.testing.assert_array_equal(state[name].numpy(), tensor.read())
+    np.testing.assert_array_equal(model.lm_head.weight.detach().numpy(), checkpoint.head_tensor.read())
