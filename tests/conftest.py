@@ -1,22 +1,18 @@
 """What every test may ask for: the real Qwen3 tokenizer, unpacked once."""
 
-import lzma
 from pathlib import Path
 
 import pytest
 
 from qwen3_reranker import Reranker
 from tests.testing.checkpoints import write_checkpoint
-
-_PACKED = Path(__file__).parent / "testing" / "tokenizer" / "tokenizer.json.xz"
+from tests.testing.tokenizer import unpack_tokenizer
 
 
 @pytest.fixture(scope="session")
 def qwen3_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tokenizer of Qwen3-Reranker as a file."""
-    path = tmp_path_factory.mktemp("qwen3-tokenizer") / "tokenizer.json"
-    path.write_bytes(lzma.decompress(_PACKED.read_bytes()))
-    return path
+    return unpack_tokenizer(tmp_path_factory.mktemp("qwen3-tokenizer"))
 
 
 @pytest.fixture(scope="session")

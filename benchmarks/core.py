@@ -1,0 +1,159 @@
+"""The exact core against separate rows: tokens, memory, and speed beside the model card's code, as one Markdown table.
+
+    python -m benchmarks.core                 # Qwen3-Reranker-0.6B's widths, 4 of its 28 layers: a few minutes
+    python -m benchmarks.core --layers 28     # the whole shape: most of an hour on two cores
+
+Weights are random in the real shape: they say nothing about quality and everything about time, memory and exactness.
+Times are the medians of rounds in which both sides take turns, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from qwen3_reranker import Reranker, plan
+from qwen3_reranker.records import Receipt, Row
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.tokenizer import unpack_tokenizer
+
+SHAPE_0_6B = {
+    "vocab_size": 151_669,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+}
+LAYERS_0_6B = 28
+WORDS = ("free", "equal", "dignity", "rights", "reason", "spirit", "born", "human", "beings", "act", "another")
+QUERY = "Are all people born free and equal?"
+GIB = 2**30
+
+
+def documents(tokens: int, count: int) -> list[str]:
+    """English texts of about that many tokens each: words of one token, shuffled so that no two texts start alike."""
+    random = np.random.default_rng(tokens)
+    return [" ".join(random.choice(WORDS, tokens - 1)) for _ in range(count)]
+
+
+def row(what: str, ours: str, beside: str, ratio: str) -> None:
+    """Print one line of the table as soon as it is known."""
+    print(f"| {what} | {ours} | {beside} | {ratio} |", flush=True)
+
+
+def planning() -> None:
+    """Time to plan 1,000 rows of 500 document tokens behind one head."""
+    random = np.random.default_rng(0)
+    head = random.integers(0, 150_000, 73)
+    rows = [
+        Row(np.concatenate((head, random.integers(0, 150_000, 509))).astype(np.int32), (39, 73), Receipt(0, 0, 0, 0))
+        for _ in range(1000)
+    ]
+    seconds = median(lambda: plan.build(rows, 4), rounds=5)
+    row("planning 1,000 documents of 500 tokens", f"{seconds * 1000:.0f} ms", "", "")
+
+
+def savings(reranker: Reranker) -> None:
+    """Tokens of the tree beside the tokens of separate rows."""
+    for count, tokens in ((100, 40), (32, 144), (32, 512)):
+        tree = reranker.tree(QUERY, documents(tokens, count))
+        share = tree.num_tokens / tree.num_row_tokens
+        what = f"tokens computed, 1 query x {count} documents of {tokens} tokens"
+        row(what, f"{tree.num_tokens:,}", f"{tree.num_row_tokens:,} in separate rows", f"{share:.0%}")
+
+
+def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
+    """Documents a second beside the card's code in transformers, float32, taking turns."""
+    import torch
+
+    from tests.testing.model_card import ModelCard
+
+    card = ModelCard(folder)
+    for count, tokens in ((100, 40), (32, 144)):
+        texts = documents(tokens, count)
+        pairs = [(QUERY, text) for text in texts]
+        ours, theirs = medians((partial(reranker.rank, QUERY, texts), partial(card.logits, pairs)), rounds)
+        difference = np.abs(reranker.logits(pairs) - card.logits(pairs)).max()
+        row(
+            f"1 query x {count} documents of {tokens} tokens, float32; largest difference of a logit {difference:.0e}",
+            f"{count / ours:.2f} documents/s",
+            f"{count / theirs:.2f} model card's code, transformers, torch {torch.__version__}",
+            f"{theirs / ours:.2f}x",
+        )
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of one process that loads the model and ranks 100 documents of 500 tokens."""
+    command = [sys.executable, "-m", "benchmarks.core", "--rank-in", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    weights, peak = (int(number) for number in done.stdout.split())
+    row(
+        "peak memory, 1 query x 100 documents of 500 tokens",
+        f"{peak / GIB:.2f} GiB",
+        f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
+        f"weights + {(peak - weights) / GIB:.2f} GiB",
+    )
+
+
+def rank_and_print_peak(folder: Path) -> None:
+    """In a process of its own: rank, then print the bytes of the weights on disk and the peak resident memory."""
+    with Reranker(str(folder)) as reranker:
+        reranker.rank(QUERY, documents(500, 100))
+        weights = reranker.checkpoint.num_bytes
+    status = Path("/proc/self/status").read_text()
+    peak_kib = int(status.split("VmHWM:")[1].split()[0])
+    print(weights, peak_kib * 1024)
+
+
+def median(run: Callable[[], object], rounds: int) -> float:
+    """Median seconds of a call, after one that is not counted."""
+    return medians((run,), rounds)[0]
+
+
+def medians(runs: tuple[Callable[[], object], ...], rounds: int) -> list[float]:
+    """Median seconds of each call; every round runs all of them in turn, and the first round is not counted."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for turn in range(rounds + 1):
+        for run, taken in zip(runs, seconds, strict=True):
+            start = time.perf_counter()
+            run()
+            if turn:
+                taken.append(time.perf_counter() - start)
+    return [float(np.median(taken)) for taken in seconds]
+
+
+def main() -> None:
+    """Build the checkpoint, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=4, help="layers of the random network (0.6B has 28)")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds")
+    parser.add_argument("--rank-in", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rank_in:
+        rank_and_print_peak(options.rank_in)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer_file = unpack_tokenizer(Path(scratch))
+        shape = {**SHAPE_0_6B, "num_hidden_layers": options.layers, "dtype": "BF16"}
+        folder = write_checkpoint(Path(scratch) / "model", tokenizer_file=tokenizer_file, **shape)
+        print(f"Random weights in Qwen3-Reranker-0.6B's widths, {options.layers} of {LAYERS_0_6B} layers.\n")
+        print("| what | qwen3_reranker | beside | ratio |\n|---|---|---|---|")
+        planning()
+        # The query is known after the first round, and the card's code knows nothing: no cache keeps the race fair.
+        with Reranker(str(folder), prefix_cache_tokens=0) as reranker:
+            savings(reranker)
+            speed(folder, reranker, options.rounds)
+        memory(folder)
+
+
+if __name__ == "__main__":
+    main()
