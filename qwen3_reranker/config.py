@@ -83,6 +83,7 @@ class EngineOptions:
     max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it.
     prefix_cache_tokens: tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none.
     min_shared_tokens: a common beginning shorter than this is computed apart, as a segment of its own costs more.
+    num_threads: threads that compute; None means as many as the process may use.
     special_tokens: "literal" makes user text never a control token; "parse" reproduces the reference code.
     truncate_queries: cut a query that alone does not fit, instead of raising QueryTooLongError.
     """
@@ -94,6 +95,7 @@ class EngineOptions:
     max_batch_tokens: int = 4096
     prefix_cache_tokens: int = 1024
     min_shared_tokens: int = 4
+    num_threads: int | None = None
     special_tokens: str = "literal"
     truncate_queries: bool = False
 
@@ -108,6 +110,7 @@ class EngineOptions:
             )
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)
+        _at_least("num_threads", self.num_threads, 1)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
 

@@ -166,7 +166,10 @@ def _backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
     if options.backend == "reference":
         return ReferenceBackend(checkpoint, np.dtype(options.precision))
     return CpuBackend(
-        checkpoint, max_batch_tokens=options.max_batch_tokens, prefix_cache_tokens=options.prefix_cache_tokens
+        checkpoint,
+        max_batch_tokens=options.max_batch_tokens,
+        prefix_cache_tokens=options.prefix_cache_tokens,
+        num_threads=options.num_threads,
     )
 
 

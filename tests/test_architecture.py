@@ -25,6 +25,7 @@ LIBRARIES = {
     "numpy": set(LEVEL) - {"errors", "prompt", "config", "__init__", "__main__"},
     "tokenizers": {"tokens", "train"},
     "huggingface_hub": {"weights"},
+    "threadpoolctl": {"backends"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},

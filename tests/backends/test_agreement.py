@@ -38,9 +38,14 @@ def reference(folder: Path) -> ReferenceBackend:
     return ReferenceBackend(open_checkpoint(str(folder)))
 
 
-def cpu(folder: Path, max_batch_tokens: int = 4096, prefix_cache_tokens: int = 0) -> CpuBackend:
+def cpu(
+    folder: Path, max_batch_tokens: int = 4096, prefix_cache_tokens: int = 0, num_threads: int | None = None
+) -> CpuBackend:
     return CpuBackend(
-        open_checkpoint(str(folder)), max_batch_tokens=max_batch_tokens, prefix_cache_tokens=prefix_cache_tokens
+        open_checkpoint(str(folder)),
+        max_batch_tokens=max_batch_tokens,
+        prefix_cache_tokens=prefix_cache_tokens,
+        num_threads=num_threads,
     )
 
 
@@ -86,6 +91,14 @@ def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: R
 def test_splitting_does_not_move_a_state(folder: Path, max_batch_tokens: int) -> None:
     built = plan.build(rows(2, 8, 40), 4)
     assert close(cpu(folder, max_batch_tokens).run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 5])
+def test_the_number_of_threads_does_not_move_a_state(folder: Path, num_threads: int) -> None:
+    built = plan.build(rows(9, 30, 60), 4)
+    one = cpu(folder, num_threads=num_threads)
+    assert close(one.run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+    one.close()
 
 
 @pytest.mark.parametrize("least", [1, 3, 1000])

@@ -1,8 +1,8 @@
-"""Where a batch's tokens lie and what each segment looks back on, worked out once for all layers."""
+"""Where a batch's tokens lie, what each looks back on, and how the work is cut for threads: once for all layers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,66 +10,114 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.plan import Batch, Plan
 
+# A run of ancestors: a range of tokens of this batch, or the number of a segment kept from before.
+Run = tuple[int, int] | int
+
+# Tokens that one thread takes through the matrix products at once: enough for their full speed, few enough for memory.
+_STRIP_TOKENS = 512
+# Queries that are worth a task of their own, and attention scores (one head) that a piece holds at most.
+_TASK_QUERIES = 128
+_PIECE_SCORES = 256 * 4096
+
 
 @dataclass(frozen=True, slots=True)
-class SegmentLayout:
-    """One segment of a batch: its own tokens, and the runs of ancestors from the root down.
+class Piece:
+    """Tokens `start:stop` of the batch that ask, of a segment that begins at `begin`; runs of ancestors, root first."""
 
-    A run is a range of tokens of this batch, or the number of a segment kept from before.
-    """
-
-    segment: int
+    begin: int
     start: int
     stop: int
-    runs: tuple[tuple[int, int] | int, ...]
-    ends_row: bool
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BatchLayout:
-    """A batch's T tokens packed in order. rows_M: rows that end here; leaves_M: the token that ends each of them."""
+    """A batch's T tokens packed in order.
+
+    strips: ranges of tokens for work on each token alone. tasks: pieces of attention, about equal in work.
+    places: where each of the batch's segments lies. leaves: for each token that ends a row, its piece of one query.
+    rows_M: rows that end here; leaf_of_row_M: their place in `leaves`.
+    """
 
     tokens_T: NDArray[np.int32]
     positions_T: NDArray[np.int32]
-    segments: tuple[SegmentLayout, ...]
+    strips: list[slice]
+    tasks: list[list[Piece]]
+    places: dict[int, slice]
+    leaves: list[Piece]
     rows_M: NDArray[np.int64]
-    leaves_M: NDArray[np.int32]
+    leaf_of_row_M: NDArray[np.int64]
 
 
-def lay_out(plan: Plan, batch: Batch, kept: Collection[int]) -> BatchLayout:
+def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -> BatchLayout:
     """The layout of one batch; every ancestor is in the batch or in `kept`."""
     numbers = np.array(batch.segments, dtype=np.int64)
     lengths = np.diff(plan.starts_S1)[numbers]
     stops = np.cumsum(lengths)
     starts = stops - lengths
-    place = {
-        segment: (int(start), int(stop)) for segment, start, stop in zip(batch.segments, starts, stops, strict=True)
+    places = {
+        segment: slice(start, stop)
+        for segment, start, stop in zip(batch.segments, starts.tolist(), stops.tolist(), strict=True)
     }
-    shift = np.repeat(plan.starts_S1[numbers] - starts, lengths)
-    source_T = np.arange(stops[-1]) + shift
-    local_of = np.full(plan.num_tokens, -1, dtype=np.int32)
-    local_of[source_T] = np.arange(len(source_T), dtype=np.int32)
-    leaves_N = local_of[plan.leaves_N]
-    rows_M = np.flatnonzero(leaves_N >= 0)
-    ending = set(leaves_N[rows_M].tolist())
-    segments = tuple(
-        SegmentLayout(segment, *place[segment], _runs(plan, segment, place, kept), place[segment][1] - 1 in ending)
-        for segment in batch.segments
+    source_T = np.arange(stops[-1]) + np.repeat(plan.starts_S1[numbers] - starts, lengths)
+    local_of = np.full(plan.num_tokens, -1, dtype=np.int64)
+    local_of[source_T] = np.arange(len(source_T))
+    leaf_N = local_of[plan.leaves_N]
+    rows_M = np.flatnonzero(leaf_N >= 0)
+    ends, leaf_of_row_M = np.unique(leaf_N[rows_M], return_inverse=True)
+    ending = set(ends.tolist())
+    segments = [(places[each], _runs(plan, each, places, kept)) for each in batch.segments]
+    leaves = [
+        Piece(place.start, place.stop - 1, place.stop, runs) for place, runs in segments if place.stop - 1 in ending
+    ]
+    assert len(leaves) == len(ending), "a row ends with its segment"
+    pieces = (piece for place, runs in segments for piece in _pieces(place, runs, int(plan.num_tokens)))
+    return BatchLayout(
+        tokens_T=plan.tokens_T[source_T],
+        positions_T=plan.positions()[source_T],
+        strips=strips(len(source_T), num_threads),
+        tasks=list(_tasks(pieces)),
+        places=places,
+        leaves=leaves,
+        rows_M=rows_M,
+        leaf_of_row_M=leaf_of_row_M,
     )
-    assert ending <= {each.stop - 1 for each in segments}, "a row ends with its segment"
-    return BatchLayout(plan.tokens_T[source_T], plan.positions()[source_T], segments, rows_M, leaves_N[rows_M])
 
 
-def _runs(
-    plan: Plan, segment: int, place: dict[int, tuple[int, int]], kept: Collection[int]
-) -> tuple[tuple[int, int] | int, ...]:
-    runs: list[tuple[int, int] | int] = []
+def strips(tokens: int, num_threads: int) -> list[slice]:
+    """Ranges that cover the tokens, of at most 512 each, at least one a thread where there are enough."""
+    size = max(1, min(_STRIP_TOKENS, -(-tokens // num_threads)))
+    return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
+
+
+def _pieces(place: slice, runs: tuple[Run, ...], longest: int) -> Iterator[Piece]:
+    # A row of 32K tokens is cut so that no piece's scores take much memory.
+    size = max(1, _PIECE_SCORES // longest)
+    for start in range(place.start, place.stop, size):
+        yield Piece(place.start, start, min(start + size, place.stop), runs)
+
+
+def _tasks(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    task: list[Piece] = []
+    queries = 0
+    for piece in pieces:
+        task.append(piece)
+        queries += piece.stop - piece.start
+        if queries >= _TASK_QUERIES:
+            yield task
+            task, queries = [], 0
+    if task:
+        yield task
+
+
+def _runs(plan: Plan, segment: int, places: dict[int, slice], kept: Collection[int]) -> tuple[Run, ...]:
+    runs: list[Run] = []
     for above in plan.ancestors(segment):
-        if above not in place:
+        if above not in places:
             assert above in kept, "an ancestor is computed before its descendants"
             runs.append(above)
             continue
-        start, stop = place[above]
+        start, stop = places[above].start, places[above].stop
         before = runs[-1] if runs else None
         if isinstance(before, tuple) and before[1] == start:
             runs[-1] = (before[0], stop)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qwen3_reranker.backends.cpu.network import KeysValues
 from qwen3_reranker.plan import Plan
 
-# Keys and values of one segment in every layer: (layers, 2, key/value heads, tokens, head_dim).
-KeysValues = NDArray[np.float32]
 # The same prefix may be cut into other segments in another plan, so its tokens alone do not name an entry.
 Key = tuple[int, bytes]
 
