@@ -13,6 +13,8 @@ BACKENDS = ("cpu", "reference")
 PRECISIONS = ("float32", "float64")
 SPECIAL_TOKENS = ("literal", "parse")
 
+_DEFAULT_MAX_LENGTH = 8192
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -44,6 +46,17 @@ class ModelConfig:
         """Weights that multiply every computed token: the layers' matrices, neither embeddings nor norms."""
         attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
         return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
+
+    def row_length(self, max_length: int | None) -> int:
+        """Tokens that a row may hold: what was asked for, or 8192; raises InputError for more than the model can."""
+        if max_length is None:
+            return min(_DEFAULT_MAX_LENGTH, self.max_position_embeddings)
+        if max_length > self.max_position_embeddings:
+            raise InputError(
+                f"max_length={max_length} is more than the model's {self.max_position_embeddings} positions; "
+                "ask for less"
+            )
+        return max_length
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], source: str) -> ModelConfig:

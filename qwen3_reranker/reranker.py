@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,6 @@ from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Ranking, Receipt, Usage
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-
-_LOG = logging.getLogger(__name__)
-_DEFAULT_MAX_LENGTH = 8192
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,7 +48,7 @@ class Reranker:
             self.checkpoint.tokenizer_file,
             prefix=self._template.prefix,
             suffix=self._template.suffix,
-            max_length=_max_length(self.options.max_length, self.config),
+            max_length=self.config.row_length(self.options.max_length),
             special_tokens=self.options.special_tokens,
             truncate_queries=self.options.truncate_queries,
         )
@@ -171,18 +167,6 @@ def _backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
         prefix_cache_tokens=options.prefix_cache_tokens,
         num_threads=options.num_threads,
     )
-
-
-def _max_length(asked: int | None, config: ModelConfig) -> int:
-    if asked is None:
-        chosen = min(_DEFAULT_MAX_LENGTH, config.max_position_embeddings)
-        _LOG.debug("max_length %d: the default, within the model's %d", chosen, config.max_position_embeddings)
-        return chosen
-    if asked > config.max_position_embeddings:
-        raise InputError(
-            f"max_length={asked} is more than the model's {config.max_position_embeddings} positions; ask for less"
-        )
-    return asked
 
 
 def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:

@@ -14,10 +14,10 @@ from qwen3_reranker.plan import Batch, Plan
 Run = tuple[int, int] | int
 
 # Tokens that one thread takes through the matrix products at once: enough for their full speed, few enough for memory.
-_STRIP_TOKENS = 512
+STRIP_TOKENS = 512
 # Queries that are worth a task of their own, and attention scores (one head) that a piece holds at most.
 _TASK_QUERIES = 128
-_PIECE_SCORES = 256 * 4096
+PIECE_SCORES = 256 * 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -
         Piece(place.start, place.stop - 1, place.stop, runs) for place, runs in segments if place.stop - 1 in ending
     ]
     assert len(leaves) == len(ending), "a row ends with its segment"
-    pieces = (piece for place, runs in segments for piece in _pieces(place, runs, int(plan.num_tokens)))
+    longest = int((plan.offsets_S[numbers] + lengths).max())
+    pieces = (piece for place, runs in segments for piece in _pieces(place, runs, longest))
     return BatchLayout(
         tokens_T=plan.tokens_T[source_T],
         positions_T=plan.positions()[source_T],
@@ -86,13 +87,13 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -
 
 def strips(tokens: int, num_threads: int) -> list[slice]:
     """Ranges that cover the tokens, of at most 512 each, at least one a thread where there are enough."""
-    size = max(1, min(_STRIP_TOKENS, -(-tokens // num_threads)))
+    size = max(1, min(STRIP_TOKENS, -(-tokens // num_threads)))
     return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
 
 
 def _pieces(place: slice, runs: tuple[Run, ...], longest: int) -> Iterator[Piece]:
     # A row of 32K tokens is cut so that no piece's scores take much memory.
-    size = max(1, _PIECE_SCORES // longest)
+    size = max(1, PIECE_SCORES // longest)
     for start in range(place.start, place.stop, size):
         yield Piece(place.start, start, min(start + size, place.stop), runs)
 

@@ -1,0 +1,86 @@
+"""The command line: `main` runs one verb, and every error becomes one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+
+from qwen3_reranker.cli.terminal import complain
+from qwen3_reranker.errors import RerankerError
+
+USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+READER_GONE = 141  # 128 + SIGPIPE, as a shell reports it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `qwen3-reranker ARGUMENTS` (None: this process's own) and return the exit code; only a bug of ours raises."""
+    try:
+        _escape_what_stdout_cannot_write()
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except RerankerError as error:
+        complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return READER_GONE
+    except MemoryError:
+        complain("out of memory; a smaller --max-batch-tokens needs less, `inspect` says how much")
+        return 1
+    except OSError as error:
+        # What could not be read was reported by name where it was read; what is left is our own output.
+        complain(f"cannot write: {error.strerror or error}")
+        _abandon_stdout()
+        return 1
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    # Imported here, so that Ctrl-C during the import is one line as well.
+    import typer
+
+    from qwen3_reranker.cli.app import app
+
+    # typer carries its own click in later releases; its base class of usage errors is found through a public one.
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("qwen3-reranker", arguments or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except usage_error as error:
+        complain(f"{_message(error)} See {_command(error)} --help.")
+        return USAGE
+    return 0
+
+
+def _command(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context else "qwen3-reranker"
+
+
+def _message(error: Exception) -> str:
+    text = str(getattr(error, "format_message", error.__str__)())
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _escape_what_stdout_cannot_write() -> None:
+    # A file's name need not be Unicode, and a terminal's encoding may lack letters: shown escaped, never a failure.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _abandon_stdout() -> None:
+    # The interpreter flushes stdout once more when it ends; what is still buffered has nowhere to go.
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

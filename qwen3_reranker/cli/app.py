@@ -1,0 +1,42 @@
+"""The verbs of `qwen3-reranker`, one file each, and what stands above them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qwen3_reranker import __version__
+from qwen3_reranker.cli.help import Group, Verb
+from qwen3_reranker.cli.inspect import inspect
+from qwen3_reranker.cli.rank import rank
+
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"qwen3-reranker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Rerank documents with Qwen3-Reranker models.
+
+    The model reads the query and each document together and says how strongly the document answers.
+    A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
+
+    Examples:
+      qwen3-reranker rank "how do I undo my last commit" notes/
+      qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
+      qwen3-reranker inspect nano
+    """
+
+
+app.command("rank", cls=Verb)(rank)
+app.command("inspect", cls=Verb)(inspect)

@@ -1,0 +1,158 @@
+"""Flags that verbs share or that fill a screen: types with their names, groups and help. Defaults stand in brackets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from qwen3_reranker.config import BACKENDS, PRECISIONS, SPECIAL_TOKENS, EngineOptions
+from qwen3_reranker.errors import InputError
+
+ENGINE = EngineOptions()
+INPUT_FORMATS = ("auto", "lines", "jsonl", "whole")
+CHUNK_WORDS = 200
+TABLE_ROWS = 10
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """The value; raises InputError unless it is among the known ones."""
+    if value not in known:
+        raise InputError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
+    return value
+
+
+def at_least_one(name: str, value: int | None) -> int | None:
+    """The value; raises InputError if it is below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def choice(names: Sequence[str]) -> str:
+    """How a help page writes a choice of names."""
+    return "|".join(names)
+
+
+def _flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
+    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
+
+
+Arguments = Annotated[list[str] | None, Argument(metavar="QUERY DOCUMENTS...")]
+
+QueryFile = Annotated[
+    str | None,
+    _flag("Ranking", "--query-file", value="FILE", meaning="Read the query from FILE; all arguments are documents."),
+]
+TopK = Annotated[
+    int | None,
+    _flag("Ranking", "--top-k", "-k", value="N", meaning=f"Show the N best. [{TABLE_ROWS} in a table, otherwise all]"),
+]
+Instruction = Annotated[
+    str | None,
+    _flag(
+        "Ranking",
+        "--instruction",
+        value="TEXT",
+        meaning="Say what makes a document relevant, best in English. [to answer a web search query]",
+    ),
+]
+
+InputFormat = Annotated[
+    str,
+    _flag(
+        "Documents",
+        "--input-format",
+        value=choice(INPUT_FORMATS),
+        meaning="Read every file alike: a document a line, a JSON object a line, a document a file. [auto, as above]",
+    ),
+]
+Field = Annotated[
+    str, _flag("Documents", "--field", value="NAME", meaning="The field of a JSON object that is its text. [text]")
+]
+Glob = Annotated[
+    str | None,
+    _flag(
+        "Documents",
+        "--glob",
+        value="PATTERN",
+        meaning="In folders, read only files whose name matches; a PATTERN with a / is matched with paths.",
+    ),
+]
+Chunk = Annotated[
+    bool,
+    _flag("Documents", "--chunk", meaning="Split files into passages at headings and blank lines; sources name lines."),
+]
+ChunkWords = Annotated[
+    int | None,
+    _flag("Documents", "--chunk-words", value="N", meaning=f"The same, at most N words a passage. [{CHUNK_WORDS}]"),
+]
+
+ExplainPlan = Annotated[
+    bool,
+    _flag("Output", "--explain-plan", meaning="Print the tree of what texts share and what that saves; rank nothing."),
+]
+
+Model = Annotated[str, _flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, or a Hub id. [nano]")]
+Revision = Annotated[
+    str | None,
+    _flag("Model", "--revision", value="NAME", meaning="Branch, tag or commit of a model on the Hub. [main]"),
+]
+Prompt = Annotated[
+    str,
+    _flag(
+        "Model",
+        "--prompt",
+        value="card|card-vllm",
+        meaning="How the prompt is written; card-vllm reproduces the model card's vLLM code. [card]",
+    ),
+]
+
+MaxLength = Annotated[
+    int | None,
+    _flag(
+        "Engine",
+        "--max-length",
+        value="N",
+        meaning="Tokens of prompt and document together; what a document has more is cut. [8192, or the model's limit]",
+    ),
+]
+TruncateQueries = Annotated[
+    bool, _flag("Engine", "--truncate-queries", meaning="Cut a query that leaves no room, rather than refuse it.")
+]
+SpecialTokens = Annotated[
+    str,
+    _flag(
+        "Engine",
+        "--special-tokens",
+        value=choice(SPECIAL_TOKENS),
+        meaning="Take <|im_end|> and its like in your texts as text or as control tokens. [literal]",
+    ),
+]
+MaxBatchTokens = Annotated[
+    int,
+    _flag(
+        "Engine",
+        "--max-batch-tokens",
+        value="N",
+        meaning=f"Tokens computed at once: memory grows with it, scores do not change. [{ENGINE.max_batch_tokens}]",
+    ),
+]
+NumThreads = Annotated[
+    int | None,
+    _flag("Engine", "--threads", value="N", meaning="Threads that compute. [as many as the process may use]"),
+]
+Backend = Annotated[
+    str,
+    _flag(
+        "Engine",
+        "--backend",
+        value=choice(BACKENDS),
+        meaning="What runs the network; reference is plain and slow. [cpu]",
+    ),
+]
+Precision = Annotated[
+    str,
+    _flag("Engine", "--precision", value=choice(PRECISIONS), meaning="float64 needs --backend reference. [float32]"),
+]

@@ -1,0 +1,74 @@
+"""A folder -> its text files, sorted; what is not text is left out, counted and told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from qwen3_reranker.cli.text_files import decoded, is_binary
+from qwen3_reranker.errors import InputError
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Files left out, by reason; as text, the whole story in one line."""
+
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, path: str) -> None:
+        """Leave out one file, or one hidden folder with all in it."""
+        self.reasons.setdefault(reason, []).append(path)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{len(paths)} {reason} ({_first(paths)})" for reason, paths in self.reasons.items())
+
+
+def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tuple[str, str]]:
+    """Path and text of each text file below a folder, by path; `glob` is for names, or for paths if it has a /."""
+    for path in _paths(folder, skipped):
+        below = os.path.relpath(path, folder).replace(os.sep, "/")
+        if glob is not None and not fnmatchcase(below if "/" in glob else os.path.basename(path), glob):
+            continue
+        reason, text = _read(path)
+        if reason:
+            skipped.add(reason, path)
+        else:
+            yield path, text
+
+
+def _paths(folder: str, skipped: Skipped) -> Iterator[str]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            skipped.add("hidden", entry.path)
+        elif entry.is_dir(follow_symlinks=False):
+            try:
+                yield from _paths(entry.path, skipped)
+            except PermissionError:
+                skipped.add("unreadable", entry.path)
+        else:
+            yield entry.path
+
+
+def _read(path: str) -> tuple[str, str]:
+    """Why the file is left out, or nothing and its text."""
+    # A pipe or a device would block or never end.
+    if not os.path.isfile(path):
+        return "not a regular file", ""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return "unreadable", ""
+    if is_binary(content):
+        return "binary", ""
+    try:
+        text = decoded(content, path)
+    except InputError:
+        return "not UTF-8", ""
+    return ("", text) if text.strip() else ("empty", "")
+
+
+def _first(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} …"

@@ -1,0 +1,95 @@
+"""Help pages: examples, then options in groups; plain text, as the rich pages of typer take too long to appear."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from qwen3_reranker.cli.terminal import coloured
+
+_WIDEST = 100
+_NAMES = 26
+
+# typer's context and parameter classes moved between its releases, so they are Any here.
+
+
+class Verb(TyperCommand):
+    """A verb whose help is our page."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The page."""
+        arguments = [str(param.metavar) for param in self.params if param.param_type_name == "argument"]
+        usage = " ".join(["[OPTIONS]", *arguments])
+        return _page(ctx, usage, self.help or "", _option_groups(ctx))
+
+
+class Group(TyperGroup):
+    """The program, whose help lists its verbs."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The page."""
+        verbs = [(f"  {name}", _first_line(verb.help or "")) for name, verb in self.commands.items()]
+        return _page(ctx, "VERB ...", self.help or "", [("Verbs", verbs), *_option_groups(ctx)])
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Verbs in the order they were added."""
+        return list(self.commands)
+
+
+def _page(ctx: Any, usage: str, text: str, groups: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    parts = [f"{_bold('Usage:')} {ctx.command_path} {usage}", "\n".join(_body(text, width))]
+    for title, records in groups:
+        lines = [line for names, meaning in records for line in _record(names, meaning, width)]
+        parts.append("\n".join([_bold(f"{title}:"), *lines]))
+    return "\n\n".join(parts)
+
+
+def _body(text: str, width: int) -> Iterator[str]:
+    for line in text.splitlines():
+        if line.startswith(" ") or not line:
+            yield line
+        elif line.endswith(":") and " " not in line:
+            yield _bold(line)
+        else:
+            yield from textwrap.wrap(line, width)
+
+
+def _record(names: str, meaning: str, width: int) -> Iterator[str]:
+    indent = " " * _NAMES
+    lines = textwrap.wrap(meaning, max(24, width - _NAMES), break_on_hyphens=False) or [""]
+    if len(names) > _NAMES - 2:
+        yield names
+    else:
+        yield f"{names:<{_NAMES}}{lines.pop(0)}".rstrip()
+    yield from (indent + line for line in lines)
+
+
+def _option_groups(ctx: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for param in ctx.command.get_params(ctx):
+        if param.param_type_name == "option":
+            title = getattr(param, "rich_help_panel", None) or "General"
+            groups.setdefault(title, []).append((_names(param), param.help or ""))
+    return list(groups.items())
+
+
+def _names(param: Any) -> str:
+    short = [name for name in param.opts if not name.startswith("--")]
+    long = [name for name in param.opts if name.startswith("--")]
+    names = ", ".join(short + long)
+    lead = "  " if short else "      "
+    return lead + names + (f" {param.metavar}" if param.metavar else "")
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _bold(text: str) -> str:
+    return f"\x1b[1m{text}\x1b[0m" if coloured(sys.stdout) else text

@@ -1,0 +1,156 @@
+"""`inspect`: a model -> what it is, what judges in it, and what running it needs, without loading a weight."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.terminal import coloured, visible
+from qwen3_reranker.config import EngineOptions
+
+if TYPE_CHECKING:
+    from qwen3_reranker.weights import Checkpoint
+
+FORMATS = ("table", "json")
+
+Format = Annotated[
+    str | None,
+    Option(
+        "--format",
+        metavar=flags.choice(FORMATS),
+        help="How to print it. [table on a terminal, otherwise json]",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def inspect(
+    model: Annotated[str, Argument(metavar="[MODEL]")] = "nano",
+    *,
+    revision: flags.Revision = None,
+    form: Format = None,
+    max_length: flags.MaxLength = flags.ENGINE.max_length,
+    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
+    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
+) -> None:
+    """Show what a model is made of and how much memory it needs.
+
+    MODEL is nano (which comes with the package), a folder, or a Hub id. Its files are checked, no weights are loaded.
+    Memory is counted for the cpu backend in float32.
+
+    Examples:
+      qwen3-reranker inspect nano
+      qwen3-reranker inspect Qwen/Qwen3-Reranker-0.6B --max-batch-tokens 1024
+      qwen3-reranker inspect ./my-model --format json
+    """
+    form = flags.one_of("--format", form or ("table" if sys.stdout.isatty() else "json"), FORMATS)
+    options = EngineOptions(max_length=max_length, max_batch_tokens=max_batch_tokens, num_threads=num_threads)
+
+    from qwen3_reranker.weights import open_checkpoint
+
+    found = _facts(open_checkpoint(model, revision), options)
+    if form == "json":
+        print(json.dumps(found, indent=2))
+    else:
+        _print_table(found)
+
+
+def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
+    from qwen3_reranker.backends.cpu.memory import memory_needed
+    from qwen3_reranker.prompt import template
+    from qwen3_reranker.tokens import Tokens
+
+    config = checkpoint.config
+    chosen = template(options.prompt)
+    max_length = config.row_length(options.max_length)
+    tokens = Tokens(checkpoint.tokenizer_file, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
+    files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
+    items = memory_needed(config, options, max_length, tokens.num_entries)
+    return {
+        "model": checkpoint.name,
+        "folder": str(checkpoint.folder),
+        "files": {file.name: file.stat().st_size for file in files},
+        "parameters": config.num_parameters,
+        "tensors": dict(Counter(tensor.dtype for tensor in checkpoint.tensors.values())),
+        "config": asdict(config),
+        "head": {
+            "tensor": checkpoint.head_tensor.name,
+            "tied": config.tie_word_embeddings,
+            "yes_id": tokens.yes_id,
+            "no_id": tokens.no_id,
+        },
+        "tokenizer": {
+            "entries": tokens.num_entries,
+            "control_tokens": len(tokens.control_ids),
+            "prefix_tokens": len(tokens.prefix_ids),
+            "suffix_tokens": len(tokens.suffix_ids),
+        },
+        "memory": {
+            "max_length": max_length,
+            "max_batch_tokens": options.max_batch_tokens,
+            "items": [asdict(item) for item in items],
+            "total_bytes": sum(item.num_bytes for item in items),
+        },
+    }
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    config, head, tokenizer, memory = (found[part] for part in ("config", "head", "tokenizer", "memory"))
+    stored = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
+    files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
+    heads = f"of {config['head_dim']} numbers; {config['num_key_value_heads']} of keys and values"
+    sections = {
+        found["model"]: [("folder", found["folder"], ""), *files, ("tensors", stored, "")],
+        "Network": [
+            ("parameters", f"{found['parameters']:,}", ""),
+            ("layers", f"{config['num_hidden_layers']:,}", ""),
+            ("hidden size", f"{config['hidden_size']:,}", ""),
+            ("MLP size", f"{config['intermediate_size']:,}", ""),
+            ("heads", f"{config['num_attention_heads']:,}", heads),
+            ("positions", f"{config['max_position_embeddings']:,}", f"rotary, base {config['rope_theta']:,.0f}"),
+            ("words", f"{config['vocab_size']:,}", ""),
+        ],
+        "Head": [
+            ("matrix", "tied" if head["tied"] else "its own", head["tensor"]),
+            ("yes", f"token {head['yes_id']:,}", ""),
+            ("no", f"token {head['no_id']:,}", ""),
+        ],
+        "Tokenizer": [
+            ("entries", f"{tokenizer['entries']:,}", f"{tokenizer['control_tokens']:,} of them control tokens"),
+            ("prefix", f"{tokenizer['prefix_tokens']:,} tokens", "the same before every query, computed once"),
+            ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", "behind every document"),
+        ],
+        "Memory at most": [
+            *((item["name"], _size(item["num_bytes"]).rjust(9), item["reason"]) for item in memory["items"]),
+            ("together", _size(memory["total_bytes"]).rjust(9), ""),
+        ],
+    }
+    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if coloured(sys.stdout) else ("", "", "")
+    names = max(len(name) for rows in sections.values() for name, _, _ in rows)
+    parts = []
+    for title, rows in sections.items():
+        values = max((len(value) for _, value, remark in rows if remark), default=0)
+        lines = [f"{bold}{visible(title)}{plain}"]
+        for name, value, remark in rows:
+            head_of_line = f"  {visible(name):<{names}}  {visible(value):<{values}}"
+            room = max(24, shutil.get_terminal_size().columns - len(head_of_line) - 2)
+            first, *more = textwrap.wrap(remark, room, break_on_hyphens=False) or [""]
+            lines.append(f"{head_of_line}  {dim}{first}{plain}" if remark else head_of_line.rstrip())
+            lines.extend(f"{' ' * len(head_of_line)}  {dim}{line}{plain}" for line in more)
+        parts.append("\n".join(lines))
+    print("\n\n".join(parts))
+
+
+def _size(num_bytes: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:,.1f} {unit}"
+    return f"{num_bytes} B"

@@ -1,0 +1,118 @@
+"""A long text -> passages of about so many words, cut at headings and blank lines, covering the text in order."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Ideographs, kana and hangul count as a word each, as no blanks stand between words there; so does every 24 letters of
+# a run without a blank, which bounds a passage of Thai or of base64 as well.
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")
+_HEADING = re.compile(r" {0,3}#{1,6}\s")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
+_SENTENCE_ENDS = ".!?。！？"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a text; lines are counted from 1, and the last one is part of it."""
+
+    text: str
+    first_line: int
+    last_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: int
+    end: int
+    words: int
+    heading: bool
+
+
+def passages(text: str, most_words: int) -> Iterator[Passage]:
+    """Passages of at most `most_words` words; every word of the text is in exactly one of them.
+
+    Paragraphs are kept whole where they fit, a heading stays with what follows it, and a passage that is half full ends
+    where a heading begins. A paragraph that is too long is cut at ends of sentence, else of line, else between words.
+    """
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for start, end in _packed(_pieces(text, most_words), most_words):
+        yield Passage(text[start:end], bisect_right(starts, start), bisect_right(starts, end - 1))
+
+
+def _packed(pieces: Iterator[_Span], most_words: int) -> Iterator[tuple[int, int]]:
+    start, end, words = 0, 0, 0
+    for piece in pieces:
+        if words and (words + piece.words > most_words or (piece.heading and 2 * words >= most_words)):
+            yield start, end
+            words = 0
+        if not words:
+            start = piece.start
+        end, words = piece.end, words + piece.words
+    if words:
+        yield start, end
+
+
+def _pieces(text: str, most_words: int) -> Iterator[_Span]:
+    for start, end, heading in _blocks(text):
+        words = _count(text, start, end)
+        if words <= most_words:
+            yield _Span(start, end, words, heading)
+            continue
+        for cut_start, cut_end in _cut(text, start, end, most_words):
+            yield _Span(cut_start, cut_end, _count(text, cut_start, cut_end), heading and cut_start == start)
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Paragraphs, each with the headings above it: (start, end, begins with a heading)."""
+    start, end = -1, 0
+    heading, headings_only, closed, fenced = False, False, False, False
+    for line_start, line_end in _lines(text, 0, len(text)):
+        line = text[line_start:line_end]
+        if not line.strip():
+            closed = not headings_only
+            continue
+        is_heading = not fenced and bool(_HEADING.match(line))
+        fenced ^= bool(_FENCE.match(line))
+        if start >= 0 and (closed or (is_heading and not headings_only)):
+            yield start, end, heading
+            start = -1
+        if start < 0:
+            start, heading, headings_only = line_start, is_heading, True
+        headings_only = headings_only and is_heading
+        end, closed = line_end, False
+    if start >= 0:
+        yield start, end, heading
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        yield start, stop
+        start = stop + 1
+
+
+def _cut(text: str, start: int, end: int, most_words: int) -> Iterator[tuple[int, int]]:
+    words = list(_WORD.finditer(text, start, end))
+    first = 0
+    while (left := len(words) - first) > most_words:
+        # Even shares: a last passage of three words would be judged without its context.
+        even = first + math.ceil(left / math.ceil(left / most_words))
+        places = range(max(first + 1, (first + even) // 2), first + most_words + 1)
+        sentences = [place for place in places if words[place - 1][0][-1] in _SENTENCE_ENDS]
+        lines = [place for place in places if "\n" in text[words[place - 1].end() : words[place].start()]]
+        place = min(sentences or lines or [even], key=lambda place: abs(place - even))
+        yield words[first].start(), words[place - 1].end()
+        first = place
+    if first < len(words):
+        yield words[first].start(), words[-1].end()
+
+
+def _count(text: str, start: int, end: int) -> int:
+    return sum(1 for _ in _WORD.finditer(text, start, end))

@@ -1,0 +1,141 @@
+"""`rank`: a query and documents -> the documents by how strongly the model says that they answer it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from typer import Option
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.documents import Reading, read_documents
+from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.cli.text_files import STDIN, read_text
+from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.errors import InputError
+
+FORMATS = ("table", "json", "jsonl", "tsv")
+
+Format = Annotated[
+    str | None,
+    Option(
+        "--format",
+        metavar=flags.choice(FORMATS),
+        help="How to print the ranking. [table on a terminal, otherwise jsonl]",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def rank(
+    arguments: flags.Arguments = None,
+    *,
+    top_k: flags.TopK = None,
+    instruction: flags.Instruction = None,
+    query_file: flags.QueryFile = None,
+    input_format: flags.InputFormat = "auto",
+    field: flags.Field = "text",
+    glob: flags.Glob = None,
+    chunk: flags.Chunk = False,
+    chunk_words: flags.ChunkWords = None,
+    form: Format = None,
+    explain_plan: flags.ExplainPlan = False,
+    model: flags.Model = "nano",
+    revision: flags.Revision = None,
+    prompt: flags.Prompt = flags.ENGINE.prompt,
+    max_length: flags.MaxLength = flags.ENGINE.max_length,
+    truncate_queries: flags.TruncateQueries = flags.ENGINE.truncate_queries,
+    special_tokens: flags.SpecialTokens = flags.ENGINE.special_tokens,
+    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
+    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
+    backend: flags.Backend = flags.ENGINE.backend,
+    precision: flags.Precision = flags.ENGINE.precision,
+) -> None:
+    """Rank documents by how strongly the model says that they answer a query.
+
+    DOCUMENTS are files, folders and - for standard input, as many as you like:
+
+      notes.txt       one document a line
+      notes.jsonl     one JSON object a line, its text in the field "text" (or .ndjson)
+      notes.md        one document (or .markdown, .rst)
+      notes/          one document a file, those of folders below included
+      -               standard input, one document a line
+
+    Examples:
+      qwen3-reranker rank "how do I undo my last commit" notes/ --glob '*.md'
+      qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
+      qwen3-reranker rank "who may sign a contract" handbook.md --chunk
+      git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
+    """
+    flags.at_least_one("--top-k", top_k)
+    form = flags.one_of("--format", form or ("table" if sys.stdout.isatty() else "jsonl"), FORMATS)
+    reading = Reading(
+        input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
+        field=field,
+        glob=glob,
+        chunk_words=flags.at_least_one("--chunk-words", chunk_words) or (flags.CHUNK_WORDS if chunk else None),
+    )
+    options: dict[str, Any] = {
+        "prompt": prompt,
+        "max_length": max_length,
+        "truncate_queries": truncate_queries,
+        "special_tokens": special_tokens,
+        "max_batch_tokens": max_batch_tokens,
+        "num_threads": num_threads,
+        "backend": backend,
+        "precision": precision,
+    }
+    # A bad option is told before documents are read, which may take long.
+    EngineOptions(**options)
+    query, places = _query_and_places(arguments or [], query_file)
+    documents = read_documents(places, reading)
+    if not documents:
+        note("no documents to rank: what was named holds no text")
+    texts = [document.text for document in documents]
+
+    # Imported when everything that can be wrong without a model is right, and never for --help.
+    from qwen3_reranker import prompt as templates
+    from qwen3_reranker.cli.formats import Report, write
+    from qwen3_reranker.cli.progress import ProgressBar
+    from qwen3_reranker.reranker import Reranker
+
+    with Reranker(model, revision=revision, **options) as reranker:
+        if explain_plan:
+            print(reranker.tree(query, texts, instruction))
+            return
+        asked = min(flags.TABLE_ROWS, len(texts) or 1) if top_k is None and form == "table" else top_k
+        start = time.perf_counter()
+        with ProgressBar("ranking") as bar:
+            ranking = reranker.rank(query, texts, asked, instruction, on_progress=bar)
+        seconds = time.perf_counter() - start
+
+    if instruction is None:
+        instruction = templates.template(prompt).default_instruction
+    limit = reranker.tokens.max_length
+    report = Report(query, instruction, model, documents, ranking, limit, seconds)
+    if form == "table":
+        from qwen3_reranker.cli.table import write_table
+
+        write_table(report, sys.stdout)
+        return
+    write(report, form, sys.stdout)
+    if cut := ranking.usage.truncated_documents:
+        note(f"{cut:,} of {len(documents):,} documents cut to fit {limit:,} tokens; --max-length allows more")
+
+
+def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple[str, Sequence[str]]:
+    if query_file is not None:
+        if query_file == STDIN and STDIN in arguments:
+            raise InputError("standard input (-) can be read only once, as the query or as documents")
+        query, places = read_text(query_file).strip(), arguments
+    elif arguments:
+        query, places = arguments[0], arguments[1:]
+    else:
+        raise InputError("expected a query and documents, got neither: qwen3-reranker rank QUERY DOCUMENTS...")
+    if not query.strip():
+        raise InputError("the query is empty" if query_file is None else f"{query_file}: the query is empty")
+    if not places:
+        raise InputError("no documents named: give files, folders, or - for standard input after the query")
+    return query, places

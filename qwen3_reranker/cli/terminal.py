@@ -1,0 +1,46 @@
+"""Words for people on a terminal: control characters made visible, one message a line, colour only where wanted."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TextIO
+
+# C0 and C1 controls, marks and overrides of text direction, line and paragraph separators, lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with everything that could steer a terminal written as `\\x1b` or `\\u202e`."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line: runs of blanks become one space, other control characters become visible."""
+    return visible(" ".join(text.split()))
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether to colour what goes to this stream: a terminal that can, and NO_COLOR (no-color.org) unset or empty."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def complain(message: str) -> None:
+    """Say on stderr, in one line, what went wrong."""
+    _say("error", "1;31", message)
+
+
+def note(message: str) -> None:
+    """Say on stderr, in one line, what the reader should know although nothing went wrong."""
+    _say("note", "1;33", message)
+
+
+def _say(kind: str, colour: str, message: str) -> None:
+    label = f"\x1b[{colour}m{kind}:\x1b[0m" if coloured(sys.stderr) else f"{kind}:"
+    print(label, visible(message), file=sys.stderr)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

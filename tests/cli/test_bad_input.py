@@ -1,0 +1,120 @@
+"""Whatever is wrong with what was given is one clear line on stderr and exit code 2, and nothing on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+FILES = {
+    "latin.txt": "fine\nna\xefve\n".encode("latin-1"),
+    "wide.txt": "text".encode("utf-16"),
+    "zero.txt": b"a\0b\n",
+    "broken.jsonl": b'{"text": "a"}\n{"text": "b"\n',
+    "nested.jsonl": b"[" * 100_000,
+    "digits.jsonl": b'{"text": ' + b"9" * 5000 + b"}",
+    "list.jsonl": b'["a"]\n',
+    "other.jsonl": b'{"title": "a", "body": "b"}\n',
+    "number.jsonl": b'{"text": 7}\n',
+    "surrogate.jsonl": b'{"text": "a\\ud800b"}\n',
+    "blank.txt": b" \n",
+}
+
+COMMANDS = {
+    "no such file": (["q", "missing.txt"], "missing.txt: no such file or folder"),
+    "an empty name": (["q", ""], "got an empty one"),
+    "not UTF-8": (["q", "latin.txt"], "latin.txt:2: expected UTF-8, got the byte 0xef"),
+    "UTF-16": (["q", "wide.txt"], "wide.txt: expected UTF-8, got UTF-16"),
+    "a binary file": (["q", "zero.txt"], "zero.txt: expected text, got a binary file"),
+    "broken JSON": (["q", "broken.jsonl"], "broken.jsonl:2: not valid JSON: Expecting"),
+    "deep JSON": (["q", "nested.jsonl"], "nested.jsonl:1: not valid JSON"),
+    "a huge number": (["q", "digits.jsonl"], "digits.jsonl:1: not valid JSON"),
+    "JSON that is no object": (["q", "list.jsonl"], "list.jsonl:1: expected a JSON object, got a list"),
+    "no such field": (["q", "other.jsonl"], "other.jsonl:1: no field 'text' (its fields: 'title', 'body')"),
+    "a field that is no text": (
+        ["q", "number.jsonl"],
+        "number.jsonl:1: the field 'text' must be a string, got a number",
+    ),
+    "a lone surrogate": (["q", "surrogate.jsonl"], "surrogate.jsonl:1: not valid Unicode"),
+    "JSON on stdin": (["q", "-", "--input-format", "jsonl"], "stdin:1: not valid JSON"),
+    "an empty query": ([" ", "notes.txt"], "the query is empty"),
+    "an empty query file": (["--query-file", "blank.txt", "notes.txt"], "blank.txt: the query is empty"),
+    "no such query file": (["--query-file", "missing.txt", "notes.txt"], "missing.txt: no such file"),
+    "no arguments": ([], "expected a query and documents"),
+    "no documents named": (["q"], "no documents named"),
+    "stdin twice": (["q", "-", "-"], "standard input (-) can be read only once"),
+    "stdin as query and documents": (["--query-file", "-", "-"], "standard input (-) can be read only once"),
+    "a negative top-k": (["q", "notes.txt", "--top-k", "-1"], "--top-k must be at least 1, got -1"),
+    "a top-k of zero": (["q", "notes.txt", "-k", "0"], "--top-k must be at least 1, got 0"),
+    "a top-k that is no number": (["q", "notes.txt", "-k", "three"], "--top-k"),
+    "no words a chunk": (["q", "notes.txt", "--chunk-words", "0"], "--chunk-words must be at least 1, got 0"),
+    "an unknown format": (["q", "notes.txt", "--format", "xml"], "unknown --format 'xml': expected one of table, json"),
+    "an unknown input format": (["q", "notes.txt", "--input-format", "csv"], "unknown --input-format 'csv'"),
+    "an unknown backend": (["q", "notes.txt", "--backend", "abacus"], "unknown backend 'abacus'"),
+    "an unknown precision": (["q", "notes.txt", "--precision", "int3"], "unknown precision 'int3'"),
+    "an impossible precision": (["q", "notes.txt", "--precision", "float64"], "backend"),
+    "an unknown prompt": (["q", "notes.txt", "--prompt", "poem"], "unknown prompt 'poem'"),
+    "no batch": (["q", "notes.txt", "--max-batch-tokens", "0"], "max_batch_tokens"),
+    "too short a length": (["q", "notes.txt", "--max-length", "5"], "max_length=5 leaves no room"),
+    "too long a query": (["q" * 500, "notes.txt", "--max-length", "400"], "truncate_queries"),
+    "an unknown option": (["q", "notes.txt", "--topk", "3"], "--top-k"),
+    "an unknown model": (["q", "notes.txt", "--model", "nope"], "no model 'nope'"),
+    "a file as a model": (["q", "notes.txt", "--model", "notes.txt"], "'notes.txt' is a file"),
+    "a revision of a folder": (["q", "notes.txt", "--revision", "main"], "revision 'main'"),
+}
+
+
+@pytest.fixture
+def folder(notes: Path) -> Path:
+    for name, content in FILES.items():
+        (notes / name).write_bytes(content)
+    return notes
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("problem", COMMANDS)
+def test_bad_input_to_rank_is_one_line_and_exit_code_2(run: Run, model: str, problem: str) -> None:
+    arguments, expected = COMMANDS[problem]
+    chosen = [] if "--model" in arguments else ["--model", model]
+    outcome = run("rank", *chosen, *arguments, stdin=b"{broken\n")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert expected in outcome.err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "arguments", [["rnk"], ["--rank"], ["inspect", "nope"], ["inspect", "a", "b"], ["inspect", ".", "--format", "tsv"]]
+)
+def test_bad_input_to_the_program_is_one_line_and_exit_code_2(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_one_line_and_exit_code_3(run: Run, notes: Path) -> None:
+    (notes / "model").mkdir()
+    (notes / "model" / "config.json").write_text("{", encoding="utf-8")
+    outcome = run("rank", "q", "notes.txt", "--model", "model")
+    assert outcome.code == 3
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("notes")
+def test_a_message_cannot_steer_the_terminal_or_break_the_line(run: Run) -> None:
+    outcome = run("rank", "q", "a\x1b[2Jb\nc")
+    assert outcome.err == "error: a\\x1b[2Jb\\x0ac: no such file or folder\n"
+
+
+@pytest.mark.usefixtures("notes")
+def test_an_input_that_holds_no_documents_is_an_empty_ranking_and_a_note(run: Run, model: str) -> None:
+    outcome = run("rank", "q", "-", "--model", model, stdin=b"\n \n")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err == "note: no documents to rank: what was named holds no text\n"

@@ -1,0 +1,114 @@
+"""What programs read: every format parses back to the ranking that the library gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import Reranker
+from tests.cli.conftest import Outcome, Run
+
+HOSTILE = ["tab\tand \\t", "line\nand \\n\r", "\x1b[31mred\x9b", "next\u2028line\x85", "\u202eright", "日本語 😀 é"]
+
+
+@pytest.fixture
+def hostile(notes: Path) -> list[str]:
+    (notes / "hostile.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in HOSTILE), encoding="utf-8"
+    )
+    return ["rank", "which one?", "hostile.jsonl"]
+
+
+def entries(outcome: Outcome, form: str) -> list[dict[str, object]]:
+    assert outcome.code == 0, outcome.err
+    if form == "json":
+        whole = json.loads(outcome.out)
+        assert list(whole) == ["query", "instruction", "model", "results", "usage"]
+        results: list[dict[str, object]] = whole["results"]
+        return results
+    if form == "jsonl":
+        # splitlines is the harshest reader: it breaks at U+2028 and U+0085 as well.
+        return [json.loads(line) for line in outcome.out.splitlines()]
+    header, *rows = (line.split("\t") for line in outcome.out.splitlines())
+    return [dict(zip(header, map(unescaped, row), strict=True)) for row in rows]
+
+
+def unescaped(cell: str) -> str:
+    return cell.encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "tsv"])
+def test_a_format_holds_the_ranking_of_the_library(run: Run, model: str, hostile: list[str], form: str) -> None:
+    found = entries(run(*hostile, "--model", model, "--format", form), form)
+    with Reranker(model) as reranker:
+        ranking = reranker.rank("which one?", HOSTILE)
+    assert len(found) == len(ranking)
+    for rank, (entry, hit) in enumerate(zip(found, ranking, strict=True), start=1):
+        assert int(str(entry["rank"])) == rank
+        assert int(str(entry["index"])) == hit.index
+        assert float(str(entry["logit"])) == pytest.approx(hit.logit, rel=1e-6)
+        assert float(str(entry["probability"])) == pytest.approx(hit.probability, rel=1e-6)
+        assert entry["document"] == hit.document
+        assert entry["source"] == f"hostile.jsonl:{hit.index + 1}"
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "tsv", "table"])
+def test_no_control_character_reaches_a_reader(run: Run, model: str, hostile: list[str], form: str) -> None:
+    shown = run(*hostile, "--model", model, "--format", form).out
+    allowed = {"\n", "\t"} if form == "tsv" else {"\n"}
+    assert {letter for letter in shown if not letter.isprintable()} <= allowed
+
+
+@pytest.mark.usefixtures("notes")
+def test_a_pipe_gets_json_lines_with_what_was_read_and_kept(run: Run, model: str) -> None:
+    outcome = run("rank", "q", "notes.txt", "--model", model)
+    assert [list(hit) for hit in outcome.hits] == [
+        ["rank", "index", "logit", "probability", "document", "source", "document_tokens", "kept_tokens"]
+    ] * 3
+    assert all(hit["document_tokens"] == hit["kept_tokens"] for hit in outcome.hits)
+    assert outcome.err == ""
+
+
+@pytest.mark.usefixtures("notes")
+def test_top_k_keeps_the_best_and_the_query_may_come_from_a_file(run: Run, model: str, notes: Path) -> None:
+    (notes / "query.txt").write_text("\ufeffwhich?\n", encoding="utf-8")
+    every = run("rank", "which?", "notes.txt", "--model", model)
+    best = run("rank", "--query-file", "query.txt", "notes.txt", "--model", model, "--top-k", "2")
+    assert best.hits == every.hits[:2]
+
+
+@pytest.mark.usefixtures("notes")
+def test_an_instruction_changes_the_scores_and_is_reported(run: Run, model: str) -> None:
+    default = json.loads(run("rank", "q", "notes.txt", "--model", model, "--format", "json").out)
+    asked = run("rank", "q", "notes.txt", "--model", model, "--format", "json", "--instruction", "Be strict")
+    assert default["instruction"].startswith("Given a web search query")
+    assert json.loads(asked.out)["instruction"] == "Be strict"
+    assert json.loads(asked.out)["results"][0]["logit"] != default["results"][0]["logit"]
+
+
+def test_a_document_that_was_cut_says_so_in_its_line_and_in_a_note(run: Run, model: str, notes: Path) -> None:
+    (notes / "long.txt").write_text("short\n" + "long " * 200 + "\n", encoding="utf-8")
+    outcome = run("rank", "q", "long.txt", "--model", model, "--max-length", "450")
+    cut = {hit["source"]: hit["kept_tokens"] != hit["document_tokens"] for hit in outcome.hits}
+    assert cut == {"long.txt:1": False, "long.txt:2": True}
+    assert outcome.err == "note: 1 of 2 documents cut to fit 450 tokens; --max-length allows more\n"
+
+
+@pytest.mark.usefixtures("notes")
+def test_options_of_the_engine_reach_it(run: Run, model: str) -> None:
+    fast = run("rank", "q", "notes.txt", "--model", model, "--max-batch-tokens", "16")
+    exact = run("rank", "q", "notes.txt", "--model", model, "--backend", "reference", "--precision", "float64")
+    assert [hit["logit"] for hit in fast.hits] == pytest.approx([hit["logit"] for hit in exact.hits], abs=1e-4)
+    other = run("rank", "q", "notes.txt", "--model", model, "--prompt", "card-vllm")
+    assert [hit["logit"] for hit in other.hits] != pytest.approx([hit["logit"] for hit in exact.hits], abs=1e-4)
+
+
+@pytest.mark.usefixtures("notes")
+def test_explain_plan_prints_the_tree_and_ranks_nothing(run: Run, model: str) -> None:
+    outcome = run("rank", "q", "notes.txt", "--model", model, "--explain-plan")
+    with Reranker(model) as reranker:
+        tree = reranker.tree("q", ["first note", "second note", "third note"])
+    assert outcome.out == f"{tree}\n"
+    assert "saved" in outcome.out

@@ -1,0 +1,116 @@
+"""As a process: help that comes at once, readers that leave, full disks, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import __version__
+from qwen3_reranker.config import BACKENDS, PRECISIONS, SPECIAL_TOKENS
+from qwen3_reranker.prompt import TEMPLATES
+from tests.cli.conftest import Run
+
+PROGRAM = [sys.executable, "-m", "qwen3_reranker"]
+
+
+@pytest.fixture(autouse=True)
+def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@pytest.mark.parametrize("page", [["--help"], ["rank", "--help"], ["inspect", "--help"], ["--version"]])
+def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from qwen3_reranker.cli import main\n"
+        f"code = main({page!r})\n"
+        "heavy = {'numpy', 'tokenizers', 'huggingface_hub', 'rich', 'torch', 'transformers', 'asyncio', 'httpx'}\n"
+        "print(*heavy & set(sys.modules), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "\n"
+    assert done.stdout
+
+
+def test_no_arguments_show_the_help_with_every_verb(run: Run) -> None:
+    assert run().out == run("--help").out
+    assert run().code == 0
+    for verb in ("rank", "inspect"):
+        assert f"\n  {verb} " in run().out
+    assert run("--version").out == f"qwen3-reranker {__version__}\n"
+
+
+def test_help_names_every_choice_and_fits_eighty_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = run("rank", "--help").out
+    for names in (BACKENDS, PRECISIONS, SPECIAL_TOKENS, TEMPLATES):
+        assert "|".join(names) in page
+    assert max(map(len, page.split("\n"))) <= 84, "only examples, which are to be copied, may be longer"
+
+
+def test_the_program_runs_as_a_module_and_reads_a_pipe(model: str) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "rank", "q", "-", "--model", model, "--format", "tsv"],
+        input="é\n".encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().split("\n")[1].endswith("\tstdin:1\té")
+    assert done.stderr == b""
+
+
+def test_an_output_that_cannot_hold_a_letter_gets_it_escaped(model: str) -> None:
+    for form in ("table", "json", "tsv"):
+        done = subprocess.run(
+            [*PROGRAM, "rank", "q", "-", "--model", model, "--format", form],
+            input="é😀\n".encode(),
+            env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout.isascii()
+        assert b"\\" in done.stdout
+
+
+def test_a_reader_that_leaves_ends_the_program_quietly(model: str) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "rank", "q", "-", "--model", model, "--max-length", "350"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stdin.write(b"a document\n" * 2000)
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(model: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "rank", "q", "notes.txt", "--model", model], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"error: cannot write: No space left on device\n"
+
+
+def test_control_c_is_one_line_and_exit_code_130(model: str, notes: Path) -> None:
+    os.mkfifo(notes / "endless.txt")
+    process = subprocess.Popen([*PROGRAM, "rank", "q", "endless.txt", "--model", model], stderr=subprocess.PIPE)
+    with open(notes / "endless.txt", "wb"):  # opens when the program has begun to read
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert told == b"interrupted\n"
