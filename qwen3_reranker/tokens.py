@@ -80,9 +80,9 @@ class Tokens:
 
         Raises QueryTooLongError where a head alone does not fit, InputError for text that is no valid Unicode.
         """
-        encoded_heads = {head: self._encode_head(head) for head in set(heads)}
-        distinct = list(dict.fromkeys(tails))
-        encoded_tails = dict(zip(distinct, self._encode_user(distinct), strict=True))
+        distinct_heads, distinct_tails = list(dict.fromkeys(heads)), list(dict.fromkeys(tails))
+        encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads), strict=True))
+        encoded_tails = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
         return [self._row(encoded_heads[head], encoded_tails[tail]) for head, tail in zip(heads, tails, strict=True)]
 
     def _row(self, head: _EncodedHead, tail: Ids) -> Row:
@@ -92,8 +92,13 @@ class Tokens:
         receipt = Receipt(len(tail), len(kept), head.query_tokens, head.kept_query_tokens)
         return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt)
 
-    def _encode_head(self, head: Head) -> _EncodedHead:
-        whole, opening, query, closing = self._encode_user([head.text, head.opening, head.query, head.closing])
+    def _encode_heads(self, heads: Sequence[Head]) -> list[_EncodedHead]:
+        texts = [text for head in heads for text in (head.text, head.opening, head.query, head.closing)]
+        ids = self._encode_user(texts)
+        return [self._fitted(*ids[first : first + 4]) for first in range(0, len(ids), 4)]
+
+    def _fitted(self, whole: Ids, opening: Ids, query: Ids, closing: Ids) -> _EncodedHead:
+        """The whole head if it fits, else one whose query is cut; the parts meet where the tokenizer never joins."""
         if len(whole) <= self._body_budget:
             return _EncodedHead(whole, len(opening), len(query), len(query))
         room = self._body_budget - len(opening) - len(closing)

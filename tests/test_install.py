@@ -1,0 +1,32 @@
+"""`pip install .` alone ranks documents: no torch, no network, no repository beside it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Whatever asks for the network after the installation is turned away here.
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    programs = tmp_path / "venv" / "bin"
+    install = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--constraint", ROOT / "constraints.txt", ROOT], check=True, cwd=tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "undo.md").write_text("To undo your last commit, run git reset --soft HEAD~1.\n")
+    (folder / "rice.md").write_text("Rinse the rice, add water and let it simmer for twelve minutes.\n")
+    command = [programs / "qwen3-reranker", "rank", "how do I undo my last commit", "docs"]
+    environment = {**os.environ, **NO_NETWORK}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    hits = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [hit["source"] for hit in hits] == ["docs/undo.md", "docs/rice.md"]
+    probe = [programs / "python", "-c", "import torch"]
+    assert subprocess.run(probe, capture_output=True, check=False).returncode == 1

@@ -1,0 +1,67 @@
+"""What the pages say is true: code runs and prints what they show, links lead somewhere, commands exist."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/log.md"]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+# Whole numbers and texts must agree to the letter; scores to the last digit shown but one, as BLAS libraries differ.
+NUMBER = re.compile(r"[+-]?\d+\.\d+")
+
+
+def same(shown: str, printed: str) -> bool:
+    if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
+        return False
+    pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True)
+    return all(abs(float(first) - float(second)) < 0.02 for first, second in pairs)
+
+
+def test_the_python_example_prints_what_the_readme_shows() -> None:
+    [code] = [text for language, text in BLOCKS if language == "python"]
+    shown = next(text for language, text in BLOCKS if language == "text")
+    assert len(code.strip().splitlines()) <= 8
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "README.md", "exec"), {})
+    assert same(shown.strip(), output.getvalue().strip()), output.getvalue()
+
+
+def test_every_command_line_in_the_readme_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    lines = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+    ours = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("qwen3-reranker ")]
+    assert ours
+    for arguments in ours:
+        # Models of the Hub cannot be fetched here: that their flags are understood is what can be checked.
+        local = ["nano" if "/Qwen3-Reranker" in each else each for each in arguments]
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main(local) == 0, arguments
+
+
+def test_every_make_target_the_pages_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        named = set(re.findall(r"(?:^\s*|`)make ([a-z]+)", text, flags=re.MULTILINE))
+        assert named <= targets, f"{page} names {named - targets}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_leads_to_a_file(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", text):
+        assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_no_page_names_a_path_of_a_developers_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"/(tmp|work|root|home)/", (ROOT / page).read_text(encoding="utf-8")), page
