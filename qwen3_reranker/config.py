@@ -148,8 +148,9 @@ def _refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:
         raise CheckpointError(f"{source}: attention_bias is set; Qwen3-Reranker networks have none")
     if fields.get("hidden_act", "silu") != "silu":
         raise CheckpointError(f"{source}: hidden_act is {fields['hidden_act']!r}; expected 'silu'")
-    if fields.get("use_sliding_window"):
-        raise CheckpointError(f"{source}: use_sliding_window is set; only full attention is run")
+    kinds = fields.get("layer_types") or []
+    if fields.get("use_sliding_window") or any(kind != "full_attention" for kind in kinds):
+        raise CheckpointError(f"{source}: use_sliding_window or layer_types asks for more than full attention")
 
 
 def _rope_theta(fields: Mapping[str, Any], source: str) -> float:

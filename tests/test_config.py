@@ -57,6 +57,7 @@ def test_transformers_5_keeps_the_rotary_base_elsewhere() -> None:
         ({"attention_bias": True}, "attention_bias"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"use_sliding_window": True}, "use_sliding_window"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "more than full attention"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'"),
         ({"rope_scaling": [1]}, "must be an object"),
         ({"rope_theta": None}, "rope_theta must be a positive number, got None"),
