@@ -33,7 +33,7 @@ format: $(VENV)/.installed-tests  ## Lay the code out as `lint` wants it.
 bench: $(VENV)/.installed-tests  ## Tokens, speed and memory beside separate rows, random weights (minutes).
 	$(BIN)/python -m benchmarks.core
 
-quality: $(VENV)/.installed-benchmarks  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev).
+quality: $(VENV)/.installed  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev).
 	$(BIN)/python -m benchmarks.nano_quality --dev $(or $(DEV),../shared/data/dev)
 
 clean:  ## Remove the environment and every cache.
@@ -49,7 +49,3 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-tests: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[tests]'
 	touch $@ $(VENV)/.installed
-
-$(VENV)/.installed-benchmarks: $(VENV)/.installed-tests
-	$(PIP) install --constraint constraints.txt --editable '.[tests,benchmarks]'
-	touch $@
