@@ -23,7 +23,7 @@ class Plan:
     offsets_S: position of a segment's first token in its row, that is the length of its ancestors.
     parents_S: the segment above, -1 for none.
     reusable_S: whether other calls are likely to need the segment again.
-    leaves_N: for each row the place in `tokens_T` of its last token.
+    leaves_N: for each row the place in `tokens_T` of its last token, which is the last of its segment.
     num_row_tokens: tokens that the rows hold when each is written out.
     """
 
@@ -48,10 +48,10 @@ class Plan:
     def num_rows(self) -> int:
         return len(self.leaves_N)
 
-    def positions(self) -> Integers:
-        """Position of each token in its row, (T,)."""
-        shift_S = self.offsets_S - self.starts_S1[:-1]
-        return np.arange(self.num_tokens, dtype=np.int32) + np.repeat(shift_S, np.diff(self.starts_S1))
+    def ends(self) -> NDArray[np.int64]:
+        """The segment that ends each row, (N,)."""
+        ends_N: NDArray[np.int64] = np.searchsorted(self.starts_S1, self.leaves_N, side="right") - 1
+        return ends_N
 
     def tokens(self, segment: int) -> Integers:
         """The token ids of one segment."""
@@ -68,10 +68,8 @@ class Plan:
 
     def row(self, index: int) -> Integers:
         """The tokens of one row, rebuilt along its path."""
-        leaf = int(self.leaves_N[index])
-        segment = int(np.searchsorted(self.starts_S1, leaf, side="right")) - 1
-        own = self.tokens_T[self.starts_S1[segment] : leaf + 1]
-        return np.concatenate([*(self.tokens(above) for above in self.ancestors(segment)), own])
+        segment = int(self.ends()[index])
+        return np.concatenate([self.tokens(each) for each in [*self.ancestors(segment), segment]])
 
     def __str__(self) -> str:
         return outline(self.starts_S1, self.parents_S, self.num_rows, self.num_row_tokens)

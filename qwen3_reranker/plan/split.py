@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,18 @@ from numpy.typing import NDArray
 from qwen3_reranker.plan.pack import Plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Batch:
     """Segments of a plan that are computed in one pass, in the plan's order.
 
     segments: their numbers in the plan. Every ancestor is among them, was kept by an earlier batch, or was known.
+    rows_M: rows that end here.
     keep: those whose keys and values later batches read.
     release: kept or known segments that no later batch reads.
     """
 
     segments: tuple[int, ...]
+    rows_M: NDArray[np.int64]
     keep: frozenset[int]
     release: frozenset[int]
 
@@ -69,11 +72,23 @@ def split(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_] | None =
     return [
         Batch(
             segments=tuple(group),
+            rows_M=rows_M,
             keep=frozenset(segment for segment in group if last_reader.get(segment, number) > number),
             release=frozenset(finished.get(number, ())),
         )
-        for number, group in enumerate(groups)
+        for number, (group, rows_M) in enumerate(zip(groups, _rows_ending(plan, groups), strict=True))
     ]
+
+
+def _rows_ending(plan: Plan, groups: list[list[int]]) -> list[NDArray[np.int64]]:
+    """The rows that end in each group of segments."""
+    group_of_S = np.full(plan.num_segments, -1, dtype=np.int64)
+    for number, group in enumerate(groups):
+        group_of_S[group] = number
+    group_of_N = group_of_S[plan.ends()]
+    order_N = np.argsort(group_of_N, kind="stable")
+    cuts = np.searchsorted(group_of_N[order_N], np.arange(len(groups) + 1))
+    return [order_N[start:stop] for start, stop in pairwise(cuts.tolist())]
 
 
 def _groups(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_]) -> Iterator[list[int]]:

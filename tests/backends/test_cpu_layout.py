@@ -24,10 +24,10 @@ def test_strips_and_pieces_cover_each_token_once_and_leaves_end_the_rows(
         assert [token for strip in layout.strips for token in tokens[strip]] == tokens
         asked = [token for task in layout.tasks for piece in task for token in range(piece.start, piece.stop)]
         assert sorted(asked) == tokens
-        for index, leaf in zip(layout.rows_M.tolist(), layout.leaf_of_row_M.tolist(), strict=True):
+        for index, leaf in zip(batch.rows_M.tolist(), layout.leaf_of_row_M.tolist(), strict=True):
             assert layout.tokens_T[layout.leaves[leaf].start] == some[index].ids[-1]
             assert layout.positions_T[layout.leaves[leaf].start] == len(some[index].ids) - 1
-        seen_rows.extend(layout.rows_M.tolist())
+        seen_rows.extend(batch.rows_M.tolist())
         kept = (kept | batch.keep) - batch.release
     assert sorted(seen_rows) == list(range(len(some)))
 

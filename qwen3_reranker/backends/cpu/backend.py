@@ -55,7 +55,7 @@ class CpuBackend:
                     on_progress((before + share * tokens) / computed_tokens)
 
             with self._threads.undisturbed():
-                hidden_ND[layout.rows_M] = self._network.run(layout, kept, advance)
+                hidden_ND[batch.rows_M] = self._network.run(layout, kept, advance)
             done += len(layout.tokens_T)
             for segment in new:
                 self._cache.put(plan, segment, kept[segment])

@@ -36,7 +36,7 @@ class BatchLayout:
 
     strips: ranges of tokens for work on each token alone. tasks: pieces of attention, about equal in work.
     places: where each of the batch's segments lies. leaves: for each token that ends a row, its piece of one query.
-    rows_M: rows that end here; leaf_of_row_M: their place in `leaves`.
+    leaf_of_row_M: for each row that ends here its place in `leaves`.
     """
 
     tokens_T: NDArray[np.int32]
@@ -45,7 +45,6 @@ class BatchLayout:
     tasks: list[list[Piece]]
     places: dict[int, slice]
     leaves: list[Piece]
-    rows_M: NDArray[np.int64]
     leaf_of_row_M: NDArray[np.int64]
 
 
@@ -60,27 +59,21 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -
         for segment, start, stop in zip(batch.segments, starts.tolist(), stops.tolist(), strict=True)
     }
     source_T = np.arange(stops[-1]) + np.repeat(plan.starts_S1[numbers] - starts, lengths)
-    local_of = np.full(plan.num_tokens, -1, dtype=np.int64)
-    local_of[source_T] = np.arange(len(source_T))
-    leaf_N = local_of[plan.leaves_N]
-    rows_M = np.flatnonzero(leaf_N >= 0)
-    ends, leaf_of_row_M = np.unique(leaf_N[rows_M], return_inverse=True)
+    # The plan's places of the batch's tokens rise, as its segments do, so a row's end is found by search.
+    ends, leaf_of_row_M = np.unique(np.searchsorted(source_T, plan.leaves_N[batch.rows_M]), return_inverse=True)
     ending = set(ends.tolist())
     segments = [(places[each], _runs(plan, each, places, kept)) for each in batch.segments]
-    leaves = [
-        Piece(place.start, place.stop - 1, place.stop, runs) for place, runs in segments if place.stop - 1 in ending
-    ]
-    assert len(leaves) == len(ending), "a row ends with its segment"
     longest = int((plan.offsets_S[numbers] + lengths).max())
     pieces = (piece for place, runs in segments for piece in _pieces(place, runs, longest))
     return BatchLayout(
         tokens_T=plan.tokens_T[source_T],
-        positions_T=plan.positions()[source_T],
+        positions_T=(np.arange(stops[-1]) + np.repeat(plan.offsets_S[numbers] - starts, lengths)).astype(np.int32),
         strips=strips(len(source_T), num_threads),
         tasks=list(_tasks(pieces)),
         places=places,
-        leaves=leaves,
-        rows_M=rows_M,
+        leaves=[
+            Piece(place.start, place.stop - 1, place.stop, runs) for place, runs in segments if place.stop - 1 in ending
+        ],
         leaf_of_row_M=leaf_of_row_M,
     )
 

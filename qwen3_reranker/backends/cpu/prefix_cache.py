@@ -25,8 +25,7 @@ class PrefixCache:
         """The segments of a plan worth asking for and keeping: reusable, and no row's end (its state is not kept)."""
         if not self._max_tokens:
             return []
-        ends = np.searchsorted(plan.starts_S1, plan.leaves_N, side="right") - 1
-        return [int(segment) for segment in np.setdiff1d(np.flatnonzero(plan.reusable_S), ends)]
+        return [int(segment) for segment in np.setdiff1d(np.flatnonzero(plan.reusable_S), plan.ends())]
 
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
         """Keys and values of that segment below those ancestors, or None."""
