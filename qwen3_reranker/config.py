@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.prompt import template
 
 BACKENDS = ("cpu", "reference")
 PRECISIONS = ("float32", "float64")
@@ -35,11 +36,9 @@ class ModelConfig:
     @property
     def num_parameters(self) -> int:
         """Weights of the network, the language-model head included only where it is its own matrix."""
-        attention = self.hidden_size * self.head_dim * 2 * (self.num_attention_heads + self.num_key_value_heads)
-        mlp = 3 * self.hidden_size * self.intermediate_size
-        norms = 2 * self.hidden_size + 2 * self.head_dim
+        norms = self.num_hidden_layers * (2 * self.hidden_size + 2 * self.head_dim) + self.hidden_size
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return embeddings + self.num_hidden_layers * (attention + mlp + norms) + self.hidden_size
+        return embeddings + self.num_linear_parameters + norms
 
     @property
     def num_linear_parameters(self) -> int:
@@ -113,6 +112,7 @@ class EngineOptions:
     truncate_queries: bool = False
 
     def __post_init__(self) -> None:
+        template(self.prompt)
         _one_of("backend", self.backend, BACKENDS)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("special_tokens", self.special_tokens, SPECIAL_TOKENS)
@@ -126,6 +126,8 @@ class EngineOptions:
         _at_least("num_threads", self.num_threads, 1)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
+        if not isinstance(self.truncate_queries, bool):
+            raise InputError(f"truncate_queries must be true or false, got {self.truncate_queries!r}")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -66,6 +66,6 @@ TEMPLATES = {
 
 def template(name: str) -> Template:
     """The template of that name; raises InputError for an unknown one."""
-    if name not in TEMPLATES:
+    if not isinstance(name, str) or name not in TEMPLATES:
         raise InputError(f"unknown prompt {name!r}: expected one of {', '.join(TEMPLATES)}")
     return TEMPLATES[name]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was cut from one row, in tokens: the document's tail or, only if asked for, the query's; nothing else."""
+    """What was cut from one row, in tokens: the document's tail or, only if asked for, the query's; nothing else.
+
+    The space behind a label counts with the text that follows it.
+    """
 
     document_tokens: int
     kept_tokens: int
@@ -44,7 +48,7 @@ class Receipt:
         return self.kept_query_tokens < self.query_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Row:
     """One pair as tokens: prefix | head | document | suffix.
 

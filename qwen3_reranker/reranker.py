@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan, prompt, score
-from qwen3_reranker.backends.base import Backend, OnProgress
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
@@ -35,12 +36,20 @@ class Reranker:
     """A Qwen3-Reranker model, ready to judge documents.
 
     model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B", or a folder. revision: a Hub branch, tag or
-        commit. The other options are the fields of config.EngineOptions.
+        commit. plan_only: load no weights; `tree` works, scoring does not. The other options are the fields of
+        config.EngineOptions.
     Raises ModelNotFoundError, CheckpointError for files that cannot be run, InputError for an unusable option.
     Calls from several threads are safe; they run one after the other.
     """
 
-    def __init__(self, model: str = "nano", *, revision: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "nano",
+        *,
+        revision: str | None = None,
+        plan_only: bool = False,
+        **options: Any,
+    ) -> None:
         self.options = _engine_options(options)
         self._template = prompt.template(self.options.prompt)
         self.checkpoint = open_checkpoint(model, revision)
@@ -56,8 +65,9 @@ class Reranker:
         tensor = self.checkpoint.head_tensor
         rows_2D = tensor.rows(np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32))
         self.head = YesNoHead(rows_2D, f"{tensor.file}: {tensor.name}")
-        self.backend: Backend | None = _backend(self.checkpoint, self.options)
+        self.backend: Backend | None = None if plan_only else _backend(self.checkpoint, self.options)
         self._turn = threading.Lock()
+        self._running_in: int | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -77,7 +87,8 @@ class Reranker:
 
         top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
         None takes the template's own. on_progress is told the share done, up to 1.
-        Documents with equal logits keep their input order. Raises InputError, QueryTooLongError.
+        Documents with equal logits keep their input order. Raises InputError, QueryTooLongError, and CheckpointError
+        for weights that give no finite logit.
         """
         top_k = score.checked_top_k(top_k)
         _refuse_non_strings(query, documents)
@@ -86,23 +97,27 @@ class Reranker:
 
     def logits(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Iterable[tuple[str, str]],
         instruction: str | None = None,
         *,
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
-        """Logit yes - no of each (query, document), (num_pairs,) float32, in input order."""
+        """Logit yes - no of each (query, document), (num_pairs,) float32, in input order.
+
+        instruction and on_progress are those of `rank`. Raises InputError, QueryTooLongError, and CheckpointError for
+        weights that give no finite logit.
+        """
         queries, documents = _unzipped(pairs)
         return self._score(queries, documents, instruction, on_progress).logits_N
 
     def probabilities(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Iterable[tuple[str, str]],
         instruction: str | None = None,
         *,
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
-        """Probability of yes of each (query, document), (num_pairs,) float32, in input order."""
+        """Probability of yes of each (query, document), (num_pairs,) float32, in input order; else like `logits`."""
         return score.probabilities(self.logits(pairs, instruction, on_progress=on_progress))
 
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
@@ -112,10 +127,13 @@ class Reranker:
         return plan.build(self.tokens.encode(heads, tails), self.options.min_shared_tokens)
 
     def close(self) -> None:
-        """Give the memory back; the reranker cannot be used afterwards."""
-        if self.backend is not None:
-            self.backend.close()
-        self.backend = None
+        """Give the memory back, once a call under way has ended; the reranker cannot be used afterwards."""
+        if self._running_in == threading.get_ident():
+            raise InputError("a Reranker cannot be closed from inside its own on_progress")
+        with self._turn:
+            if self.backend is not None:
+                self.backend.close()
+            self.backend = None
 
     def __enter__(self) -> Reranker:
         return self
@@ -136,10 +154,7 @@ class Reranker:
         heads, tails = self._template.pieces(instruction, queries, documents)
         rows = self.tokens.encode(heads, tails)
         tree = plan.build(rows, self.options.min_shared_tokens)
-        with self._turn:
-            if self.backend is None:
-                raise InputError("this Reranker is closed; make a new one")
-            run = self.backend.run(tree, on_progress)
+        run = self._run(tree, on_progress)
         receipts = [row.receipt for row in rows]
         usage = Usage(
             prompt_tokens=tree.num_row_tokens,
@@ -148,6 +163,18 @@ class Reranker:
             truncated_documents=sum(receipt.truncated for receipt in receipts),
         )
         return _Scored(self.head(run.hidden_ND), receipts, usage)
+
+    def _run(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
+        if self._running_in == threading.get_ident():
+            raise InputError("a Reranker cannot be used from inside its own on_progress")
+        with self._turn:
+            if self.backend is None:
+                raise InputError("this Reranker is closed or was made with plan_only; make a new one")
+            self._running_in = threading.get_ident()
+            try:
+                return self.backend.run(tree, on_progress)
+            finally:
+                self._running_in = None
 
 
 def _engine_options(options: dict[str, Any]) -> EngineOptions:
@@ -192,8 +219,13 @@ def _refuse_non_strings(query: object, documents: object) -> None:
             raise InputError(f"documents[{index}] must be a string, got {type(document).__name__}")
 
 
-def _unzipped(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    if isinstance(pairs, str | Mapping | Set) or not isinstance(pairs, Iterable):
+        raise InputError(f"pairs must be a list of (query, document), got {type(pairs).__name__}")
+    queries, documents = [], []
     for index, pair in enumerate(pairs):
-        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
-    return [query for query, _ in pairs], [document for _, document in pairs]
+        queries.append(pair[0])
+        documents.append(pair[1])
+    return queries, documents

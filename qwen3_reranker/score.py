@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +31,9 @@ def rank(
 
 
 def checked_top_k(top_k: int | None) -> int | None:
-    """The same number; raises InputError unless it is None or a whole number of at least 1."""
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+    """The same number as an int; raises InputError unless it is None or a whole number of at least 1."""
+    if top_k is None:
+        return None
+    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or operator.index(top_k) < 1:
         raise InputError(f"top_k must be a whole number of at least 1 or None, got {top_k!r}")
-    return top_k
+    return operator.index(top_k)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
+from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.records import Head, Receipt, Row
 
 Ids = NDArray[np.int32]
+
+_CHARACTERS_AT_ONCE = 1_000_000
+# No vocabulary comes near; ids beyond it are damage, and would make the embedding's check meaningless.
+_MOST_ENTRIES = 2**31
 
 _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 
@@ -48,12 +54,18 @@ class Tokens:
         special_tokens: str = "literal",
         truncate_queries: bool = False,
     ) -> None:
-        fields = _read(tokenizer_file)
+        fields = read_object(tokenizer_file)
         self.control_ids = _control_ids(fields, tokenizer_file)
-        self._literal = _load({**fields, "added_tokens": [], "post_processor": None}, tokenizer_file)
-        self._refuse_leaks(tokenizer_file)
-        user_text = {**fields, "post_processor": None} if special_tokens == "parse" else None
-        self._user = self._literal if user_text is None else _load(user_text, tokenizer_file)
+        self._literal = _load({**fields, "added_tokens": []}, tokenizer_file)
+        self._user = _load(fields, tokenizer_file) if special_tokens == "parse" else self._literal
+        base_ids = set(self._literal.get_vocab().values())
+        if leaks := sorted(base_ids.intersection(self.control_ids.values())):
+            raise CheckpointError(
+                f"{tokenizer_file}: the ids {leaks[:5]} belong to control tokens and to words of the vocabulary, so "
+                "text could become control tokens; this is no Qwen3 tokenizer"
+            )
+        #: One more than the largest id this tokenizer can give.
+        self.num_entries = max(base_ids.union(self.control_ids.values())) + 1
         self.prefix_ids = self._constant(prefix, tokenizer_file)
         self.suffix_ids = self._constant(suffix, tokenizer_file)
         self.yes_id = self._word("yes", tokenizer_file)
@@ -65,11 +77,6 @@ class Tokens:
                 f"max_length={max_length} leaves no room: the template alone takes "
                 f"{len(self.prefix_ids) + len(self.suffix_ids)} tokens"
             )
-
-    @property
-    def num_entries(self) -> int:
-        """One more than the largest id this tokenizer can give."""
-        return max(self._literal.get_vocab_size(), *(token_id + 1 for token_id in self.control_ids.values()))
 
     @property
     def _body_budget(self) -> int:
@@ -93,35 +100,41 @@ class Tokens:
         return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt)
 
     def _encode_heads(self, heads: Sequence[Head]) -> list[_EncodedHead]:
-        texts = [text for head in heads for text in (head.text, head.opening, head.query, head.closing)]
-        ids = self._encode_user(texts)
-        return [self._fitted(*ids[first : first + 4]) for first in range(0, len(ids), 4)]
+        parts = [(head.text, head.opening, head.query, head.closing) for head in heads]
+        # Queries share their instruction: what is equal is encoded once.
+        distinct = list(dict.fromkeys(chain.from_iterable(parts)))
+        ids = dict(zip(distinct, self._encode_user(distinct), strict=True))
+        return [self._fitted(*(ids[text] for text in texts)) for texts in parts]
 
     def _fitted(self, whole: Ids, opening: Ids, query: Ids, closing: Ids) -> _EncodedHead:
         """The whole head if it fits, else one whose query is cut; the parts meet where the tokenizer never joins."""
-        if len(whole) <= self._body_budget:
+        if len(whole) < self._body_budget:
             return _EncodedHead(whole, len(opening), len(query), len(query))
         room = self._body_budget - len(opening) - len(closing)
-        if room < 1:
+        if room < 2:
             raise QueryTooLongError(
                 f"the instruction alone takes {len(opening)} of the {self._body_budget} tokens that max_length="
                 f"{self.max_length} leaves; shorten it or raise max_length"
             )
         if not self._truncate_queries:
             raise QueryTooLongError(
-                f"instruction and query take {len(whole)} tokens, but max_length={self.max_length} leaves "
-                f"{self._body_budget}; shorten the query, raise max_length, or ask for truncate_queries"
+                f"instruction and query take {len(whole)} of the {self._body_budget} tokens that max_length="
+                f"{self.max_length} leaves, so no document fits; shorten the query, raise max_length, or ask for "
+                "truncate_queries"
             )
         # Half of the room is left to the document: a row without any of it could not be judged.
-        kept = query[: max(1, room // 2)]
+        kept = query[: room // 2]
         return _EncodedHead(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
 
     def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
-        try:
-            encodings = self._user.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError) as error:
-            raise InputError(f"a text is not valid Unicode: {error}") from error
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        ids: list[Ids] = []
+        for some in _by_size(texts):
+            try:
+                encodings = self._user.encode_batch_fast(some, add_special_tokens=False)
+            except TypeError:
+                raise InputError(_no_unicode(some)) from None
+            ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
+        return ids
 
     def _constant(self, text: str, source: Path) -> Ids:
         ids: list[int] = []
@@ -142,35 +155,54 @@ class Tokens:
             raise CheckpointError(f"{source}: {word!r} must be one token, got {len(ids)}; this is no Qwen3 tokenizer")
         return int(ids[0])
 
-    def _refuse_leaks(self, source: Path) -> None:
-        known = set(self.control_ids.values())
-        for text in self.control_ids:
-            if not known.isdisjoint(self._literal.encode(text, add_special_tokens=False).ids):
-                raise CheckpointError(
-                    f"{source}: {text!r} in a text would become a control token; refusing this tokenizer"
-                )
+
+def _by_size(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, in lists of about a million characters: an encoding takes many times its ids' memory."""
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        some.append(text)
+        size += len(text)
+        if size > _CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
-def _read(tokenizer_file: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(tokenizer_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{tokenizer_file}: cannot be read as JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise CheckpointError(f"{tokenizer_file}: expected a JSON object")
-    return fields
+def _no_unicode(texts: Sequence[str]) -> str:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"a text is not valid Unicode: a lone surrogate at character {error.start} of {text!r:.60}"
+    raise AssertionError("the tokenizer refused text that is Unicode")
 
 
 def _control_ids(fields: dict[str, Any], source: Path) -> dict[str, int]:
-    try:
-        return {str(token["content"]): int(token["id"]) for token in fields.get("added_tokens") or []}
-    except (TypeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{source}: added_tokens must list objects with content and id: {error!r}") from error
+    listed = fields.get("added_tokens")
+    ids: dict[str, int] = {}
+    for token in listed if isinstance(listed, list) else []:
+        content, token_id = (token.get("content"), token.get("id")) if isinstance(token, dict) else (None, None)
+        if not isinstance(content, str) or not isinstance(token_id, int) or not 0 <= token_id < _MOST_ENTRIES:
+            raise CheckpointError(f"{source}: added_tokens must list objects with content and id, got {shown(token)}")
+        ids[content] = token_id
+    return ids
 
 
 def _load(fields: dict[str, Any], source: Path) -> Tokenizer:
+    model = fields.get("model")
+    if not isinstance(model, dict) or model.get("type") != "BPE":
+        raise CheckpointError(f"{source}: expected a byte-level BPE model; this is no Qwen3 tokenizer")
+    # A checkpoint's own truncation, padding or frame would cut, fill or wrap rows behind our back.
+    ours = {**fields, "truncation": None, "padding": None, "post_processor": None}
     try:
-        # A checkpoint's own truncation or padding would cut or fill rows behind our back.
-        return Tokenizer.from_str(json.dumps({**fields, "truncation": None, "padding": None}))
-    except Exception as error:  # the library raises bare Exception for a bad file
-        raise CheckpointError(f"{source}: not a tokenizer the tokenizers library can load: {error}") from error
+        tokenizer = Tokenizer.from_str(json.dumps(ours))
+        # The first use of a damaged part may be what fails.
+        tokenizer.encode_batch_fast([" a\u0301<|1 \n", "yes"], add_special_tokens=False)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:
+        # The library raises bare Exception for a bad file, and its panics do not even derive from that.
+        raise CheckpointError(f"{source}: not a tokenizer that can be used: {shown(str(error))}") from None
+    return tokenizer

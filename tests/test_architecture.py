@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 # From the ground up; parts that share a line do not import one another (DESIGN.md).
 LAYERS = [
     {"errors", "records"},
-    {"config", "prompt", "tokens", "plan", "score"},
+    {"json_object", "prompt"},
+    {"config", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
     {"reranker"},
@@ -22,7 +23,7 @@ LAYERS = [
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Which part may import which library beyond the standard one.
 LIBRARIES = {
-    "numpy": set(LEVEL) - {"errors", "prompt", "config", "__init__", "__main__"},
+    "numpy": set(LEVEL) - {"errors", "json_object", "prompt", "config", "__init__", "__main__"},
     "tokenizers": {"tokens", "train"},
     "huggingface_hub": {"weights"},
     "threadpoolctl": {"backends"},

@@ -1,5 +1,7 @@
 """The public surface: rankings, logits, usage, receipts and the errors of callers."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -159,6 +161,10 @@ def test_threads_share_a_reranker_and_get_their_own_results(small_reranker: Rera
         (lambda reranker: reranker.logits([("q", "a"), "qa"]), r"pairs\[1\] must be a query and a document"),
         (lambda reranker: reranker.logits([("q", "a", "b")]), r"pairs\[0\] must be a query and a document"),
         (lambda reranker: reranker.logits([("q", 1)]), r"pairs\[0\] must be a query and a document"),
+        (lambda reranker: reranker.logits([1]), r"pairs\[0\] must be a query and a document"),
+        (lambda reranker: reranker.logits([{"query": "q", "document": "d"}]), r"pairs\[0\] must be a query"),
+        (lambda reranker: reranker.logits({"q": "d"}), "pairs must be a list of"),
+        (lambda reranker: reranker.logits(None), "pairs must be a list of"),
     ],
 )
 def test_wrong_arguments_are_typed_errors_that_say_what_came(
@@ -180,6 +186,9 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
         ({"max_length": 50_000}, "max_length=50000 is more than the model's 40960 positions"),
         ({"max_batch_tokens": -1}, "max_batch_tokens must be a whole number of at least 1"),
         ({"batch_size": 3}, "batch_size"),
+        ({"truncate_queries": "no"}, "truncate_queries must be true or false, got 'no'"),
+        ({"prompt": ["card"]}, "unknown prompt"),
+        ({"num_threads": 0}, "num_threads must be a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_typed_errors(small_checkpoint: Path, options: dict[str, object], message: str) -> None:
@@ -201,6 +210,60 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, qwen3_tokenizer
     folder = write_checkpoint(tmp_path, vocab_size=320, tokenizer_file=qwen3_tokenizer_file)
     with pytest.raises(CheckpointError, match="has 151669 entries, but the network embeds only 320"):
         Reranker(str(folder))
+
+
+def test_pairs_may_come_from_any_iterable(small_reranker: Reranker) -> None:
+    pairs = [(QUERY, "a"), (QUERY, "b")]
+    assert np.array_equal(
+        small_reranker.logits(zip([QUERY, QUERY], ["a", "b"], strict=True)), small_reranker.logits(pairs)
+    )
+
+
+def test_a_plan_needs_no_weights_and_says_so_when_asked_to_score(small_checkpoint: Path) -> None:
+    with Reranker(str(small_checkpoint), plan_only=True) as reranker:
+        assert reranker.tree(QUERY, ["a", "b"]).num_rows == 2
+        with pytest.raises(InputError, match="plan_only"):
+            reranker.rank(QUERY, ["a"])
+
+
+def test_using_or_closing_a_reranker_from_its_own_progress_is_an_error_and_not_a_deadlock(
+    small_reranker: Reranker,
+) -> None:
+    with pytest.raises(InputError, match="inside its own on_progress"):
+        small_reranker.rank(QUERY, ["a"], on_progress=lambda _: small_reranker.rank(QUERY, ["b"]))
+    with pytest.raises(InputError, match="inside its own on_progress"):
+        small_reranker.rank(QUERY, ["a"], on_progress=lambda _: small_reranker.close())
+    assert len(small_reranker.rank(QUERY, ["a"])) == 1
+
+
+def test_closing_waits_for_the_call_under_way(small_checkpoint: Path) -> None:
+    reranker = Reranker(str(small_checkpoint), max_batch_tokens=32)
+    under_way = threading.Event()
+    results: list[np.ndarray] = []
+
+    def work() -> None:
+        pairs = [(QUERY, text) for text in documents(0, 30, 60)]
+        results.append(reranker.logits(pairs, on_progress=lambda _: under_way.set()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    under_way.wait()
+    reranker.close()
+    thread.join()
+    assert len(results[0]) == 30
+
+
+def test_a_reranker_still_ranks_after_a_fork(small_checkpoint: Path) -> None:
+    code = (
+        "import os, sys\nfrom qwen3_reranker import Reranker\n"
+        "reranker = Reranker(sys.argv[1], num_threads=2)\n"
+        "texts = ['word ' * 300, 'other ' * 300]\nreranker.rank('q', texts)\n"
+        "child = os.fork()\nif not child:\n    reranker.rank('p', texts)\n    os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(small_checkpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "7"
 
 
 def test_a_closed_reranker_says_so(small_checkpoint: Path) -> None:

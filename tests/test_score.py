@@ -22,6 +22,10 @@ def test_the_best_come_first_and_ties_keep_their_input_order() -> None:
     assert ranked([1, 3, 3, 2, 3]) == [1, 2, 4, 3, 0]
 
 
+def test_a_top_k_of_numpy_is_a_whole_number_too() -> None:
+    assert score.checked_top_k(np.int64(3)) == 3  # type: ignore[arg-type]
+
+
 def test_top_k_takes_the_best_and_never_more_than_there_are() -> None:
     assert ranked([1, 3, 2], top_k=2) == [1, 2]
     assert ranked([1, 3, 2], top_k=9) == [1, 2, 0]

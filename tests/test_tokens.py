@@ -134,7 +134,9 @@ def test_a_row_that_just_fits_is_not_cut(qwen3_tokenizer_file: Path, literal: To
 
 
 def test_a_query_that_alone_does_not_fit_is_an_error(qwen3_tokenizer_file: Path) -> None:
-    with pytest.raises(QueryTooLongError, match=r"take \d+ tokens, but max_length=100 leaves 52; .* truncate_queries"):
+    with pytest.raises(
+        QueryTooLongError, match=r"take \d+ of the 52 tokens that max_length=100 leaves, .* truncate_queries"
+    ):
         encode(tokens_of(qwen3_tokenizer_file, max_length=100), "word " * 500, "document")
 
 
@@ -147,6 +149,19 @@ def test_a_query_is_cut_where_that_was_asked_for_and_labels_and_document_keep_ro
     assert row.receipt.query_truncated
     assert row.receipt.kept_query_tokens > 1
     assert row.receipt.kept_tokens > 1
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_query_that_leaves_no_token_to_a_document_does_not_fit(
+    qwen3_tokenizer_file: Path, literal: Tokens, room: int
+) -> None:
+    head = len(encode(literal, "a few words", "").ids) - 1
+    tokens = tokens_of(qwen3_tokenizer_file, max_length=head + room)
+    if room:
+        assert encode(tokens, "a few words", "document " * 9).receipt.kept_tokens == 1
+    else:
+        with pytest.raises(QueryTooLongError, match="so no document fits"):
+            encode(tokens, "a few words", "document")
 
 
 def test_an_instruction_is_never_cut(qwen3_tokenizer_file: Path) -> None:
@@ -164,7 +179,7 @@ def test_an_empty_document_is_one_row_with_the_space_behind_the_label(literal: T
 
 
 def test_text_that_is_no_unicode_is_a_typed_error(literal: Tokens) -> None:
-    with pytest.raises(InputError, match="not valid Unicode"):
+    with pytest.raises(InputError, match="not valid Unicode: a lone surrogate at character 1 of"):
         encode(literal, "query", "\ud800")
 
 
@@ -188,10 +203,36 @@ def test_a_tokenizer_without_the_control_tokens_is_refused(tmp_path: Path, qwen3
         tokens_of(damaged(tmp_path, qwen3_tokenizer_file, added_tokens=[]))
 
 
+def test_a_vocabulary_that_gives_a_control_id_to_a_word_is_refused(tmp_path: Path, qwen3_tokenizer_file: Path) -> None:
+    model = json.loads(qwen3_tokenizer_file.read_text(encoding="utf-8"))["model"]
+    model["vocab"]["zz"] = 151_645
+    with pytest.raises(CheckpointError, match=r"the ids \[151645\] belong to control tokens and to words"):
+        tokens_of(damaged(tmp_path, qwen3_tokenizer_file, model=model))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"type": "WordLevel", "vocab": {}}}, "expected a byte-level BPE model"),
+        ({"model": None}, "expected a byte-level BPE model"),
+        ({"added_tokens": [{"content": "<|im_start|>", "id": 10**12}]}, "added_tokens must list objects"),
+        ({"added_tokens": [{"content": "<|im_start|>", "id": -1}]}, "added_tokens must list objects"),
+        ({"added_tokens": ["<|im_start|>"]}, "added_tokens must list objects"),
+        ({"normalizer": {"type": "Nonsense"}}, "not a tokenizer that can be used"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "not a tokenizer that can be used"),
+    ],
+)
+def test_a_damaged_tokenizer_is_a_typed_error(
+    tmp_path: Path, qwen3_tokenizer_file: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        tokens_of(damaged(tmp_path, qwen3_tokenizer_file, **changes))
+
+
 def test_a_tokenizer_that_is_no_json_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{")
-    with pytest.raises(CheckpointError, match=r"tokenizer.json: cannot be read as JSON"):
+    with pytest.raises(CheckpointError, match=r"tokenizer.json: not JSON"):
         tokens_of(path)
 
 

@@ -18,6 +18,11 @@ READER_GONE = 141  # 128 + SIGPIPE, as a shell reports it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `qwen3-reranker ARGUMENTS` (None: this process's own) and return the exit code; only a bug of ours raises."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the process
+    if sys.stdout is None:
+        complain("standard output is closed, so nothing can be printed")
+        return 1
     try:
         _escape_what_stdout_cannot_write()
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -32,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return READER_GONE
     except MemoryError:
-        complain("out of memory; a smaller --max-batch-tokens needs less, `inspect` says how much")
+        complain("out of memory; `inspect` says how much the weights and a batch (--max-batch-tokens) need")
         return 1
     except OSError as error:
-        # What could not be read was reported by name where it was read; what is left is our own output.
+        # What cannot be read is named where it is read; what is left is our own output.
         complain(f"cannot write: {error.strerror or error}")
         _abandon_stdout()
         return 1

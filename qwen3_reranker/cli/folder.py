@@ -40,16 +40,28 @@ def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tup
 
 
 def _paths(folder: str, skipped: Skipped) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    # A stack of our own: folders may lie deeper than Python calls.
+    try:
+        waiting = _entries(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    while waiting:
+        entry = waiting.pop()
         if entry.name.startswith("."):
             skipped.add("hidden", entry.path)
         elif entry.is_dir(follow_symlinks=False):
             try:
-                yield from _paths(entry.path, skipped)
-            except PermissionError:
+                waiting.extend(_entries(entry.path))
+            except OSError:
                 skipped.add("unreadable", entry.path)
         else:
             yield entry.path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What a folder holds, the last by name first."""
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda entry: entry.name, reverse=True)
 
 
 def _read(path: str) -> tuple[str, str]:

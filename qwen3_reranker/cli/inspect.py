@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.terminal import coloured, visible
+from qwen3_reranker.cli.terminal import coloured, on_terminal, visible
 from qwen3_reranker.config import EngineOptions
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def inspect(
       qwen3-reranker inspect Qwen/Qwen3-Reranker-0.6B --max-batch-tokens 1024
       qwen3-reranker inspect ./my-model --format json
     """
-    form = flags.one_of("--format", form or ("table" if sys.stdout.isatty() else "json"), FORMATS)
+    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
     options = EngineOptions(max_length=max_length, max_batch_tokens=max_batch_tokens, num_threads=num_threads)
 
     from qwen3_reranker.weights import open_checkpoint

@@ -7,6 +7,8 @@ from threading import Lock, Timer
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from qwen3_reranker.cli.terminal import on_terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -32,7 +34,7 @@ class ProgressBar:
                 self._bar.update(self._task, completed=share)
 
     def __enter__(self) -> ProgressBar:
-        if sys.stderr.isatty():
+        if on_terminal(sys.stderr):
             self._timer: Timer | None = Timer(_PATIENCE_SECONDS, self._show)
             self._timer.daemon = True
             self._timer.start()

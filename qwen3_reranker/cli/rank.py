@@ -11,7 +11,7 @@ from typer import Option
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.documents import Reading, read_documents
-from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
@@ -70,7 +70,7 @@ def rank(
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
     """
     flags.at_least_one("--top-k", top_k)
-    form = flags.one_of("--format", form or ("table" if sys.stdout.isatty() else "jsonl"), FORMATS)
+    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "jsonl"), FORMATS)
     reading = Reading(
         input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
         field=field,
@@ -101,11 +101,11 @@ def rank(
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.reranker import Reranker
 
-    with Reranker(model, revision=revision, **options) as reranker:
+    with Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker:
         if explain_plan:
             print(reranker.tree(query, texts, instruction))
             return
-        asked = min(flags.TABLE_ROWS, len(texts) or 1) if top_k is None and form == "table" else top_k
+        asked = flags.TABLE_ROWS if top_k is None and form == "table" else top_k
         start = time.perf_counter()
         with ProgressBar("ranking") as bar:
             ranking = reranker.rank(query, texts, asked, instruction, on_progress=bar)

@@ -21,9 +21,14 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def coloured(stream: TextIO) -> bool:
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether this stream is a terminal; one that was closed before we started is None."""
+    return stream is not None and stream.isatty()
+
+
+def coloured(stream: TextIO | None) -> bool:
     """Whether to colour what goes to this stream: a terminal that can, and NO_COLOR (no-color.org) unset or empty."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return on_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def complain(message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.errors import InputError
 
 STDIN = "-"
@@ -14,7 +14,9 @@ STDIN = "-"
 def read_text(path: str) -> str:
     """A file's text, or that of standard input for `-`; raises InputError if it is not there or not UTF-8 text."""
     if path == STDIN:
-        if sys.stdin.isatty():
+        if sys.stdin is None:
+            raise InputError("standard input is closed, so - cannot be read")
+        if on_terminal(sys.stdin):
             note("reading from the terminal; end with Ctrl-D")
         return decoded(sys.stdin.buffer.read(), "stdin")
     if not path:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint
-from qwen3_reranker.weights.json_object import read_object, shown
 from qwen3_reranker.weights.safetensors import Entry, read_entries
 from qwen3_reranker.weights.tensor import STORAGE, Tensor
 

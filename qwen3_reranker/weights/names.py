@@ -15,21 +15,21 @@ EMBEDDING = "model.embed_tokens.weight"
 FINAL_NORM = "model.norm.weight"
 HEAD = "lm_head.weight"
 
-# V words, H hidden, F feed-forward, A attention heads x D, K key/value heads x D, D values per head.
-_AXES = {EMBEDDING: "VH", FINAL_NORM: "H", HEAD: "VH"}
+# V words, D hidden, I feed-forward, O query heads x E, K key/value heads x E, E values of a head.
+_AXES = {EMBEDDING: "VD", FINAL_NORM: "D", HEAD: "VD"}
 _LAYER_TABLE = (
     # ours              published                          axes
-    ("attention_norm", "input_layernorm.weight", "H"),
-    ("query", "self_attn.q_proj.weight", "AH"),
-    ("key", "self_attn.k_proj.weight", "KH"),
-    ("value", "self_attn.v_proj.weight", "KH"),
-    ("query_norm", "self_attn.q_norm.weight", "D"),
-    ("key_norm", "self_attn.k_norm.weight", "D"),
-    ("output", "self_attn.o_proj.weight", "HA"),
-    ("mlp_norm", "post_attention_layernorm.weight", "H"),
-    ("gate", "mlp.gate_proj.weight", "FH"),
-    ("up", "mlp.up_proj.weight", "FH"),
-    ("down", "mlp.down_proj.weight", "HF"),
+    ("attention_norm", "input_layernorm.weight", "D"),
+    ("query", "self_attn.q_proj.weight", "OD"),
+    ("key", "self_attn.k_proj.weight", "KD"),
+    ("value", "self_attn.v_proj.weight", "KD"),
+    ("query_norm", "self_attn.q_norm.weight", "E"),
+    ("key_norm", "self_attn.k_norm.weight", "E"),
+    ("output", "self_attn.o_proj.weight", "DO"),
+    ("mlp_norm", "post_attention_layernorm.weight", "D"),
+    ("gate", "mlp.gate_proj.weight", "ID"),
+    ("up", "mlp.up_proj.weight", "ID"),
+    ("down", "mlp.down_proj.weight", "DI"),
 )
 
 
@@ -66,11 +66,11 @@ def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]
     """Published name and shape of every weight the network needs, one by one; the head only where it is untied."""
     lengths = {
         "V": config.vocab_size,
-        "H": config.hidden_size,
-        "F": config.intermediate_size,
-        "A": config.num_attention_heads * config.head_dim,
+        "D": config.hidden_size,
+        "I": config.intermediate_size,
+        "O": config.num_attention_heads * config.head_dim,
         "K": config.num_key_value_heads * config.head_dim,
-        "D": config.head_dim,
+        "E": config.head_dim,
     }
 
     def shape(axes: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.weights.json_object import parse_object, shown
+from qwen3_reranker.json_object import parse_object, shown
 from qwen3_reranker.weights.tensor import Source
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation

@@ -34,6 +34,9 @@ class Source:
     def of(cls, path: Path) -> Source:
         """The file at `path`; raises CheckpointError if there is none or it cannot be read."""
         try:
+            # Opening a pipe that nobody writes to would wait for ever.
+            if not path.is_file():
+                raise CheckpointError(f"{path}: cannot be read (missing, or not a regular file)")
             with FileIO(path) as file:
                 status = os.fstat(file.fileno())
         except OSError as error:

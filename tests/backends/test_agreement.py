@@ -1,11 +1,14 @@
 """Every backend gives the reference's logits, whatever the neighbours, the order, the splitting and the sharing."""
 
+import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from qwen3_reranker import plan
 from qwen3_reranker.backends.cpu import CpuBackend
@@ -155,6 +158,71 @@ def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segm
     caching.run(plan.build(some))
     alone = plan.build(some[:2])
     assert close(caching.run(alone).hidden_ND, cpu(folder).run(alone).hidden_ND)
+
+
+def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(folder: Path) -> None:
+    prefix = list(range(10))
+    plans = {
+        name: plan.build([Row(np.array([*prefix, name, name, 9], dtype=np.int32), (10, 12), NO_RECEIPT)])
+        for name in (20, 30, 40)
+    }
+    caching = cpu(folder, prefix_cache_tokens=14)  # the prefix and two heads
+    for name in (20, 30, 20, 40):
+        caching.run(plans[name])
+    assert [caching.run(plans[name]).cached_tokens for name in (20, 40)] == [12, 12]
+    assert caching.run(plans[30]).cached_tokens == 10
+
+
+def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(folder: Path) -> None:
+    random = np.random.default_rng(0)
+
+    def peak(queries: int) -> int:
+        heads = random.integers(0, 320, (queries, 40))
+        some = [Row(np.append(head, 1).astype(np.int32), (40,), NO_RECEIPT) for head in heads]
+        backend, built = cpu(folder, 256, prefix_cache_tokens=100), plan.build(some)
+        tracemalloc.start()
+        try:
+            backend.run(built)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # Keys and values of 360 more heads would be 3.7 MB at least; what may grow are the plan and the results.
+    assert peak(400) - peak(40) < 360 * (32 * 4 + 40 * 4 * 12 + 1000)
+
+
+def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder: Path) -> None:
+    def blas() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    before, built = blas(), plan.build(rows(1, 3, 20), 4)
+    both_run, first_ended, seen = threading.Barrier(2, timeout=30), threading.Event(), threading.Event()
+    during: list[set[int]] = []
+
+    def first() -> None:
+        # Ends first, yet lives until the other has ended too.
+        cpu(folder).run(built, lambda share: both_run.wait() if share == 1 else None)
+        first_ended.set()
+        seen.wait(30)
+
+    def second() -> None:
+        def last(share: float) -> None:
+            if share == 1:
+                both_run.wait()
+                first_ended.wait(30)
+                during.append(blas())
+
+        cpu(folder).run(built, last)
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    threads[1].join()
+    after = blas()
+    seen.set()
+    threads[0].join()
+    assert during == [{1}]
+    assert after == before
 
 
 @settings(max_examples=15, deadline=None)

@@ -26,6 +26,10 @@ def distinct_prefixes(some: list[Row]) -> int:
     return len({tuple(each.ids[:end].tolist()) for each in some for end in range(1, len(each.ids) + 1)})
 
 
+def lone(built: Plan, segment: int) -> bool:
+    return built.parents_S.tolist().count(segment) == 1
+
+
 def check(built: Plan, some: list[Row]) -> None:
     assert built.num_rows == len(some)
     assert built.num_row_tokens == sum(len(each.ids) for each in some)
@@ -53,6 +57,10 @@ def test_short_shared_beginnings_may_be_computed_apart_and_rows_stay_the_same(so
     built = plan.build(some, least)
     check(built, some)
     assert distinct_prefixes(some) <= built.num_tokens <= built.num_row_tokens
+    # Whatever is cut off above several branches is worth it, unless a row's end or a boundary cut it.
+    ends = set(built.ends().tolist())
+    for segment in set(built.parents_S.tolist()) - {-1} - ends:
+        assert built.reusable_S[segment] or len(built.tokens(segment)) >= least or lone(built, segment)
 
 
 def test_a_segment_ends_at_each_boundary_of_a_row_so_that_it_can_be_reused() -> None:

@@ -59,7 +59,8 @@ class CpuBackend:
             done += len(layout.tokens_T)
             for segment in new:
                 self._cache.put(plan, segment, kept[segment])
-            for segment in batch.release:
+            # The cache has its own bound; what only it wants must not stay here until the run ends.
+            for segment in batch.release | (new - batch.keep):
                 del kept[segment]
         return Executed(hidden_ND, computed_tokens, cached_tokens)
 

@@ -95,7 +95,7 @@ class _Pass:
         """One layer for every token."""
 
         def project(strip: slice) -> None:
-            normed_TD = rms_norm(self._x_TD[strip], weights.input_norm_D, self._eps)
+            normed_TD = rms_norm(self._x_TD[strip], weights.attention_norm_D, self._eps)
             qkv_TO = linear(normed_TD, weights.qkv_OD)
             self._queries(qkv_TO[:, : self._num_queries], weights, strip, self._q_HTE[:, strip])
             self._keys_values(qkv_TO[:, self._num_queries :], weights, strip)
@@ -117,7 +117,7 @@ class _Pass:
         """Keys and values of every token, then one query for each token that ends a row: (F, D)."""
 
         def project(strip: slice) -> None:
-            normed_TD = rms_norm(self._x_TD[strip], weights.input_norm_D, self._eps)
+            normed_TD = rms_norm(self._x_TD[strip], weights.attention_norm_D, self._eps)
             self._keys_values(linear(normed_TD, weights.qkv_OD[self._num_queries :]), weights, strip)
 
         self._each(project, self._layout.strips)
@@ -127,7 +127,7 @@ class _Pass:
 
         def finish(strip: slice) -> None:
             x_FD = self._x_TD[leaves[strip]]
-            normed_FD = rms_norm(x_FD, weights.input_norm_D, self._eps)
+            normed_FD = rms_norm(x_FD, weights.attention_norm_D, self._eps)
             q_FO = linear(normed_FD, weights.qkv_OD[: self._num_queries])
             q_HFE = np.empty((self._q_HTE.shape[0], len(x_FD), self._head_dim), dtype=np.float32)
             self._queries(q_FO, weights, leaves[strip], q_HFE)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 class LayerWeights:
     """One layer. Matrices are (outputs, inputs); q, k, v and gate, up are stacked along outputs."""
 
-    input_norm_D: Floats
+    attention_norm_D: Floats
     qkv_OD: Floats
     q_norm_E: Floats
     k_norm_E: Floats
@@ -34,7 +34,7 @@ def read_layers(checkpoint: Checkpoint) -> list[LayerWeights]:
 def _read_layer(checkpoint: Checkpoint, index: int) -> LayerWeights:
     tensors = checkpoint.layer(index)
     return LayerWeights(
-        input_norm_D=tensors.attention_norm.read(),
+        attention_norm_D=tensors.attention_norm.read(),
         qkv_OD=_stacked(tensors.query, tensors.key, tensors.value),
         q_norm_E=tensors.query_norm.read(),
         k_norm_E=tensors.key_norm.read(),

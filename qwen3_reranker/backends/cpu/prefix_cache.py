@@ -22,29 +22,37 @@ class PrefixCache:
         self._entries: OrderedDict[Key, KeysValues] = OrderedDict()
 
     def wants(self, plan: Plan) -> list[int]:
-        """The segments of a plan worth asking for and keeping: reusable, and no row's end (its state is not kept)."""
-        if not self._max_tokens:
-            return []
-        return [int(segment) for segment in np.setdiff1d(np.flatnonzero(plan.reusable_S), plan.ends())]
+        """The segments of a plan worth asking for and keeping.
+
+        They are reusable, not too long, and no row's end: only keys and values are kept, not a row's final state.
+        """
+        fitting_S = plan.reusable_S & (np.diff(plan.starts_S1) <= self._max_tokens)
+        return [int(segment) for segment in np.setdiff1d(np.flatnonzero(fitting_S), plan.ends())]
 
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
         """Keys and values of that segment below those ancestors, or None."""
-        key = _key(plan, segment)
-        entry = self._entries.get(key)
+        entry = self._entries.get(_key(plan, segment))
         if entry is not None:
-            self._entries.move_to_end(key)
+            self._touch(plan, segment)
         return entry
 
     def put(self, plan: Plan, segment: int, keys_values: KeysValues) -> None:
         """Keep a segment, dropping the least recently used ones beyond the bound."""
         key = _key(plan, segment)
-        if key in self._entries or keys_values.shape[3] > self._max_tokens:
-            return
-        self._entries[key] = keys_values
-        self._held_tokens += keys_values.shape[3]
+        if key not in self._entries:
+            self._entries[key] = keys_values
+            self._held_tokens += keys_values.shape[3]
+        self._touch(plan, segment)
         while self._held_tokens > self._max_tokens:
             _, dropped = self._entries.popitem(last=False)
             self._held_tokens -= dropped.shape[3]
+
+    def _touch(self, plan: Plan, segment: int) -> None:
+        # Ancestors after descendants: a template that a hundred queries share must not be the first to go.
+        for each in (segment, *reversed(plan.ancestors(segment))):
+            key = _key(plan, each)
+            if key in self._entries:
+                self._entries.move_to_end(key)
 
     def clear(self) -> None:
         """Forget everything."""
