@@ -91,11 +91,35 @@ def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
         )
 
 
-def memory(folder: Path) -> None:
-    """Peak memory of one process that loads the model and ranks 100 documents of 500 tokens."""
-    command = [sys.executable, "-m", "benchmarks.core", "--rank-in", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def steadiness(folder: Path, reranker: Reranker) -> None:
+    """How far a logit moves with its neighbours, its batch and its order: float32 rounding, and nothing else."""
+    pairs = [(QUERY, text) for text in (*documents(40, 6), *documents(144, 6))]
+    together = reranker.logits(pairs)
+    alone = np.concatenate([reranker.logits([pair]) for pair in pairs])
+    backwards = reranker.logits(pairs[::-1])[::-1]
+    with Reranker(str(folder), prefix_cache_tokens=0, max_batch_tokens=64) as small_batches:
+        split = small_batches.logits(pairs)
+    moved = max(float(np.abs(other - together).max()) for other in (alone, backwards, split))
+    size = float(np.abs(together).max())
+    row(
+        "largest move of a logit: alone, in another order, in batches of 64",
+        f"{moved:.0e}",
+        f"logits to {size:.1f}",
+        "",
+    )
+
+
+def peak_memory(folder: Path, count: int) -> tuple[int, int]:
+    """Bytes of the weights on disk, and the peak of one process that loads them and ranks documents of 500 tokens."""
+    command = [sys.executable, "-m", "benchmarks.core", "--rank-in", str(folder), "--count", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     weights, peak = (int(number) for number in done.stdout.split())
+    return weights, peak
+
+
+def memory(folder: Path) -> None:
+    """Peak memory for 100 documents of 500 tokens."""
+    weights, peak = peak_memory(folder, 100)
     row(
         "peak memory, 1 query x 100 documents of 500 tokens",
         f"{peak / GIB:.2f} GiB",
@@ -104,10 +128,10 @@ def memory(folder: Path) -> None:
     )
 
 
-def rank_and_print_peak(folder: Path) -> None:
+def rank_and_print_peak(folder: Path, count: int) -> None:
     """In a process of its own: rank, then print the bytes of the weights on disk and the peak resident memory."""
     with Reranker(str(folder)) as reranker:
-        reranker.rank(QUERY, documents(500, 100))
+        reranker.rank(QUERY, documents(500, count))
         weights = reranker.checkpoint.num_bytes
     status = Path("/proc/self/status").read_text()
     peak_kib = int(status.split("VmHWM:")[1].split()[0])
@@ -137,9 +161,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4, help="layers of the random network (0.6B has 28)")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds")
     parser.add_argument("--rank-in", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, default=100, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank_in:
-        rank_and_print_peak(options.rank_in)
+        rank_and_print_peak(options.rank_in, options.count)
         return
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer_file = unpack_tokenizer(Path(scratch))
@@ -151,6 +176,7 @@ def main() -> None:
         # The query is known after the first round, and the card's code knows nothing: no cache keeps the race fair.
         with Reranker(str(folder), prefix_cache_tokens=0) as reranker:
             savings(reranker)
+            steadiness(folder, reranker)
             speed(folder, reranker, options.rounds)
         memory(folder)
 

@@ -114,3 +114,14 @@ def test_control_c_is_one_line_and_exit_code_130(model: str, notes: Path) -> Non
         _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert told == b"interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "words"), [(">&-", 1, "standard output is closed"), ("<&-", 2, "standard input is closed")]
+)
+def test_a_stream_that_is_closed_from_the_start_is_one_line(model: str, closed: str, code: int, words: str) -> None:
+    line = f'exec "$0" -m qwen3_reranker rank q - --model "$1" {closed}'
+    done = subprocess.run(["bash", "-c", line, sys.executable, model], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
