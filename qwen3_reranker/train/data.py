@@ -1,0 +1,75 @@
+"""Training pairs on disk -> records, with a share of every source held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen3_reranker.errors import InputError
+
+HELD_OUT_PERCENT = 1
+MOST_NEGATIVES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One query with texts that answer it and texts that do not.
+
+    `pool` names the records whose documents may serve as this one's random negatives: one source, one language.
+    """
+
+    query: str
+    positives: tuple[str, ...]
+    negatives: tuple[str, ...]
+    instruction: str
+    source: str
+    pool: str
+    held_out: bool
+    synthetic: bool = False
+
+
+def files(folder: Path) -> list[Path]:
+    """The sources' files, in name order; raises InputError where there are none."""
+    found = sorted(folder.glob("*.jsonl.xz")) + sorted(folder.glob("*.jsonl"))
+    if not found:
+        raise InputError(f"{folder}: expected training pairs as *.jsonl.xz or *.jsonl, found none")
+    return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The sha256 of each file, for the recipe."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files(folder)}
+
+
+def read(folder: Path) -> Iterator[Record]:
+    """Every record of every source; a query is held out by its own hash, so the split never moves."""
+    for path in files(folder):
+        with lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb") as lines:
+            for line in lines:
+                yield _record(json.loads(line))
+
+
+def _record(fields: dict[str, object]) -> Record:
+    query, source = str(fields["query"]), str(fields["source"])
+    positives, negatives = fields["pos"], fields["neg"]
+    if not isinstance(positives, list) or not isinstance(negatives, list):
+        raise InputError(f"{source}: pos and neg must be lists, got {type(positives).__name__}")
+    known = set(positives)
+    return Record(
+        query=query,
+        positives=tuple(positives),
+        negatives=tuple(text for text in negatives if text not in known)[:MOST_NEGATIVES],
+        instruction=str(fields["instruction"]),
+        source=source,
+        pool=f"{source}/{fields['lang']}",
+        held_out=is_held_out(query),
+    )
+
+
+def is_held_out(query: str) -> bool:
+    """Whether this query is kept from training."""
+    return int.from_bytes(hashlib.blake2b(query.encode(), digest_size=8).digest(), "little") % 100 < HELD_OUT_PERCENT

@@ -1,0 +1,64 @@
+"""Groups hold one positive and negatives that are none; chunks depend on the seed and their number alone."""
+
+import numpy as np
+import pytest
+
+from qwen3_reranker.train.cache import Cache
+from qwen3_reranker.train.groups import Groups, Mix, batches
+
+VOCABULARY = 426
+WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0)
+
+
+@pytest.fixture(scope="module")
+def groups(cache: Cache) -> Groups:
+    return Groups(cache, VOCABULARY, WHOLE, 1)
+
+
+def test_a_positive_is_never_among_its_own_negatives(cache: Cache, groups: Groups) -> None:
+    rng = np.random.default_rng(2)
+    for row in range(len(cache)):
+        group = groups.group(row, rng, 512)
+        positives = {cache.documents[place].tobytes() for place in cache.positives[row]}
+        assert group.documents[0].tobytes() in positives
+        assert positives.isdisjoint(document.tobytes() for document in group.documents[1:])
+
+
+def test_a_group_has_as_many_documents_as_asked_for_and_its_hard_negatives_first(cache: Cache, groups: Groups) -> None:
+    rng = np.random.default_rng(2)
+    for row in range(len(cache)):
+        group = groups.group(row, rng, 512)
+        labelled = {cache.documents[place].tobytes() for place in cache.negatives[row]}
+        assert len(group.documents) == WHOLE.documents
+        assert group.hard == min(WHOLE.hard, len(labelled))
+        assert labelled.issuperset(document.tobytes() for document in group.documents[1 : 1 + group.hard])
+
+
+def test_held_out_records_are_not_trained_on(cache: Cache, groups: Groups) -> None:
+    held_out = {cache.queries[cache.query[row]].tobytes() for row in np.flatnonzero(cache.held_out)}
+    assert held_out
+    for number in range(3):
+        for group in groups.chunk(number, 0.2):
+            assert not any(group.head.tobytes().endswith(query) for query in held_out)
+
+
+def test_a_chunk_is_the_same_at_every_call_and_no_two_are_alike(groups: Groups) -> None:
+    heads = [[group.head.tobytes() for group in groups.chunk(number, 0.5)] for number in (3, 3, 4)]
+    assert heads[0] == heads[1] != heads[2]
+
+
+def test_batches_hold_every_group_once_within_the_token_budget(groups: Groups) -> None:
+    chunk = groups.chunk(1, 0.5)
+    cut = batches(chunk, 2000)
+    assert sorted(id(group) for batch in cut for group in batch) == sorted(map(id, chunk))
+    for batch in cut:
+        longest = max(group.longest for group in batch)
+        assert len(batch) == 1 or len(batch) * longest * WHOLE.documents <= 2000
+
+
+def test_the_part_kept_of_a_long_document_shares_the_query_s_words(cache: Cache) -> None:
+    groups = Groups(cache, VOCABULARY, Mix(best_window=1.0), 1)
+    document = np.arange(300, dtype=np.uint16)
+    part = groups._part(np.array([250, 251], np.uint16), document, 20, 20)
+    assert len(part) == 20
+    assert {250, 251} <= set(part.tolist())

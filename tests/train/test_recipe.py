@@ -1,0 +1,69 @@
+"""The whole recipe at its smallest; a run that was stopped and resumed ends with the same weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.train import nano, tokenizer
+from qwen3_reranker.train.cache import Cache
+from qwen3_reranker.train.groups import Groups, Mix
+from qwen3_reranker.train.loop import Run, Schedule
+from qwen3_reranker.train.network import Network
+from qwen3_reranker.train.start import initialise, marks, meanings
+
+SMALLEST = replace(nano.TINY, base_vocabulary=400, layers=2, schedule=Schedule(minutes=None, steps=4, max_tokens=1500))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, pairs_folder: Path) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("recipe")
+    nano.train(pairs_folder, folder / "work", folder / "model", SMALLEST, resume=False)
+    return folder / "work", folder / "model"
+
+
+def test_the_recipe_s_folder_is_a_model_that_the_product_runs(finished: tuple[Path, Path]) -> None:
+    with Reranker(str(finished[1])) as reranker:
+        ranking = reranker.rank("Which thing is near 7?", ["The river sings.", "The cheese burns near 7."])
+    assert len(ranking) == 2
+
+
+def test_the_recipe_s_record_names_data_seed_and_result(finished: tuple[Path, Path]) -> None:
+    record = json.loads((finished[1] / "recipe.json").read_text(encoding="utf-8"))
+    assert record["recipe"]["seed"] == SMALLEST.seed
+    assert record["steps"] == 4
+    assert set(record["data_sha256"]) == {"long.jsonl", "short.jsonl"}
+    assert 0.0 <= record["held_out_pairwise_accuracy"]["overall"]["random"] <= 1.0
+
+
+def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path], pairs_folder: Path) -> None:
+    with pytest.raises(InputError, match="work-dir"):
+        nano.prepare(pairs_folder, finished[0], replace(SMALLEST, seed=3))
+
+
+def _run(work: Path, checkpoint: Path) -> Run:
+    fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
+    config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
+    groups = Groups(cache, config.vocab_size, Mix(), 1)
+    network = Network(config, 1, 2)
+    initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
+    schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
+    return Run(network, groups, schedule, [3, 4], [5, 6], checkpoint, lambda line: None)
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    whole = _run(finished[0], tmp_path / "whole.pt")
+    whole.train()
+    _run(finished[0], tmp_path / "parts.pt").train(stop_after=3)
+    second = _run(finished[0], tmp_path / "parts.pt")
+    second.resume()
+    assert second.progress.step == 3
+    second.train()
+    assert second.progress.tokens == whole.progress.tokens
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, second.network.state_dict()[name]), name
