@@ -149,6 +149,8 @@ def main() -> None:
                 rows.append(measure(dev, score, options.queries))
                 row = rows[-1]
                 print(f"{row.name}: {row.model:.3f} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    if not rows:
+        parser.error(f"no sets below {options.dev}: expected folders in BEIR layout, each with a meta.json")
     print(table(rows))
 
 

@@ -11,7 +11,9 @@ from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.rank import rank
 
-app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Group, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -30,6 +32,8 @@ def _program(
 
     The model reads the query and each document together and says how strongly the document answers.
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
+
+    Exit codes: 0 done, 1 no memory or no room to write, 2 wrong input, 3 a damaged checkpoint, 130 interrupted.
 
     Examples:
       qwen3-reranker rank "how do I undo my last commit" notes/

@@ -82,7 +82,11 @@ Glob = Annotated[
 ]
 Chunk = Annotated[
     bool,
-    _flag("Documents", "--chunk", meaning="Split files into passages at headings and blank lines; sources name lines."),
+    _flag(
+        "Documents",
+        "--chunk",
+        meaning="Split long files into passages, cut at headings and blank lines; sources name lines.",
+    ),
 ]
 ChunkWords = Annotated[
     int | None,

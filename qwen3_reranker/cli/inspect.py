@@ -43,7 +43,8 @@ def inspect(
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
-    MODEL is nano (which comes with the package), a folder, or a Hub id. Its files are checked, no weights are loaded.
+    MODEL is nano (which comes with the package), a folder, or a Hub id. A Hub id is fetched first if it is not
+    in the cache. Its files are checked, no weights are loaded into memory.
     Memory is counted for the cpu backend in float32.
 
     Examples:

@@ -70,6 +70,8 @@ def rank(
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
     """
     flags.at_least_one("--top-k", top_k)
+    if explain_plan and form is not None:
+        raise InputError(f"--explain-plan prints an outline and ranks nothing, so --format {form} has no meaning")
     form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "jsonl"), FORMATS)
     reading = Reading(
         input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
@@ -92,7 +94,8 @@ def rank(
     query, places = _query_and_places(arguments or [], query_file)
     documents = read_documents(places, reading)
     if not documents:
-        note("no documents to rank: what was named holds no text")
+        found = "what was named holds no text" if glob is None else f"no text in what was named matches {glob!r}"
+        note(f"no documents to rank: {found}")
     texts = [document.text for document in documents]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.

@@ -100,7 +100,6 @@ def prepare(folder: Path, work: Path, recipe: Recipe) -> None:
 
 def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool) -> None:
     """The whole recipe: prepare, train, measure on held-out records, write the checkpoint."""
-    began = time.monotonic()
     prepare(folder, work, recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
@@ -127,7 +126,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool) 
     run.train()
     final = _final(network, many, prefix, suffix, sources)
     _log(_line(final))
-    export.write(network, fields, _record(folder, recipe, run, final, time.monotonic() - began), output)
+    export.write(network, fields, _record(folder, recipe, run, final), output)
     _log(f"written to {output}")
 
 
@@ -141,9 +140,7 @@ def _final(
     return measure.accuracies(network, many, prefix, suffix, sources)
 
 
-def _record(
-    folder: Path, recipe: Recipe, run: Run, final: dict[str, measure.Accuracy], seconds: float
-) -> dict[str, Any]:
+def _record(folder: Path, recipe: Recipe, run: Run, final: dict[str, measure.Accuracy]) -> dict[str, Any]:
     return {
         "recipe": asdict(recipe),
         "code_sha256": export.code_fingerprint(),
@@ -151,7 +148,6 @@ def _record(
         "steps": run.progress.step,
         "tokens": run.progress.tokens,
         "training_minutes": round(run.progress.seconds / 60, 1),
-        "wall_minutes": round(seconds / 60, 1),
         "torch": torch.__version__,
         "held_out_pairwise_accuracy": {name: value.as_json() for name, value in final.items()},
     }

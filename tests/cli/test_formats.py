@@ -107,6 +107,9 @@ def test_options_of_the_engine_reach_it(run: Run, model: str) -> None:
 
 @pytest.mark.usefixtures("notes")
 def test_explain_plan_prints_the_tree_and_ranks_nothing(run: Run, model: str) -> None:
+    refused = run("rank", "q", "notes.txt", "--model", model, "--explain-plan", "--format", "json")
+    assert refused.code == 2
+    assert "--explain-plan prints an outline" in refused.err
     outcome = run("rank", "q", "notes.txt", "--model", model, "--explain-plan")
     with Reranker(model) as reranker:
         tree = reranker.tree("q", ["first note", "second note", "third note"])
