@@ -133,6 +133,11 @@ class Tokens:
                 encodings = self._user.encode_batch_fast(some, add_special_tokens=False)
             except TypeError:
                 raise InputError(_no_unicode(some)) from None
+            except BaseException as error:
+                # A panic of the library derives from BaseException; a hostile pattern can bring one about.
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise CheckpointError(f"the tokenizer failed on a text: {shown(str(error))}") from None
             ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
         return ids
 

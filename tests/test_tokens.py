@@ -229,6 +229,13 @@ def test_a_damaged_tokenizer_is_a_typed_error(
         tokens_of(damaged(tmp_path, qwen3_tokenizer_file, **changes))
 
 
+def test_a_pattern_that_fails_on_a_text_is_a_typed_error(tmp_path: Path, qwen3_tokenizer_file: Path) -> None:
+    hostile = {"type": "Split", "pattern": {"Regex": "(x+x+)+y"}, "behavior": "Isolated", "invert": False}
+    tokens = tokens_of(damaged(tmp_path, qwen3_tokenizer_file, pre_tokenizer=hostile))
+    with pytest.raises(CheckpointError, match="the tokenizer failed on a text"):
+        encode(tokens, "q", "x" * 40)
+
+
 def test_a_tokenizer_that_is_no_json_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{")
