@@ -20,7 +20,7 @@ from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
-from qwen3_reranker.records import Ranking, Receipt, Usage
+from qwen3_reranker.records import Ranking, Receipt, Row, Usage
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
@@ -123,8 +123,7 @@ class Reranker:
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
         _refuse_non_strings(query, documents)
-        heads, tails = self._template.pieces(instruction, [query] * len(documents), documents)
-        return plan.build(self.tokens.encode(heads, tails), self.options.min_shared_tokens)
+        return self._grow(self._rows([query] * len(documents), documents, instruction))
 
     def close(self) -> None:
         """Give the memory back, once a call under way has ended; the reranker cannot be used afterwards."""
@@ -150,10 +149,8 @@ class Reranker:
         instruction: str | None,
         on_progress: OnProgress | None,
     ) -> _Scored:
-        _refuse_non_instruction(instruction)
-        heads, tails = self._template.pieces(instruction, queries, documents)
-        rows = self.tokens.encode(heads, tails)
-        tree = plan.build(rows, self.options.min_shared_tokens)
+        rows = self._rows(queries, documents, instruction)
+        tree = self._grow(rows)
         run = self._run(tree, on_progress)
         receipts = [row.receipt for row in rows]
         usage = Usage(
@@ -163,6 +160,14 @@ class Reranker:
             truncated_documents=sum(receipt.truncated for receipt in receipts),
         )
         return _Scored(self.head(run.hidden_ND), receipts, usage)
+
+    def _rows(self, queries: Sequence[str], documents: Sequence[str], instruction: str | None) -> list[Row]:
+        _refuse_non_instruction(instruction)
+        heads, tails = self._template.pieces(instruction, queries, documents)
+        return self.tokens.encode(heads, tails)
+
+    def _grow(self, rows: Sequence[Row]) -> Plan:
+        return plan.build(rows, self.options.min_shared_tokens)
 
     def _run(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
         if self._running_in == threading.get_ident():

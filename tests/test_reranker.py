@@ -158,6 +158,7 @@ def test_threads_share_a_reranker_and_get_their_own_results(small_reranker: Rera
         (lambda reranker: reranker.rank("q", ["a", None]), r"documents\[1\] must be a string, got NoneType"),
         (lambda reranker: reranker.rank("q", ["a"], top_k=0), "top_k must be a whole number of at least 1"),
         (lambda reranker: reranker.rank("q", ["a"], instruction=3), "instruction must be a string or None, got int"),
+        (lambda reranker: reranker.tree("q", ["a"], instruction=3), "instruction must be a string or None, got int"),
         (lambda reranker: reranker.logits([("q", "a"), "qa"]), r"pairs\[1\] must be a query and a document"),
         (lambda reranker: reranker.logits([("q", "a", "b")]), r"pairs\[0\] must be a query and a document"),
         (lambda reranker: reranker.logits([("q", 1)]), r"pairs\[0\] must be a query and a document"),

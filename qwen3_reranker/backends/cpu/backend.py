@@ -36,7 +36,7 @@ class CpuBackend:
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
         plan = cut_long_segments(plan, self._max_batch_tokens)
-        wanted = self._cache.wants(plan)
+        wanted = set(self._cache.wants(plan))
         kept: Kept = {segment: found for segment in wanted if (found := self._cache.get(plan, segment)) is not None}
         known_S = np.zeros(plan.num_segments, dtype=np.bool_)
         known_S[list(kept)] = True
@@ -46,7 +46,7 @@ class CpuBackend:
         done = 0
         for batch in split(plan, self._max_batch_tokens, known_S):
             layout = lay_out(plan, batch, kept, self._threads.num_threads)
-            new = set(wanted).intersection(batch.segments)
+            new = wanted.intersection(batch.segments)
             for segment in batch.keep | new:
                 kept[segment] = self._network.room(len(plan.tokens(segment)))
 

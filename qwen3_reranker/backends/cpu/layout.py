@@ -51,7 +51,7 @@ class BatchLayout:
 def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -> BatchLayout:
     """The layout of one batch; every ancestor is in the batch or in `kept`."""
     numbers = np.array(batch.segments, dtype=np.int64)
-    lengths = np.diff(plan.starts_S1)[numbers]
+    lengths = plan.starts_S1[numbers + 1] - plan.starts_S1[numbers]
     stops = np.cumsum(lengths)
     starts = stops - lengths
     places = {

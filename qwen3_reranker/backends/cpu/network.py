@@ -31,7 +31,7 @@ class Network:
 
     def __init__(self, checkpoint: Checkpoint, threads: Threads) -> None:
         self.config = checkpoint.config
-        self._threads = threads
+        self.threads = threads
         self._embedding = checkpoint.embedding_tensor
         self._norm_D = checkpoint.final_norm_tensor.read()
         self._layers = read_layers(checkpoint)
@@ -64,11 +64,6 @@ class Network:
     def close(self) -> None:
         """Drop the weights."""
         self._layers.clear()
-
-    @property
-    def threads(self) -> Threads:
-        """Who does the work."""
-        return self._threads
 
 
 class _Pass:
