@@ -10,6 +10,7 @@ from qwen3_reranker.errors import (
     ModelNotFoundError,
     QueryTooLongError,
     RerankerError,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "Receipt",
     "Reranker",
     "RerankerError",
+    "UnavailableError",
     "Usage",
     "__version__",
 ]

@@ -11,7 +11,9 @@ from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.prompt import template
 
 BACKENDS = ("cpu", "reference")
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "int8", "int8x2", "float64")
+KERNELS = ("native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy")
+PRECISIONS_OF = {"cpu": ("float32", "int8", "int8x2"), "reference": ("float32", "float64")}
 SPECIAL_TOKENS = ("literal", "parse")
 
 _DEFAULT_MAX_LENGTH = 8192
@@ -91,6 +93,10 @@ class ModelConfig:
 class EngineOptions:
     """How to run a model. One dial trades memory for speed: `max_batch_tokens`.
 
+    precision: "float32"; on the cpu backend also "int8" (8-bit weights and activations, with scales of small groups)
+        and "int8x2" (the same with activations of 16 bits); "float64" on the reference backend.
+    kernels: what computes on the cpu backend: "native" is the best variant of the compiled ones that the processor
+        runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone.
     max_length: tokens a whole row may hold, template included; None means 8192 or the model's limit if smaller.
     max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it.
     prefix_cache_tokens: tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none.
@@ -98,10 +104,12 @@ class EngineOptions:
     num_threads: threads that compute; None means as many as the process may use.
     special_tokens: "literal" makes user text never a control token; "parse" reproduces the reference code.
     truncate_queries: cut a query that alone does not fit, instead of raising QueryTooLongError.
+    disk_cache: keep 8-bit weights beside the model's files, so that the next start only maps them.
     """
 
     backend: str = "cpu"
     precision: str = "float32"
+    kernels: str = "native"
     prompt: str = "card"
     max_length: int | None = None
     max_batch_tokens: int = 4096
@@ -110,24 +118,30 @@ class EngineOptions:
     num_threads: int | None = None
     special_tokens: str = "literal"
     truncate_queries: bool = False
+    disk_cache: bool = True
 
     def __post_init__(self) -> None:
         template(self.prompt)
         _one_of("backend", self.backend, BACKENDS)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("special_tokens", self.special_tokens, SPECIAL_TOKENS)
-        if self.backend == "cpu" and self.precision != "float32":
+        _one_of("kernels", self.kernels, KERNELS)
+        if self.precision not in (known := PRECISIONS_OF[self.backend]):
+            other = next(each for each, some in PRECISIONS_OF.items() if self.precision in some)
             raise InputError(
-                f"the cpu backend runs in float32, got precision={self.precision!r}; "
-                'use backend="reference" for float64'
+                f"the {self.backend} backend runs in {', '.join(known)}, got precision={self.precision!r}; "
+                f'use backend="{other}" for {self.precision}'
             )
+        if self.kernels == "numpy" and self.precision not in ("float32", "float64"):
+            raise InputError(f'kernels="numpy" run in float32 alone, got precision={self.precision!r}')
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)
         _at_least("num_threads", self.num_threads, 1)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
-        if not isinstance(self.truncate_queries, bool):
-            raise InputError(f"truncate_queries must be true or false, got {self.truncate_queries!r}")
+        for name in ("truncate_queries", "disk_cache"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -34,3 +34,10 @@ class CheckpointError(RerankerError, ValueError):
 
     exit_code = 3
     http_status = 500
+
+
+class UnavailableError(RerankerError, RuntimeError):
+    """What was asked for is not in this installation or does not run on this machine: kernels, devices, extras."""
+
+    exit_code = 4
+    http_status = 503

@@ -65,7 +65,7 @@ class Reranker:
         tensor = self.checkpoint.head_tensor
         rows_2D = tensor.rows(np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32))
         self.head = YesNoHead(rows_2D, f"{tensor.file}: {tensor.name}")
-        self.backend: Backend | None = None if plan_only else _backend(self.checkpoint, self.options)
+        self.backend: Backend | None = None if plan_only else _backend(self.checkpoint, self.options, self.tokens)
         self._turn = threading.Lock()
         self._running_in: int | None = None
 
@@ -190,7 +190,7 @@ def _engine_options(options: dict[str, Any]) -> EngineOptions:
         raise InputError(f"{error}; options are {known}") from error
 
 
-def _backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+def _backend(checkpoint: Checkpoint, options: EngineOptions, tokens: Tokens) -> Backend:
     if options.backend == "reference":
         return ReferenceBackend(checkpoint, np.dtype(options.precision))
     return CpuBackend(
@@ -198,6 +198,10 @@ def _backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
         max_batch_tokens=options.max_batch_tokens,
         prefix_cache_tokens=options.prefix_cache_tokens,
         num_threads=options.num_threads,
+        precision=options.precision,
+        kernels=options.kernels,
+        constant_prefix=np.array(tokens.prefix_ids, dtype=np.int32),
+        disk_cache=options.disk_cache,
     )
 
 

@@ -27,6 +27,7 @@ LIBRARIES = {
     "tokenizers": {"tokens", "train"},
     "huggingface_hub": {"weights"},
     "threadpoolctl": {"backends"},
+    "qwen3_reranker_kernels": {"backends"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},

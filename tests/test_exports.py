@@ -25,6 +25,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "Receipt",
         "Reranker",
         "RerankerError",
+        "UnavailableError",
         "Usage",
         "__version__",
     ]

@@ -8,9 +8,10 @@ from qwen3_reranker.weights.checkpoint import Checkpoint
 from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import resolve
 from qwen3_reranker.weights.names import Layer
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.safetensors import read_entries
+from qwen3_reranker.weights.tensor import Source, Tensor
 
-__all__ = ["Checkpoint", "Layer", "Tensor", "open_checkpoint"]
+__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "open_checkpoint", "read_entries"]
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:

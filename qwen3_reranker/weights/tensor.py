@@ -106,6 +106,13 @@ class Tensor:
                 _widen(chunk, flat[start : start + chunk.size])
         return result
 
+    def stored(self) -> NDArray[np.uint8]:
+        """The tensor's bytes as they lie in the file, (num_bytes,), read-only; they stay there and are paged in.
+
+        Valid while the file keeps its length, which `source.mapped()` checks. Raises CheckpointError if it has changed.
+        """
+        return np.frombuffer(self.source.mapped(), np.uint8, self.num_bytes, self.offset)
+
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids` of a matrix, (num_ids, columns) in the order asked, without reading the others.
 
@@ -151,8 +158,7 @@ class Tensor:
     def _row_bytes(self) -> NDArray[np.uint8]:
         # As bytes, because a tensor may begin at an odd one, and numpy copies an unaligned matrix whole to take rows.
         assert len(self.shape) == 2, f"{self.name} has no rows: its shape is {self.shape}"
-        values = np.frombuffer(self.source.mapped(), np.uint8, self.num_bytes, self.offset)
-        return values.reshape(self.shape[0], -1)
+        return self.stored().reshape(self.shape[0], -1)
 
     def _row_indices(self, ids: ArrayLike) -> NDArray[np.intp]:
         indices = np.asarray(ids)

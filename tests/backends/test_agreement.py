@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 from qwen3_reranker import plan
 from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
@@ -41,15 +42,39 @@ def reference(folder: Path) -> ReferenceBackend:
     return ReferenceBackend(open_checkpoint(str(folder)))
 
 
-def cpu(
-    folder: Path, max_batch_tokens: int = 4096, prefix_cache_tokens: int = 0, num_threads: int | None = None
-) -> CpuBackend:
-    return CpuBackend(
-        open_checkpoint(str(folder)),
-        max_batch_tokens=max_batch_tokens,
-        prefix_cache_tokens=prefix_cache_tokens,
-        num_threads=num_threads,
-    )
+class Cpu:
+    """Makes cpu backends on one kind of kernels."""
+
+    def __init__(self, kernels: str) -> None:
+        self.kernels = kernels
+
+    def __call__(
+        self,
+        folder: Path,
+        max_batch_tokens: int = 4096,
+        prefix_cache_tokens: int = 0,
+        num_threads: int | None = None,
+        precision: str = "float32",
+        constant_prefix: np.ndarray | None = None,
+    ) -> CpuBackend:
+        return CpuBackend(
+            open_checkpoint(str(folder)),
+            max_batch_tokens=max_batch_tokens,
+            prefix_cache_tokens=prefix_cache_tokens,
+            num_threads=num_threads,
+            precision=precision,
+            kernels=self.kernels,
+            constant_prefix=constant_prefix,
+        )
+
+    def same(self, ours: np.ndarray, theirs: np.ndarray) -> bool:
+        """Native kernels add every sum in one order, so they give the same bits; BLAS does not."""
+        return close(ours, theirs) if self.kernels == "numpy" else np.array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module", params=["numpy", *native_module().variants()])
+def cpu(request: pytest.FixtureRequest) -> Cpu:
+    return Cpu(request.param)
 
 
 def rows(seed: int, count: int, longest: int) -> list[Row]:
@@ -75,7 +100,7 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool
 
 @pytest.mark.parametrize("longest", [0, 5, 120])
 def test_the_cpu_backend_agrees_with_the_reference_in_float64(
-    folder: Path, reference: ReferenceBackend, longest: int
+    cpu: Cpu, folder: Path, reference: ReferenceBackend, longest: int
 ) -> None:
     built = plan.build(rows(longest, 9, longest), 4)
     run = cpu(folder).run(built)
@@ -91,37 +116,37 @@ def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: R
 
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 7, 64, 100])
-def test_splitting_does_not_move_a_state(folder: Path, max_batch_tokens: int) -> None:
+def test_splitting_does_not_move_a_state(cpu: Cpu, folder: Path, max_batch_tokens: int) -> None:
     built = plan.build(rows(2, 8, 40), 4)
-    assert close(cpu(folder, max_batch_tokens).run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+    assert cpu.same(cpu(folder, max_batch_tokens).run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
-def test_the_number_of_threads_does_not_move_a_state(folder: Path, num_threads: int) -> None:
+def test_the_number_of_threads_does_not_move_a_state(cpu: Cpu, folder: Path, num_threads: int) -> None:
     built = plan.build(rows(9, 30, 60), 4)
     one = cpu(folder, num_threads=num_threads)
-    assert close(one.run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+    assert cpu.same(one.run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
     one.close()
 
 
 @pytest.mark.parametrize("least", [1, 3, 1000])
-def test_sharing_does_not_move_a_state(folder: Path, least: int) -> None:
+def test_sharing_does_not_move_a_state(cpu: Cpu, folder: Path, least: int) -> None:
     some = rows(3, 8, 40)
     shared, apart = plan.build(some, least), plan.build(some, 10_000)
     assert shared.num_tokens <= apart.num_tokens
-    assert close(cpu(folder).run(shared).hidden_ND, cpu(folder).run(apart).hidden_ND)
+    assert cpu.same(cpu(folder).run(shared).hidden_ND, cpu(folder).run(apart).hidden_ND)
 
 
-def test_neighbours_and_order_do_not_move_a_state(folder: Path) -> None:
+def test_neighbours_and_order_do_not_move_a_state(cpu: Cpu, folder: Path) -> None:
     some = rows(4, 8, 40)
     together = cpu(folder).run(plan.build(some, 4)).hidden_ND
     backwards = cpu(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
     alone = np.concatenate([cpu(folder).run(plan.build([each], 4)).hidden_ND for each in some])
-    assert close(together, backwards)
-    assert close(together, alone)
+    assert cpu.same(together, backwards)
+    assert cpu.same(together, alone)
 
 
-def test_equal_rows_get_equal_states_to_the_bit(folder: Path) -> None:
+def test_equal_rows_get_equal_states_to_the_bit(cpu: Cpu, folder: Path) -> None:
     hidden = cpu(folder).run(plan.build(rows(5, 6, 40), 4)).hidden_ND
     assert np.array_equal(hidden[:2], hidden[-2:])
 
@@ -133,20 +158,22 @@ def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(referenc
 
 
 @pytest.mark.parametrize("max_batch_tokens", [9, 4096])
-def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(folder: Path, max_batch_tokens: int) -> None:
+def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(
+    cpu: Cpu, folder: Path, max_batch_tokens: int
+) -> None:
     first, second = plan.build(rows(7, 6, 30), 4), plan.build(rows(7, 12, 30), 4)
     caching = cpu(folder, max_batch_tokens, prefix_cache_tokens=1000)
     assert caching.run(first).cached_tokens == 0
     again = caching.run(first)
     assert again.cached_tokens == sum(len(first.tokens(each)) for each in np.flatnonzero(first.reusable_S))
     assert again.computed_tokens == first.num_tokens - again.cached_tokens
-    assert close(again.hidden_ND, cpu(folder).run(first).hidden_ND)
+    assert cpu.same(again.hidden_ND, cpu(folder).run(first).hidden_ND)
     later = caching.run(second)
     assert later.cached_tokens >= 11
-    assert close(later.hidden_ND, cpu(folder).run(second).hidden_ND)
+    assert cpu.same(later.hidden_ND, cpu(folder).run(second).hidden_ND)
 
 
-def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(folder: Path) -> None:
+def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(cpu: Cpu, folder: Path) -> None:
     opening, first, second = list(range(10, 20)), [1, 2, 3], [4, 5, 6]
     caching = cpu(folder, prefix_cache_tokens=1000)
     some = [
@@ -160,7 +187,7 @@ def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segm
     assert close(caching.run(alone).hidden_ND, cpu(folder).run(alone).hidden_ND)
 
 
-def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(folder: Path) -> None:
+def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(cpu: Cpu, folder: Path) -> None:
     prefix = list(range(10))
     plans = {
         name: plan.build([Row(np.array([*prefix, name, name, 9], dtype=np.int32), (10, 12), NO_RECEIPT)])
@@ -173,7 +200,7 @@ def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(fol
     assert caching.run(plans[30]).cached_tokens == 10
 
 
-def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(folder: Path) -> None:
+def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(cpu: Cpu, folder: Path) -> None:
     random = np.random.default_rng(0)
 
     def peak(queries: int) -> int:
@@ -192,6 +219,8 @@ def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(folder: 
 
 
 def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder: Path) -> None:
+    cpu = Cpu("numpy")
+
     def blas() -> set[int]:
         return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
@@ -227,15 +256,15 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
 
 @settings(max_examples=15, deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), bound=st.integers(0, 30))
-def test_a_small_cache_forgets_and_stays_right(folder: Path, sizes: list[int], bound: int) -> None:
+def test_a_small_cache_forgets_and_stays_right(cpu: Cpu, folder: Path, sizes: list[int], bound: int) -> None:
     caching, plain = cpu(folder, 16, bound), cpu(folder)
     for number, size in enumerate(sizes):
         built = plan.build(rows(number % 3, 3, size), 4)
-        assert close(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
+        assert cpu.same(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
     assert caching._cache._held_tokens <= bound
 
 
-def test_progress_rises_to_one(folder: Path, reference: ReferenceBackend) -> None:
+def test_progress_rises_to_one(cpu: Cpu, folder: Path, reference: ReferenceBackend) -> None:
     built = plan.build(rows(8, 5, 30), 4)
     for backend in (cpu(folder, 20), reference):
         shares: list[float] = []
@@ -245,6 +274,6 @@ def test_progress_rises_to_one(folder: Path, reference: ReferenceBackend) -> Non
         assert shares[-1] == pytest.approx(1)
 
 
-def test_no_rows_give_no_states(folder: Path, reference: ReferenceBackend) -> None:
+def test_no_rows_give_no_states(cpu: Cpu, folder: Path, reference: ReferenceBackend) -> None:
     for backend in (cpu(folder), reference):
         assert backend.run(plan.build([])).hidden_ND.shape == (0, 32)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
+from qwen3_reranker.backends.cpu.disk_cache import DiskCache
+from qwen3_reranker.backends.cpu.engine import Kept, LayerEngine
+from qwen3_reranker.backends.cpu.kernels import variant
 from qwen3_reranker.backends.cpu.layout import lay_out
-from qwen3_reranker.backends.cpu.network import Kept, Network
+from qwen3_reranker.backends.cpu.native_engine import NativeEngine
+from qwen3_reranker.backends.cpu.native_layers import Layers, panel_layers, stored_layers
+from qwen3_reranker.backends.cpu.network import Network
+from qwen3_reranker.backends.cpu.numpy_engine import NumpyEngine
+from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
+from qwen3_reranker.backends.cpu.panels import open_panels
 from qwen3_reranker.backends.cpu.prefix_cache import PrefixCache
-from qwen3_reranker.backends.cpu.threads import Threads, usable_cpus
 from qwen3_reranker.plan import Plan, cut_long_segments, split
 from qwen3_reranker.weights import Checkpoint
 
+# Digits of 8 bits that an activation is rounded to.
+_DIGITS = {"int8": 1, "int8x2": 2}
+# Below this, rounding the weights anew takes less time than finding them on disk is worth.
+_WORTH_CACHING = 64 << 20
+
 
 class CpuBackend:
-    """Runs plans of one checkpoint in float32.
+    """Runs plans of one checkpoint.
 
+    precision: "float32", "int8" or "int8x2". kernels: "native", a variant of them, or "numpy" (float32 alone).
     max_batch_tokens: tokens computed at once. prefix_cache_tokens: tokens kept between calls, 0 for none.
-    num_threads: None for as many as the process may use.
+    num_threads: None for as many as the process may use. constant_prefix: tokens that every row begins with; below
+    float32 they are computed in float32 all the same. disk_cache: keep packed 8-bit weights on disk.
+    Raises UnavailableError for kernels that this installation or processor lacks.
     """
 
     def __init__(
@@ -27,17 +44,36 @@ class CpuBackend:
         max_batch_tokens: int,
         prefix_cache_tokens: int,
         num_threads: int | None = None,
+        precision: str = "float32",
+        kernels: str = "native",
+        constant_prefix: NDArray[np.int32] | None = None,
+        disk_cache: bool = True,
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
-        self._threads = Threads(num_threads or usable_cpus())
-        self._network = Network(checkpoint, self._threads)
+        self._num_threads = num_threads or usable_cpus()
+        self._constant: ConstantPrefix | None = None
+        if precision == "float32":
+            engine = _float_engine(checkpoint, kernels, self._num_threads)
+        else:
+            cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
+            engine = _panel_engine(checkpoint, kernels, self._num_threads, cache, _DIGITS[precision])
+            if constant_prefix is not None and len(constant_prefix):
+                self._constant = compute_prefix(checkpoint, constant_prefix, cache, kernels, self._num_threads)
+        self._network = Network(checkpoint, engine)
         self._cache = PrefixCache(prefix_cache_tokens)
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
         plan = cut_long_segments(plan, self._max_batch_tokens)
-        wanted = set(self._cache.wants(plan))
-        kept: Kept = {segment: found for segment in wanted if (found := self._cache.get(plan, segment)) is not None}
+        kept: Kept = self._constant.segments(plan) if self._constant else {}
+        # A row that ends within the prefix needs its final state, not only keys and values.
+        for segment in set(plan.ends().tolist()).intersection(kept):
+            del kept[segment]
+        wanted = set(self._cache.wants(plan)).difference(kept)
+        for segment in wanted:
+            found = self._cache.get(plan, segment)
+            if found is not None:
+                kept[segment] = found
         known_S = np.zeros(plan.num_segments, dtype=np.bool_)
         known_S[list(kept)] = True
         cached_tokens = int(np.diff(plan.starts_S1)[known_S].sum())
@@ -45,7 +81,7 @@ class CpuBackend:
         hidden_ND = np.empty((plan.num_rows, self._network.config.hidden_size), dtype=np.float32)
         done = 0
         for batch in split(plan, self._max_batch_tokens, known_S):
-            layout = lay_out(plan, batch, kept, self._threads.num_threads)
+            layout = lay_out(plan, batch, kept, self._num_threads)
             new = wanted.intersection(batch.segments)
             for segment in batch.keep | new:
                 kept[segment] = self._network.room(len(plan.tokens(segment)))
@@ -54,7 +90,8 @@ class CpuBackend:
                 if on_progress:
                     on_progress((before + share * tokens) / computed_tokens)
 
-            with self._threads.undisturbed():
+            # Damaged weights overflow in silence: the head refuses what is not finite.
+            with self._network.engine.running(), np.errstate(over="ignore", invalid="ignore"):
                 hidden_ND[batch.rows_M] = self._network.run(layout, kept, advance)
             done += len(layout.tokens_T)
             for segment in new:
@@ -68,4 +105,17 @@ class CpuBackend:
         """Drop the weights and the cache, end the threads."""
         self._network.close()
         self._cache.clear()
-        self._threads.close()
+
+
+def _float_engine(checkpoint: Checkpoint, kernels: str, num_threads: int) -> LayerEngine:
+    if kernels == "numpy":
+        return NumpyEngine(checkpoint, num_threads)
+    chosen = variant(kernels)
+    return NativeEngine(checkpoint.config, stored_layers(checkpoint), chosen, num_threads)
+
+
+def _panel_engine(checkpoint: Checkpoint, kernels: str, num_threads: int, cache: DiskCache, digits: int) -> LayerEngine:
+    engine = NativeEngine(checkpoint.config, Layers([], set()), variant(kernels), num_threads)
+    panels = open_panels(checkpoint, cache, engine.kernels)
+    engine.layers = panel_layers(checkpoint, panels, digits)
+    return engine

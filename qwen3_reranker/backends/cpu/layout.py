@@ -36,7 +36,7 @@ class BatchLayout:
 
     strips: ranges of tokens for work on each token alone. tasks: pieces of attention, about equal in work.
     places: where each of the batch's segments lies. leaves: for each token that ends a row, its piece of one query.
-    leaf_of_row_M: for each row that ends here its place in `leaves`.
+    leaf_of_row_M: for each row that ends here its place in `leaves`. longest: tokens that a token here sees at most.
     """
 
     tokens_T: NDArray[np.int32]
@@ -46,6 +46,7 @@ class BatchLayout:
     places: dict[int, slice]
     leaves: list[Piece]
     leaf_of_row_M: NDArray[np.int64]
+    longest: int
 
 
 def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -> BatchLayout:
@@ -75,6 +76,7 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int], num_threads: int) -
             Piece(place.start, place.stop - 1, place.stop, runs) for place, runs in segments if place.stop - 1 in ending
         ],
         leaf_of_row_M=leaf_of_row_M,
+        longest=longest,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
-from qwen3_reranker.backends.cpu.threads import usable_cpus
+from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
 from qwen3_reranker.config import EngineOptions, ModelConfig
 
 _FLOAT = 4

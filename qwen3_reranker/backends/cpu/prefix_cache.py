@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from qwen3_reranker.backends.cpu.network import KeysValues
+from qwen3_reranker.backends.cpu.engine import KeysValues
 from qwen3_reranker.plan import Plan
 
 # The same prefix may be cut into other segments in another plan, so its tokens alone do not name an entry.

@@ -1,0 +1,18 @@
+// x86-64 with AVX-512 and VNNI: Intel from Cascade Lake and Ice Lake, AMD from Zen 4.
+#include "simd/avx512_dot.h"
+
+namespace {
+bool runs_here() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+}  // namespace
+
+#include "kernels/variant.h"
+
+namespace kernels {
+extern const Table kAvx512Vnni;
+const Table kAvx512Vnni = table_of("avx512-vnni");
+}  // namespace kernels

@@ -1,0 +1,69 @@
+"""Keys and values of the tokens that every row begins with, in float32 whatever the precision.
+
+Qwen3's massive activations are reported to sit on the first token, which this prefix holds; 8-bit rounding must not
+meet them. They are the same in every call, so they stay for the life of the backend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.backends.cpu.array_file import Arrays
+from qwen3_reranker.backends.cpu.disk_cache import DiskCache
+from qwen3_reranker.backends.cpu.engine import KeysValues
+from qwen3_reranker.backends.cpu.kernels import variant
+from qwen3_reranker.backends.cpu.layout import lay_out
+from qwen3_reranker.backends.cpu.native_engine import NativeEngine
+from qwen3_reranker.backends.cpu.native_layers import stored_layers
+from qwen3_reranker.backends.cpu.network import Network
+from qwen3_reranker.plan import Plan, build, split
+from qwen3_reranker.records import Receipt, Row
+from qwen3_reranker.weights import Checkpoint
+
+_FORMAT = 1
+
+
+class ConstantPrefix:
+    """Tokens, and their keys and values in every layer: (layers, 2, key/value heads, tokens, head_dim)."""
+
+    def __init__(self, tokens: NDArray[np.int32], keys_values: KeysValues) -> None:
+        self._tokens = tokens
+        self._keys_values = keys_values
+
+    def of(self, plan: Plan, segment: int) -> KeysValues | None:
+        """Keys and values of a segment of the plan that lies within the prefix, or None."""
+        start = int(plan.offsets_S[segment])
+        path = np.concatenate([plan.tokens(each) for each in [*plan.ancestors(segment), segment]])
+        if len(path) > len(self._tokens) or not np.array_equal(path, self._tokens[: len(path)]):
+            return None
+        return np.ascontiguousarray(self._keys_values[:, :, :, start : len(path)])
+
+    def segments(self, plan: Plan) -> dict[int, KeysValues]:
+        """The plan's segments that lie within the prefix, with their keys and values."""
+        early = np.flatnonzero(plan.starts_S1[1:] - plan.starts_S1[:-1] + plan.offsets_S <= len(self._tokens))
+        found = ((segment, self.of(plan, segment)) for segment in early.tolist())
+        return {segment: keys_values for segment, keys_values in found if keys_values is not None}
+
+
+def compute_prefix(
+    checkpoint: Checkpoint, tokens: NDArray[np.int32], cache: DiskCache, kernels: str, num_threads: int
+) -> ConstantPrefix:
+    """The prefix of these tokens: from the cache, or computed now in float32 and cached."""
+    config = checkpoint.config
+    shape = (config.num_hidden_layers, 2, config.num_key_value_heads, len(tokens), config.head_dim)
+
+    def fill(arrays: Arrays) -> None:
+        engine = NativeEngine(config, stored_layers(checkpoint), variant(kernels), num_threads)
+        plan = build([Row(tokens, (), Receipt(0, 0, 0, 0))])
+        [batch] = split(plan, max(1, len(tokens)))
+        network = Network(checkpoint, engine)
+        kept = {0: network.room(len(tokens))}
+        network.run(lay_out(plan, batch, {}, num_threads), kept, lambda share: None)
+        arrays["keys_values"][...] = kept[0]
+
+    name = hashlib.sha256(tokens.tobytes()).hexdigest()[:8]
+    arrays = cache.arrays(f"prefix-{_FORMAT}-{name}", {"keys_values": ("float32", shape)}, fill)
+    return ConstantPrefix(tokens, arrays["keys_values"])

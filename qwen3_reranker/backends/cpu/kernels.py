@@ -1,0 +1,44 @@
+"""The native kernels: whether they were built, which variants this processor runs, and which one a name means."""
+
+from __future__ import annotations
+
+import logging
+from types import ModuleType
+
+from qwen3_reranker.errors import UnavailableError
+
+INTERFACE = 1
+_REBUILD = (
+    "install the package again where a C++17 compiler is at hand (Debian: apt install g++), "
+    'or ask for kernels="numpy", which is slower and runs in float32 alone'
+)
+
+
+def native_module() -> ModuleType:
+    """The compiled module; raises UnavailableError, which says what to do, where it was not built."""
+    try:
+        import qwen3_reranker_kernels
+    except ImportError as error:
+        message = f"the native kernels were not built when the package was installed; {_REBUILD}"
+        raise UnavailableError(message) from error
+    if qwen3_reranker_kernels.interface != INTERFACE:
+        raise UnavailableError(
+            f"the native kernels speak interface {qwen3_reranker_kernels.interface}, this package {INTERFACE}: "
+            f"they were built from other sources; {_REBUILD}"
+        )
+    module: ModuleType = qwen3_reranker_kernels
+    return module
+
+
+def variant(name: str) -> str:
+    """The variant that `name` asks for: "native" is the best that this processor runs, others are themselves.
+
+    Raises UnavailableError for one that is not built or does not run here.
+    """
+    usable: list[str] = native_module().variants()
+    chosen = usable[0] if name == "native" else name
+    if chosen not in usable:
+        raise UnavailableError(f"kernels={name!r} do not run on this processor; it runs {', '.join(usable)} and numpy")
+    if name == "native":
+        logging.getLogger(__name__).info("kernels: %s, the first this processor runs of %s", chosen, ", ".join(usable))
+    return chosen
