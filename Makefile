@@ -4,17 +4,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# What the native module is made from; the tests are built apart from it.
+NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo test check lint types format quality bench clean help
+.PHONY: demo test native-tests check lint types format bench core products outliers quality clean help
 
 help:  ## This list.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the bundled model.
 	$(BIN)/qwen3-reranker rank "how do I undo my last commit" examples/documents --top-k 5 --format table
 
-test: $(VENV)/.installed-tests lint types  ## Everything: lint, types and the whole test suite (under 15 minutes).
+test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types and the whole test suite (under 15 minutes).
 	$(BIN)/python -m pytest
+
+native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (2 minutes).
+	native/tests/run
 
 check: $(VENV)/.installed-tests lint types  ## The fast part (under 2 minutes): lint, types and quick tests.
 	$(BIN)/python -m pytest -m "not slow"
@@ -30,23 +35,33 @@ format: $(VENV)/.installed-tests  ## Lay the code out as `lint` wants it.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-tests  ## Tokens, speed and memory beside separate rows, random weights (minutes).
+bench: $(VENV)/.installed-tests  ## Ours and pinned rivals in one run, 0.6B's shape (20 GB of disk; hours). BENCH=options.
+	$(BIN)/python -m benchmarks.speed --prepare
+	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+core: $(VENV)/.installed-tests  ## Tokens, speed, growth and memory beside separate rows, four layers (minutes).
 	$(BIN)/python -m benchmarks.core
+
+products: $(VENV)/.installed-tests  ## The kernels' matrix products beside torch's (a minute).
+	$(BIN)/python -m benchmarks.products
+
+outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints with outliers (minutes).
+	$(BIN)/python -m benchmarks.outliers
 
 quality: $(VENV)/.installed  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev).
 	$(BIN)/python -m benchmarks.nano_quality --dev $(or $(DEV),../shared/data/dev)
 
 clean:  ## Remove the environment and every cache.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "Making $(VENV) and installing into it, once ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.installed-tests: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed-tests: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	@$(PIP) install --constraint constraints.txt --editable '.[tests]'
 	@touch $@ $(VENV)/.installed

@@ -57,10 +57,10 @@ def test_every_command_line_in_the_readme_is_understood() -> None:
 
 
 def test_every_make_target_the_pages_name_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
-        named = set(re.findall(r"(?:^\s*|`)make ([a-z]+)", text, flags=re.MULTILINE))
+        named = set(re.findall(r"(?:^\s*|`)make ([a-z-]+)", text, flags=re.MULTILINE))
         assert named <= targets, f"{page} names {named - targets}"
 
 

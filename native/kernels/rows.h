@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
 
 #include "kernels/exponential.h"
 #include "kernels/table.h"
@@ -80,11 +79,9 @@ inline float largest_magnitude(const float* x, int64_t count) {
   return magnitude;
 }
 
-// What turns values up to `most` into whole numbers up to `steps`. 0 where its inverse would be infinite, and where `most`
-// is infinite or NaN: all digits are 0 then, and 0 times such a scale gives NaN.
-inline float inverse_scale(float most, float steps) {
-  return most > 1e-30f && most <= std::numeric_limits<float>::max() ? steps / most : 0.0f;
-}
+// What turns values up to `most` into whole numbers up to `steps`. 0 where it would be infinite, and where `most` is infinite
+// or NaN: all digits are 0 then, and 0 times such a scale gives NaN.
+inline float inverse_scale(float most, float steps) { return most > 1e-30f ? steps / most : 0.0f; }
 
 constexpr int64_t kLargestGroup = 512;
 
