@@ -2,6 +2,7 @@
 
     python -m benchmarks.core                 # Qwen3-Reranker-0.6B's widths, 4 of its 28 layers: a few minutes
     python -m benchmarks.core --layers 28     # the whole shape: most of an hour on two cores
+    python -m benchmarks.core --only large    # 4B and 8B, whole, for their memory: 25 GB of disk for a while
 
 Weights are random in the real shape: they say nothing about quality and everything about time, memory and exactness.
 Times are the medians of rounds in which both sides take turns, so that a busy machine slows both.
@@ -10,6 +11,7 @@ Times are the medians of rounds in which both sides take turns, so that a busy m
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +36,25 @@ SHAPE_0_6B = {
     "head_dim": 128,
 }
 LAYERS_0_6B = 28
-PARTS = ("planning", "savings", "steadiness", "speed", "memory")
+# The larger models, whole. 8B has a head of its own.
+LARGE_SHAPES = {
+    "4B": {
+        **SHAPE_0_6B,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 36,
+    },
+    "8B": {
+        **SHAPE_0_6B,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 36,
+        "tied": False,
+    },
+}
+PARTS = ("planning", "savings", "steadiness", "speed", "growth", "memory", "large")
 WORDS = ("free", "equal", "dignity", "rights", "reason", "spirit", "born", "human", "beings", "act", "another")
 QUERY = "Are all people born free and equal?"
 GIB = 2**30
@@ -92,6 +112,20 @@ def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
         )
 
 
+def growth(folder: Path, rounds: int) -> None:
+    """Tokens computed a second for 16 to 512 documents of 144 tokens, taking turns."""
+    counts = (16, 64, 512)
+    for precision in ("float32", "int8"):
+        with Reranker(str(folder), precision=precision, prefix_cache_tokens=0) as reranker:
+            runs = [partial(reranker.rank, QUERY, documents(144, count)) for count in counts]
+            seconds = medians(tuple(runs), rounds)
+            tokens = [reranker.tree(QUERY, documents(144, count)).num_tokens for count in counts]
+        rates = [some / taken for some, taken in zip(tokens, seconds, strict=True)]
+        for count, rate in zip(counts, rates, strict=True):
+            what = f"tokens computed a second, {precision}, 1 query x {count} documents of 144 tokens"
+            row(what, f"{rate:,.0f}", f"{rates[0]:,.0f} with {counts[0]} documents", f"{rate / rates[0]:.2f}")
+
+
 def steadiness(folder: Path, reranker: Reranker) -> None:
     """How far a logit moves with its neighbours, its batch and its order: float32 rounding, and nothing else."""
     pairs = [(QUERY, text) for text in (*documents(40, 6), *documents(144, 6))]
@@ -129,6 +163,22 @@ def memory(folder: Path) -> None:
     )
 
 
+def large(scratch: Path, tokenizer_file: Path) -> None:
+    """Peak memory of the larger models for two documents of 500 tokens."""
+    for name, shape in LARGE_SHAPES.items():
+        folder = write_checkpoint(scratch / name, tokenizer_file=tokenizer_file, dtype="BF16", **shape)
+        start = time.perf_counter()
+        weights, peak = peak_memory(folder, 2)
+        seconds = time.perf_counter() - start
+        row(
+            f"peak memory of {name}, float32, 1 query x 2 documents of 500 tokens, ranked in {seconds:.0f} s",
+            f"{peak / GIB:.2f} GiB",
+            f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
+            f"weights + {(peak - weights) / GIB:.2f} GiB",
+        )
+        shutil.rmtree(folder)
+
+
 def rank_and_print_peak(folder: Path, count: int) -> None:
     """In a process of its own: rank, then print the bytes of the weights on disk and the peak resident memory."""
     with Reranker(str(folder)) as reranker:
@@ -162,7 +212,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4, help="layers of the random network (0.6B has 28)")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds")
     parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the random weights")
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts of the table")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS[:-1], help="parts of the table")
     parser.add_argument("--rank-in", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=100, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -186,8 +236,12 @@ def main() -> None:
                 steadiness(folder, reranker)
             if "speed" in options.only:
                 speed(folder, reranker, options.rounds)
+        if "growth" in options.only:
+            growth(folder, options.rounds)
         if "memory" in options.only:
             memory(folder)
+        if "large" in options.only:
+            large(Path(scratch), tokenizer_file)
 
 
 if __name__ == "__main__":

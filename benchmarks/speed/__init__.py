@@ -1,0 +1,1 @@
+"""Ours and pinned rivals in one interleaved run: python -m benchmarks.speed."""

@@ -1,0 +1,80 @@
+"""The driver's end of a worker process: ask, wait at most so long, and end the process with everything it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class WorkerError(Exception):
+    """What a participant could not do, in one line for the table."""
+
+
+class Worker:
+    """A process in a session of its own, so that Ctrl-C reaches the driver alone, which then ends its workers."""
+
+    def __init__(self, command: list[str], variables: dict[str, str], log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        with open(log, "wb") as errors:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+                start_new_session=True,
+            )
+        self.lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def ask(self, patience: float, **request: Any) -> dict[str, Any]:
+        """Its answer; raises WorkerError when it says that it failed, ends, or says nothing in time."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+            line = self.lines.get(timeout=patience)
+        except (BrokenPipeError, queue.Empty) as error:
+            self.end()
+            if isinstance(error, queue.Empty):
+                raise WorkerError(f"stopped after {patience:.0f} s without an answer") from None
+            line = b""
+        if not line:
+            self.end()
+            raise WorkerError(f"ended with status {self.process.returncode}: {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(" ".join(answer["error"].split())[:300])
+        return answer
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """Kill it and whatever it started; safe to call twice."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put(b"")
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "no message")
