@@ -1,0 +1,119 @@
+"""Below float32: near it, the same bits whatever the neighbours, and the constant prefix never rounded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwen3_reranker import plan
+from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.cpu.kernels import native_module
+from qwen3_reranker.backends.reference import ReferenceBackend
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.plan import Plan
+from qwen3_reranker.records import Receipt, Row
+from qwen3_reranker.weights import open_checkpoint
+from tests.testing.checkpoints import write_checkpoint
+
+NO_RECEIPT = Receipt(0, 0, 0, 0)
+PREFIX = np.arange(100, 111, dtype=np.int32)
+VARIANTS = native_module().variants()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Widths that are no multiple of a group or a panel.
+    shape = {"hidden_size": 144, "intermediate_size": 200, "num_attention_heads": 6, "head_dim": 24}
+    return write_checkpoint(tmp_path_factory.mktemp("model"), initializer_range=0.08, dtype="BF16", **shape)
+
+
+def backend(folder: Path, precision: str, prefix: np.ndarray | None = PREFIX, **options: object) -> CpuBackend:
+    settings = {"max_batch_tokens": 4096, "prefix_cache_tokens": 0, **options}
+    return CpuBackend(open_checkpoint(str(folder)), precision=precision, constant_prefix=prefix, **settings)
+
+
+def some_rows(seed: int, count: int = 8, longest: int = 60) -> list[Row]:
+    random = np.random.default_rng(seed)
+    heads = [random.integers(0, 320, 9), random.integers(0, 320, 5)]
+    rows = []
+    for index in range(count):
+        head, document = heads[index % 2], random.integers(0, 320, int(random.integers(1, longest)))
+        ids = np.concatenate((PREFIX, head, document)).astype(np.int32)
+        rows.append(Row(ids, (len(PREFIX), len(PREFIX) + len(head)), NO_RECEIPT))
+    return rows
+
+
+def error(folder: Path, precision: str, built: Plan, **options: object) -> float:
+    """Root mean square of the states' error; the states themselves have one of 1."""
+    exact = ReferenceBackend(open_checkpoint(str(folder))).run(built).hidden_ND
+    ours = backend(folder, precision, **options).run(built).hidden_ND
+    return float(np.sqrt(np.mean((ours - exact) ** 2)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_eight_bits_come_near_float32_and_sixteen_bit_activations_nearer(folder: Path, variant: str) -> None:
+    built = plan.build(some_rows(1), 4)
+    one, two = (error(folder, precision, built, kernels=variant) for precision in ("int8", "int8x2"))
+    # 8-bit rounding of a normal group of 64 moves a value by about 0.7 % of its spread, on both sides of each product.
+    assert 1e-4 < two < one < 0.04
+    assert two < 0.8 * one
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8x2"])
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+def test_variants_agree_with_one_another_far_below_the_rounding(folder: Path, variant: str, precision: str) -> None:
+    built = plan.build(some_rows(2), 4)
+    first, other = (backend(folder, precision, kernels=name).run(built).hidden_ND for name in (VARIANTS[0], variant))
+    # A difference in the last bit of float32 may send a value to the next 8-bit step, rarely.
+    assert np.sqrt(np.mean((first - other) ** 2)) < 0.3 * error(folder, precision, built)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8x2"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_neighbours_order_splitting_and_threads_do_not_change_a_bit(folder: Path, variant: str, precision: str) -> None:
+    some = some_rows(3)
+    together = backend(folder, precision, kernels=variant).run(plan.build(some, 4)).hidden_ND
+    backwards = backend(folder, precision, kernels=variant, num_threads=3).run(plan.build(some[::-1], 4)).hidden_ND
+    small = backend(folder, precision, kernels=variant, max_batch_tokens=20).run(plan.build(some, 1)).hidden_ND
+    alone = backend(folder, precision, kernels=variant, num_threads=1)
+    assert np.array_equal(together, backwards[::-1])
+    assert np.array_equal(together, small)
+    for index, row in enumerate(some):
+        assert np.array_equal(together[index], alone.run(plan.build([row], 4)).hidden_ND[0])
+
+
+def test_the_constant_prefix_is_computed_once_and_in_float32(folder: Path) -> None:
+    built = plan.build(some_rows(4), 4)
+    eight_bits = backend(folder, "int8")
+    run = eight_bits.run(built)
+    assert run.cached_tokens == len(PREFIX)
+    assert run.computed_tokens == built.num_tokens - len(PREFIX)
+    exact = CpuBackend(open_checkpoint(str(folder)), max_batch_tokens=4096, prefix_cache_tokens=1000)
+    exact.run(built)
+    kept = exact._cache.get(built, 0)
+    assert eight_bits._constant is not None
+    ours = eight_bits._constant.of(built, 0)
+    assert kept is not None
+    assert ours is not None
+    assert np.array_equal(ours, kept)
+
+
+def test_rows_that_begin_otherwise_or_end_within_the_prefix_are_run_as_well(folder: Path) -> None:
+    rows = [
+        Row(np.array(ids, dtype=np.int32), (), NO_RECEIPT)
+        for ids in ([1, 2, 3], PREFIX[:4].tolist(), PREFIX.tolist(), [*PREFIX.tolist(), 5])
+    ]
+    built = plan.build(rows, 1)
+    assert error(folder, "int8", built) < 0.05
+
+
+def test_a_file_that_is_cut_while_its_model_is_open_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    opened = backend(folder, "float32", None)
+    built = plan.build(some_rows(5, 2), 4)
+    opened.run(built)
+    weights = folder / "model.safetensors"
+    with open(weights, "r+b") as file:
+        file.truncate(weights.stat().st_size // 2)
+    with pytest.raises(CheckpointError, match="changed since the checkpoint was opened"):
+        opened.run(built)
