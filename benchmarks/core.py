@@ -54,7 +54,7 @@ LARGE_SHAPES = {
         "tied": False,
     },
 }
-PARTS = ("planning", "savings", "steadiness", "speed", "growth", "memory", "large")
+PARTS = ("planning", "savings", "steadiness", "speed", "growth", "start", "memory", "large")
 WORDS = ("free", "equal", "dignity", "rights", "reason", "spirit", "born", "human", "beings", "act", "another")
 QUERY = "Are all people born free and equal?"
 GIB = 2**30
@@ -144,32 +144,49 @@ def steadiness(folder: Path, reranker: Reranker) -> None:
     )
 
 
-def peak_memory(folder: Path, count: int) -> tuple[int, int]:
+def start(folder: Path) -> None:
+    """Seconds from the start of a process until the model can be asked; the second finds what the first cached."""
+    program = "import sys; from qwen3_reranker import Reranker; Reranker(sys.argv[1], precision=sys.argv[2])"
+    for precision in ("float32", "int8"):
+        seconds = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program, folder, precision], check=True)
+            seconds.append(time.perf_counter() - begin)
+        row(f"second start of a process, {precision}", f"{seconds[1]:.1f} s", f"{seconds[0]:.1f} s the first time", "")
+
+
+def peak_memory(folder: Path, count: int, precision: str = "float32") -> tuple[int, int]:
     """Bytes of the weights on disk, and the peak of one process that loads them and ranks documents of 500 tokens."""
     command = [sys.executable, "-m", "benchmarks.core", "--rank-in", str(folder), "--count", str(count)]
+    command += ["--precision", precision]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     weights, peak = (int(number) for number in done.stdout.split())
     return weights, peak
 
 
 def memory(folder: Path) -> None:
-    """Peak memory for 100 documents of 500 tokens."""
-    weights, peak = peak_memory(folder, 100)
-    row(
-        "peak memory, 1 query x 100 documents of 500 tokens",
-        f"{peak / GIB:.2f} GiB",
-        f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
-        f"weights + {(peak - weights) / GIB:.2f} GiB",
-    )
+    """Peak memory for few and many documents of 500 tokens; 20 fill a batch."""
+    for precision in ("float32", "int8"):
+        peaks = []
+        for count in (20, 100):
+            weights, peak = peak_memory(folder, count, precision)
+            peaks.append(peak)
+            row(
+                f"peak memory, {precision}, 1 query x {count} documents of 500 tokens",
+                f"{peak / GIB:.2f} GiB",
+                f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
+                f"{peak / peaks[0]:.2f} of {peaks[0] / GIB:.2f} GiB",
+            )
 
 
 def large(scratch: Path, tokenizer_file: Path) -> None:
     """Peak memory of the larger models for two documents of 500 tokens."""
     for name, shape in LARGE_SHAPES.items():
         folder = write_checkpoint(scratch / name, tokenizer_file=tokenizer_file, dtype="BF16", **shape)
-        start = time.perf_counter()
+        begin = time.perf_counter()
         weights, peak = peak_memory(folder, 2)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - begin
         row(
             f"peak memory of {name}, float32, 1 query x 2 documents of 500 tokens, ranked in {seconds:.0f} s",
             f"{peak / GIB:.2f} GiB",
@@ -179,9 +196,9 @@ def large(scratch: Path, tokenizer_file: Path) -> None:
         shutil.rmtree(folder)
 
 
-def rank_and_print_peak(folder: Path, count: int) -> None:
+def rank_and_print_peak(folder: Path, count: int, precision: str) -> None:
     """In a process of its own: rank, then print the bytes of the weights on disk and the peak resident memory."""
-    with Reranker(str(folder)) as reranker:
+    with Reranker(str(folder), precision=precision) as reranker:
         reranker.rank(QUERY, documents(500, count))
         weights = reranker.checkpoint.num_bytes
     status = Path("/proc/self/status").read_text()
@@ -214,10 +231,11 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the random weights")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS[:-1], help="parts of the table")
     parser.add_argument("--rank-in", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--precision", default="float32", help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=100, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank_in:
-        rank_and_print_peak(options.rank_in, options.count)
+        rank_and_print_peak(options.rank_in, options.count, options.precision)
         return
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer_file = unpack_tokenizer(Path(scratch))
@@ -238,6 +256,8 @@ def main() -> None:
                 speed(folder, reranker, options.rounds)
         if "growth" in options.only:
             growth(folder, options.rounds)
+        if "start" in options.only:
+            start(folder)
         if "memory" in options.only:
             memory(folder)
         if "large" in options.only:

@@ -16,7 +16,7 @@ LAYERS = [
     {"weights", "heads"},
     {"backends"},
     {"reranker"},
-    {"evaluate", "search", "train"},
+    {"bench", "drift", "evaluate", "search", "train"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -1,4 +1,4 @@
-"""`pip install .` alone ranks documents: no torch, no network, no repository beside it."""
+"""`pip install .` alone ranks documents: no torch, no network, no repository beside it; without a compiler as well."""
 
 import json
 import os
@@ -28,5 +28,33 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     hits = [json.loads(line) for line in done.stdout.splitlines()]
     assert [hit["source"] for hit in hits] == ["docs/undo.md", "docs/rice.md"]
+    drift = [programs / "qwen3-reranker", "inspect", "nano", "--drift", "--format", "json"]
+    done = subprocess.run(drift, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["drift"]["documents"] == 180
     probe = [programs / "python", "-c", "import torch"]
     assert subprocess.run(probe, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_package_installs_and_numpy_kernels_rank_when_asked_for_by_name(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    programs = tmp_path / "venv" / "bin"
+    install = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    compilers = dict.fromkeys(("CC", "CXX"), str(tmp_path / "no-compiler"))
+    subprocess.run(
+        [*install, "--constraint", ROOT / "constraints.txt", ROOT],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, **compilers},
+    )
+
+    def rank(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [programs / "qwen3-reranker", "rank", "q", "-", *options]
+        return subprocess.run(command, cwd=tmp_path, input="one\ntwo\n", capture_output=True, text=True, check=False)
+
+    refused = rank()
+    assert refused.returncode == 4
+    assert refused.stderr.count("\n") == 1
+    assert "C++17 compiler" in refused.stderr
+    assert "numpy" in refused.stderr
+    assert len(rank("--kernels", "numpy").stdout.splitlines()) == 2

@@ -9,13 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks.rivals.prompt import Rows
-from benchmarks.speed import workloads
 from benchmarks.speed.checkpoint import LAYERS_0_6B, checkpoint, linear_operations
 from benchmarks.speed.environments import Environments
 from benchmarks.speed.participants import ALL
 from benchmarks.speed.race import Outcome, Race
 from benchmarks.speed.table import legend, table
+from benchmarks.speed.workloads import SIZES, workload
 
 
 def main() -> None:
@@ -30,14 +29,13 @@ def main() -> None:
             Environments(options.work).prepare(name)
         return
     model = checkpoint(options.work, options.layers, options.spread)
-    rows = Rows(model)
     race = Race(options.work, model, options.threads, options.time_limit, options.patience)
     outcomes: list[Outcome] = []
     report = _Report(options.output)
     report.add(_title(options))
     try:
         for name in options.only:
-            outcomes.append(race.run(workloads.build(name, rows, options.scale), chosen, options.rounds))
+            outcomes.append(race.run(workload(name, model, options.scale), chosen, options.rounds))
             report.add(table(outcomes[-1], linear_operations(model)))
     except KeyboardInterrupt:
         sys.exit("interrupted; workers ended")
@@ -83,8 +81,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=Path(".bench"), help="folder of checkpoints and environments")
     parser.add_argument("--rivals", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=", ".join(ALL))
-    sizes = workloads.SIZES
-    parser.add_argument("--only", nargs="+", choices=sizes, default=list(sizes), metavar="NAME", help=", ".join(sizes))
+    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES), metavar="NAME", help=", ".join(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layers", type=int, default=LAYERS_0_6B, help="layers of the random network")
     parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the random weights")

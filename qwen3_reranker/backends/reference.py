@@ -6,6 +6,8 @@ Formulas: the Qwen3 architecture as transformers computes it (models/qwen3/model
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,12 +50,18 @@ class ReferenceBackend:
 
     def row(self, tokens_T: NDArray[np.int32]) -> Floats:
         """The state after the final norm at every token of one row, (T, D)."""
+        [x_TD] = deque(self.residual_stream(tokens_T), maxlen=1)
+        return self._norm(x_TD, self._final_norm_D)
+
+    def residual_stream(self, tokens_T: NDArray[np.int32]) -> Iterator[Floats]:
+        """What the layers of one row read and add to: the word vectors, then the sum behind each layer, (T, D)."""
         x_TD = self._embedding.rows(tokens_T, self._dtype)
+        yield x_TD
         rotation = self._rotation(len(tokens_T))
         for layer in self._layers:
             x_TD = x_TD + self._attention(layer, self._norm(x_TD, layer.attention_norm), rotation)
             x_TD = x_TD + self._mlp(layer, self._norm(x_TD, layer.mlp_norm))
-        return self._norm(x_TD, self._final_norm_D)
+            yield x_TD
 
     def _norm(self, x: Floats, weight: Floats) -> Floats:
         mean_square = np.mean(x * x, axis=-1, keepdims=True)

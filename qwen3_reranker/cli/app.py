@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qwen3_reranker import __version__
+from qwen3_reranker.cli.bench import bench
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.rank import rank
@@ -33,14 +34,17 @@ def _program(
     The model reads the query and each document together and says how strongly the document answers.
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
 
-    Exit codes: 0 done, 1 no memory or no room to write, 2 wrong input, 3 a damaged checkpoint, 130 interrupted.
+    Exit codes: 0 done, 1 no memory or no room to write, 2 wrong input, 3 a damaged checkpoint, 4 kernels that this
+    installation or processor lacks, 130 interrupted.
 
     Examples:
       qwen3-reranker rank "how do I undo my last commit" notes/
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
       qwen3-reranker inspect nano
+      qwen3-reranker bench nano
     """
 
 
 app.command("rank", cls=Verb)(rank)
 app.command("inspect", cls=Verb)(inspect)
+app.command("bench", cls=Verb)(bench)

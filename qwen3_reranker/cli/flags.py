@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from qwen3_reranker.config import BACKENDS, PRECISIONS, SPECIAL_TOKENS, EngineOptions
+from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, PRECISIONS_OF, SPECIAL_TOKENS, EngineOptions
 from qwen3_reranker.errors import InputError
 
 ENGINE = EngineOptions()
@@ -159,4 +159,31 @@ Backend = Annotated[
 Precision = Annotated[
     str,
     _flag("Engine", "--precision", value=choice(PRECISIONS), meaning="float64 needs --backend reference. [float32]"),
+]
+CpuPrecision = Annotated[
+    str,
+    _flag(
+        "Engine",
+        "--precision",
+        value=choice(PRECISIONS_OF["cpu"]),
+        meaning="int8 takes the least memory, int8x2 the same with activations of 16 bits. [float32]",
+    ),
+]
+Kernels = Annotated[
+    str,
+    _flag(
+        "Engine",
+        "--kernels",
+        value=choice(KERNELS),
+        meaning="What computes on the cpu backend: native is the best compiled variant that this processor runs; "
+        "numpy is slower, float32 alone, and needs no compiler. [native]",
+    ),
+]
+NoDiskCache = Annotated[
+    bool,
+    _flag(
+        "Engine",
+        "--no-disk-cache",
+        meaning="Round weights to 8 bits anew at every start, rather than keep them beside the model's files.",
+    ),
 ]

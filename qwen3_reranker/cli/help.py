@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -51,13 +52,16 @@ def _page(ctx: Any, usage: str, text: str, groups: Iterable[tuple[str, list[tupl
 
 
 def _body(text: str, width: int) -> Iterator[str]:
-    for line in text.splitlines():
-        if line.startswith(" ") or not line:
-            yield line
-        elif line.endswith(":") and " " not in line:
-            yield _bold(line)
+    for plain, lines in groupby(text.splitlines(), _is_prose):
+        if plain:
+            yield from textwrap.wrap(" ".join(lines), width)
         else:
-            yield from textwrap.wrap(line, width)
+            yield from (_bold(line) if line.endswith(":") else line for line in lines)
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line is part of a paragraph: not blank, not an indented example, not the title of examples."""
+    return bool(line) and not line.startswith(" ") and not (line.endswith(":") and " " not in line)
 
 
 def _record(names: str, meaning: str, width: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`inspect`: a model -> what it is, what judges in it, and what running it needs, without loading a weight."""
+"""`inspect`: a model -> what it is, what judges in it, what running it needs, and on request what 8 bits do to it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
 from qwen3_reranker.cli.terminal import coloured, on_terminal, visible
 from qwen3_reranker.config import EngineOptions
 
@@ -30,6 +31,14 @@ Format = Annotated[
         rich_help_panel="Output",
     ),
 ]
+Drift = Annotated[
+    bool,
+    Option(
+        "--drift",
+        help="Score built-in texts in float32, int8 and int8x2, and show how far 8 bits move the logits and the order.",
+        rich_help_panel="Output",
+    ),
+]
 
 
 def inspect(
@@ -37,27 +46,42 @@ def inspect(
     *,
     revision: flags.Revision = None,
     form: Format = None,
+    drift: Drift = False,
     max_length: flags.MaxLength = flags.ENGINE.max_length,
     max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
     num_threads: flags.NumThreads = flags.ENGINE.num_threads,
+    precision: flags.CpuPrecision = flags.ENGINE.precision,
+    kernels: flags.Kernels = flags.ENGINE.kernels,
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
     MODEL is nano (which comes with the package), a folder, or a Hub id. A Hub id is fetched first if it is not
     in the cache. Its files are checked, no weights are loaded into memory.
-    Memory is counted for the cpu backend in float32.
+    Memory is the most that ranking takes on the cpu backend with the precision, kernels, length and batches named.
+
+    With --drift the model also ranks 180 built-in texts three times, which takes minutes for a large one.
 
     Examples:
       qwen3-reranker inspect nano
       qwen3-reranker inspect Qwen/Qwen3-Reranker-0.6B --max-batch-tokens 1024
+      qwen3-reranker inspect Qwen/Qwen3-Reranker-4B --precision int8
+      qwen3-reranker inspect ./my-model --drift
       qwen3-reranker inspect ./my-model --format json
     """
     form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
-    options = EngineOptions(max_length=max_length, max_batch_tokens=max_batch_tokens, num_threads=num_threads)
+    options = EngineOptions(
+        max_length=max_length,
+        max_batch_tokens=max_batch_tokens,
+        num_threads=num_threads,
+        precision=precision,
+        kernels=kernels,
+    )
 
     from qwen3_reranker.weights import open_checkpoint
 
     found = _facts(open_checkpoint(model, revision), options)
+    if drift:
+        found["drift"] = drift_facts(model, revision, options)
     if form == "json":
         print(json.dumps(found, indent=2))
     else:
@@ -74,7 +98,13 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
     max_length = config.row_length(options.max_length)
     tokens = Tokens(checkpoint.tokenizer_file, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
-    items = memory_needed(config, options, max_length, tokens.num_entries)
+    items = memory_needed(
+        checkpoint,
+        options,
+        max_length=max_length,
+        tokenizer_entries=tokens.num_entries,
+        prefix_tokens=len(tokens.prefix_ids),
+    )
     return {
         "model": checkpoint.name,
         "folder": str(checkpoint.folder),
@@ -97,6 +127,8 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
         "memory": {
             "max_length": max_length,
             "max_batch_tokens": options.max_batch_tokens,
+            "precision": options.precision,
+            "kernels": options.kernels,
             "items": [asdict(item) for item in items],
             "total_bytes": sum(item.num_bytes for item in items),
         },
@@ -134,6 +166,8 @@ def _print_table(found: dict[str, Any]) -> None:
             ("together", _size(memory["total_bytes"]).rjust(9), ""),
         ],
     }
+    if "drift" in found:
+        sections["Drift from float32"] = drift_rows(found["drift"])
     bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if coloured(sys.stdout) else ("", "", "")
     names = max(len(name) for rows in sections.values() for name, _, _ in rows)
     parts = []
@@ -142,7 +176,7 @@ def _print_table(found: dict[str, Any]) -> None:
         lines = [f"{bold}{visible(title)}{plain}"]
         for name, value, remark in rows:
             head_of_line = f"  {visible(name):<{names}}  {visible(value):<{values}}"
-            room = max(24, shutil.get_terminal_size().columns - len(head_of_line) - 2)
+            room = max(20, shutil.get_terminal_size().columns - len(head_of_line) - 2)
             first, *more = textwrap.wrap(remark, room, break_on_hyphens=False) or [""]
             lines.append(f"{head_of_line}  {dim}{first}{plain}" if remark else head_of_line.rstrip())
             lines.extend(f"{' ' * len(head_of_line)}  {dim}{line}{plain}" for line in more)

@@ -52,6 +52,8 @@ def rank(
     num_threads: flags.NumThreads = flags.ENGINE.num_threads,
     backend: flags.Backend = flags.ENGINE.backend,
     precision: flags.Precision = flags.ENGINE.precision,
+    kernels: flags.Kernels = flags.ENGINE.kernels,
+    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
 ) -> None:
     """Rank documents by how strongly the model says that they answer a query.
 
@@ -88,6 +90,8 @@ def rank(
         "num_threads": num_threads,
         "backend": backend,
         "precision": precision,
+        "kernels": kernels,
+        "disk_cache": not no_disk_cache,
     }
     # A bad option is told before documents are read, which may take long.
     EngineOptions(**options)

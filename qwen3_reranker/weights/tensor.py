@@ -129,8 +129,16 @@ class Tensor:
             rows = buffer[: places.size]
             _widen(row_bytes.take(indices[places], axis=0).view(STORAGE[self.dtype]), rows)
             result[places] = rows
-            self._give_back_pages()
+            self.give_back_pages()
         return result
+
+    def give_back_pages(self) -> None:
+        """Let the tensor's mapped pages count as this process's memory no longer; they come back when they are read."""
+        # The kernel maps the neighbours of each touched page too, so a thousand scattered rows would make the whole
+        # matrix count as this process's memory. The pages stay in the page cache: mapping them again is cheap.
+        if hasattr(mmap, "MADV_DONTNEED"):
+            begin = self.offset - self.offset % mmap.PAGESIZE
+            self.source.mapped().madvise(mmap.MADV_DONTNEED, begin, self.offset + self.num_bytes - begin)
 
     def _destination(self, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
         wanted = _readable(dtype)
@@ -173,13 +181,6 @@ class Tensor:
                 f"rows of {self.name!r}: ids must lie in 0..{self.shape[0] - 1}, got {wrong}; another tokenizer's?"
             )
         return indices.astype(np.intp, copy=False)
-
-    def _give_back_pages(self) -> None:
-        # The kernel maps the neighbours of each touched page too, so a thousand scattered rows would make the whole
-        # matrix count as this process's memory. The pages stay in the page cache: mapping them again is cheap.
-        if hasattr(mmap, "MADV_DONTNEED"):
-            begin = self.offset - self.offset % mmap.PAGESIZE
-            self.source.mapped().madvise(mmap.MADV_DONTNEED, begin, self.offset + self.num_bytes - begin)
 
 
 def _readable(dtype: DTypeLike) -> np.dtype[Any]:

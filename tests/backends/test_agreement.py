@@ -206,7 +206,7 @@ def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(cpu: Cpu
     def peak(queries: int) -> int:
         heads = random.integers(0, 320, (queries, 40))
         some = [Row(np.append(head, 1).astype(np.int32), (40,), NO_RECEIPT) for head in heads]
-        backend, built = cpu(folder, 256, prefix_cache_tokens=100), plan.build(some)
+        backend, built = cpu(folder, 256, prefix_cache_tokens=100, num_threads=1), plan.build(some)
         tracemalloc.start()
         try:
             backend.run(built)
@@ -214,8 +214,39 @@ def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(cpu: Cpu
         finally:
             tracemalloc.stop()
 
+    # What the first run of a process leaves behind, such as imports, is not the run's.
+    peak(1)
     # Keys and values of 360 more heads would be 3.7 MB at least; what may grow are the plan and the results.
     assert peak(400) - peak(40) < 360 * (32 * 4 + 40 * 4 * 12 + 1000)
+
+
+def test_of_a_batch_full_of_queries_only_those_that_the_cache_will_hold_get_room(cpu: Cpu, folder: Path) -> None:
+    random = np.random.default_rng(0)
+    prefix = random.integers(0, 320, 10)
+    heads = [np.concatenate((prefix, random.integers(0, 320, 40))) for _ in range(40)]
+    some = [Row(np.append(head, 1).astype(np.int32), (10, 50), NO_RECEIPT) for head in heads]
+    built = plan.build(some)
+
+    def peak(prefix_cache_tokens: int) -> int:
+        backend = cpu(folder, 4096, prefix_cache_tokens=prefix_cache_tokens, num_threads=1)
+        backend.run(plan.build(some[:1]))
+        tracemalloc.start()
+        try:
+            backend.run(built)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # 1,610 tokens have keys and values, and 90 of them are the prefix and two heads. Threads would blur the peak.
+    config = open_checkpoint(str(folder)).config
+    a_token = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * 4
+    assert peak(2000) - peak(90) > 1400 * a_token
+    caching = cpu(folder, 4096, prefix_cache_tokens=90)
+    caching.run(built)
+    # The tree's last head, which is the cache's latest; running it alone moves nothing out.
+    last = max(some, key=lambda row: row.ids.tolist())
+    assert caching.run(plan.build([last])).cached_tokens == 50
+    assert caching._cache._held_tokens == 90
 
 
 def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder: Path) -> None:

@@ -55,6 +55,8 @@ COMMANDS = {
     "an unknown backend": (["q", "notes.txt", "--backend", "abacus"], "unknown backend 'abacus'"),
     "an unknown precision": (["q", "notes.txt", "--precision", "int3"], "unknown precision 'int3'"),
     "an impossible precision": (["q", "notes.txt", "--precision", "float64"], "backend"),
+    "unknown kernels": (["q", "notes.txt", "--kernels", "abacus"], "unknown kernels 'abacus': expected one of native"),
+    "8 bits on numpy": (["q", "notes.txt", "--kernels", "numpy", "--precision", "int8"], "float32 alone"),
     "an unknown prompt": (["q", "notes.txt", "--prompt", "poem"], "unknown prompt 'poem'"),
     "no batch": (["q", "notes.txt", "--max-batch-tokens", "0"], "max_batch_tokens"),
     "too short a length": (["q", "notes.txt", "--max-length", "5"], "max_length=5 leaves no room"),

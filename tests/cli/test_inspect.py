@@ -10,6 +10,7 @@ import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.memory import memory_needed
+from qwen3_reranker.weights import open_checkpoint
 from tests.cli.conftest import Run
 from tests.testing.checkpoints import write_checkpoint
 
@@ -45,8 +46,35 @@ def test_a_shorter_length_and_smaller_batches_need_less(run: Run, model: str) ->
     assert "40960" in too_long.err
 
 
+def test_memory_is_that_of_the_precision_and_the_kernels_asked_for(run: Run, tmp_path: Path, model: str) -> None:
+    folder = write_checkpoint(
+        tmp_path / "half",
+        hidden_size=128,
+        intermediate_size=512,
+        dtype="BF16",
+        tokenizer_file=Path(model) / "tokenizer.json",
+    )
+
+    def layers(*options: str) -> int:
+        memory = json.loads(run("inspect", str(folder), *options).out)["memory"]
+        sizes = {item["name"]: item["num_bytes"] for item in memory["items"]}
+        assert ("constant prefix" in sizes) == (memory["precision"] != "float32")
+        return sizes["layers"]
+
+    matrices = open_checkpoint(str(folder)).config.num_linear_parameters
+    assert layers() == 2 * matrices
+    assert layers("--kernels", "numpy") >= 4 * matrices
+    assert matrices < layers("--precision", "int8") == layers("--precision", "int8x2") < 1.3 * matrices
+    impossible = run("inspect", str(folder), "--precision", "int8", "--kernels", "numpy")
+    assert impossible.code == 2
+    assert "float32 alone" in impossible.err
+
+
 @pytest.mark.parametrize(("documents", "words"), [(20, 40), (1, 1000)], ids=["many short", "few long"])
-def test_a_run_stays_within_the_memory_that_was_named(model: str, tmp_path: Path, documents: int, words: int) -> None:
+@pytest.mark.parametrize(("precision", "kernels"), [("float32", "native"), ("int8", "native"), ("float32", "numpy")])
+def test_a_run_stays_within_the_memory_that_was_named(
+    model: str, tmp_path: Path, documents: int, words: int, precision: str, kernels: str
+) -> None:
     folder = write_checkpoint(
         tmp_path / "wider",
         hidden_size=128,
@@ -56,9 +84,14 @@ def test_a_run_stays_within_the_memory_that_was_named(model: str, tmp_path: Path
         tokenizer_file=Path(model) / "tokenizer.json",
     )
     texts = [str(number) + " x" * words for number in range(documents)]
-    with Reranker(str(folder), max_batch_tokens=1024) as reranker:
-        limit, entries = reranker.tokens.max_length, reranker.tokens.num_entries
-        items = memory_needed(reranker.config, reranker.options, limit, entries)
+    with Reranker(str(folder), max_batch_tokens=1024, precision=precision, kernels=kernels) as reranker:
+        items = memory_needed(
+            reranker.checkpoint,
+            reranker.options,
+            max_length=reranker.tokens.max_length,
+            tokenizer_entries=reranker.tokens.num_entries,
+            prefix_tokens=len(reranker.tokens.prefix_ids),
+        )
         tracemalloc.start()
         try:
             reranker.rank("q", texts)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import __version__
-from qwen3_reranker.config import BACKENDS, PRECISIONS, SPECIAL_TOKENS
+from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, SPECIAL_TOKENS
 from qwen3_reranker.prompt import TEMPLATES
 from tests.cli.conftest import Run
 
@@ -23,7 +23,9 @@ def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
-@pytest.mark.parametrize("page", [["--help"], ["rank", "--help"], ["inspect", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "page", [["--help"], ["rank", "--help"], ["inspect", "--help"], ["bench", "--help"], ["--version"]]
+)
 def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
     script = (
         "import sys\n"
@@ -41,7 +43,7 @@ def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
 def test_no_arguments_show_the_help_with_every_verb(run: Run) -> None:
     assert run().out == run("--help").out
     assert run().code == 0
-    for verb in ("rank", "inspect"):
+    for verb in ("rank", "inspect", "bench"):
         assert f"\n  {verb} " in run().out
     assert run("--version").out == f"qwen3-reranker {__version__}\n"
 
@@ -49,7 +51,7 @@ def test_no_arguments_show_the_help_with_every_verb(run: Run) -> None:
 def test_help_names_every_choice_and_fits_eighty_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     page = run("rank", "--help").out
-    for names in (BACKENDS, PRECISIONS, SPECIAL_TOKENS, TEMPLATES):
+    for names in (BACKENDS, PRECISIONS, KERNELS, SPECIAL_TOKENS, TEMPLATES):
         assert "|".join(names) in page
     assert max(map(len, page.split("\n"))) <= 84, "only examples, which are to be copied, may be longer"
 

@@ -5,14 +5,18 @@ The file is a .safetensors file (8-bit and float32 arrays); its last array holds
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import mmap
 import os
-import tempfile
+import secrets
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -20,73 +24,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.weights import read_entries
 
 Arrays = dict[str, NDArray[Any]]
 # For each array its type, uint8 or float32, and its shape.
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 Fill = Callable[[Arrays], None]
 
+#: How the names of files end that are being written.
+PARTIAL = ".partial"
+
 _SUMS = "crc32"
 _TYPES = {"uint8": "U8", "float32": "F32", "uint32": "U32"}
 _ALIGNMENT = 64
+_ZEROS = bytes(1 << 20)
+# A file that nobody has written to for so long was left behind by a process that was killed.
+_FORSAKEN_SECONDS = 24 * 3600
 
 
 def write_arrays(path: Path, shapes: Shapes, fill: Fill) -> None:
-    """Make the file: `fill` is given arrays of these shapes, in the file itself, to write into.
+    """Make the file: `fill` is given arrays of these shapes, in the file itself and all zeros, to write into.
 
     Raises OSError where there is no room or no permission; the file is there when it is complete, or not at all.
     """
     every = {**shapes, _SUMS: ("uint32", (len(shapes),))}
     header, offsets, size = _header(every)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(prefix=path.stem, suffix=".partial", dir=path.parent)
+    _remove_forsaken(path.parent)
+    scratch = scratch_beside(path)
     try:
-        with os.fdopen(descriptor, "r+b") as file:
-            # Reserved now: a full disk must be an error here, not a fault in the middle of a mapped write.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
+        with _created(scratch) as file:
+            _reserve(file, size)
+            file.seek(0)
             file.write(header)
-            file.flush()
-            data = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
-            arrays = {
-                name: data[offsets[name] :][: _num_bytes(*every[name])].view(every[name][0]).reshape(every[name][1])
-                for name in every
-            }
-            fill({name: arrays[name] for name in shapes})
-            arrays[_SUMS][:] = _sums([arrays[name] for name in shapes])
-            data.flush()
-        os.chmod(scratch, 0o666 & ~_umask())
+            # Not closed by hand: whoever still holds an array of it would make that an error.
+            mapped = mmap.mmap(file.fileno(), size)
+            _fill(np.frombuffer(mapped, np.uint8), every, offsets, fill)
+            mapped.flush()
         os.replace(scratch, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(scratch)
+            scratch.unlink()
         raise
 
 
 def read_arrays(path: Path, shapes: Shapes) -> Arrays:
-    """The arrays, mapped read-only.
+    """The arrays, mapped read-only; they stay readable when the file is deleted or replaced.
 
-    Raises FileNotFoundError if there is no file, CheckpointError if it is cut, damaged, or holds anything else.
+    Raises FileNotFoundError or NotADirectoryError if there is no file, CheckpointError if it cannot be read, is cut,
+    damaged, or holds anything else.
     """
-    if not path.exists():
-        raise FileNotFoundError(path)
-    entries = read_entries(path)
     every = {**shapes, _SUMS: ("uint32", (len(shapes),))}
-    arrays = {}
-    for name, (dtype, shape) in every.items():
-        entry = entries.get(name)
-        if entry is None or (entry.dtype, entry.shape) != (_TYPES[dtype], shape):
-            raise CheckpointError(f"{path}: array {name!r}: expected {dtype} {shape}, got {entry}")
-        count = math.prod(shape)
-        arrays[name] = np.frombuffer(entry.source.mapped(), dtype, count, entry.offset).reshape(shape)
+    header, offsets, size = _header(every)
+    mapped = _mapped(path, size)
+    # Equal shapes give equal headers, so nothing of what the file says about itself needs to be believed.
+    if mapped[: len(header)] != header:
+        raise CheckpointError(f"{path}: its header is not that of the arrays expected, or is damaged")
+    arrays = {
+        name: np.frombuffer(mapped, dtype, math.prod(shape), offsets[name]).reshape(shape)
+        for name, (dtype, shape) in every.items()
+    }
     sums = arrays.pop(_SUMS)
     for name, expected, got in zip(shapes, sums.tolist(), _sums(list(arrays.values())), strict=True):
         if expected != got:
             raise CheckpointError(f"{path}: array {name!r} is damaged: its sum is {got:08x}, not {expected:08x}")
     return arrays
+
+
+def scratch_beside(path: Path) -> Path:
+    """A name beside the path that no other thread or process has, for a file that will replace it."""
+    return path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def _created(path: Path) -> FileIO:
+    # Readable by whom the umask says, unlike a temporary file's: a model's folder may be shared.
+    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "r+")
+
+
+def _reserve(file: FileIO, size: int) -> None:
+    # A full disk must be an error here, not a fault in the middle of a mapped write.
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    left = size
+    while left:
+        left -= file.write(_ZEROS[:left])
+
+
+def _fill(data: NDArray[np.uint8], every: Shapes, offsets: Mapping[str, int], fill: Fill) -> None:
+    arrays = {
+        name: data[offsets[name] :][: _num_bytes(dtype, shape)].view(dtype).reshape(shape)
+        for name, (dtype, shape) in every.items()
+    }
+    sums = arrays.pop(_SUMS)
+    fill(arrays)
+    sums[:] = _sums(list(arrays.values()))
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    try:
+        with FileIO(path) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != size:
+                raise CheckpointError(f"{path}: expected {size:,} bytes, got {found:,}")
+            return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _remove_forsaken(folder: Path) -> None:
+    for left in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _FORSAKEN_SECONDS:
+                left.unlink()
 
 
 def _header(shapes: Shapes) -> tuple[bytes, dict[str, int], int]:
@@ -101,13 +156,6 @@ def _header(shapes: Shapes) -> tuple[bytes, dict[str, int], int]:
     start = len(text) + 8
     offsets = {name: start + field["data_offsets"][0] for name, field in fields.items()}
     return len(text).to_bytes(8, "little") + text, offsets, start + end
-
-
-def _umask() -> int:
-    # There is no other way to ask; a temporary file is its owner's alone, and a model's folder may be shared.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _num_bytes(dtype: str, shape: tuple[int, ...]) -> int:

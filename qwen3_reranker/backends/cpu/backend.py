@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.base import Executed, OnProgress
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.engine import Kept, LayerEngine
+from qwen3_reranker.backends.cpu.engine import Kept, LayerEngine, Timings
 from qwen3_reranker.backends.cpu.kernels import variant
 from qwen3_reranker.backends.cpu.layout import lay_out
 from qwen3_reranker.backends.cpu.native_engine import NativeEngine
@@ -61,6 +61,8 @@ class CpuBackend:
                 self._constant = compute_prefix(checkpoint, constant_prefix, cache, kernels, self._num_threads)
         self._network = Network(checkpoint, engine)
         self._cache = PrefixCache(prefix_cache_tokens)
+        #: Tokens that went through the network since the start.
+        self.computed_tokens = 0
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
@@ -82,7 +84,7 @@ class CpuBackend:
         done = 0
         for batch in split(plan, self._max_batch_tokens, known_S):
             layout = lay_out(plan, batch, kept, self._num_threads)
-            new = wanted.intersection(batch.segments)
+            new = self._cache.lasting(plan, wanted.intersection(batch.segments))
             for segment in batch.keep | new:
                 kept[segment] = self._network.room(len(plan.tokens(segment)))
 
@@ -94,12 +96,17 @@ class CpuBackend:
             with self._network.engine.running(), np.errstate(over="ignore", invalid="ignore"):
                 hidden_ND[batch.rows_M] = self._network.run(layout, kept, advance)
             done += len(layout.tokens_T)
-            for segment in new:
+            self.computed_tokens += len(layout.tokens_T)
+            for segment in sorted(new):
                 self._cache.put(plan, segment, kept[segment])
             # The cache has its own bound; what only it wants must not stay here until the run ends.
             for segment in batch.release | (new - batch.keep):
                 del kept[segment]
         return Executed(hidden_ND, computed_tokens, cached_tokens)
+
+    def timings(self) -> Timings | None:
+        """What the time of all threads went to since the start; None with numpy kernels, which keep no clocks."""
+        return self._network.engine.timings()
 
     def close(self) -> None:
         """Drop the weights and the cache, end the threads."""

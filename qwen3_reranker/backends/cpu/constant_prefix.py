@@ -1,7 +1,8 @@
 """Keys and values of the tokens that every row begins with, in float32 whatever the precision.
 
-Qwen3's massive activations are reported to sit on the first token, which this prefix holds; 8-bit rounding must not
-meet them. They are the same in every call, so they stay for the life of the backend.
+Qwen3's massive activations are reported to sit on the first token, which this prefix holds: heads that attend to it
+would carry its rounding into every row (docs/log.md). They are the same in every call, so they stay for the life of the
+backend.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from qwen3_reranker.backends.cpu.layout import lay_out
 from qwen3_reranker.backends.cpu.native_engine import NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import stored_layers
 from qwen3_reranker.backends.cpu.network import Network
+from qwen3_reranker.backends.cpu.panels import all_matrices
 from qwen3_reranker.plan import Plan, build, split
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint
@@ -61,7 +63,14 @@ def compute_prefix(
         [batch] = split(plan, max(1, len(tokens)))
         network = Network(checkpoint, engine)
         kept = {0: network.room(len(tokens))}
-        network.run(lay_out(plan, batch, {}, num_threads), kept, lambda share: None)
+        matrices = all_matrices(checkpoint)
+
+        def forget_layers(_: float) -> None:
+            # Read this once and, with 8-bit panels, never again: a large model's layers must not add up in memory.
+            for tensor in matrices:
+                tensor.give_back_pages()
+
+        network.run(lay_out(plan, batch, {}, num_threads), kept, forget_layers)
         arrays["keys_values"][...] = kept[0]
 
     name = hashlib.sha256(tokens.tobytes()).hexdigest()[:8]

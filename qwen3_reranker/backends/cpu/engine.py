@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,18 @@ Floats = NDArray[np.float32]
 # Keys and values of a segment in every layer: (layers, 2, key/value heads, tokens, head_dim).
 KeysValues = NDArray[np.float32]
 Kept = dict[int, KeysValues]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that all threads together spent so far: in products of matrices, in attention, in the rest.
+
+    The rest is work on each token alone, such as norms and rounding; waiting and Python are in none of the three.
+    """
+
+    products: float
+    attention: float
+    rest: float
 
 
 class BatchPass(Protocol):
@@ -43,6 +56,10 @@ class LayerEngine(Protocol):
 
     def running(self) -> AbstractContextManager[None]:
         """Entered while a batch runs."""
+        ...
+
+    def timings(self) -> Timings | None:
+        """What the time went to since the start; None where no clocks are kept."""
         ...
 
     def close(self) -> None:

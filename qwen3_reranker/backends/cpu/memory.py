@@ -1,18 +1,37 @@
-"""What a model needs in memory on the cpu backend in float32, item by item."""
+"""What a model needs in memory on the cpu backend, item by item, as its arrays are laid out when it runs.
+
+Sizes follow native_engine.py, native/engine/network.cpp and native/kernels/attention.h, or numpy_engine.py.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
+from qwen3_reranker.backends.cpu.panels import GROUP, PANEL_OUTPUTS, all_matrices, panel_sizes
 from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.weights import Checkpoint
 
 _FLOAT = 4
 _MIB = 1 << 20
-# Measured: Python and numpy alone, and what the tokenizers library takes while it loads a vocabulary.
-_PROCESS = 32 * _MIB
-_PER_TOKENIZER_ENTRY = 1300
+# Measured: Python, numpy and our modules alone; what a loaded vocabulary takes, and the most while it is loaded. A part
+# of the difference stays resident until batches use it.
+_PROCESS = 40 * _MIB
+_PER_TOKENIZER_ENTRY = 900
+_PER_ENTRY_WHILE_LOADING = 1550
+# Numbers and places that a batch keeps for each of its tokens, in bytes.
+_PER_TOKEN = 64
+# The largest tiles of all variants: rows of activations, and outputs of a panel in float32.
+_TILE_ROWS = 12
+_FLOAT_COLUMNS = 32
+# Inputs that a panel holds at once, keys that attention takes at once, and the room between two rows of scores.
+_FLOAT_DEPTH = 224
+_SCORES_STRIDE = 528
+# A row that ends in a batch has at least so many tokens there: a document's and those behind it.
+_TOKENS_OF_A_ROW = 6
+_DIGITS = {"int8": 1, "int8x2": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +44,95 @@ class MemoryItem:
 
 
 def memory_needed(
-    config: ModelConfig, options: EngineOptions, max_length: int, tokenizer_entries: int
+    checkpoint: Checkpoint, options: EngineOptions, *, max_length: int, tokenizer_entries: int, prefix_tokens: int
 ) -> list[MemoryItem]:
-    """The most that ranking takes with these options; the sum of the items, which all may be full at once."""
-    queries = config.num_attention_heads * config.head_dim
-    keys_values = 2 * config.num_key_value_heads * config.head_dim
-    hidden, inner, tokens = config.hidden_size, config.intermediate_size, options.max_batch_tokens
-    word_vectors = config.vocab_size * hidden * (1 if config.tie_word_embeddings else 2)
-    threads = options.num_threads or usable_cpus()
-    # One state, one set of queries, keys, values and results, used again in every layer, and the rotary angles.
-    packed = tokens * (hidden + 2 * queries + keys_values + config.head_dim)
-    # What one thread holds of its strip in the MLP or before attention, with the copies of each step.
-    strip = min(tokens, STRIP_TOKENS) * (4 * hidden + max(5 * inner, 4 * (queries + keys_values)))
-    # Scores of one piece, its queries scaled and its results; again as much while the future is masked.
-    piece = 2 * min(PIECE_SCORES, tokens * max_length) * config.num_attention_heads + 4 * tokens * queries
-    kept = config.num_hidden_layers * keys_values * _FLOAT
-    return [
-        MemoryItem(
-            "layers",
-            (config.num_parameters - word_vectors) * _FLOAT,
-            f"weights of {config.num_hidden_layers} layers in float32, whatever the files hold",
-        ),
+    """The most that ranking takes with these options on the cpu backend; the items may all be full at once.
+
+    max_length: tokens of a row. prefix_tokens: those of the template that every row begins with.
+    """
+    config, threads = checkpoint.config, options.num_threads or usable_cpus()
+    tokens = options.max_batch_tokens
+    numpy_alone = options.kernels == "numpy"
+    batch = _numpy_batch(config, tokens, max_length, threads) if numpy_alone else _batch(config, options, max_length)
+    kept = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * _FLOAT
+    items = [
+        _layers(checkpoint, options),
         MemoryItem("word vectors", 0, "read from the file, row by row, as words occur"),
-        MemoryItem(
-            "batch", (packed + threads * max(strip, piece)) * _FLOAT, f"{tokens:,} tokens at once, {threads} threads"
-        ),
+        MemoryItem("batch", batch, f"{tokens:,} tokens at once, {threads} {'thread' if threads == 1 else 'threads'}"),
         MemoryItem("shared", max_length * kept, f"keys and values of up to {max_length:,} tokens that batches share"),
         MemoryItem(
             "prefix cache",
             options.prefix_cache_tokens * kept,
             f"keys and values of up to {options.prefix_cache_tokens:,} tokens kept between calls",
         ),
-        MemoryItem(
-            "program", _PROCESS + tokenizer_entries * _PER_TOKENIZER_ENTRY, "Python, numpy and the loaded tokenizer"
-        ),
     ]
+    if options.precision in _DIGITS:
+        # Those that stay, and the part of them that a run reads.
+        reason = f"keys and values of the template's first {prefix_tokens:,} tokens, in float32 in every precision"
+        items.append(MemoryItem("constant prefix", 2 * prefix_tokens * kept, reason))
+    program = _PROCESS + tokenizer_entries * _PER_TOKENIZER_ENTRY
+    # The tokenizer is loaded before the rest, which takes the room that loading has given back.
+    loading = _PROCESS + tokenizer_entries * _PER_ENTRY_WHILE_LOADING
+    program = max(program, loading - sum(item.num_bytes for item in items))
+    return [*items, MemoryItem("program", program, "Python, numpy and the loaded tokenizer")]
+
+
+def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
+    config = checkpoint.config
+    what = f"weights of {config.num_hidden_layers} layers"
+    if options.precision in _DIGITS:
+        sizes = [panel_sizes(tensor.shape) for tensor in all_matrices(checkpoint)]
+        num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
+        return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {GROUP} of them")
+    if options.kernels == "numpy":
+        word_vectors = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+        num_bytes = (config.num_parameters - word_vectors) * _FLOAT
+        return MemoryItem("layers", num_bytes, f"{what} in float32, whatever the files hold")
+    num_bytes = sum(tensor.num_bytes for tensor in all_matrices(checkpoint))
+    stored = ", ".join(sorted({tensor.dtype for tensor in all_matrices(checkpoint)}))
+    return MemoryItem("layers", num_bytes, f"{what} as the files hold them ({stored}), mapped into memory")
+
+
+def _batch(config: ModelConfig, options: EngineOptions, max_length: int) -> int:
+    """Bytes of a batch on the native kernels: its arrays, packed activations, and each thread's scratch."""
+    hidden, inner, dim = config.hidden_size, config.intermediate_size, config.head_dim
+    queries, keys_values = config.num_attention_heads * dim, 2 * config.num_key_value_heads * dim
+    tokens, threads = options.max_batch_tokens, options.num_threads or usable_cpus()
+    # One state, one set of queries, keys, values and results, used again in every layer, and the rotary angles.
+    arrays = tokens * (hidden + 2 * queries + keys_values + dim)
+    # In the last layer the same again, but keys and values, for the tokens that end a row.
+    arrays += tokens // _TOKENS_OF_A_ROW * (hidden + 2 * queries + dim)
+    strip = _whole(min(tokens, STRIP_TOKENS), _TILE_ROWS)
+    widest = max(hidden, queries)
+    if digits := _DIGITS.get(options.precision):
+        scales = 2 * -(-widest // GROUP) + 2 * -(-inner // GROUP)
+        packed = strip * digits * (_whole(widest, GROUP) + _whole(inner, GROUP) + scales * _FLOAT)
+    else:
+        packed = strip * (widest + inner) * _FLOAT
+    # Products of the columns that one task takes: whole heads and whole panels, or gate and up side by side.
+    columns = max(math.lcm(dim, PANEL_OUTPUTS), 2 * PANEL_OUTPUTS)
+    product = strip * columns + max(_FLOAT_DEPTH * _FLOAT_COLUMNS, PANEL_OUTPUTS * 256 // 2)
+    # Keys and values of all that a token sees, gathered, and the scores of a tile of queries.
+    heads = _whole(dim, _FLOAT_COLUMNS)
+    attention = _whole(max_length, _FLOAT_COLUMNS) * dim + max_length * heads + _TILE_ROWS * (_SCORES_STRIDE + heads)
+    scratch = threads * max(product, attention, widest)
+    return (arrays + scratch) * _FLOAT + packed + tokens * _PER_TOKEN
+
+
+def _numpy_batch(config: ModelConfig, tokens: int, max_length: int, threads: int) -> int:
+    """Bytes of a batch on numpy: its arrays, and what each thread holds of a strip or of a piece."""
+    queries = config.num_attention_heads * config.head_dim
+    keys_values = 2 * config.num_key_value_heads * config.head_dim
+    hidden, inner = config.hidden_size, config.intermediate_size
+    # One state, one set of queries, keys, values and results, used again in every layer, and the rotary angles.
+    packed = tokens * (hidden + 2 * queries + keys_values + config.head_dim)
+    # What one thread holds of its strip in the MLP or before attention, with the copies of each step.
+    strip = min(tokens, STRIP_TOKENS) * (4 * hidden + max(5 * inner, 4 * (queries + keys_values)))
+    # Scores of one piece, its queries scaled and its results; again as much while the future is masked.
+    piece = 2 * min(PIECE_SCORES, tokens * max_length) * config.num_attention_heads + 4 * tokens * queries
+    return (packed + threads * max(strip, piece)) * _FLOAT
+
+
+def _whole(count: int, unit: int) -> int:
+    """The count, filled up to whole units."""
+    return -(-count // unit) * unit

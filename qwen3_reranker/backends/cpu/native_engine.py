@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.backends.cpu.engine import Floats, Kept, store_kept
+from qwen3_reranker.backends.cpu.engine import Floats, Kept, Timings, store_kept
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.cpu.layout import BatchLayout, Piece
 from qwen3_reranker.backends.cpu.native_layers import Layers
@@ -47,6 +47,10 @@ class NativeEngine:
     def running(self) -> AbstractContextManager[None]:
         """Nothing to hold: the kernels' threads sleep by themselves."""
         return nullcontext()
+
+    def timings(self) -> Timings:
+        """What the time went to since the start."""
+        return Timings(*self.kernels.spent())
 
     def close(self) -> None:
         """Drop the weights."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.cpu.kernels import native_module
-from qwen3_reranker.backends.cpu.panels import Panels
 from qwen3_reranker.weights import Checkpoint, Layer, Source, Tensor
+
+if TYPE_CHECKING:
+    from qwen3_reranker.backends.cpu.panels import Panels
 
 # The kernels' numbers for how a checkpoint stores a number.
 STORAGE = {"BF16": 0, "F16": 1, "F32": 2}

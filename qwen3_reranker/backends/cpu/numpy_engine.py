@@ -39,6 +39,10 @@ class NumpyEngine:
         """While it lasts, BLAS starts no threads of its own."""
         return self.threads.undisturbed()
 
+    def timings(self) -> None:
+        """Nothing: numpy keeps no clocks."""
+        return None
+
     def close(self) -> None:
         """Drop the weights, end the threads."""
         self.layers.clear()

@@ -29,6 +29,22 @@ class PrefixCache:
         fitting_S = plan.reusable_S & (np.diff(plan.starts_S1) <= self._max_tokens)
         return [int(segment) for segment in np.setdiff1d(np.flatnonzero(fitting_S), plan.ends())]
 
+    def lasting(self, plan: Plan, segments: set[int]) -> set[int]:
+        """Those of a batch's segments that would still be kept if all were put: the last, and what they stand on.
+
+        Room for the others would be memory that grows with the batch's queries and not with the bound.
+        """
+        lengths_S = np.diff(plan.starts_S1)
+        chosen: set[int] = set()
+        left = self._max_tokens
+        for segment in sorted(segments, reverse=True):
+            more = segments.intersection((segment, *plan.ancestors(segment))) - chosen
+            left -= int(lengths_S[list(more)].sum())
+            if left < 0:
+                break
+            chosen |= more
+        return chosen
+
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
         """Keys and values of that segment below those ancestors, or None."""
         entry = self._entries.get(_key(plan, segment))

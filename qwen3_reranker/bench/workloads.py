@@ -1,0 +1,112 @@
+"""What is scored: sentences of real text, laid out as queries and documents of given lengths."""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.records import Head
+from qwen3_reranker.reranker import Reranker
+
+#: For each name its queries, documents a query, and mean tokens of a document.
+SIZES = {
+    "short": (1, 32, 40),
+    "medium": (1, 32, 144),
+    "long": (1, 32, 512),
+    "queries": (8, 16, 144),
+    "titles": (1, 200, 12),
+    "pair": (1, 1, 8000),
+}
+#: All but `pair`, which takes long.
+DEFAULT = ("short", "medium", "long", "queries", "titles")
+
+_SPREAD = 0.45  # of the logarithm of a document's length
+# Where sentences part, in scripts without spaces as well.
+_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Pairs of a query and a document; `tokens` counts the rows of all pairs in full, template included."""
+
+    name: str
+    queries: int
+    pairs: tuple[tuple[str, str], ...]
+    mean_document_tokens: float
+    tokens: int
+
+
+def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable[str], scale: float = 1.0) -> Workload:
+    """The workload of that name, by this reranker's tokenizer; equal calls give equal workloads.
+
+    queries: as many as the workload has, at least. texts: what documents are made of, sentence by sentence.
+    scale: below 1, that share of the documents (of the one document's tokens), for a rehearsal.
+    Raises InputError for an unknown name, too few queries, or a `pair` longer than the reranker's max_length.
+    """
+    if name not in SIZES:
+        raise InputError(f"unknown workload {name!r}: expected one of {', '.join(SIZES)}")
+    num_queries, count, mean = SIZES[name]
+    if count == 1:
+        mean = max(3, round(mean * scale))
+    count = max(1, round(count * scale))
+    if len(queries) < num_queries:
+        raise InputError(f"the workload {name!r} asks {num_queries} queries, got {len(queries)}")
+    writer = _Writer(name, reranker, texts)
+    pairs = tuple((query, text) for query in queries[:num_queries] for text in writer.documents(count, mean))
+    trees = [reranker.tree(query, [text for asked, text in pairs if asked == query]) for query in queries[:num_queries]]
+    tokens, limit = sum(tree.num_row_tokens for tree in trees), reranker.tokens.max_length
+    if name == "pair" and tokens >= limit:
+        raise InputError(f"the workload 'pair' takes {mean:,} tokens and a query, but rows hold {limit:,}")
+    lengths = writer.count([text for _, text in pairs])
+    return Workload(name, num_queries, pairs, float(np.mean(lengths)), tokens)
+
+
+class _Writer:
+    """Documents of whole sentences, the last one cut; none begins like another until every sentence has begun one."""
+
+    def __init__(self, name: str, reranker: Reranker, texts: Iterable[str]) -> None:
+        self._tokens = reranker.tokens
+        self._random = random.Random(name)
+        self._lengths = np.random.default_rng(list(name.encode()))
+        pieces = (" ".join(piece.split()) for text in texts for piece in _ENDS.split(text))
+        sentences = list(dict.fromkeys(piece for piece in pieces if piece))
+        if not sentences:
+            raise InputError("there are no texts to make documents of")
+        self._sentences = dict(zip(sentences, self.count(sentences), strict=True))
+        self._first: list[str] = []
+        self._rest: list[str] = []
+
+    def documents(self, count: int, mean: int) -> list[str]:
+        """Texts of log-normal length in tokens; their lengths are scaled to the mean."""
+        if count == 1:
+            return [self._text(mean)]
+        lengths = self._lengths.lognormal(0, _SPREAD, count)
+        return [self._text(max(3, round(length))) for length in lengths * mean / lengths.mean()]
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        rows = self._tokens.encode([Head("", "", "")] * len(texts), texts)
+        return [row.receipt.document_tokens for row in rows]
+
+    def _text(self, length: int) -> str:
+        self._first = self._first or self._shuffled()
+        parts = [self._first.pop()]
+        left = length - self._sentences[parts[0]]
+        while left > 0:
+            self._rest = self._rest or self._shuffled()
+            parts.append(self._rest.pop())
+            left -= self._sentences[parts[-1]]
+        whole = " ".join(parts)
+        # Only the last sentence is cut, where the text has the tokens that were asked for.
+        certain = len(whole) - len(parts[-1]) + 1
+        cut = bisect_left(range(len(whole)), length, certain, key=lambda end: self.count([whole[:end]])[0])
+        return whole[:cut].rstrip()
+
+    def _shuffled(self) -> list[str]:
+        return self._random.sample(list(self._sentences), len(self._sentences))

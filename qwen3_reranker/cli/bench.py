@@ -1,0 +1,152 @@
+"""`bench`: a model -> how fast it ranks on this machine, in which precision, and what the time goes to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.terminal import on_terminal
+from qwen3_reranker.config import PRECISIONS_OF, EngineOptions
+from qwen3_reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen3_reranker.bench import Workload
+
+FORMATS = ("table", "json", "markdown")
+WORKLOADS = ("short", "medium", "long", "queries", "titles", "pair")
+PRECISIONS = ("float32", "int8")
+
+Only = Annotated[
+    list[str] | None,
+    Option(
+        "--only",
+        metavar="NAME,...",
+        help=f"Run these workloads alone: {', '.join(WORKLOADS)}. [all but pair]",
+        rich_help_panel="Measuring",
+    ),
+]
+Precisions = Annotated[
+    list[str] | None,
+    Option(
+        "--precision",
+        metavar="NAME,...",
+        help=f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first. [{','.join(PRECISIONS)}]",
+        rich_help_panel="Measuring",
+    ),
+]
+Rounds = Annotated[
+    int,
+    Option(
+        "--rounds",
+        metavar="N",
+        help="Run each workload N times in each precision, in turns; the median counts. [3]",
+        rich_help_panel="Measuring",
+    ),
+]
+Format = Annotated[
+    str | None,
+    Option(
+        "--format",
+        metavar=flags.choice(FORMATS),
+        help="How to print it. [table on a terminal, otherwise json]",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def bench(
+    model: Annotated[str, Argument(metavar="[MODEL]")] = "nano",
+    *,
+    only: Only = None,
+    precisions: Precisions = None,
+    rounds: Rounds = 3,
+    form: Format = None,
+    revision: flags.Revision = None,
+    max_length: flags.MaxLength = flags.ENGINE.max_length,
+    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
+    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
+    kernels: flags.Kernels = flags.ENGINE.kernels,
+) -> None:
+    """Measure how fast a model ranks on this machine.
+
+    MODEL is nano (which comes with the package), a folder, or a Hub id. It scores built-in texts:
+
+      short     1 query, 32 documents of about 40 tokens
+      medium    1 query, 32 documents of about 144 tokens
+      long      1 query, 32 documents of about 512 tokens
+      queries   8 queries, each with 16 documents of about 144 tokens
+      titles    1 query, 200 documents of about 12 tokens
+      pair      1 query, 1 document of 8,000 tokens
+
+    tokens/s counts what every pair holds, its prompt included; computed/s counts what went through the network, as what
+    pairs share is computed once. Every round computes all of that again. The rest of the time is norms, rounding and
+    the like. Close other programs first: they share the processor's memory even where cores are free.
+
+    Examples:
+      qwen3-reranker bench nano
+      qwen3-reranker bench Qwen/Qwen3-Reranker-0.6B --only medium --rounds 1
+      qwen3-reranker bench ./my-model --precision float32,int8,int8x2 --format markdown
+      qwen3-reranker bench ./my-model --precision int8 --threads 4
+    """
+    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    names = _listed("--only", only, WORKLOADS, WORKLOADS[:-1])
+    compared = _listed("--precision", precisions, PRECISIONS_OF["cpu"], PRECISIONS)
+    flags.at_least_one("--rounds", rounds)
+    options: dict[str, Any] = {
+        "max_length": max_length,
+        "max_batch_tokens": max_batch_tokens,
+        "num_threads": num_threads,
+        "kernels": kernels,
+    }
+    for precision in compared:
+        EngineOptions(**options, precision=precision)
+
+    from qwen3_reranker.bench import Report, measure
+    from qwen3_reranker.cli.bench_output import Setting, write
+    from qwen3_reranker.cli.progress import ProgressBar
+
+    workloads, setting = _prepared(model, revision, names, options, rounds)
+    report = Report()
+    try:
+        with ProgressBar("measuring") as bar:
+            measure(
+                model, workloads, compared, rounds, {**options, "revision": revision}, report=report, on_progress=bar
+            )
+    finally:
+        # What was measured until Ctrl-C is worth its minutes.
+        if report.measured:
+            write(Setting(**setting), workloads, report, form, sys.stdout)
+
+
+def _prepared(
+    model: str, revision: str | None, names: Sequence[str], options: dict[str, Any], rounds: int
+) -> tuple[list[Workload], dict[str, Any]]:
+    """The workloads by the model's tokenizer, and what was asked for, for the record."""
+    from qwen3_reranker.backends.cpu.kernels import variant
+    from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
+    from qwen3_reranker.bench import build
+    from qwen3_reranker.drift import text_set
+    from qwen3_reranker.reranker import Reranker
+
+    kernels = options["kernels"] if options["kernels"] == "numpy" else variant(options["kernels"])
+    questions = text_set()
+    queries = [question.query for question in questions]
+    texts = [document for question in questions for document in question.documents]
+    with Reranker(model, revision=revision, plan_only=True, max_length=options["max_length"]) as reranker:
+        workloads = [build(name, reranker, queries, texts) for name in names]
+    threads = options["num_threads"] or usable_cpus()
+    return workloads, {"model": model, "kernels": kernels, "threads": threads, "rounds": rounds}
+
+
+def _listed(name: str, given: Sequence[str] | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    """The names given, in any number of lists with commas, each once; raises InputError for an unknown one or none."""
+    if given is None:
+        return list(default)
+    names = [part.strip() for each in given for part in each.split(",") if part.strip()]
+    if not names:
+        raise InputError(f"{name} names nothing: expected some of {', '.join(known)}")
+    return list(dict.fromkeys(flags.one_of(name, each, known) for each in names))

@@ -1,0 +1,67 @@
+"""Every round computes anew, precisions take turns in processes of their own, an interruption keeps what is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import CheckpointError, InputError
+from qwen3_reranker.bench import Report, Workload, measure
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
+PAIRS = tuple(("where is it", f"it lies in drawer {number}") for number in range(4))
+SOME = Workload("some", 1, PAIRS, 6.0, 400)
+
+
+def processes() -> list[str]:
+    """Those that this process has started and that have not ended."""
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+
+
+def test_rates_belong_to_the_workload_and_shares_sum_to_one() -> None:
+    report, told = Report(), []
+    measure("nano", [SOME], ["float32", "int8"], 2, {}, report=report, on_progress=told.append)
+    exact, eight = report.measured
+    assert (exact.precision, exact.ratio, exact.rounds) == ("float32", 1.0, 2)
+    assert eight.ratio == pytest.approx(exact.seconds / eight.seconds)
+    for each in (exact, eight):
+        assert each.documents_per_second * each.seconds == pytest.approx(4)
+        assert each.tokens_per_second * each.seconds == pytest.approx(400)
+        assert each.shares is not None
+        assert sum(each.shares) == pytest.approx(1)
+    # Nothing is kept from the round before; 8 bits have the template's beginning from the start.
+    assert exact.computed_per_second * exact.seconds > eight.computed_per_second * eight.seconds > 4 * 6
+    assert set(report.peak_bytes) == {"float32", "int8"}
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert not processes()
+
+
+def test_numpy_kernels_keep_no_clocks() -> None:
+    report = Report()
+    measure("nano", [SOME], ["float32"], 1, {"kernels": "numpy"}, report=report)
+    assert report.measured[0].shares is None
+
+
+def test_an_interruption_ends_the_processes_and_keeps_the_workloads_that_were_done() -> None:
+    report = Report()
+
+    def interrupted(share: float) -> None:
+        if share > 0.7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure("nano", [SOME, SOME], ["float32"], 1, {}, report=report, on_progress=interrupted)
+    assert [each.workload for each in report.measured] == ["some"]
+    assert not processes()
+
+
+def test_what_goes_wrong_in_a_process_is_raised_here(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        measure(str(tmp_path), [SOME], ["float32"], 1, {}, report=Report())
+    with pytest.raises(InputError, match="at least one"):
+        measure("nano", [], ["float32"], 1, {}, report=Report())
+    assert not processes()

@@ -1,0 +1,46 @@
+"""`inspect --drift` shows what 8 bits do to a model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from qwen3_reranker.drift import measure_drift
+from tests.cli.conftest import Run
+from tests.cli.terminal import on_terminal
+
+
+def test_json_holds_what_was_measured_for_each_precision(run: Run) -> None:
+    found = json.loads(run("inspect", "nano", "--drift").out)["drift"]
+    report = measure_drift("nano")
+    assert (found["queries"], found["documents"]) == (report.queries, report.documents)
+    assert found["float32"] == {"lowest": report.lowest, "highest": report.highest, "spread": report.spread}
+    assert list(found["precisions"]) == ["int8", "int8x2"]
+    for drift in report.drifts:
+        fields = found["precisions"][drift.precision]
+        assert fields["mean_delta"] == drift.mean_delta
+        assert fields["within_limit"] == drift.within_limit
+    assert found["advised"] == report.advised
+
+
+def test_without_the_flag_nothing_is_measured(run: Run) -> None:
+    assert "drift" not in json.loads(run("inspect", "nano").out)
+    assert "Drift" not in run("inspect", "nano", "--format", "table").out
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_the_table_has_a_column_for_each_precision_and_fits_its_terminal(columns: int) -> None:
+    shown = on_terminal(["-m", "qwen3_reranker", "inspect", "nano", "--drift"], columns=columns)
+    _, _, part = re.sub(r"\x1b\[[0-9;]*m", "", shown).partition("Drift from float32\n")
+    for name in ("", "mean |delta logit|", "max |delta logit|", "Kendall tau", "top 10 kept", "top 1 changed"):
+        assert re.search(rf"^  {re.escape(name):<18}   *\S+   *\S+  \S", part, re.MULTILINE), name
+    assert re.search(r"^  advised  +int8  ", part, re.MULTILINE)
+    assert max(len(line) for line in part.splitlines()) <= columns
+
+
+def test_a_shorter_length_holds_for_the_measurement_too(run: Run) -> None:
+    usual = json.loads(run("inspect", "nano", "--drift").out)["drift"]["float32"]
+    short = json.loads(run("inspect", "nano", "--drift", "--max-length", "120").out)["drift"]["float32"]
+    assert usual != short
