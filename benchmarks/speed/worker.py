@@ -1,4 +1,7 @@
-"""The driver's end of a worker process: ask, wait at most so long, and end the process with everything it started."""
+"""The driver's end of a worker process: ask, wait at most so long, and end the process with everything it started.
+
+A worker sleeps while others compute: some engines' threads spin for a while after their own work, or for ever.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,7 @@ class Worker:
     def ask(self, patience: float, **request: Any) -> dict[str, Any]:
         """Its answer; raises WorkerError when it says that it failed, ends, or says nothing in time."""
         assert self.process.stdin is not None
+        self._signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
@@ -53,6 +57,7 @@ class Worker:
         if not line:
             self.end()
             raise WorkerError(f"ended with status {self.process.returncode}: {self._last_words()}")
+        self._signal(signal.SIGSTOP)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(" ".join(answer["error"].split())[:300])
@@ -65,9 +70,12 @@ class Worker:
 
     def end(self) -> None:
         """Kill it and whatever it started; safe to call twice."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
