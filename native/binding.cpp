@@ -29,6 +29,11 @@ void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }
 
+// So that no product of two of them, or of their sizes in bytes, leaves 64 bits.
+constexpr int64_t kLargest = int64_t{1} << 24;
+
+void require_size(int64_t value, const char* what) { require(value > 0 && value <= kLargest, what); }
+
 // A weight matrix with the arrays that it reads from.
 struct HeldMatrix {
   engine::Matrix matrix;
@@ -37,6 +42,8 @@ struct HeldMatrix {
 };
 
 HeldMatrix stored_matrix(Bytes bytes, int storage, int64_t outputs, int64_t inputs) {
+  require_size(outputs, "outputs must be at least 1");
+  require_size(inputs, "inputs must be at least 1");
   require(storage >= 0 && storage <= 2, "storage must be 0 (bfloat16), 1 (float16) or 2 (float32)");
   require(static_cast<int64_t>(bytes.size()) == outputs * inputs * (storage == 2 ? 4 : 2), "bytes do not fit the shape");
   HeldMatrix held;
@@ -47,6 +54,8 @@ HeldMatrix stored_matrix(Bytes bytes, int storage, int64_t outputs, int64_t inpu
 
 HeldMatrix panel_matrix(Bytes bytes, Input<nb::ndim<1>> scales, int64_t outputs, int64_t inputs, int64_t group,
                         int digits) {
+  require_size(outputs, "outputs must be at least 1");
+  require_size(inputs, "inputs must be at least 1");
   require(group == 32 || group == 64 || group == 128, "group must be 32, 64 or 128");
   require(digits == 1 || digits == 2, "digits must be 1 or 2");
   const int64_t panels = (outputs + kernels::kPanelOutputs - 1) / kernels::kPanelOutputs;
@@ -93,7 +102,7 @@ class Engine {
  public:
   Engine(const std::string& variant, int64_t hidden, int64_t heads, int64_t key_value_heads, int64_t head_dim,
          float epsilon, int64_t threads)
-      : shape_{hidden, key_value_heads, heads / key_value_heads, head_dim, epsilon},
+      : shape_(checked(hidden, heads, key_value_heads, head_dim, epsilon)),
         network_(table_named(variant), shape_, threads) {}
 
   // queries (key/value heads, tokens, repeats, head_dim) or none; keys and values (key/value heads, tokens, head_dim).
@@ -108,6 +117,7 @@ class Engine {
                   static_cast<int64_t>(angles.shape(1)) == shape_.head_dim / 2,
               "angles do not fit");
     require(keys.has_value() == values.has_value(), "keys and values go together");
+    require(queries.has_value() || keys.has_value(), "there is nothing to project to");
     if (queries) check(queries->shape(0), queries->shape(1), tokens, queries->shape(2) * queries->shape(3),
                        shape_.repeats * shape_.head_dim);
     if (keys) {
@@ -136,9 +146,10 @@ class Engine {
     std::vector<kernels::Run> sources;
     for (size_t i = 0; i < runs.size() / 3; i++) {
       const int64_t source = runs.data()[3 * i], first = runs.data()[3 * i + 1], count = runs.data()[3 * i + 2];
-      require(source >= 0 && source <= static_cast<int64_t>(kept.size()) && first >= 0 && count >= 0, "a run has no source");
+      require(source >= 0 && source <= static_cast<int64_t>(kept.size()) && first >= 0 && count >= 0 && count <= kLargest,
+              "a run has no source");
       const int64_t held = source ? kept[source - 1].shape(2) : tokens;
-      require(first + count <= held, "a run ends behind its source");
+      require(first <= held - count, "a run ends behind its source");
       const float* own_keys = source ? kept[source - 1].data() : keys.data();
       const float* own_values =
           source ? own_keys + shape_.key_value_heads * held * shape_.head_dim : values.data();
@@ -155,7 +166,7 @@ class Engine {
       list[i] = {from[0], from[1], from[2], from[3], from[4], from[5]};
       int64_t context = from[2] - from[0];
       require(from[0] >= 0 && from[0] <= from[1] && from[1] < from[2] && from[2] <= tokens && from[3] >= 0 &&
-                  from[3] + from[2] - from[1] <= query_tokens && from[4] >= 0 && from[4] <= from[5] &&
+                  from[3] <= query_tokens - (from[2] - from[1]) && from[4] >= 0 && from[4] <= from[5] &&
                   from[5] <= static_cast<int64_t>(sources.size()),
               "a piece lies outside the batch");
       for (int64_t run = from[4]; run < from[5]; run++) context += sources[run].tokens;
@@ -201,12 +212,18 @@ class Engine {
   }
 
   // Seconds that all threads together spent in products, in attention, and in work on rows.
-  std::vector<double> spent() const {
+  std::vector<double> spent() {
+    std::lock_guard<std::mutex> lock(mutex_);
     const engine::Spent spent = network_.spent();
     return {spent.products * 1e-9, spent.attention * 1e-9, spent.rows * 1e-9};
   }
 
  private:
+  static engine::Shape checked(int64_t hidden, int64_t heads, int64_t key_value_heads, int64_t head_dim, float epsilon) {
+    for (int64_t each : {hidden, heads, key_value_heads, head_dim}) require_size(each, "sizes must be at least 1");
+    require(heads % key_value_heads == 0, "heads must be a multiple of key/value heads");
+    return {hidden, key_value_heads, heads / key_value_heads, head_dim, epsilon};
+  }
   void check(size_t heads, size_t rows, int64_t expected_rows, size_t width, int64_t expected_width) const {
     require(static_cast<int64_t>(heads) == shape_.key_value_heads && static_cast<int64_t>(rows) == expected_rows &&
                 static_cast<int64_t>(width) == expected_width,
@@ -255,11 +272,15 @@ NB_MODULE(qwen3_reranker_kernels, module) {
       .def(nb::init<const std::string&, int64_t, int64_t, int64_t, int64_t, float, int64_t>(), nb::arg("variant"),
            nb::arg("hidden"), nb::arg("heads"), nb::arg("key_value_heads"), nb::arg("head_dim"), nb::arg("epsilon"),
            nb::arg("threads"))
+      // What is written to is never a copy: an array of another type or layout is refused.
       .def("project", &Engine::project, nb::arg("layer"), nb::arg("x"), nb::arg("cosines"), nb::arg("sines"),
-           nb::arg("queries").none(), nb::arg("keys").none(), nb::arg("values").none())
-      .def("attend", &Engine::attend)
-      .def("finish", &Engine::finish)
-      .def("multiply", &Engine::multiply)
-      .def("quantise", &Engine::quantise)
+           nb::arg("queries").none().noconvert(), nb::arg("keys").none().noconvert(),
+           nb::arg("values").none().noconvert())
+      .def("attend", &Engine::attend, nb::arg("pieces"), nb::arg("tasks"), nb::arg("runs"), nb::arg("longest"),
+           nb::arg("queries"), nb::arg("keys"), nb::arg("values"), nb::arg("kept"), nb::arg("mixed").noconvert())
+      .def("finish", &Engine::finish, nb::arg("layer"), nb::arg("x").noconvert(), nb::arg("mixed"))
+      .def("multiply", &Engine::multiply, nb::arg("matrix"), nb::arg("x"), nb::arg("out").noconvert())
+      .def("quantise", &Engine::quantise, nb::arg("matrix"), nb::arg("group"), nb::arg("bytes").noconvert(),
+           nb::arg("scales").noconvert())
       .def("spent", &Engine::spent);
 }

@@ -11,7 +11,7 @@ namespace {
 
 // Tokens that one product takes at once: enough to repay the widening of weights, few enough for second-level caches.
 constexpr int64_t kStripTokens = 512;
-// Rows of activations that one task of packing takes.
+// Tiles of activations that one task of packing takes.
 constexpr int64_t kPackTiles = 4;
 
 int64_t whole(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
@@ -105,7 +105,7 @@ void Network::pack(Packed& packed, const Matrix& matrix, const float* x, int64_t
 }
 
 // Tasks of `widths[i]` columns of matrix i, `together` matrices side by side in each (1, or all of them).
-// finish(which, first column, first row, rows, columns, sums, stride, thread) takes what came out.
+// finish(range, first row, rows, sums, stride, size) takes what came out: `size` floats a matrix, `stride` a row.
 template <typename Finish>
 void Network::product(const Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
                       int64_t tokens, int64_t together, const Finish& finish) {
