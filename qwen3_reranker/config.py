@@ -17,6 +17,8 @@ PRECISIONS_OF = {"cpu": ("float32", "int8", "int8x2"), "reference": ("float32", 
 SPECIAL_TOKENS = ("literal", "parse")
 
 _DEFAULT_MAX_LENGTH = 8192
+_MOST_THREADS = 4096
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,16 @@ class EngineOptions:
                 f"the {self.backend} backend runs in {', '.join(known)}, got precision={self.precision!r}; "
                 f'use backend="{other}" for {self.precision}'
             )
-        if self.kernels == "numpy" and self.precision not in ("float32", "float64"):
+        if self.backend == "reference" and self.kernels != "native":
+            raise InputError(
+                f"the reference backend has no kernels to choose from, got kernels={self.kernels!r}; "
+                'leave them out or use backend="cpu"'
+            )
+        if self.kernels == "numpy" and self.precision != "float32":
             raise InputError(f'kernels="numpy" run in float32 alone, got precision={self.precision!r}')
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)
-        _at_least("num_threads", self.num_threads, 1)
+        _at_least("num_threads", self.num_threads, 1, _MOST_THREADS)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
         for name in ("truncate_queries", "disk_cache"):
@@ -149,9 +156,13 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise InputError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
 
 
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+def _at_least(name: str, value: int | None, least: int, most: int = _MOST) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most:,}, got {value:,}")
 
 
 def _refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:

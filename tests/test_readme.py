@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/log.md"]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+CONSOLE = [text for language, text in BLOCKS if language == "console"]
 # Texts must agree to the letter; scores to 0.002, as another BLAS rounds otherwise, and times not at all.
 NUMBER = re.compile(r"[+-]?\d+\.\d+")
 
@@ -37,12 +38,20 @@ def test_the_python_example_prints_what_the_readme_shows() -> None:
 
 def test_the_demo_prints_the_table_that_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
     [command] = re.findall(r"^\t\$\(BIN\)/qwen3-reranker (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    [shown] = [text for language, text in BLOCKS if language == "console"]
+    shown = CONSOLE[0]
     with contextlib.chdir(ROOT):
         assert main(shlex.split(command)) == 0
     printed = capsys.readouterr().out
     without_time = [re.sub(r" · [\d.]+ s$", "", text.strip()) for text in (shown, printed)]
     assert same(*without_time), printed
+
+
+@pytest.mark.slow
+def test_the_drift_of_nano_is_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "nano", "--drift", "--format", "table"]) == 0
+    shown = CONSOLE[1].rstrip().splitlines()
+    printed = capsys.readouterr().out.rstrip().splitlines()[-len(shown) :]
+    assert same("\n".join(shown), "\n".join(printed)), printed
 
 
 def test_every_command_line_in_the_readme_is_understood() -> None:

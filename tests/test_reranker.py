@@ -190,6 +190,10 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
         ({"truncate_queries": "no"}, "truncate_queries must be true or false, got 'no'"),
         ({"prompt": ["card"]}, "unknown prompt"),
         ({"num_threads": 0}, "num_threads must be a whole number of at least 1"),
+        ({"num_threads": 5000}, "num_threads must be at most 4,096, got 5,000"),
+        ({"max_batch_tokens": 10**20}, "max_batch_tokens must be at most 2,147,483,647"),
+        ({"backend": "reference", "kernels": "portable"}, "the reference backend has no kernels to choose from"),
+        ({"backend": "reference", "kernels": "numpy"}, "the reference backend has no kernels to choose from"),
     ],
 )
 def test_wrong_options_are_typed_errors(small_checkpoint: Path, options: dict[str, object], message: str) -> None:

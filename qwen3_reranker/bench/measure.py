@@ -60,7 +60,7 @@ def measure(
 
     options: those of Reranker, without precision and prefix_cache_tokens, which is 0: every round computes everything
     but the constant prefix of 8 bits. on_progress is told the share of tokens done. If it is interrupted, the report
-    holds the workloads that were finished. Raises InputError for an empty choice, otherwise what Reranker raises.
+    holds the workloads that were finished. Raises InputError for an empty choice, otherwise what Worker.run raises.
     """
     if not workloads or not precisions or rounds < 1:
         raise InputError("expected at least one workload, one precision and one round")

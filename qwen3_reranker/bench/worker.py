@@ -16,9 +16,12 @@ from typing import Any
 
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.reranker import Reranker
 
 Pairs = Sequence[tuple[str, str]]
+# In which a process that is asked to end removes what it was writing, and one that closed its output ends.
+_SECONDS_TO_END = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +53,19 @@ class Worker:
         self._send((model, dict(options)))
 
     def run(self, pairs: Pairs, on_progress: OnProgress) -> Round:
-        """Score the pairs; raises what the reranker raises, and MemoryError where the system killed the process."""
+        """Score the pairs.
+
+        Raises what the reranker raises, MemoryError where the system killed the process, and RerankerError where it
+        ended in another way or answers what cannot be read.
+        """
         self._send(tuple(pairs))
         assert self._process.stdout is not None
         while True:
             try:
                 answer = pickle.load(self._process.stdout)
-            except (EOFError, pickle.UnpicklingError):
-                code = self._process.wait()
-                if code == -signal.SIGKILL:
-                    raise MemoryError from None
-                raise RuntimeError(f"the process that measures ended with exit code {code}") from None
+            except Exception:
+                # What is cut off or is no answer makes pickle raise nearly anything.
+                raise self._failure() from None
             if isinstance(answer, Round):
                 return answer
             if isinstance(answer, Exception):
@@ -68,10 +73,26 @@ class Worker:
             on_progress(answer)
 
     def close(self) -> None:
-        """End the process, even in the middle of a round."""
-        self._process.kill()
-        with suppress(BrokenPipeError):
-            self._process.communicate()
+        """End the process, even in the middle of a round or of writing what is kept on disk."""
+        self._process.terminate()
+        try:
+            with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+                self._process.communicate(timeout=_SECONDS_TO_END)
+        finally:
+            self._process.kill()
+            with suppress(BrokenPipeError):
+                self._process.communicate()
+
+    def _failure(self) -> Exception:
+        """Why there is no answer that can be read."""
+        try:
+            code = self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            return RerankerError("the process that measures gave an answer that cannot be read; nothing was measured")
+        if code == -signal.SIGKILL:
+            return MemoryError()
+        how = f"with exit code {code}" if code >= 0 else f"by signal {-code} ({signal.strsignal(-code)})"
+        return RerankerError(f"the process that measures ended {how} before it answered")
 
     def _send(self, message: object) -> None:
         assert self._process.stdin is not None
@@ -88,6 +109,8 @@ def serve() -> None:
         pickle.dump(message, sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
+    # Until here it ends at once and in silence, when there is nothing yet to remove.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         model, options = pickle.load(sys.stdin.buffer)
         with Reranker(model, prefix_cache_tokens=0, **options) as reranker:
@@ -97,7 +120,17 @@ def serve() -> None:
         # Whoever asked has gone.
         return
     except Exception as error:
-        answer(error)
+        answer(_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one that says the same if a pipe cannot carry it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        reason = " ".join(str(error).split())
+        return RerankerError(f"{type(error).__name__} in the process that measures: {reason}")
+    return error
 
 
 def _round(reranker: Reranker, pairs: Pairs, on_progress: OnProgress) -> Round:

@@ -70,6 +70,7 @@ def bench(
     max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
     num_threads: flags.NumThreads = flags.ENGINE.num_threads,
     kernels: flags.Kernels = flags.ENGINE.kernels,
+    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
 ) -> None:
     """Measure how fast a model ranks on this machine.
 
@@ -101,6 +102,7 @@ def bench(
         "max_batch_tokens": max_batch_tokens,
         "num_threads": num_threads,
         "kernels": kernels,
+        "disk_cache": not no_disk_cache,
     }
     for precision in compared:
         EngineOptions(**options, precision=precision)

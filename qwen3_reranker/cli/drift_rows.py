@@ -12,7 +12,7 @@ _COLUMN = 7
 
 
 def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dict[str, Any]:
-    """Measure a model's drift, with a progress bar, by these options' length, batches and threads."""
+    """Measure a model's drift, with a progress bar, by these options' length, batches, threads, kernels and cache."""
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.drift import MEAN_LIMIT, measure_drift
 
@@ -23,6 +23,8 @@ def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dic
             max_length=options.max_length,
             max_batch_tokens=options.max_batch_tokens,
             num_threads=options.num_threads,
+            kernels=options.kernels,
+            disk_cache=options.disk_cache,
             on_progress=bar,
         )
     measured = {}

@@ -16,6 +16,7 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
 from qwen3_reranker.cli.terminal import coloured, on_terminal, visible
 from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
     from qwen3_reranker.weights import Checkpoint
@@ -52,6 +53,7 @@ def inspect(
     num_threads: flags.NumThreads = flags.ENGINE.num_threads,
     precision: flags.CpuPrecision = flags.ENGINE.precision,
     kernels: flags.Kernels = flags.ENGINE.kernels,
+    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
@@ -75,7 +77,10 @@ def inspect(
         num_threads=num_threads,
         precision=precision,
         kernels=kernels,
+        disk_cache=not no_disk_cache,
     )
+    if drift and kernels == "numpy":
+        raise InputError("--drift measures int8 and int8x2, which numpy kernels lack; leave --kernels numpy out")
 
     from qwen3_reranker.weights import open_checkpoint
 

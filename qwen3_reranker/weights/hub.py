@@ -13,6 +13,8 @@ from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundErro
 
 BUNDLED = ("nano",)
 FETCHED = ("*.safetensors", "*.json")
+# What this package keeps beside a model (backends/cpu/disk_cache.py) is made here and believed by its name.
+NEVER_FETCHED = (".qwen3_reranker/*",)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _EXPECTED = "expected nano (comes with the package), a folder, or a Hub id like Qwen/Qwen3-Reranker-0.6B"
@@ -112,6 +114,7 @@ def _snapshot(name: str, revision: str | None, local_files_only: bool = False) -
             name,
             revision=revision,
             allow_patterns=list(FETCHED),
+            ignore_patterns=list(NEVER_FETCHED),
             local_files_only=local_files_only,
             tqdm_class=TerminalBar,
         )

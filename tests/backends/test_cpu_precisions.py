@@ -1,5 +1,6 @@
 """Below float32: near it, the same bits whatever the neighbours, and the constant prefix never rounded."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,18 @@ def test_the_constant_prefix_is_computed_once_and_in_float32(folder: Path) -> No
     assert kept is not None
     assert ours is not None
     assert np.array_equal(ours, kept)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_closing_ends_the_threads_and_drops_the_prefix(folder: Path, precision: str) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    opened = backend(folder, precision, num_threads=4)
+    opened.run(plan.build(some_rows(6), 4))
+    assert len(os.listdir("/proc/self/task")) == before + 3
+    opened.close()
+    assert len(os.listdir("/proc/self/task")) == before
+    assert opened._constant is None
 
 
 def test_rows_that_begin_otherwise_or_end_within_the_prefix_are_run_as_well(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ import pytest
 
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.backends.cpu import CpuBackend
-from qwen3_reranker.backends.cpu.array_file import Arrays
+from qwen3_reranker.backends.cpu.array_file import PARTIAL, Arrays
+from qwen3_reranker.backends.cpu.constant_prefix import compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER, DiskCache
+from qwen3_reranker.backends.cpu.kernels import native_module
+from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
 from tests.backends.test_array_file import no_file_larger_than
@@ -82,11 +87,71 @@ def test_the_same_content_in_two_folders_has_one_name(folder: Path, tmp_path: Pa
 
 def test_weights_of_other_content_or_another_shape_of_network_have_another_name(folder: Path) -> None:
     made(folder)
+    names = kept_in(folder / FOLDER)
     write_checkpoint(folder, seed=1)
     assert made(folder)[1]
+    names |= kept_in(folder / FOLDER)
     write_checkpoint(folder, seed=1, rope_theta=10_000)
     assert made(folder)[1]
+    assert len(names | kept_in(folder / FOLDER)) == 3
+
+
+def test_beside_a_model_only_what_was_made_of_its_present_weights_stays(folder: Path) -> None:
+    for recipe in ("a", "a-b", "b"):
+        made(folder, recipe)
+    [of_others] = [name for name in kept_in(folder / FOLDER) if name.startswith("a-b-")]
+    write_checkpoint(folder, seed=1)
+    made(folder, "a")
     assert len(kept_in(folder / FOLDER)) == 3
+    assert of_others in kept_in(folder / FOLDER)
+    assert not made(folder, "a")[1]
+
+
+def test_in_the_users_folder_what_was_made_of_other_models_stays(folder: Path, user_folder: Path) -> None:
+    (folder / FOLDER).write_text("")
+    made(folder)
+    write_checkpoint(folder, seed=1)
+    made(folder)
+    assert len(kept_in(user_folder)) == 2
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["written to", "replaced"])
+def test_weights_that_change_while_they_are_read_are_an_error_and_nothing_is_kept(folder: Path, replaced: bool) -> None:
+    weights = folder / "model.safetensors"
+
+    def fill(arrays: Arrays) -> None:
+        status, content = weights.stat(), bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        if replaced:
+            weights.unlink()
+        weights.write_bytes(content)
+        os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    with pytest.raises(CheckpointError, match="the checkpoint changed"):
+        DiskCache(open_checkpoint(str(folder)), enabled=True).arrays("recipe", SHAPES, fill)
+    assert not kept_in(folder / FOLDER)
+
+
+def test_a_digest_is_remembered_for_one_path_and_not_for_any_of_its_name(
+    folder: Path, tmp_path: Path, user_folder: Path
+) -> None:
+    same = shutil.copytree(folder, tmp_path / "same", copy_function=os.link)
+    for each in (folder, same):
+        (each / FOLDER).write_text("")
+        made(each)
+    assert len(json.loads((user_folder / "digests.json").read_text())) == 2
+
+
+def test_a_prefix_that_one_variant_computed_is_not_read_by_another(folder: Path) -> None:
+    checkpoint, variants = open_checkpoint(str(folder)), native_module().variants()
+
+    def bits(variant: str, enabled: bool) -> bytes:
+        prefix = compute_prefix(checkpoint, PREFIX, DiskCache(checkpoint, enabled), variant, 1)
+        return prefix._keys_values.tobytes()
+
+    for variant in variants * 2:
+        assert bits(variant, enabled=True) == bits(variant, enabled=False)
+    assert len(kept_in(folder / FOLDER)) == len(variants)
 
 
 def test_a_weight_that_changes_behind_equal_size_and_time_is_noticed(folder: Path) -> None:
@@ -111,6 +176,25 @@ def test_a_damaged_file_is_said_and_made_again(folder: Path, caplog: pytest.LogC
     assert not made(folder)[1]
 
 
+def test_a_pipe_in_place_of_a_file_does_not_stop_the_start(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made(folder)
+    for path in (folder / FOLDER).iterdir():
+        path.unlink()
+        os.mkfifo(path)
+    assert made(folder)[1]
+    assert "not a regular file" in caplog.text
+    assert not made(folder)[1]
+
+
+def test_what_killed_processes_left_is_removed_when_the_cache_is_opened(folder: Path) -> None:
+    made(folder)
+    left = folder / FOLDER / f"recipe{PARTIAL}"
+    left.touch()
+    os.utime(left, (time.time() - 25 * 3600,) * 2)
+    assert not made(folder)[1]
+    assert not left.exists()
+
+
 def test_remembered_digests_that_make_no_sense_are_forgotten(folder: Path) -> None:
     made(folder)
     for nonsense in ("", "[1]", '{"a": 1}', "[" * 100_000):
@@ -124,6 +208,18 @@ def test_beside_a_model_that_cannot_be_written_the_users_folder_keeps_it(folder:
     assert made(folder)[1]
     assert not made(folder)[1]
     assert len(kept_in(user_folder)) == 1
+
+
+def test_a_users_folder_that_is_named_by_half_a_path_is_not_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / FOLDER).write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "half")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    made(folder)
+    assert kept_in(tmp_path / "home" / ".cache" / "qwen3_reranker")
+    assert not (tmp_path / "half").exists()
 
 
 @pytest.mark.parametrize("obstacle", ["no folder", "no room"])

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from qwen3_reranker.backends.cpu.kernels import native_module
+from qwen3_reranker.config import KERNELS
 from qwen3_reranker.drift import measure_drift
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
@@ -44,3 +46,13 @@ def test_a_shorter_length_holds_for_the_measurement_too(run: Run) -> None:
     usual = json.loads(run("inspect", "nano", "--drift").out)["drift"]["float32"]
     short = json.loads(run("inspect", "nano", "--drift", "--max-length", "120").out)["drift"]["float32"]
     assert usual != short
+
+
+def test_kernels_hold_for_the_measurement_too(run: Run) -> None:
+    numpy = run("inspect", "nano", "--drift", "--kernels", "numpy")
+    assert (numpy.code, numpy.out, numpy.err.count("\n")) == (2, "", 1)
+    assert "int8 and int8x2, which numpy kernels lack" in numpy.err
+    other = next(name for name in KERNELS if name not in ("native", "numpy", *native_module().variants()))
+    absent = run("inspect", "nano", "--drift", "--kernels", other)
+    assert (absent.code, absent.out, absent.err.count("\n")) == (4, "", 1)
+    assert other in absent.err

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub import resolve
@@ -51,7 +52,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         folder = write_checkpoint(tmp_path_factory.mktemp("commit"), vocab_size=vocab_size, num_hidden_layers=1)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
         others = ("pytorch_model.bin", "modeling.py", "README.md", "chat_template.jinja", "training_args.bin")
-        commits.append(files | dict.fromkeys(others, b"never fetched"))
+        # What others' machines made of the weights would be believed by its name.
+        made = (f"{FOLDER}/int8-1-group64-0.safetensors", f"{FOLDER}/digests.json")
+        commits.append(files | dict.fromkeys((*others, *made), b"never fetched"))
     repositories = {"org/tiny": commits, "org/gated": commits, "org/pickled": [{"pytorch_model.bin": b"x"}]}
     with serve(Hub(repositories, gated=frozenset({"org/gated"}))) as served:
         yield served

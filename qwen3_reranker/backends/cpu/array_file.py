@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import secrets
+import stat
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -37,8 +38,10 @@ _SUMS = "crc32"
 _TYPES = {"uint8": "U8", "float32": "F32", "uint32": "U32"}
 _ALIGNMENT = 64
 _ZEROS = bytes(1 << 20)
-# A file that nobody has written to for so long was left behind by a process that was killed.
+# A file that nobody has written to for so long was left behind by a process that was killed. An hour is enough where no
+# process has the number in its name: one of another host or container may have it there, and is still writing.
 _FORSAKEN_SECONDS = 24 * 3600
+_FORSAKEN_BY_THE_DEAD_SECONDS = 3600
 
 
 def write_arrays(path: Path, shapes: Shapes, fill: Fill) -> None:
@@ -49,7 +52,7 @@ def write_arrays(path: Path, shapes: Shapes, fill: Fill) -> None:
     every = {**shapes, _SUMS: ("uint32", (len(shapes),))}
     header, offsets, size = _header(every)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_forsaken(path.parent)
+    remove_forsaken(path.parent)
     scratch = scratch_beside(path)
     try:
         with _created(scratch) as file:
@@ -90,6 +93,16 @@ def read_arrays(path: Path, shapes: Shapes) -> Arrays:
     return arrays
 
 
+def remove_forsaken(folder: Path) -> None:
+    """Delete what killed processes left half written in the folder; what cannot be looked at or deleted stays."""
+    with suppress(OSError):
+        for left in folder.glob(f"*{PARTIAL}"):
+            with suppress(OSError):
+                age = time.time() - left.stat().st_mtime
+                if age > (_FORSAKEN_BY_THE_DEAD_SECONDS if _writer_is_gone(left) else _FORSAKEN_SECONDS):
+                    left.unlink()
+
+
 def scratch_beside(path: Path) -> Path:
     """A name beside the path that no other thread or process has, for a file that will replace it."""
     return path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
@@ -126,10 +139,13 @@ def _fill(data: NDArray[np.uint8], every: Shapes, offsets: Mapping[str, int], fi
 
 def _mapped(path: Path, size: int) -> mmap.mmap:
     try:
-        with FileIO(path) as file:
-            found = os.fstat(file.fileno()).st_size
-            if found != size:
-                raise CheckpointError(f"{path}: expected {size:,} bytes, got {found:,}")
+        # Opening a pipe that nobody writes to would wait for ever.
+        with FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"{path}: cannot be read (not a regular file)")
+            if status.st_size != size:
+                raise CheckpointError(f"{path}: expected {size:,} bytes, got {status.st_size:,}")
             return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     except (FileNotFoundError, NotADirectoryError):
         raise
@@ -137,11 +153,18 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _remove_forsaken(folder: Path) -> None:
-    for left in folder.glob(f"*{PARTIAL}"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _FORSAKEN_SECONDS:
-                left.unlink()
+def _writer_is_gone(path: Path) -> bool:
+    """Whether no process here has the number in the name that `scratch_beside` gave."""
+    number = path.stem.rpartition(".")[2].partition("-")[0]
+    if not (number.isascii() and number.isdecimal()):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError, ValueError):
+        return False
+    return False
 
 
 def _header(shapes: Shapes) -> tuple[bytes, dict[str, int], int]:

@@ -16,13 +16,11 @@ from qwen3_reranker.backends.cpu.native_layers import Layers, panel_layers, stor
 from qwen3_reranker.backends.cpu.network import Network
 from qwen3_reranker.backends.cpu.numpy_engine import NumpyEngine
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
-from qwen3_reranker.backends.cpu.panels import open_panels
+from qwen3_reranker.backends.cpu.panels import DIGITS, open_panels
 from qwen3_reranker.backends.cpu.prefix_cache import PrefixCache
 from qwen3_reranker.plan import Plan, cut_long_segments, split
 from qwen3_reranker.weights import Checkpoint
 
-# Digits of 8 bits that an activation is rounded to.
-_DIGITS = {"int8": 1, "int8x2": 2}
 # Below this, rounding the weights anew takes less time than finding them on disk is worth.
 _WORTH_CACHING = 64 << 20
 
@@ -56,9 +54,10 @@ class CpuBackend:
             engine = _float_engine(checkpoint, kernels, self._num_threads)
         else:
             cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
-            engine = _panel_engine(checkpoint, kernels, self._num_threads, cache, _DIGITS[precision])
+            chosen = variant(kernels)
+            engine = _panel_engine(checkpoint, chosen, self._num_threads, cache, DIGITS[precision])
             if constant_prefix is not None and len(constant_prefix):
-                self._constant = compute_prefix(checkpoint, constant_prefix, cache, kernels, self._num_threads)
+                self._constant = compute_prefix(checkpoint, constant_prefix, cache, chosen, self._num_threads)
         self._network = Network(checkpoint, engine)
         self._cache = PrefixCache(prefix_cache_tokens)
         #: Tokens that went through the network since the start.
@@ -109,8 +108,9 @@ class CpuBackend:
         return self._network.engine.timings()
 
     def close(self) -> None:
-        """Drop the weights and the cache, end the threads."""
+        """Drop the weights, the constant prefix and the cache, end the threads; nothing runs afterwards."""
         self._network.close()
+        self._constant = None
         self._cache.clear()
 
 
@@ -121,8 +121,8 @@ def _float_engine(checkpoint: Checkpoint, kernels: str, num_threads: int) -> Lay
     return NativeEngine(checkpoint.config, stored_layers(checkpoint), chosen, num_threads)
 
 
-def _panel_engine(checkpoint: Checkpoint, kernels: str, num_threads: int, cache: DiskCache, digits: int) -> LayerEngine:
-    engine = NativeEngine(checkpoint.config, Layers([], set()), variant(kernels), num_threads)
+def _panel_engine(checkpoint: Checkpoint, chosen: str, num_threads: int, cache: DiskCache, digits: int) -> LayerEngine:
+    engine = NativeEngine(checkpoint.config, Layers([], set()), chosen, num_threads)
     panels = open_panels(checkpoint, cache, engine.kernels)
     engine.layers = panel_layers(checkpoint, panels, digits)
     return engine

@@ -8,6 +8,7 @@ backend.
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.cpu.array_file import Arrays
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.engine import KeysValues
-from qwen3_reranker.backends.cpu.kernels import variant
 from qwen3_reranker.backends.cpu.layout import lay_out
 from qwen3_reranker.backends.cpu.native_engine import NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import stored_layers
@@ -26,6 +26,8 @@ from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint
 
 _FORMAT = 1
+# Digits of the tokens' SHA-256 in a name: 64 bits.
+_HASH_DIGITS = 16
 
 
 class ConstantPrefix:
@@ -51,18 +53,19 @@ class ConstantPrefix:
 
 
 def compute_prefix(
-    checkpoint: Checkpoint, tokens: NDArray[np.int32], cache: DiskCache, kernels: str, num_threads: int
+    checkpoint: Checkpoint, tokens: NDArray[np.int32], cache: DiskCache, variant: str, num_threads: int
 ) -> ConstantPrefix:
-    """The prefix of these tokens: from the cache, or computed now in float32 and cached."""
+    """The prefix of these tokens, (tokens,): from the cache, or computed now in float32 and cached.
+
+    variant: the kernels' own name. Raises CheckpointError for weights that cannot be read or that change meanwhile.
+    """
     config = checkpoint.config
     shape = (config.num_hidden_layers, 2, config.num_key_value_heads, len(tokens), config.head_dim)
 
     def fill(arrays: Arrays) -> None:
-        engine = NativeEngine(config, stored_layers(checkpoint), variant(kernels), num_threads)
+        engine = NativeEngine(config, stored_layers(checkpoint), variant, num_threads)
         plan = build([Row(tokens, (), Receipt(0, 0, 0, 0))])
         [batch] = split(plan, max(1, len(tokens)))
-        network = Network(checkpoint, engine)
-        kept = {0: network.room(len(tokens))}
         matrices = all_matrices(checkpoint)
 
         def forget_layers(_: float) -> None:
@@ -70,9 +73,12 @@ def compute_prefix(
             for tensor in matrices:
                 tensor.give_back_pages()
 
-        network.run(lay_out(plan, batch, {}, num_threads), kept, forget_layers)
+        with closing(Network(checkpoint, engine)) as network:
+            kept = {0: network.room(len(tokens))}
+            network.run(lay_out(plan, batch, {}, num_threads), kept, forget_layers)
         arrays["keys_values"][...] = kept[0]
 
-    name = hashlib.sha256(tokens.tobytes()).hexdigest()[:8]
-    arrays = cache.arrays(f"prefix-{_FORMAT}-{name}", {"keys_values": ("float32", shape)}, fill)
+    name = hashlib.sha256(tokens.tobytes()).hexdigest()[:_HASH_DIGITS]
+    # Variants add in orders of their own: the bits of one must not show where another was asked for.
+    arrays = cache.arrays(f"prefix-{_FORMAT}-{variant}-{name}", {"keys_values": ("float32", shape)}, fill)
     return ConstantPrefix(tokens, arrays["keys_values"])

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from qwen3_reranker.backends.cpu.array_file import Arrays, Fill, Shapes, read_arrays, scratch_beside, write_arrays
+from qwen3_reranker.backends.cpu.array_file import (
+    Arrays,
+    Fill,
+    Shapes,
+    read_arrays,
+    remove_forsaken,
+    scratch_beside,
+    write_arrays,
+)
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import Checkpoint, Tensor
 
@@ -26,6 +35,8 @@ _DIGESTS = "digests.json"
 # Models whose digests one folder remembers; the user's folder serves all those that cannot be written beside.
 _MOST_DIGESTS = 100
 _BYTES_AT_ONCE = 8 << 20
+# Digits of the content's SHA-256 in a file's name: 96 bits.
+_DIGEST_DIGITS = 24
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,16 +47,19 @@ class DiskCache:
         self._checkpoint = checkpoint
         self._folders = _folders(checkpoint) if enabled else []
         self._digest: str | None = None
+        self._seen_before = ""
+        for folder in self._folders:
+            remove_forsaken(folder)
 
     def arrays(self, recipe: str, shapes: Shapes, fill: Fill) -> Arrays:
         """The arrays of `recipe`, read if they are there and whole, otherwise made by `fill` and written.
 
         The recipe names everything but the checkpoint that the content depends on. A disk that is full or read-only
-        costs the next start its speed, and nothing else.
+        costs the next start its speed, and nothing else. Raises CheckpointError where the weights change meanwhile.
         """
         if not self._folders:
             return _in_memory(shapes, fill)
-        name = f"{recipe}-{self.digest()[:24]}.safetensors"
+        name = f"{recipe}-{self.digest()[:_DIGEST_DIGITS]}.safetensors"
         for folder in self._folders:
             try:
                 return read_arrays(folder / name, shapes)
@@ -53,22 +67,43 @@ class DiskCache:
                 _LOG.info("%s: not there yet", folder / name)
             except CheckpointError as error:
                 _LOG.warning("%s; it is made again", error)
+
+        def fill_by_digest(arrays: Arrays) -> None:
+            fill(arrays)
+            # Under the name of one content there must be nothing that was made of another.
+            if self._seen() != self._seen_before:
+                raise CheckpointError(
+                    f"{self._checkpoint.folder}: the checkpoint changed while it was read; open it again"
+                )
+
         problems = []
         for folder in self._folders:
             try:
-                write_arrays(folder / name, shapes, fill)
-                return read_arrays(folder / name, shapes)
+                write_arrays(folder / name, shapes, fill_by_digest)
+            except OSError as error:
+                problems.append(f"{folder}: {error.strerror or error}")
+                continue
+            try:
+                arrays = read_arrays(folder / name, shapes)
             except (OSError, CheckpointError) as error:
-                problems.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
-        _LOG.warning("8-bit weights cannot be kept on disk (%s); the next start makes them again", "; ".join(problems))
-        # Said once; what is made after them is little.
+                problems.append(str(error))
+                continue
+            # In the user's folder lie other models' files, of which nobody knows here whether they are needed.
+            if folder == self._checkpoint.folder / FOLDER:
+                _remove_older(folder, recipe, name)
+            return arrays
+        _LOG.warning(
+            "what was made of the weights cannot be kept on disk (%s); the next start makes it again",
+            "; ".join(problems),
+        )
+        # Said once; what is made after the first is little.
         self._folders = []
-        return _in_memory(shapes, fill)
+        return _in_memory(shapes, fill_by_digest)
 
     def digest(self) -> str:
         """SHA-256 of the network's shape and of all its weights; remembered for files that have not been touched."""
         if self._digest is None:
-            seen = self._seen()
+            seen = self._seen_before = self._seen()
             weights = self._remembered().get(seen)
             if weights is None:
                 weights = _digest(self._checkpoint.tensors.values())
@@ -80,14 +115,15 @@ class DiskCache:
     def _seen(self) -> str:
         """What changes when a weight file is written to or replaced, even by one of the same name, size and time."""
         sources = {tensor.source for tensor in self._checkpoint.tensors.values()}
-        lines = []
+        states = []
         for source in sorted(sources, key=lambda source: source.path):
             with source.opened() as file:
                 status = os.fstat(file.fileno())
             # No program can set the time of a file's last change of any kind (ctime), as tar, rsync and cp do mtime.
-            times = f"{status.st_mtime_ns},{status.st_ctime_ns}"
-            lines.append(f"{source.path.name},{status.st_size},{times},{status.st_ino}")
-        return ";".join(lines)
+            times = (status.st_mtime_ns, status.st_ctime_ns)
+            # Files of two disks may agree in all the numbers.
+            states.append((str(source.path.resolve()), status.st_size, *times, status.st_dev, status.st_ino))
+        return json.dumps(states)
 
     def _remembered(self) -> dict[str, str]:
         return {key: value for folder in self._folders for key, value in _digests_in(folder).items()}
@@ -112,8 +148,20 @@ def _folders(checkpoint: Checkpoint) -> list[Path]:
     """Where to look and to write, the first that works."""
     folders = [checkpoint.folder / FOLDER]
     with suppress(RuntimeError):  # a user without a home
-        folders.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qwen3_reranker")
+        # Its specification says that a path which is not absolute is to be ignored.
+        named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        folders.append((named if named.is_absolute() else Path.home() / ".cache") / "qwen3_reranker")
     return folders
+
+
+def _remove_older(folder: Path, recipe: str, name: str) -> None:
+    """Delete what was made by the same recipe of weights that lay here before."""
+    older = re.compile(rf"{re.escape(recipe)}-[0-9a-f]{{{_DIGEST_DIGITS}}}\.safetensors")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != name and older.fullmatch(path.name):
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:
@@ -130,8 +178,10 @@ def _digest(tensors: Iterable[Tensor]) -> str:
 
 
 def _digests_in(folder: Path) -> dict[str, str]:
+    path = folder / _DIGESTS
     try:
-        known = json.loads((folder / _DIGESTS).read_bytes())
+        # Reading a pipe that nobody writes to would wait for ever.
+        known = json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return {key: value for key, value in known.items() if isinstance(value, str)} if isinstance(known, dict) else {}

@@ -15,12 +15,16 @@ _REBUILD = (
 
 
 def native_module() -> ModuleType:
-    """The compiled module; raises UnavailableError, which says what to do, where it was not built."""
+    """The compiled module; raises UnavailableError, which says why and what to do, where there is none that loads."""
     try:
         import qwen3_reranker_kernels
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         message = f"the native kernels were not built when the package was installed; {_REBUILD}"
         raise UnavailableError(message) from error
+    except ImportError as error:
+        # Such as a C++ library older than the one it was built with; a loader's message may have several lines.
+        reason = " ".join(str(error).split())
+        raise UnavailableError(f"the native kernels cannot be loaded ({reason}); {_REBUILD}") from error
     if qwen3_reranker_kernels.interface != INTERFACE:
         raise UnavailableError(
             f"the native kernels speak interface {qwen3_reranker_kernels.interface}, this package {INTERFACE}: "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
-from qwen3_reranker.backends.cpu.panels import GROUP, PANEL_OUTPUTS, all_matrices, panel_sizes
+from qwen3_reranker.backends.cpu.panels import DIGITS, GROUP, PANEL_OUTPUTS, all_matrices, panel_sizes
 from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.weights import Checkpoint
 
@@ -31,7 +31,6 @@ _FLOAT_DEPTH = 224
 _SCORES_STRIDE = 528
 # A row that ends in a batch has at least so many tokens there: a document's and those behind it.
 _TOKENS_OF_A_ROW = 6
-_DIGITS = {"int8": 1, "int8x2": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def memory_needed(
             f"keys and values of up to {options.prefix_cache_tokens:,} tokens kept between calls",
         ),
     ]
-    if options.precision in _DIGITS:
+    if options.precision in DIGITS:
         # Those that stay, and the part of them that a run reads.
         reason = f"keys and values of the template's first {prefix_tokens:,} tokens, in float32 in every precision"
         items.append(MemoryItem("constant prefix", 2 * prefix_tokens * kept, reason))
@@ -80,7 +79,7 @@ def memory_needed(
 def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
     config = checkpoint.config
     what = f"weights of {config.num_hidden_layers} layers"
-    if options.precision in _DIGITS:
+    if options.precision in DIGITS:
         sizes = [panel_sizes(tensor.shape) for tensor in all_matrices(checkpoint)]
         num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
         return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {GROUP} of them")
@@ -104,7 +103,7 @@ def _batch(config: ModelConfig, options: EngineOptions, max_length: int) -> int:
     arrays += tokens // _TOKENS_OF_A_ROW * (hidden + 2 * queries + dim)
     strip = _whole(min(tokens, STRIP_TOKENS), _TILE_ROWS)
     widest = max(hidden, queries)
-    if digits := _DIGITS.get(options.precision):
+    if digits := DIGITS.get(options.precision):
         scales = 2 * -(-widest // GROUP) + 2 * -(-inner // GROUP)
         packed = strip * digits * (_whole(widest, GROUP) + _whole(inner, GROUP) + scales * _FLOAT)
     else:

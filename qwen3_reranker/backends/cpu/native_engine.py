@@ -29,7 +29,7 @@ class NativeEngine:
         self.config = config
         self.num_threads = num_threads
         self.layers = layers
-        self.kernels = native_module().Engine(
+        self.kernels: Any = native_module().Engine(
             variant,
             hidden=config.hidden_size,
             heads=config.num_attention_heads,
@@ -53,8 +53,10 @@ class NativeEngine:
         return Timings(*self.kernels.spent())
 
     def close(self) -> None:
-        """Drop the weights."""
+        """Drop the weights, end the threads."""
         self.layers.clear()
+        # The threads belong to it, and end with it.
+        self.kernels = None
 
 
 class _Pass:

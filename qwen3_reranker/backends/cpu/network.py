@@ -42,5 +42,5 @@ class Network:
         return rms_norm(hidden_FD, self._norm_D, self.config.rms_norm_eps)[layout.leaf_of_row_M]
 
     def close(self) -> None:
-        """Drop the weights."""
+        """Drop the weights, end the engine's threads."""
         self.engine.close()

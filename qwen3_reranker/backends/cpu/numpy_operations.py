@@ -1,4 +1,6 @@
-"""The handful of operations a layer is made of, in numpy float32; native kernels can replace them one by one.
+"""The handful of operations a layer is made of, in numpy float32: numpy_engine.py runs on them.
+
+The native engine has kernels of its own for all but the rotary angles and the norm after the last layer.
 
 Shapes: T tokens, D hidden, G key/value heads, R query heads for each of them, E head_dim, I intermediate,
 Q tokens of a segment that ask, L tokens of it up to the last of them, P tokens of one run of ancestors.

@@ -19,6 +19,8 @@ from qwen3_reranker.weights import Checkpoint, Tensor
 GROUP = 64
 #: Outputs side by side in a panel (kPanelOutputs in native/kernels/table.h).
 PANEL_OUTPUTS = 64
+#: Digits of 8 bits that an activation is rounded to, in each precision below float32.
+DIGITS = {"int8": 1, "int8x2": 2}
 # Raised with every change of the panels' layout or of how weights are rounded.
 _FORMAT = 1
 
