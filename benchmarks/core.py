@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -112,10 +112,10 @@ def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
         )
 
 
-def growth(folder: Path, rounds: int) -> None:
+def growth(folder: Path, rounds: int, precisions: Sequence[str]) -> None:
     """Tokens computed a second for 16 to 512 documents of 144 tokens, taking turns."""
     counts = (16, 64, 512)
-    for precision in ("float32", "int8"):
+    for precision in precisions:
         with Reranker(str(folder), precision=precision, prefix_cache_tokens=0) as reranker:
             runs = [partial(reranker.rank, QUERY, documents(144, count)) for count in counts]
             seconds = medians(tuple(runs), rounds)
@@ -144,10 +144,10 @@ def steadiness(folder: Path, reranker: Reranker) -> None:
     )
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, precisions: Sequence[str]) -> None:
     """Seconds from the start of a process until the model can be asked; the second finds what the first cached."""
     program = "import sys; from qwen3_reranker import Reranker; Reranker(sys.argv[1], precision=sys.argv[2])"
-    for precision in ("float32", "int8"):
+    for precision in precisions:
         seconds = []
         for _ in range(2):
             begin = time.perf_counter()
@@ -165,9 +165,9 @@ def peak_memory(folder: Path, count: int, precision: str = "float32") -> tuple[i
     return weights, peak
 
 
-def memory(folder: Path) -> None:
+def memory(folder: Path, precisions: Sequence[str]) -> None:
     """Peak memory for few and many documents of 500 tokens; 20 fill a batch."""
-    for precision in ("float32", "int8"):
+    for precision in precisions:
         peaks = []
         for count in (20, 100):
             weights, peak = peak_memory(folder, count, precision)
@@ -231,11 +231,13 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the random weights")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS[:-1], help="parts of the table")
     parser.add_argument("--rank-in", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--precision", default="float32", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--precision", nargs="+", default=["float32", "int8"], help="those of the parts growth, start and memory"
+    )
     parser.add_argument("--count", type=int, default=100, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank_in:
-        rank_and_print_peak(options.rank_in, options.count, options.precision)
+        rank_and_print_peak(options.rank_in, options.count, options.precision[0])
         return
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer_file = unpack_tokenizer(Path(scratch))
@@ -255,11 +257,11 @@ def main() -> None:
             if "speed" in options.only:
                 speed(folder, reranker, options.rounds)
         if "growth" in options.only:
-            growth(folder, options.rounds)
+            growth(folder, options.rounds, options.precision)
         if "start" in options.only:
-            start(folder)
+            start(folder, options.precision)
         if "memory" in options.only:
-            memory(folder)
+            memory(folder, options.precision)
         if "large" in options.only:
             large(Path(scratch), tokenizer_file)
 

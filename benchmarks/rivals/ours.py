@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from benchmarks.rivals import protocol
 from qwen3_reranker import Reranker, __version__
+from qwen3_reranker.backends.cpu import CpuBackend
 
 
 class Ours:
@@ -23,13 +23,12 @@ class Ours:
         """Nothing: the checkpoint is read as it is."""
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
-        """All pairs in one call; `rank` where there is one query, as it also says how many tokens were computed."""
-        if len(list(groupby(pairs, key=lambda pair: pair[0]))) > 1:
-            yield protocol.Batch(range(len(pairs)), self.reranker.logits(pairs).tolist(), None)
-            return
-        ranking = self.reranker.rank(pairs[0][0], [document for _, document in pairs])
-        places = [hit.index for hit in ranking]
-        yield protocol.Batch(places, [hit.logit for hit in ranking], ranking.usage.computed_tokens)
+        """All pairs in one call."""
+        backend = self.reranker.backend
+        assert isinstance(backend, CpuBackend)
+        before = backend.computed_tokens
+        logits = self.reranker.logits(pairs).tolist()
+        yield protocol.Batch(range(len(pairs)), logits, backend.computed_tokens - before)
 
 
 if __name__ == "__main__":
