@@ -41,3 +41,10 @@ class UnavailableError(RerankerError, RuntimeError):
 
     exit_code = 4
     http_status = 503
+
+
+class EndpointError(RerankerError, RuntimeError):
+    """A rerank server does not answer, refuses the request, or answers with something that no dialect knows."""
+
+    exit_code = 4
+    http_status = 502

@@ -1,8 +1,9 @@
-"""Bytes -> one JSON object, strictly: the shared reader of config.json, the shard index and safetensors headers."""
+"""Bytes -> one JSON object or list, strictly: the shared reader of config.json and every other JSON of a checkpoint."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,42 @@ _MAX_INTEGER_DIGITS = 19
 
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises CheckpointError if it cannot be read or holds anything else."""
+    return parse_object(_content(path), str(path))
+
+
+def read_list(path: Path) -> list[Any]:
+    """The list in a JSON file; raises CheckpointError if it cannot be read or holds anything else."""
+    value = _parsed(_content(path), str(path))
+    if not isinstance(value, list):
+        raise CheckpointError(f"{path}: expected a JSON list, got {type(value).__name__}")
+    return value
+
+
+def _content(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
+            # A read of the limit takes the limit's memory, however small the file is.
+            content = file.read(min(os.fstat(file.fileno()).st_size, _MAX_FILE_BYTES) + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > _MAX_FILE_BYTES:
         raise CheckpointError(f"{path}: expected JSON of at most {_MAX_FILE_BYTES:,} bytes, got more; fetch it again")
-    return parse_object(content, str(path))
+    return content
 
 
 def parse_object(content: bytes, source: str) -> dict[str, Any]:
     """The object written in `content`; `source` names it in errors. Raises CheckpointError for anything else."""
+    value = _parsed(content, source)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{source}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _parsed(content: bytes, source: str) -> object:
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_bounded_integer)
+        value: object = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_bounded_integer
+        )
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{source}: not UTF-8 at byte {error.start}; fetch the file again") from None
     except RecursionError:
@@ -36,8 +59,6 @@ def parse_object(content: bytes, source: str) -> dict[str, Any]:
         raise CheckpointError(f"{source}: {error} appears twice; the file is ambiguous, fetch it again") from None
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{source}: not JSON ({error}); fetch the file again") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{source}: expected a JSON object, got {type(value).__name__}")
     return value
 
 

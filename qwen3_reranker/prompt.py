@@ -7,7 +7,7 @@ card and of the technical report (arXiv 2506.05176, page 3); the tests pin their
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Head
@@ -64,8 +64,13 @@ TEMPLATES = {
 }
 
 
-def template(name: str) -> Template:
-    """The template of that name; raises InputError for an unknown one."""
+def template(name: str, instruction: str | None = None) -> Template:
+    """The template of that name; raises InputError for an unknown one.
+
+    instruction: the default that a checkpoint stores; it takes the place of the card's. Variants that reproduce other
+    code keep theirs.
+    """
     if not isinstance(name, str) or name not in TEMPLATES:
         raise InputError(f"unknown prompt {name!r}: expected one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
+    chosen = TEMPLATES[name]
+    return chosen if instruction is None or name != "card" else replace(chosen, default_instruction=instruction)

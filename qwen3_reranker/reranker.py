@@ -35,9 +35,9 @@ class _Scored:
 class Reranker:
     """A Qwen3-Reranker model, ready to judge documents.
 
-    model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B", or a folder. revision: a Hub branch, tag or
-        commit. plan_only: load no weights; `tree` works, scoring does not. The other options are the fields of
-        config.EngineOptions.
+    model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:file.gguf", a folder or a .gguf
+        file. revision: a Hub branch, tag or commit. plan_only: load no weights; `tree` works, scoring
+        does not. The other options are the fields of config.EngineOptions.
     Raises ModelNotFoundError, CheckpointError for files that cannot be run, InputError for an unusable option.
     Calls from several threads are safe; they run one after the other.
     """
@@ -51,10 +51,10 @@ class Reranker:
         **options: Any,
     ) -> None:
         self.options = _engine_options(options)
-        self._template = prompt.template(self.options.prompt)
         self.checkpoint = open_checkpoint(model, revision)
+        self._template = prompt.template(self.options.prompt, self.checkpoint.instruction)
         self.tokens = Tokens(
-            self.checkpoint.tokenizer_file,
+            self.checkpoint.tokenizer,
             prefix=self._template.prefix,
             suffix=self._template.suffix,
             max_length=self.config.row_length(self.options.max_length),
@@ -62,9 +62,10 @@ class Reranker:
             truncate_queries=self.options.truncate_queries,
         )
         _refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
-        tensor = self.checkpoint.head_tensor
-        rows_2D = tensor.rows(np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32))
-        self.head = YesNoHead(rows_2D, f"{tensor.file}: {tensor.name}")
+        head = self.checkpoint.head
+        self.head = YesNoHead(
+            head.rows(self.tokens.yes_id, self.tokens.no_id), f"{head.tensor.file}: {head.tensor.name}"
+        )
         self.backend: Backend | None = None if plan_only else _backend(self.checkpoint, self.options, self.tokens)
         self._turn = threading.Lock()
         self._running_in: int | None = None
@@ -73,6 +74,11 @@ class Reranker:
     def config(self) -> ModelConfig:
         """The shape of the network."""
         return self.checkpoint.config
+
+    @property
+    def default_instruction(self) -> str:
+        """The instruction of a call that gives none: the one that the checkpoint stores, or else the template's."""
+        return self._template.default_instruction
 
     def rank(
         self,
@@ -86,7 +92,7 @@ class Reranker:
         """The documents by how strongly the model says that they answer the query, best first.
 
         top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
-        None takes the template's own. on_progress is told the share done, up to 1.
+        None takes `default_instruction`. on_progress is told the share done, up to 1.
         Documents with equal logits keep their input order. Raises InputError, QueryTooLongError, and CheckpointError
         for weights that give no finite logit.
         """
@@ -208,7 +214,7 @@ def _backend(checkpoint: Checkpoint, options: EngineOptions, tokens: Tokens) -> 
 def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
     if num_entries > checkpoint.config.vocab_size:
         raise CheckpointError(
-            f"{checkpoint.tokenizer_file}: has {num_entries} entries, but the network embeds only "
+            f"{checkpoint.tokenizer.source}: has {num_entries} entries, but the network embeds only "
             f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
         )
 

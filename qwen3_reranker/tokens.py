@@ -28,6 +28,19 @@ _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 
 
 @dataclass(frozen=True, slots=True)
+class TokenizerJson:
+    """The fields of a tokenizer.json, wherever they come from; `source` names the place in errors."""
+
+    fields: dict[str, Any]
+    source: str
+
+    @classmethod
+    def read(cls, path: Path) -> TokenizerJson:
+        """The file at `path`; raises CheckpointError if it cannot be read or is no JSON object."""
+        return cls(read_object(path), str(path))
+
+
+@dataclass(frozen=True, slots=True)
 class _EncodedHead:
     ids: Ids
     opening_tokens: int
@@ -46,7 +59,7 @@ class Tokens:
 
     def __init__(
         self,
-        tokenizer_file: Path,
+        tokenizer: TokenizerJson,
         *,
         prefix: str,
         suffix: str,
@@ -54,22 +67,22 @@ class Tokens:
         special_tokens: str = "literal",
         truncate_queries: bool = False,
     ) -> None:
-        fields = read_object(tokenizer_file)
-        self.control_ids = _control_ids(fields, tokenizer_file)
-        self._literal = _load({**fields, "added_tokens": []}, tokenizer_file)
-        self._user = _load(fields, tokenizer_file) if special_tokens == "parse" else self._literal
+        fields, source = tokenizer.fields, tokenizer.source
+        self.control_ids = _control_ids(fields, source)
+        self._literal = _load({**fields, "added_tokens": []}, source)
+        self._user = _load(fields, source) if special_tokens == "parse" else self._literal
         base_ids = set(self._literal.get_vocab().values())
         if leaks := sorted(base_ids.intersection(self.control_ids.values())):
             raise CheckpointError(
-                f"{tokenizer_file}: the ids {leaks[:5]} belong to control tokens and to words of the vocabulary, so "
+                f"{source}: the ids {leaks[:5]} belong to control tokens and to words of the vocabulary, so "
                 "text could become control tokens; this is no Qwen3 tokenizer"
             )
         #: One more than the largest id this tokenizer can give.
         self.num_entries = max(base_ids.union(self.control_ids.values())) + 1
-        self.prefix_ids = self._constant(prefix, tokenizer_file)
-        self.suffix_ids = self._constant(suffix, tokenizer_file)
-        self.yes_id = self._word("yes", tokenizer_file)
-        self.no_id = self._word("no", tokenizer_file)
+        self.prefix_ids = self._constant(prefix, source)
+        self.suffix_ids = self._constant(suffix, source)
+        self.yes_id = self._word("yes", source)
+        self.no_id = self._word("no", source)
         self.max_length = max_length
         self._truncate_queries = truncate_queries
         if self._body_budget < 1:
@@ -141,7 +154,7 @@ class Tokens:
             ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
         return ids
 
-    def _constant(self, text: str, source: Path) -> Ids:
+    def _constant(self, text: str, source: str) -> Ids:
         ids: list[int] = []
         for piece in filter(None, _CONTROL.split(text)):
             if _CONTROL.fullmatch(piece):
@@ -154,7 +167,7 @@ class Tokens:
                 ids.extend(self._literal.encode(piece, add_special_tokens=False).ids)
         return np.array(ids, dtype=np.int32)
 
-    def _word(self, word: str, source: Path) -> int:
+    def _word(self, word: str, source: str) -> int:
         ids = self._literal.encode(word, add_special_tokens=False).ids
         if len(ids) != 1:
             raise CheckpointError(f"{source}: {word!r} must be one token, got {len(ids)}; this is no Qwen3 tokenizer")
@@ -184,7 +197,7 @@ def _no_unicode(texts: Sequence[str]) -> str:
     raise AssertionError("the tokenizer refused text that is Unicode")
 
 
-def _control_ids(fields: dict[str, Any], source: Path) -> dict[str, int]:
+def _control_ids(fields: dict[str, Any], source: str) -> dict[str, int]:
     listed = fields.get("added_tokens")
     ids: dict[str, int] = {}
     for token in listed if isinstance(listed, list) else []:
@@ -195,7 +208,7 @@ def _control_ids(fields: dict[str, Any], source: Path) -> dict[str, int]:
     return ids
 
 
-def _load(fields: dict[str, Any], source: Path) -> Tokenizer:
+def _load(fields: dict[str, Any], source: str) -> Tokenizer:
     model = fields.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
         raise CheckpointError(f"{source}: expected a byte-level BPE model; this is no Qwen3 tokenizer")

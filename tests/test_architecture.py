@@ -17,6 +17,7 @@ LAYERS = [
     {"backends"},
     {"reranker"},
     {"bench", "drift", "evaluate", "search", "train"},
+    {"convert", "doctor"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -6,7 +6,7 @@ import pytest
 
 from qwen3_reranker import prompt
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.tokens import TokenizerJson, Tokens
 
 PREFIX_IDS = (
     "151644 8948 198 60256 3425 279 11789 20027 279 8502 3118 389 279 11361 323 279 758 1235 3897 13 7036 429 279 4226 "
@@ -26,7 +26,7 @@ def ids(text: str) -> list[int]:
 
 def tokens_of(file: Path, name: str) -> Tokens:
     chosen = prompt.template(name)
-    return Tokens(file, prefix=chosen.prefix, suffix=chosen.suffix, max_length=8192)
+    return Tokens(TokenizerJson.read(file), prefix=chosen.prefix, suffix=chosen.suffix, max_length=8192)
 
 
 def test_the_card_prompt_has_the_published_prefix_suffix_and_answer_ids(qwen3_tokenizer_file: Path) -> None:
@@ -76,3 +76,9 @@ def test_placeholders_and_labels_in_user_text_change_nothing_but_that_text() -> 
 def test_an_unknown_prompt_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"unknown prompt 'jinja': expected one of card, card-vllm"):
         prompt.template("jinja")
+
+
+def test_a_checkpoints_own_instruction_takes_the_place_of_the_cards_alone() -> None:
+    assert prompt.template("card", "Find code").default_instruction == "Find code"
+    assert prompt.template("card", "Find code").prefix == prompt.template("card").prefix
+    assert prompt.template("card-vllm", "Find code") == prompt.template("card-vllm")

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from qwen3_reranker import prompt
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
 from qwen3_reranker.records import Row
-from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.tokens import TokenizerJson, Tokens
 
 CARD = prompt.template("card")
 FIRST_CONTROL_ID = 151_643
@@ -22,7 +22,7 @@ VECTORS = Path(__file__).parent / "testing" / "tokenizer"
 
 def tokens_of(file: Path, **options: object) -> Tokens:
     settings_: dict[str, object] = {"max_length": 8192, **options}
-    return Tokens(file, prefix=CARD.prefix, suffix=CARD.suffix, **settings_)  # type: ignore[arg-type]
+    return Tokens(TokenizerJson.read(file), prefix=CARD.prefix, suffix=CARD.suffix, **settings_)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

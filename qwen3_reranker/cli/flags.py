@@ -98,7 +98,9 @@ ExplainPlan = Annotated[
     _flag("Output", "--explain-plan", meaning="Print the tree of what texts share and what that saves; rank nothing."),
 ]
 
-Model = Annotated[str, _flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, or a Hub id. [nano]")]
+Model = Annotated[
+    str, _flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, a .gguf file, or a Hub id. [nano]")
+]
 Revision = Annotated[
     str | None,
     _flag("Model", "--revision", value="NAME", meaning="Branch, tag or commit of a model on the Hub. [main]"),

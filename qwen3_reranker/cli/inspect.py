@@ -57,8 +57,8 @@ def inspect(
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
-    MODEL is nano (which comes with the package), a folder, or a Hub id. A Hub id is fetched first if it is not
-    in the cache. Its files are checked, no weights are loaded into memory.
+    MODEL is nano (which comes with the package), a folder, a .gguf file, or a Hub id, which is fetched first if it is
+    not in the cache. Its files are checked, no weights are loaded into memory.
     Memory is the most that ranking takes on the cpu backend with the precision, kernels, length and batches named.
 
     With --drift the model also ranks 180 built-in texts three times, which takes minutes for a large one.
@@ -101,8 +101,9 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
     config = checkpoint.config
     chosen = template(options.prompt)
     max_length = config.row_length(options.max_length)
-    tokens = Tokens(checkpoint.tokenizer_file, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
-    files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
+    tokens = Tokens(checkpoint.tokenizer, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
+    tensors = (*checkpoint.tensors.values(), checkpoint.head.tensor)
+    files = sorted({source.path for tensor in tensors for source in tensor.sources})
     items = memory_needed(
         checkpoint,
         options,
@@ -113,16 +114,21 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
     return {
         "model": checkpoint.name,
         "folder": str(checkpoint.folder),
+        "layout": checkpoint.layout,
         "files": {file.name: file.stat().st_size for file in files},
         "parameters": config.num_parameters,
         "tensors": dict(Counter(tensor.dtype for tensor in checkpoint.tensors.values())),
         "config": asdict(config),
         "head": {
-            "tensor": checkpoint.head_tensor.name,
-            "tied": config.tie_word_embeddings,
+            "tensor": checkpoint.head.tensor.name,
+            "note": checkpoint.head.note,
+            "tied": checkpoint.head.tensor is checkpoint.embedding_tensor,
+            # One row is yes - no already.
+            "rows": list(checkpoint.head.labels or (tokens.yes_id, tokens.no_id)),
             "yes_id": tokens.yes_id,
             "no_id": tokens.no_id,
         },
+        "instruction": checkpoint.instruction,
         "tokenizer": {
             "entries": tokens.num_entries,
             "control_tokens": len(tokens.control_ids),
@@ -142,11 +148,13 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
 
 def _print_table(found: dict[str, Any]) -> None:
     config, head, tokenizer, memory = (found[part] for part in ("config", "head", "tokenizer", "memory"))
-    stored = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
+    dtypes = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
+    stored = [("tensors", dtypes, "")] + [("instruction", text, "") for text in (found["instruction"],) if text]
+    judges = ("yes", "no") if len(head["rows"]) == 2 else ("yes - no",)
     files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
     heads = f"of {config['head_dim']} numbers; {config['num_key_value_heads']} of keys and values"
     sections = {
-        found["model"]: [("folder", found["folder"], ""), *files, ("tensors", stored, "")],
+        found["model"]: [("folder", found["folder"], ""), ("layout", found["layout"], ""), *files, *stored],
         "Network": [
             ("parameters", f"{found['parameters']:,}", ""),
             ("layers", f"{config['num_hidden_layers']:,}", ""),
@@ -157,9 +165,8 @@ def _print_table(found: dict[str, Any]) -> None:
             ("words", f"{config['vocab_size']:,}", ""),
         ],
         "Head": [
-            ("matrix", "tied" if head["tied"] else "its own", head["tensor"]),
-            ("yes", f"token {head['yes_id']:,}", ""),
-            ("no", f"token {head['no_id']:,}", ""),
+            ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
+            *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),
         ],
         "Tokenizer": [
             ("entries", f"{tokenizer['entries']:,}", f"{tokenizer['control_tokens']:,} of them control tokens"),

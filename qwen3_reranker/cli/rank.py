@@ -103,7 +103,6 @@ def rank(
     texts = [document.text for document in documents]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
-    from qwen3_reranker import prompt as templates
     from qwen3_reranker.cli.formats import Report, write
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.reranker import Reranker
@@ -119,7 +118,7 @@ def rank(
         seconds = time.perf_counter() - start
 
     if instruction is None:
-        instruction = templates.template(prompt).default_instruction
+        instruction = reranker.default_instruction
     limit = reranker.tokens.max_length
     report = Report(query, instruction, model, documents, ranking, limit, seconds)
     if form == "table":

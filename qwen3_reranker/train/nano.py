@@ -17,7 +17,7 @@ import torch
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
-from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.tokens import TokenizerJson, Tokens
 from qwen3_reranker.train import data, export, measure, start, synthetic, tokenizer
 from qwen3_reranker.train.cache import Cache, build
 from qwen3_reranker.train.groups import Group, Groups, Mix
@@ -105,7 +105,9 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool) 
     torch.manual_seed(recipe.seed)
     fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
     template = TEMPLATES["card"]
-    tokens = Tokens(work / "tokenizer.json", prefix=template.prefix, suffix=template.suffix, max_length=8192)
+    tokens = Tokens(
+        TokenizerJson.read(work / "tokenizer.json"), prefix=template.prefix, suffix=template.suffix, max_length=8192
+    )
     prefix, suffix = tokens.prefix_ids.tolist(), tokens.suffix_ids.tolist()
     config = recipe.config(tokens.num_entries)
     groups = Groups(cache, config.vocab_size, recipe.mix, recipe.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from qwen3_reranker.weights.checkpoint import Checkpoint
+from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import resolve
 from qwen3_reranker.weights.names import Layer
@@ -15,8 +16,10 @@ __all__ = ["Checkpoint", "Layer", "Source", "Tensor", "open_checkpoint", "read_e
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
-    """Find `model` ("nano", a folder, a Hub id) and open it; reads JSON headers, no weights.
+    """Find `model` ("nano", a folder, a .gguf file, a Hub id) and open it; reads headers, no weights.
 
-    Raises ModelNotFoundError if there is no such model, CheckpointError if its files are not as they must be.
+    Raises ModelNotFoundError if there is no such model, InputError if it is not clear which file is meant,
+    CheckpointError if its files are not as they must be.
     """
-    return open_folder(resolve(model, revision), name=os.fspath(model))
+    path, name = resolve(model, revision), os.fspath(model)
+    return open_gguf(path, name) if path.suffix == ".gguf" and path.is_file() else open_folder(path, name)

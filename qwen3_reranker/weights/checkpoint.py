@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.names import Layer
 from qwen3_reranker.weights.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """Where the judge's vector lies: in the rows of the words yes and no, in two labelled rows, or as one difference.
+
+    labels: the rows of yes and of no; a single one where that row is yes - no already; None where the rows are those
+    of a language-model head, found by the words' ids. note: what `inspect` says of its origin, if anything.
+    """
+
+    tensor: Tensor
+    labels: tuple[int, ...] | None = None
+    note: str = ""
+
+    def rows(self, yes_id: int, no_id: int) -> NDArray[np.float32]:
+        """The rows of yes and of no, (2, hidden_size) float32; a difference stands beside a row of zeros."""
+        rows = self.tensor.rows(np.array(self.labels or (yes_id, no_id), dtype=np.int32))
+        return rows if len(rows) == 2 else np.concatenate((rows, np.zeros_like(rows)))
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model on disk; `name` is what the caller asked for. All names and shapes agree with `config`."""
+    """A model on disk; `name` is what the caller asked for. All names and shapes agree with `config`.
+
+    layout: causal-lm, seq-cls, sentence-transformers, gguf or lora.
+    instruction: the one that its makers stored as its default, if they did.
+    """
 
     name: str
     folder: Path
+    layout: str
     config: ModelConfig
     tensors: Mapping[str, Tensor] = field(repr=False)
+    head: Head
+    read_tokenizer: Callable[[], TokenizerJson] = field(repr=False)
+    instruction: str | None = None
 
     @property
-    def tokenizer_file(self) -> Path:
-        """Path of tokenizer.json; raises CheckpointError where the folder has none."""
-        path = self.folder / "tokenizer.json"
-        if not path.is_file():
-            raise CheckpointError(
-                f"{path}: missing; copy tokenizer.json of the model that this checkpoint was made from into the folder"
-            )
-        return path
+    def tokenizer(self) -> TokenizerJson:
+        """The tokenizer's fields; raises CheckpointError where there is none or it cannot be read."""
+        return self.read_tokenizer()
 
     @property
     def embedding_tensor(self) -> Tensor:
         """The word vectors, (vocab_size, hidden_size)."""
         return self.tensors[names.EMBEDDING]
-
-    @property
-    def head_tensor(self) -> Tensor:
-        """The matrix whose rows are the words `yes` and `no`: the untied head's own, else the word vectors."""
-        return self.tensors[names.EMBEDDING if self.config.tie_word_embeddings else names.HEAD]
 
     @property
     def final_norm_tensor(self) -> Tensor:

@@ -1,129 +1,123 @@
-"""A Hugging Face folder (config.json and *.safetensors, single or sharded) -> Checkpoint; reads headers only."""
+"""A Hugging Face folder, in any of its four layouts -> Checkpoint; reads headers only.
+
+Layouts: config.json and *.safetensors, single or sharded, of Qwen3ForCausalLM (causal-lm) or of
+Qwen3ForSequenceClassification (seq-cls); the same with the files of a CrossEncoder (sentence-transformers); a PEFT
+adapter that names its base (lora).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object, shown
-from qwen3_reranker.weights import names
-from qwen3_reranker.weights.checkpoint import Checkpoint
-from qwen3_reranker.weights.safetensors import Entry, read_entries
-from qwen3_reranker.weights.tensor import STORAGE, Tensor
+from qwen3_reranker.tokens import TokenizerJson
+from qwen3_reranker.weights import adapter, names
+from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head
+from qwen3_reranker.weights.cross_encoder import as_cross_encoder
+from qwen3_reranker.weights.safetensors import Entry
+from qwen3_reranker.weights.shards import INDEX, SINGLE, folder_entries, shaped_tensor, weights_file
+from qwen3_reranker.weights.tensor import Tensor
 
 _CONFIG = "config.json"
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
-_ARCHITECTURE = "Qwen3ForCausalLM"
-_SEQUENCE_CLASSIFICATION = (
-    "this is a sequence-classification conversion, a layout that is not read yet; "
-    "use the causal-LM checkpoint it was made from, e.g. Qwen/Qwen3-Reranker-0.6B"
-)
+_CAUSAL_LM = "Qwen3ForCausalLM"
+_CLASSIFIER = "Qwen3ForSequenceClassification"
 
 
 def open_folder(folder: Path, name: str) -> Checkpoint:
-    """The checkpoint in `folder`; raises CheckpointError naming the file, and the tensor, that is not as it must be."""
+    """The checkpoint in `folder`; raises CheckpointError naming the file, and the tensor, that is not as it must be.
+
+    An adapter's base is found as any model is, fetched if need be: ModelNotFoundError if it cannot be.
+    """
     try:
-        config = _read_config(folder)
-        return Checkpoint(name, folder, config, _needed(config, _entries(folder), folder))
+        if not (folder / adapter.CONFIG).exists():
+            return _open_whole(folder, name)
+        adapted = adapter.open_adapter(folder, name, lambda base: _open_base(base, name))
+        return as_cross_encoder(adapted, folder)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
-def _read_config(folder: Path) -> ModelConfig:
+def read_tokenizer(folder: Path) -> TokenizerJson:
+    """tokenizer.json of a folder; raises CheckpointError where it has none or it cannot be read."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: missing; copy tokenizer.json of the model that this checkpoint was made from into the folder"
+        )
+    return TokenizerJson.read(path)
+
+
+def _open_base(folder: Path, name: str) -> Checkpoint:
+    if (folder / adapter.CONFIG).exists():
+        raise CheckpointError(
+            f"{folder / adapter.CONFIG}: an adapter's base must not be an adapter itself; merge that one into its base"
+        )
+    return _open_whole(folder, name)
+
+
+def _open_whole(folder: Path, name: str) -> Checkpoint:
+    config, fields = _read_config(folder)
+    path = weights_file(folder)
+    if path is None:
+        raise CheckpointError(f"{folder / SINGLE}: missing, and so is {INDEX}; {_what_instead(folder)}")
+    entries = folder_entries(path)
+    if _CAUSAL_LM in fields.get("architectures", [_CAUSAL_LM]):
+        if names.SCORE in entries:
+            raise CheckpointError(
+                f"{entries[names.SCORE].source.path}: holds tensor {names.SCORE!r}, but {_CONFIG} says {_CAUSAL_LM}; "
+                f'if that tensor is the judge, write "architectures": ["{_CLASSIFIER}"], if not, remove it'
+            )
+        layout, tensors = "causal-lm", _needed(config, entries, path)
+        head = Head(tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD])
+    else:
+        # Without a language-model head there is none to expect or to count.
+        config = replace(config, tie_word_embeddings=True)
+        layout, tensors = "seq-cls", _needed(config, entries, path)
+        head = _classifier(config, fields, entries, path)
+    checkpoint = Checkpoint(name, folder, layout, config, tensors, head, lambda: read_tokenizer(folder))
+    return as_cross_encoder(checkpoint, folder)
+
+
+def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
     path = folder / _CONFIG
     if not path.is_file():
         raise CheckpointError(f"{path}: missing; {_what_instead(folder)}")
     fields = read_object(path)
     config = ModelConfig.from_json(fields, str(path))
-    architectures = fields.get("architectures", [_ARCHITECTURE])
-    if not isinstance(architectures, list) or _ARCHITECTURE not in architectures:
-        if architectures == ["Qwen3ForSequenceClassification"]:
-            raise CheckpointError(f"{path}: architectures is {architectures}: {_SEQUENCE_CLASSIFICATION}")
-        raise CheckpointError(f"{path}: architectures must name {_ARCHITECTURE}, got {shown(architectures)}")
-    return config
-
-
-def _entries(folder: Path) -> Mapping[str, Entry]:
-    # A whole file wins over an index beside it, as in transformers.
-    if (folder / _SINGLE).exists():
-        return read_entries(folder / _SINGLE)
-    if (folder / _INDEX).exists():
-        return _sharded_entries(folder)
-    raise CheckpointError(f"{folder / _SINGLE}: missing, and so is {_INDEX}; {_what_instead(folder)}")
-
-
-def _sharded_entries(folder: Path) -> Mapping[str, Entry]:
-    index = folder / _INDEX
-    weight_map = read_object(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise CheckpointError(f"{index}: weight_map must be an object of tensor -> file, got {shown(weight_map)}")
-    shards: dict[str, Mapping[str, Entry]] = {}
-    entries: dict[str, Entry] = {}
-    for name, shard in weight_map.items():
-        if not _is_plain_name(shard):
-            raise CheckpointError(
-                f"{index}: tensor {shown(name)}: expected the name of a .safetensors file in this folder, "
-                f"got {shown(shard)}; paths that lead elsewhere are refused"
-            )
-        path = folder / shard
-        if shard not in shards:
-            if not path.is_file():
-                raise CheckpointError(
-                    f"{path}: shard missing, which {_INDEX} lists for tensor {shown(name)}; fetch it again"
-                )
-            shards[shard] = read_entries(path)
-        if name not in shards[shard]:
-            raise CheckpointError(
-                f"{path}: tensor {shown(name)} is missing, though {_INDEX} lists it here; index and shards are not of "
-                "one checkpoint, fetch them again"
-            )
-        entries[name] = shards[shard][name]
-    return entries
-
-
-def _is_plain_name(shard: object) -> bool:
-    return (
-        isinstance(shard, str)
-        and shard.endswith(".safetensors")
-        and shard.isprintable()
-        and not any(mark in shard for mark in "/\\:")
-        and len(shard) < 256
-    )
-
-
-def _needed(config: ModelConfig, entries: Mapping[str, Entry], folder: Path) -> dict[str, Tensor]:
-    if "score.weight" in entries:
+    architectures = fields.get("architectures", [_CAUSAL_LM])
+    if not isinstance(architectures, list) or (_CAUSAL_LM in architectures) == (_CLASSIFIER in architectures):
         raise CheckpointError(
-            f"{entries['score.weight'].source.path}: holds tensor 'score.weight': {_SEQUENCE_CLASSIFICATION}"
+            f"{path}: architectures must name {_CAUSAL_LM} or {_CLASSIFIER}, got {shown(architectures)}"
         )
+    return config, fields
+
+
+def _classifier(config: ModelConfig, fields: Mapping[str, Any], entries: Mapping[str, Entry], path: Path) -> Head:
+    if names.SCORE not in entries:
+        raise CheckpointError(
+            f"{path}: tensor {names.SCORE!r} is missing, though {_CONFIG} says {_CLASSIFIER}; a head is never made up: "
+            f'fetch the checkpoint again, or write "architectures": ["{_CAUSAL_LM}"] if it is one'
+        )
+    bias = entries.get(SCORE_BIAS)
+    return score_head(entries[names.SCORE], bias, config.hidden_size, fields, str(path.parent / _CONFIG))
+
+
+def _needed(config: ModelConfig, entries: Mapping[str, Entry], path: Path) -> dict[str, Tensor]:
     tensors = {}
     for name, shape in names.expected_shapes(config):
         if name not in entries:
-            raise _missing(name, entries, folder)
-        tensors[name] = _tensor(name, shape, entries[name])
+            raise _missing(name, entries, path)
+        tensors[name] = shaped_tensor(name, shape, entries[name], _CONFIG)
     return tensors
 
 
-def _tensor(name: str, shape: tuple[int, ...], entry: Entry) -> Tensor:
-    where = f"{entry.source.path}: tensor {name!r}"
-    if entry.dtype not in STORAGE:
-        raise CheckpointError(
-            f"{where}: dtype must be one of {', '.join(STORAGE)}, got {shown(entry.dtype)}; "
-            "use the unquantised checkpoint"
-        )
-    if entry.shape != shape:
-        raise CheckpointError(
-            f"{where}: expected shape {list(shape)} from {_CONFIG}, got {shown(list(entry.shape))}; "
-            "configuration and weights are not of one model"
-        )
-    return Tensor(name, shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
-
-
-def _missing(name: str, entries: Mapping[str, Entry], folder: Path) -> CheckpointError:
-    where = folder / (_SINGLE if (folder / _SINGLE).exists() else _INDEX)
+def _missing(name: str, entries: Mapping[str, Entry], where: Path) -> CheckpointError:
     if name == names.HEAD:
         return CheckpointError(
             f"{where}: tensor {name!r} is missing and {_CONFIG} says tie_word_embeddings is false; a head is never "
@@ -143,13 +137,11 @@ def _missing(name: str, entries: Mapping[str, Entry], folder: Path) -> Checkpoin
 
 def _what_instead(folder: Path) -> str:
     suffixes = {path.suffix for path in folder.iterdir()}
-    if (folder / "adapter_config.json").exists():
-        return "the folder holds a LoRA adapter: merge it into its base model first and use the merged folder"
     if suffixes & {".bin", ".pt", ".pth"}:
         return (
             "the folder holds pickled weights, which are never read because loading them runs code: convert them with "
             "transformers, AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
         )
     if ".gguf" in suffixes:
-        return "the folder holds GGUF, which is not read yet: use the safetensors checkpoint"
+        return "the folder holds GGUF: pass the .gguf file itself"
     return "expected a Hugging Face folder with config.json, tokenizer.json and model.safetensors; fetch it again"

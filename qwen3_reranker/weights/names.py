@@ -14,23 +14,26 @@ U = TypeVar("U")
 EMBEDDING = "model.embed_tokens.weight"
 FINAL_NORM = "model.norm.weight"
 HEAD = "lm_head.weight"
+SCORE = "score.weight"
 
 # V words, D hidden, I feed-forward, O query heads x E, K key/value heads x E, E values of a head.
 _AXES = {EMBEDDING: "VD", FINAL_NORM: "D", HEAD: "VD"}
+_GGUF = {EMBEDDING: "token_embd.weight", FINAL_NORM: "output_norm.weight", HEAD: "output.weight"}
 _LAYER_TABLE = (
-    # ours              published                          axes
-    ("attention_norm", "input_layernorm.weight", "D"),
-    ("query", "self_attn.q_proj.weight", "OD"),
-    ("key", "self_attn.k_proj.weight", "KD"),
-    ("value", "self_attn.v_proj.weight", "KD"),
-    ("query_norm", "self_attn.q_norm.weight", "E"),
-    ("key_norm", "self_attn.k_norm.weight", "E"),
-    ("output", "self_attn.o_proj.weight", "DO"),
-    ("mlp_norm", "post_attention_layernorm.weight", "D"),
-    ("gate", "mlp.gate_proj.weight", "ID"),
-    ("up", "mlp.up_proj.weight", "ID"),
-    ("down", "mlp.down_proj.weight", "DI"),
+    # ours              published                          axes  GGUF
+    ("attention_norm", "input_layernorm.weight", "D", "attn_norm.weight"),
+    ("query", "self_attn.q_proj.weight", "OD", "attn_q.weight"),
+    ("key", "self_attn.k_proj.weight", "KD", "attn_k.weight"),
+    ("value", "self_attn.v_proj.weight", "KD", "attn_v.weight"),
+    ("query_norm", "self_attn.q_norm.weight", "E", "attn_q_norm.weight"),
+    ("key_norm", "self_attn.k_norm.weight", "E", "attn_k_norm.weight"),
+    ("output", "self_attn.o_proj.weight", "DO", "attn_output.weight"),
+    ("mlp_norm", "post_attention_layernorm.weight", "D", "ffn_norm.weight"),
+    ("gate", "mlp.gate_proj.weight", "ID", "ffn_gate.weight"),
+    ("up", "mlp.up_proj.weight", "ID", "ffn_up.weight"),
+    ("down", "mlp.down_proj.weight", "DI", "ffn_down.weight"),
 )
+_GGUF_OF_LAYERS = {published: gguf for _, published, _, gguf in _LAYER_TABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,20 @@ class Layer(Generic[T]):
 
     def map(self, function: Callable[[T], U]) -> Layer[U]:
         """The layer that holds `function` of each of these, e.g. names -> tensors -> arrays."""
-        return Layer(**{ours: function(getattr(self, ours)) for ours, _, _ in _LAYER_TABLE})
+        return Layer(**{ours: function(getattr(self, ours)) for ours, _, _, _ in _LAYER_TABLE})
 
 
 def layer_names(index: int) -> Layer[str]:
     """The published names of layer `index`, counted from 0."""
-    return Layer(**{ours: f"model.layers.{index}.{published}" for ours, published, _ in _LAYER_TABLE})
+    return Layer(**{ours: f"model.layers.{index}.{published}" for ours, published, _, _ in _LAYER_TABLE})
+
+
+def gguf_name(published: str) -> str:
+    """What a GGUF file calls the weight of this published name."""
+    if published in _GGUF:
+        return _GGUF[published]
+    index, _, rest = published.removeprefix("model.layers.").partition(".")
+    return f"blk.{index}.{_GGUF_OF_LAYERS[rest]}"
 
 
 def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -78,7 +89,7 @@ def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]
 
     yield EMBEDDING, shape(_AXES[EMBEDDING])
     for index in range(config.num_hidden_layers):
-        for _, published, axes in _LAYER_TABLE:
+        for _, published, axes, _ in _LAYER_TABLE:
             yield f"model.layers.{index}.{published}", shape(axes)
     yield FINAL_NORM, shape(_AXES[FINAL_NORM])
     if not config.tie_word_embeddings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.weights.encodings import ENCODINGS, Encoding
 
-# How each readable type lies on disk. numpy knows no bfloat16: its bits are the upper half of a float32's.
-STORAGE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
-
-_BUFFER_BYTES = 1 << 20
+# Decoding them takes a few times their own memory, about a MiB in all.
+_VALUES_AT_ONCE = 1 << 16
 _ROWS_AT_ONCE = 128
+_BYTES_AT_ONCE = 8 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +72,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of a checkpoint, still on disk: `num_bytes` bytes of `dtype` (BF16, F16, F32) from byte `offset`."""
+    """One tensor of a checkpoint, still on disk: `num_bytes` bytes from byte `offset`; `dtype` names an encoding."""
 
     name: str
     shape: tuple[int, ...]
@@ -85,6 +86,26 @@ class Tensor:
         """The file that holds the tensor."""
         return self.source.path
 
+    @property
+    def encoding(self) -> Encoding:
+        """How its numbers lie in those bytes."""
+        return ENCODINGS[self.dtype]
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its values are those in the file; False where they are computed from it, as with an adapter."""
+        return True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `stored()` holds the tensor's numbers one by one, as the kernels can read them."""
+        return self.is_stored and self.encoding.is_plain
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every file that its values come from."""
+        return (self.source,)
+
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The whole tensor as float32 or float64, into `out` if given; beside the result it takes one MiB.
 
@@ -93,17 +114,21 @@ class Tensor:
         """
         result = self._destination(dtype, out)
         flat = result.reshape(-1)
-        storage = STORAGE[self.dtype]
+        encoding = self.encoding
         with self.source.opened() as file:
             file.seek(self.offset)
-            if storage == result.dtype:
+            if self.dtype == "F32" and result.dtype == np.float32:
                 self._fill(file, flat)
                 return result
-            buffer = np.empty(min(flat.size, _BUFFER_BYTES // storage.itemsize), storage)
-            for start in range(0, flat.size, buffer.size):
-                chunk = buffer[: flat.size - start]
-                self._fill(file, chunk)
-                _widen(chunk, flat[start : start + chunk.size])
+            num_blocks = self.num_bytes // encoding.block_bytes
+            at_once = min(num_blocks, _VALUES_AT_ONCE // encoding.block_values)
+            buffer = np.empty((at_once, encoding.block_bytes), np.uint8)
+            for start in range(0, num_blocks, max(1, at_once)):
+                blocks = buffer[: num_blocks - start]
+                self._fill(file, blocks)
+                begin = start * encoding.block_values
+                values = encoding.decode(blocks).reshape(-1)
+                flat[begin : begin + values.size] = values
         return result
 
     def stored(self) -> NDArray[np.uint8]:
@@ -113,6 +138,17 @@ class Tensor:
         """
         return np.frombuffer(self.source.mapped(), np.uint8, self.num_bytes, self.offset)
 
+    def content(self) -> Iterator[memoryview | bytes]:
+        """Everything that its values depend on beside dtype and shape, piece by piece; a piece is good until the next.
+
+        Raises CheckpointError if the file has changed.
+        """
+        stored = self.stored()
+        for start in range(0, len(stored), _BYTES_AT_ONCE):
+            yield stored[start : start + _BYTES_AT_ONCE].data
+            # Word vectors alone may be more than memory holds.
+            self.give_back_pages()
+
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids` of a matrix, (num_ids, columns) in the order asked, without reading the others.
 
@@ -121,14 +157,12 @@ class Tensor:
         indices = self._row_indices(ids)
         result = np.empty((indices.size, self.shape[1]), _readable(dtype))
         row_bytes = self._row_bytes()
-        buffer = np.empty((_ROWS_AT_ONCE, self.shape[1]), result.dtype)
         # In the order of the file, so that the rows of one step, and repeated ones, share pages.
         order = np.argsort(indices)
         for start in range(0, indices.size, _ROWS_AT_ONCE):
             places = order[start : start + _ROWS_AT_ONCE]
-            rows = buffer[: places.size]
-            _widen(row_bytes.take(indices[places], axis=0).view(STORAGE[self.dtype]), rows)
-            result[places] = rows
+            blocks = row_bytes.take(indices[places], axis=0).reshape(-1, self.encoding.block_bytes)
+            result[places] = self.encoding.decode(blocks).reshape(places.size, -1)
             self.give_back_pages()
         return result
 
@@ -188,12 +222,3 @@ def _readable(dtype: DTypeLike) -> np.dtype[Any]:
     if wanted not in (np.float32, np.float64):
         raise InputError(f"tensors are read as float32 or float64, got {wanted}")
     return wanted
-
-
-def _widen(stored: NDArray[Any], out: NDArray[Any]) -> None:
-    if stored.dtype != STORAGE["BF16"]:
-        out[...] = stored
-    elif out.dtype == np.float32:
-        np.left_shift(stored, 16, out=out.view(np.uint32), dtype=np.uint32)
-    else:
-        out[...] = np.left_shift(stored, 16, dtype=np.uint32).view(np.float32)

@@ -13,6 +13,8 @@ from qwen3_reranker.backends.cpu.memory import memory_needed
 from qwen3_reranker.weights import open_checkpoint
 from tests.cli.conftest import Run
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.gguf_files import write_gguf
+from tests.testing.layouts import write_classifier
 
 
 def test_json_holds_what_the_reranker_runs(run: Run, model: str) -> None:
@@ -22,19 +24,49 @@ def test_json_holds_what_the_reranker_runs(run: Run, model: str) -> None:
         assert found["parameters"] == reranker.config.num_parameters
         assert found["tensors"] == {"F32": len(reranker.checkpoint.tensors)}
         assert found["files"] == {"model.safetensors": (Path(model) / "model.safetensors").stat().st_size}
-        assert found["head"]["tensor"] == reranker.checkpoint.head_tensor.name
+        assert found["head"]["tensor"] == reranker.checkpoint.head.tensor.name
+        assert found["layout"] == "causal-lm"
+        assert found["head"]["rows"] == [reranker.tokens.yes_id, reranker.tokens.no_id]
         assert (found["head"]["yes_id"], found["head"]["no_id"]) == (reranker.tokens.yes_id, reranker.tokens.no_id)
         assert found["tokenizer"]["prefix_tokens"] == len(reranker.tokens.prefix_ids)
         assert found["memory"]["max_length"] == reranker.tokens.max_length
     assert found["memory"]["total_bytes"] == sum(item["num_bytes"] for item in found["memory"]["items"])
 
 
+def test_a_head_that_was_rebuilt_is_said_to_be(run: Run, model: str, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "x.gguf", Path(model), labels=None)
+    assert "rebuilt from token_embd.weight" in " ".join(run("inspect", str(path), "--format", "table").out.split())
+    found = json.loads(run("inspect", str(path)).out)
+    assert (found["layout"], found["files"]) == ("gguf", {"x.gguf": path.stat().st_size})
+    assert found["head"]["note"] == "rebuilt from token_embd.weight, as the file has no cls.output.weight"
+
+
 def test_the_table_names_every_part_on_one_screen(run: Run, model: str) -> None:
     shown = run("inspect", model, "--format", "table").out
-    for words in ("Network", "Head", "Tokenizer", "Memory at most", "token ", "model.embed_tokens.weight", "together"):
+    for words in (
+        "Network",
+        "Head",
+        "Tokenizer",
+        "Memory at most",
+        "causal-lm",
+        "row ",
+        "model.embed_tokens.weight",
+        "together",
+    ):
         assert words in shown
     assert shown.count("\n") < 40
     assert "\x1b" not in shown
+
+
+def test_a_classifier_shows_its_layout_and_the_row_that_judges(run: Run, model: str, tmp_path: Path) -> None:
+    folder = write_classifier(tmp_path / "one", Path(model), yes_id=7, no_id=5)
+    found = json.loads(run("inspect", str(folder)).out)
+    assert (found["layout"], found["instruction"]) == ("seq-cls", None)
+    assert (found["head"]["tensor"], found["head"]["rows"], found["head"]["tied"]) == ("score.weight", [0], False)
+    two = write_classifier(tmp_path / "two", Path(model), yes_id=7, no_id=5, labels=("no", "yes"))
+    assert json.loads(run("inspect", str(two)).out)["head"]["rows"] == [1, 0]
+    shown = run("inspect", str(folder), "--format", "table").out
+    assert "yes - no" in shown
 
 
 def test_a_shorter_length_and_smaller_batches_need_less(run: Run, model: str) -> None:

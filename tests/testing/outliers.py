@@ -35,7 +35,9 @@ def write_even_checkpoint(folder: Path, **shape: int) -> Path:
     write_checkpoint.
     """
     nano = open_checkpoint("nano")
-    write_checkpoint(folder, tied=False, vocab_size=nano.config.vocab_size, tokenizer_file=nano.tokenizer_file, **shape)
+    write_checkpoint(
+        folder, tied=False, vocab_size=nano.config.vocab_size, tokenizer_file=nano.folder / "tokenizer.json", **shape
+    )
     stream = residual_stream(folder, _TOKENS)
     open_weights(folder)["model.embed_tokens.weight"][:] *= stream[-1].std() / stream[0].std()
     return folder

@@ -35,7 +35,7 @@ def test_every_needed_tensor_opens_with_its_published_name_and_values(
     for name, tensor in checkpoint.tensors.items():
         assert (tensor.name, tensor.dtype, tensor.shape) == (name, dtype, tuple(stored[name].shape))
         np.testing.assert_array_equal(tensor.read(), stored[name].float().numpy())
-    assert checkpoint.head_tensor.name == (EMBEDDING if tied else HEAD)
+    assert checkpoint.head.tensor.name == (EMBEDDING if tied else HEAD)
     assert checkpoint.num_bytes == sum(values.nbytes for values in stored.values())
     assert checkpoint.num_bytes == checkpoint.config.num_parameters * (4 if dtype == "F32" else 2)
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_knows_its_parts_by_name(tmp_path: Path) -> None:
 def test_a_tied_checkpoint_may_store_its_head_too(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_checkpoint(tmp_path, tied=True, store_head=True))
     assert HEAD not in checkpoint.tensors
-    assert checkpoint.head_tensor.name == EMBEDDING
+    assert checkpoint.head.tensor.name == EMBEDDING
 
 
 def test_tensors_that_the_network_does_not_need_are_ignored(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
 def test_the_tokenizer_is_asked_for_only_when_it_is_needed(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(write_checkpoint(tmp_path))
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: missing; copy tokenizer\.json"):
-        _ = checkpoint.tokenizer_file
+        _ = checkpoint.tokenizer
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert checkpoint.tokenizer_file == tmp_path / "tokenizer.json"
+    assert checkpoint.tokenizer.source == str(tmp_path / "tokenizer.json")
 
 
 def configure(**changes: Any) -> Callable[[Path], None]:
@@ -157,10 +157,10 @@ DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
     "other network": (1, ("config.json", "'bert'"), configure(model_type="bert")),
     "absurd layers": (1, ("layers.2.", "missing"), configure(num_hidden_layers=10**18)),
     "absurd words": (1, ("config.json", "vocab_size"), configure(vocab_size=10**4000)),
-    "seq-cls": (1, ("config.json", SEQUENCE, "not read yet"), configure(architectures=[SEQUENCE])),
+    "seq-cls": (1, ("config.json", SEQUENCE, "never made up"), configure(architectures=[SEQUENCE])),
     "other architecture": (1, ("config.json", "Qwen3Model"), configure(architectures=["Qwen3Model"])),
     "architectures not a list": (1, ("config.json", "architectures"), configure(architectures=3)),
-    "seq-cls weights": (1, (SINGLE, "'score.weight'", "not read yet"), replace(**{"score.weight": torch.ones(1, 32)})),
+    "seq-cls weights": (1, (SINGLE, "'score.weight'", SEQUENCE), replace(**{"score.weight": torch.ones(1, 32)})),
     "no head": (1, (SINGLE, HEAD, "never made up"), configure(tie_word_embeddings=False)),
     "missing tensor": (1, (SINGLE, QUERY, "missing"), replace(**{QUERY: None})),
     "shape": (1, (SINGLE, QUERY, "expected shape [32, 32]", "got [32, 31]"), replace(**{QUERY: torch.ones(32, 31)})),
@@ -174,8 +174,8 @@ DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
     "a folder": (1, (SINGLE, "cannot be read"), folder_instead),
     "nothing": (1, (SINGLE, "missing"), only()),
     "pickle": (1, (SINGLE, "never read", "save_pretrained"), only("pytorch_model.bin")),
-    "GGUF": (1, (SINGLE, "GGUF", "not read yet"), only("model.gguf")),
-    "adapter": (1, (SINGLE, "LoRA", "merge"), only("adapter_config.json", "adapter_model.safetensors")),
+    "GGUF": (1, ("model.gguf", "GGUF"), only("model.gguf")),
+    "adapter": (1, ("adapter_config.json", "not JSON"), only("adapter_config.json", "adapter_model.safetensors")),
     "index not JSON": (3, (INDEX, "not JSON"), write(INDEX, b"nope")),
     "index without map": (3, (INDEX, "weight_map"), write(INDEX, b"{}")),
     "missing shard": (3, (LAST_SHARD, "shard missing", "'model.layers.1."), remove(LAST_SHARD)),
@@ -243,4 +243,4 @@ def test_transformers_loads_the_factorys_checkpoints_with_equal_weights(tied: bo
     assert set(state) - {HEAD} == set(checkpoint.tensors) - {HEAD}
     for name, tensor in checkpoint.tensors.items():
         np.testing.assert_array_equal(state[name].numpy(), tensor.read())
-    np.testing.assert_array_equal(model.lm_head.weight.detach().numpy(), checkpoint.head_tensor.read())
+    np.testing.assert_array_equal(model.lm_head.weight.detach().numpy(), checkpoint.head.tensor.read())

@@ -17,6 +17,7 @@ from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundErro
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub import resolve
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.gguf_files import write_gguf
 from tests.testing.hub_server import Files, Hub, commit_hash, serve
 
 # huggingface_hub reads its environment when it is imported, so every state of the network is a process of its own.
@@ -55,7 +56,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         # What others' machines made of the weights would be believed by its name.
         made = (f"{FOLDER}/int8-1-group64-0.safetensors", f"{FOLDER}/digests.json")
         commits.append(files | dict.fromkeys((*others, *made), b"never fetched"))
-    repositories = {"org/tiny": commits, "org/gated": commits, "org/pickled": [{"pytorch_model.bin": b"x"}]}
+    folder = tmp_path_factory.mktemp("gguf")
+    model = write_checkpoint(folder / "model", vocab_size=60, num_hidden_layers=1)
+    gguf = write_gguf(folder / "x.gguf", model).read_bytes()
+    repositories: dict[str, list[Files]] = {
+        "org/tiny": commits,
+        "org/gated": commits,
+        "org/pickled": [{"pytorch_model.bin": b"x"}],
+        "org/gguf": [{"x.gguf": gguf, "README.md": b"never fetched"}],
+        "org/many": [dict.fromkeys(("a.gguf", "b.gguf", "sub/c.gguf"), gguf)],
+    }
     with serve(Hub(repositories, gated=frozenset({"org/gated"}))) as served:
         yield served
 
@@ -126,7 +136,23 @@ def test_what_the_hub_refuses_is_one_line_with_a_remedy(hub: Hub, home: Path) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["./x", "/x/y", "~/x", "~", "x", "", "a/b/c", "org/model.gguf", "x.gguf", "org\\name", "org/na me", "\0", "é/b"],
+    [
+        "./x",
+        "/x/y",
+        "~/x",
+        "~",
+        "x",
+        "",
+        "a/b/c",
+        "org/model.gguf",
+        "x.gguf",
+        "a/b:c.bin",
+        "a/b:../c.gguf",
+        "org\\name",
+        "org/na me",
+        "\0",
+        "é/b",
+    ],
 )
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused_without_a_network(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -154,13 +180,46 @@ def test_a_revision_of_a_folder_is_an_error_and_not_ignored(tmp_path: Path) -> N
         resolve(str(tmp_path), "v1")
 
 
-def test_a_gguf_file_is_not_read_yet_and_any_other_file_is_not_a_model(tmp_path: Path) -> None:
+def test_a_gguf_file_is_itself_and_any_other_file_is_not_a_model(tmp_path: Path) -> None:
     for name in ("model.gguf", "model.safetensors"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(CheckpointError, match="GGUF is not read yet"):
-        resolve(tmp_path / "model.gguf")
+    assert resolve(tmp_path / "model.gguf") == tmp_path / "model.gguf"
     with pytest.raises(ModelNotFoundError, match="folder that holds it"):
         resolve(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"model\.gguf: expected a GGUF file, got 0 bytes"):
+        open_checkpoint(tmp_path / "model.gguf")
+
+
+def test_a_folder_of_one_gguf_file_is_that_file_unless_there_are_safetensors(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "model", num_hidden_layers=1)
+    (tmp_path / "one").mkdir()
+    path = write_gguf(tmp_path / "one" / "a.gguf", model)
+    assert resolve(tmp_path / "one") == path
+    assert open_checkpoint(tmp_path / "one").layout == "gguf"
+    (tmp_path / "one" / "b.gguf").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 GGUF files \(a\.gguf, b\.gguf\): pass the path of one"):
+        resolve(tmp_path / "one")
+    path.rename(model / "a.gguf")
+    assert open_checkpoint(model).layout == "causal-lm"
+
+
+def test_a_repository_of_one_gguf_file_is_that_file_and_of_several_the_one_that_is_named(
+    hub: Hub, tmp_path: Path
+) -> None:
+    models = ["org/gguf", "org/many", "org/many:b.gguf", "org/many:sub/c.gguf", "org/many:d.gguf", "org/tiny:e.gguf"]
+    answers = ask(hub, tmp_path, *((model, None) for model in models))
+    one, many, named, lower, none, other = answers.results
+    assert one == [commit_hash("org/gguf", 0), 60]
+    assert many[0] == "InputError"
+    assert "3 GGUF files (a.gguf, b.gguf, sub/c.gguf): say which one, like org/many:a.gguf" in str(many[1])
+    assert named == [commit_hash("org/many", 0), 60]
+    assert lower == ["sub", 60]
+    assert (none[0], other[0]) == ("ModelNotFoundError", "ModelNotFoundError")
+    assert "no file 'd.gguf'" in str(none[1])
+    assert list(dict.fromkeys(answers.fetched)) == ["x.gguf", "b.gguf", "sub/c.gguf"]
+    offline = ask(hub, tmp_path, ("org/gguf", None), ("org/many:b.gguf", None), HF_HUB_OFFLINE="1")
+    assert offline.results == [one, named]
+    assert offline.fetched == []
 
 
 def test_local_models_do_not_wait_for_the_hub_library(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def compute_prefix(
     shape = (config.num_hidden_layers, 2, config.num_key_value_heads, len(tokens), config.head_dim)
 
     def fill(arrays: Arrays) -> None:
-        engine = NativeEngine(config, stored_layers(checkpoint), variant, num_threads)
+        engine = NativeEngine(config, stored_layers(checkpoint, keep=False), variant, num_threads)
         plan = build([Row(tokens, (), Receipt(0, 0, 0, 0))])
         [batch] = split(plan, max(1, len(tokens)))
         matrices = all_matrices(checkpoint)

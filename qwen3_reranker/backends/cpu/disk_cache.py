@@ -34,7 +34,6 @@ FOLDER = ".qwen3_reranker"
 _DIGESTS = "digests.json"
 # Models whose digests one folder remembers; the user's folder serves all those that cannot be written beside.
 _MOST_DIGESTS = 100
-_BYTES_AT_ONCE = 8 << 20
 # Digits of the content's SHA-256 in a file's name: 96 bits.
 _DIGEST_DIGITS = 24
 _LOG = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ class DiskCache:
 
     def _seen(self) -> str:
         """What changes when a weight file is written to or replaced, even by one of the same name, size and time."""
-        sources = {tensor.source for tensor in self._checkpoint.tensors.values()}
+        sources = {source for tensor in self._checkpoint.tensors.values() for source in tensor.sources}
         states = []
         for source in sorted(sources, key=lambda source: source.path):
             with source.opened() as file:
@@ -166,11 +165,9 @@ def _remove_older(folder: Path, recipe: str, name: str) -> None:
 
 def _digest(tensors: Iterable[Tensor]) -> str:
     def line(tensor: Tensor) -> str:
-        digest, stored = hashlib.sha256(), tensor.stored()
-        for start in range(0, len(stored), _BYTES_AT_ONCE):
-            digest.update(stored[start : start + _BYTES_AT_ONCE].data)
-            # Word vectors alone may be more than memory holds.
-            tensor.give_back_pages()
+        digest = hashlib.sha256()
+        for piece in tensor.content():
+            digest.update(piece)
         return f"{tensor.name} {tensor.dtype} {tensor.shape} {digest.hexdigest()}"
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

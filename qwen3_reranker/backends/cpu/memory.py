@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
-from qwen3_reranker.backends.cpu.panels import DIGITS, GROUP, PANEL_OUTPUTS, all_matrices, panel_sizes
+from qwen3_reranker.backends.cpu.panels import DIGITS, PANEL_OUTPUTS, all_matrices, panel_group, panel_sizes
 from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.weights import Checkpoint
 
@@ -51,8 +51,10 @@ def memory_needed(
     """
     config, threads = checkpoint.config, options.num_threads or usable_cpus()
     tokens = options.max_batch_tokens
-    numpy_alone = options.kernels == "numpy"
-    batch = _numpy_batch(config, tokens, max_length, threads) if numpy_alone else _batch(config, options, max_length)
+    if options.kernels == "numpy":
+        batch = _numpy_batch(config, tokens, max_length, threads)
+    else:
+        batch = _batch(checkpoint, options, max_length)
     kept = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * _FLOAT
     items = [
         _layers(checkpoint, options),
@@ -80,20 +82,27 @@ def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
     config = checkpoint.config
     what = f"weights of {config.num_hidden_layers} layers"
     if options.precision in DIGITS:
-        sizes = [panel_sizes(tensor.shape) for tensor in all_matrices(checkpoint)]
+        group = panel_group(checkpoint)
+        sizes = [panel_sizes(tensor.shape, group) for tensor in all_matrices(checkpoint)]
         num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
-        return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {GROUP} of them")
+        return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {group} of them")
     if options.kernels == "numpy":
         word_vectors = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         num_bytes = (config.num_parameters - word_vectors) * _FLOAT
         return MemoryItem("layers", num_bytes, f"{what} in float32, whatever the files hold")
-    num_bytes = sum(tensor.num_bytes for tensor in all_matrices(checkpoint))
-    stored = ", ".join(sorted({tensor.dtype for tensor in all_matrices(checkpoint)}))
-    return MemoryItem("layers", num_bytes, f"{what} as the files hold them ({stored}), mapped into memory")
+    mapped = [tensor for tensor in all_matrices(checkpoint) if tensor.is_plain]
+    read = [tensor for tensor in all_matrices(checkpoint) if not tensor.is_plain]
+    num_bytes = sum(tensor.num_bytes for tensor in mapped) + sum(math.prod(tensor.shape) for tensor in read) * _FLOAT
+    how = "as the files hold them ({}), mapped into memory" if mapped else "read from {} into float32"
+    if mapped and read:
+        how = "from {}, some of them read into float32"
+    stored = ", ".join(sorted({tensor.dtype for tensor in mapped + read}))
+    return MemoryItem("layers", num_bytes, f"{what} {how.format(stored)}")
 
 
-def _batch(config: ModelConfig, options: EngineOptions, max_length: int) -> int:
+def _batch(checkpoint: Checkpoint, options: EngineOptions, max_length: int) -> int:
     """Bytes of a batch on the native kernels: its arrays, packed activations, and each thread's scratch."""
+    config = checkpoint.config
     hidden, inner, dim = config.hidden_size, config.intermediate_size, config.head_dim
     queries, keys_values = config.num_attention_heads * dim, 2 * config.num_key_value_heads * dim
     tokens, threads = options.max_batch_tokens, options.num_threads or usable_cpus()
@@ -104,8 +113,9 @@ def _batch(config: ModelConfig, options: EngineOptions, max_length: int) -> int:
     strip = _whole(min(tokens, STRIP_TOKENS), _TILE_ROWS)
     widest = max(hidden, queries)
     if digits := DIGITS.get(options.precision):
-        scales = 2 * -(-widest // GROUP) + 2 * -(-inner // GROUP)
-        packed = strip * digits * (_whole(widest, GROUP) + _whole(inner, GROUP) + scales * _FLOAT)
+        group = panel_group(checkpoint)
+        scales = 2 * -(-widest // group) + 2 * -(-inner // group)
+        packed = strip * digits * (_whole(widest, group) + _whole(inner, group) + scales * _FLOAT)
     else:
         packed = strip * (widest + inner) * _FLOAT
     # Products of the columns that one task takes: whole heads and whole panels, or gate and up side by side.

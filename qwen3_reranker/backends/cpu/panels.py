@@ -17,12 +17,15 @@ from qwen3_reranker.backends.cpu.native_layers import matrices, stored_matrix
 from qwen3_reranker.weights import Checkpoint, Tensor
 
 GROUP = 64
+#: The group of Q8_0, whose digits and scales are panels already but for their order.
+STORED_GROUP = 32
 #: Outputs side by side in a panel (kPanelOutputs in native/kernels/table.h).
 PANEL_OUTPUTS = 64
 #: Digits of 8 bits that an activation is rounded to, in each precision below float32.
 DIGITS = {"int8": 1, "int8x2": 2}
 # Raised with every change of the panels' layout or of how weights are rounded.
 _FORMAT = 1
+_STORED = "Q8_0"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,8 +47,18 @@ def panel_sizes(shape: tuple[int, ...], group: int = GROUP) -> tuple[int, int]:
     return panels * groups * group * PANEL_OUTPUTS, panels * groups * PANEL_OUTPUTS
 
 
-def open_panels(checkpoint: Checkpoint, cache: DiskCache, kernels: Any, group: int = GROUP) -> Panels:
-    """The panels of all layers' matrices: from the cache, or rounded now by `kernels` and cached."""
+def panel_group(checkpoint: Checkpoint) -> int:
+    """How many inputs share a scale: those of the file where it holds every matrix of the layers in Q8_0."""
+    return STORED_GROUP if all(tensor.dtype == _STORED for tensor in all_matrices(checkpoint)) else GROUP
+
+
+def open_panels(checkpoint: Checkpoint, cache: DiskCache, kernels: Any, group: int | None = None) -> Panels:
+    """The panels of all layers' matrices: from the cache, or made now by `kernels` and cached.
+
+    Without a group asked for, matrices that are all in Q8_0 keep their digits and scales; others are rounded.
+    """
+    as_stored = group is None and panel_group(checkpoint) == STORED_GROUP
+    group = group or panel_group(checkpoint)
     tensors = all_matrices(checkpoint)
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
     for tensor in tensors:
@@ -55,13 +68,34 @@ def open_panels(checkpoint: Checkpoint, cache: DiskCache, kernels: Any, group: i
 
     def fill(arrays: Arrays) -> None:
         for tensor in tensors:
-            kernels.quantise(
-                stored_matrix(tensor), group, arrays[f"{tensor.name}.bytes"], arrays[f"{tensor.name}.scales"]
-            )
+            panels = arrays[f"{tensor.name}.bytes"], arrays[f"{tensor.name}.scales"]
+            if as_stored:
+                _lay_out_stored(tensor, *panels)
+            else:
+                kernels.quantise(stored_matrix(tensor), group, *panels)
             # The weights are not needed again: both forms of all layers at once may be more than memory holds.
             tensor.give_back_pages()
 
-    return Panels(group, cache.arrays(f"int8-{_FORMAT}-group{group}", shapes, fill))
+    recipe = "q8_0" if as_stored else "int8"
+    return Panels(group, cache.arrays(f"{recipe}-{_FORMAT}-group{group}", shapes, fill))
+
+
+def _lay_out_stored(tensor: Tensor, values: NDArray[np.uint8], scales: NDArray[np.float32]) -> None:
+    """Digits and scales of a matrix in Q8_0, panel by panel; each block is a float16 scale and 32 signed digits."""
+    outputs, inputs = tensor.shape
+    groups = inputs // STORED_GROUP
+    blocks = tensor.stored().reshape(outputs, groups, tensor.encoding.block_bytes)
+    # Outputs beyond the matrix are zeros, which 128 stands for.
+    values[...] = 128
+    values_PGFNI = values.reshape(-1, groups, STORED_GROUP // 4, PANEL_OUTPUTS, 4)
+    scales_PGN = scales.reshape(-1, groups, PANEL_OUTPUTS)
+    scales_PGN[...] = 0
+    for panel, start in enumerate(range(0, outputs, PANEL_OUTPUTS)):
+        blocks_NG = blocks[start : start + PANEL_OUTPUTS]
+        count = len(blocks_NG)
+        digits_NGFI = (blocks_NG[..., 2:] ^ np.uint8(128)).reshape(count, groups, STORED_GROUP // 4, 4)
+        values_PGFNI[panel, :, :, :count] = digits_NGFI.transpose(1, 2, 0, 3)
+        scales_PGN[panel, :, :count] = np.ascontiguousarray(blocks_NG[..., :2]).view("<f2")[..., 0].T
 
 
 def all_matrices(checkpoint: Checkpoint) -> list[Tensor]:

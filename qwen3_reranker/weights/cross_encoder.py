@@ -1,0 +1,132 @@
+"""modules.json of a sentence-transformers CrossEncoder folder -> what it adds to a checkpoint: ids and instruction.
+
+Layout: CrossEncoder.save_pretrained of sentence-transformers 6. No class that it names is ever imported, and its chat
+template is never executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.json_object import read_list, read_object, shown
+from qwen3_reranker.weights import names
+from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+
+MODULES = "modules.json"
+_SETTINGS = "config_sentence_transformers.json"
+_INPUT = "sentence_bert_config.json"
+_CAUSAL_LOGITS = "causal_logits"
+
+
+def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """The checkpoint with the head's rows and the instruction that the folder's CrossEncoder files name, if it has any.
+
+    Raises CheckpointError for a folder whose modules are not those of a Qwen3-Reranker.
+    """
+    path = folder / MODULES
+    if not path.exists():
+        return checkpoint
+    score_path = _score_path(path)
+    is_classifier = checkpoint.head.tensor.name == names.SCORE
+    if is_classifier != (score_path is None):
+        expected = "no LogitScore, as the weights hold a classifier" if is_classifier else "a LogitScore"
+        raise CheckpointError(
+            f"{path}: expected {expected}; save the folder again with CrossEncoder.save_pretrained, or remove {MODULES}"
+        )
+    head = checkpoint.head
+    if score_path is not None:
+        head = Head(head.tensor, _token_rows(score_path, checkpoint.config.vocab_size))
+    layout = "lora" if checkpoint.layout == "lora" else "sentence-transformers"
+    return replace(checkpoint, layout=layout, head=head, instruction=_instruction(folder))
+
+
+def _score_path(path: Path) -> Path | None:
+    """Where the LogitScore is configured, if there is one behind the Transformer."""
+    modules = []
+    for module in read_list(path):
+        kind, place = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
+        if not isinstance(kind, str) or not isinstance(place, str):
+            raise CheckpointError(f"{path}: must list objects with type and path, got {shown(module)}")
+        modules.append((kind.rpartition(".")[2], place))
+    kinds = [kind for kind, _ in modules]
+    if kinds not in (["Transformer"], ["Transformer", "LogitScore"]):
+        raise CheckpointError(
+            f"{path}: expected a CrossEncoder's modules, Transformer and LogitScore, got {shown(kinds)}; other modules "
+            "(Pooling, Dense, ...) are those of embedding models and other judges, use a Qwen3-Reranker"
+        )
+    places = [place for _, place in modules]
+    if places[0] or not all(_is_plain_name(place) for place in places[1:]):
+        raise CheckpointError(
+            f'{path}: expected the path "" for the Transformer and a folder\'s name for the LogitScore, got '
+            f"{shown(places)}; paths that lead elsewhere are refused"
+        )
+    return path.parent / places[1] / "config.json" if len(places) == 2 else None
+
+
+def _is_plain_name(place: str) -> bool:
+    return (
+        bool(place) and place.isprintable() and place not in (".", "..") and not any(mark in place for mark in "/\\:")
+    )
+
+
+def _token_rows(path: Path, vocab_size: int) -> tuple[int, ...]:
+    """The rows of yes and of no in the language-model head; only that of yes where the score is its logit alone."""
+    fields = read_object(path)
+    ids = [fields.get("true_token_id"), fields.get("false_token_id")]
+    for name, token_id in zip(("true_token_id", "false_token_id"), ids, strict=True):
+        if token_id is None and name == "false_token_id":
+            continue
+        if type(token_id) is not int or not 0 <= token_id < vocab_size:
+            raise CheckpointError(
+                f"{path}: {name} must be the id of a word, 0..{vocab_size - 1}, got {shown(token_id)}; "
+                "for Qwen3-Reranker it is 9693 (yes) or 2152 (no)"
+            )
+    if ids[0] == ids[1]:
+        raise CheckpointError(
+            f"{path}: true_token_id and false_token_id are both {ids[0]}, so every document would score 0; "
+            "for Qwen3-Reranker they are 9693 (yes) and 2152 (no)"
+        )
+    source = fields.get("module_input_name", _CAUSAL_LOGITS)
+    if source != _CAUSAL_LOGITS:
+        raise CheckpointError(f"{path}: module_input_name must be {_CAUSAL_LOGITS!r}, got {shown(source)}")
+    return tuple(token_id for token_id in ids if token_id is not None)
+
+
+def _instruction(folder: Path) -> str | None:
+    path = folder / _SETTINGS
+    fields = read_object(path) if path.exists() else {}
+    prompts, name = fields.get("prompts") or {}, fields.get("default_prompt_name")
+    if name is None:
+        return None
+    if not isinstance(prompts, dict) or not isinstance(name, str) or not isinstance(prompts.get(name), str):
+        raise CheckpointError(
+            f"{path}: default_prompt_name {shown(name)} must name a text in prompts, got {shown(prompts)}; "
+            "correct it, or set it to null"
+        )
+    instruction: str = prompts[name]
+    # An empty prompt is none: sentence-transformers then leaves the instruction to the template.
+    if not instruction:
+        return None
+    try:
+        instruction.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            f"{path}: prompt {shown(name)} is not valid Unicode: a lone surrogate at character {error.start}"
+        ) from None
+    if not _reads_messages(folder / _INPUT):
+        raise CheckpointError(
+            f"{path}: prompt {shown(name)} is put before plain text there ({_INPUT} has no message modality), so it is "
+            "not the judge's instruction; set default_prompt_name to null and pass the instruction yourself"
+        )
+    return instruction
+
+
+def _reads_messages(path: Path) -> bool:
+    """Whether prompts become an instruction there: as a message of the system's, through the chat template."""
+    fields: Mapping[str, Any] = read_object(path) if path.exists() else {}
+    modalities = fields.get("modality_config")
+    return isinstance(modalities, dict) and "message" in modalities

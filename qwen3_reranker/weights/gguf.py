@@ -1,0 +1,156 @@
+"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights lie, and which rows judge.
+
+Keys and names: gguf-py/gguf/constants.py and conversion/qwen.py of https://github.com/ggml-org/llama.cpp.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.json_object import shown
+from qwen3_reranker.weights import names
+from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.encodings import ENCODINGS
+from qwen3_reranker.weights.gguf_header import GgufHeader, read_header
+from qwen3_reranker.weights.gguf_metadata import Metadata
+from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
+from qwen3_reranker.weights.tensor import Tensor
+
+_ARCHITECTURE = "qwen3"
+_LABELS = "qwen3.classifier.output_labels"
+_CLASSIFIER = "cls.output.weight"
+# A dense layer or a norm before the classifier, or a number added behind it: none of it is in a Qwen3-Reranker.
+_OTHER_CLASSIFIERS = ("cls.weight", "cls.bias", "cls.norm.weight", "cls.output.bias")
+# For each field of config.json the one of GGUF; the shortest way to one set of checks.
+_WHOLE = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "max_position_embeddings": "context_length",
+    "head_dim": "attention.key_length",
+}
+_NUMBERS = {"rms_norm_eps": "attention.layer_norm_rms_epsilon", "rope_theta": "rope.freq_base"}
+# Fields that must repeat the width of a head where they are given.
+_HEAD_WIDTHS = ("attention.value_length", "rope.dimension_count")
+_LOG = logging.getLogger(__name__)
+
+
+def open_gguf(path: Path, name: str) -> Checkpoint:
+    """The checkpoint in a GGUF file; raises CheckpointError naming the file, and the field or tensor, that is wrong.
+
+    Where the file has no classifier the head is rebuilt from its word vectors, with a warning: files converted before
+    llama.cpp knew Qwen3-Reranker are like that.
+    """
+    header = read_header(path)
+    config = _config(header)
+    tensors = {
+        published: _tensor(header, published, names.gguf_name(published), shape)
+        for published, shape in names.expected_shapes(config)
+    }
+    head = _head(header, config, tensors)
+    return Checkpoint(name, path.parent, "gguf", config, tensors, head, lambda: read_gguf_tokenizer(header.metadata))
+
+
+def _config(header: GgufHeader) -> ModelConfig:
+    metadata, where = header.metadata, header.source.path
+    architecture = metadata.text("general.architecture")
+    if architecture != _ARCHITECTURE:
+        raise CheckpointError(
+            f"{where}: general.architecture is {shown(architecture)}; only Qwen3 networks ('{_ARCHITECTURE}') are run"
+        )
+    if "split.count" in metadata and metadata.whole("split.count") > 1:
+        raise CheckpointError(
+            f"{where}: split.count is {metadata.whole('split.count')}: one of several files of a model; "
+            "join them first with `llama-gguf-split --merge`"
+        )
+    embedding = header.tensors.get(names.gguf_name(names.EMBEDDING))
+    if embedding is None or len(embedding.shape) != 2:
+        raise CheckpointError(f"{where}: tensor 'token_embd.weight' must be there and have two dimensions")
+    config = ModelConfig.from_json(
+        {
+            **{field: metadata.whole(f"{_ARCHITECTURE}.{key}") for field, key in _WHOLE.items()},
+            **{field: metadata.number(f"{_ARCHITECTURE}.{key}") for field, key in _NUMBERS.items()},
+            "model_type": _ARCHITECTURE,
+            "vocab_size": embedding.shape[0],
+            "rope_scaling": {"rope_type": _rope_type(metadata)},
+            "tie_word_embeddings": names.gguf_name(names.HEAD) not in header.tensors,
+        },
+        str(where),
+    )
+    for key in (f"{_ARCHITECTURE}.{key}" for key in _HEAD_WIDTHS):
+        if key in metadata and metadata.whole(key) != config.head_dim:
+            raise CheckpointError(
+                f"{where}: {key} must be {config.head_dim}, as attention.key_length, got {metadata.whole(key)}"
+            )
+    window = f"{_ARCHITECTURE}.attention.sliding_window"
+    if window in metadata and metadata.whole(window):
+        raise CheckpointError(f"{where}: {window} is set; only full attention is run")
+    return config
+
+
+def _rope_type(metadata: Metadata) -> str:
+    """How rotary positions are scaled, as config.json says it."""
+    kind, old = f"{_ARCHITECTURE}.rope.scaling.type", f"{_ARCHITECTURE}.rope.scale_linear"
+    if old in metadata and metadata.number(old) != 1:
+        return "linear"
+    scaling = metadata.text(kind) if kind in metadata else "none"
+    return "default" if scaling == "none" else scaling
+
+
+def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...]) -> Tensor:
+    where = f"{header.source.path}: tensor {gguf_name!r}"
+    found = header.tensors.get(gguf_name)
+    if found is None:
+        raise CheckpointError(
+            f"{where} is missing ({len(header.tensors)} others are there); the file is incomplete or no Qwen3, and "
+            "weights are never made up: fetch it again"
+        )
+    if found.type not in ENCODINGS:
+        raise CheckpointError(
+            f"{where}: type must be one of {', '.join(ENCODINGS)}, got {found.type}; "
+            "use a file with another quantisation"
+        )
+    if found.shape != shape:
+        raise CheckpointError(
+            f"{where}: expected shape {list(shape)} from the metadata, got {shown(list(found.shape))}; "
+            "metadata and weights are not of one model"
+        )
+    return Tensor(name, shape, found.type, header.source, found.offset, found.num_bytes)
+
+
+def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]) -> Head:
+    where = header.source.path
+    for name in _OTHER_CLASSIFIERS:
+        if name in header.tensors:
+            raise CheckpointError(f"{where}: holds tensor {name!r}; the head of a Qwen3-Reranker is one matrix alone")
+    classifier = header.tensors.get(_CLASSIFIER)
+    if classifier is not None:
+        # Programs of ggml leave trailing dimensions of 1 out.
+        rows = classifier.shape[0] if len(classifier.shape) > 1 else 1
+        shape = (rows, config.hidden_size)
+        tensor = _tensor(header, _CLASSIFIER, _CLASSIFIER, shape[-len(classifier.shape) :])
+        return Head(replace(tensor, shape=shape), _label_rows(header.metadata, rows))
+    tensor = tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD]
+    source = names.gguf_name(tensor.name)
+    _LOG.warning("%s: no tensor %r: the head is rebuilt from the rows of yes and no in %s", where, _CLASSIFIER, source)
+    return Head(tensor, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
+
+
+def _label_rows(metadata: Metadata, rows: int) -> tuple[int, ...]:
+    """The rows of yes and of no, or the one row that is their difference; their order differs between converters."""
+    labels = [label.strip().lower() for label in metadata.texts(_LABELS)] if _LABELS in metadata else []
+    if rows == 1 and len(labels) <= 1 and labels != ["no"]:
+        return (0,)
+    if len(labels) == rows and labels.count("yes") == labels.count("no") == 1:
+        return labels.index("yes"), labels.index("no")
+    raise CheckpointError(
+        f"{metadata.path}: {_CLASSIFIER} has {rows} rows, so {_LABELS} must name as many, yes and no among them, "
+        f"got {shown(labels) if _LABELS in metadata else 'none'}; which row judges is never guessed"
+    )

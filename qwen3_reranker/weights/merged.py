@@ -1,0 +1,76 @@
+"""A matrix and what a LoRA adapter adds to it -> one tensor that is added up when it is read, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from qwen3_reranker.weights.tensor import Source, Tensor
+
+# Of the product, in float64: 4 MiB.
+_VALUES_AT_ONCE = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class MergedTensor(Tensor):
+    """base + scale * up @ down, never rounded to the base's dtype; `dtype` and `num_bytes` are those of the base.
+
+    base: (outputs, inputs); up: B, (outputs, rank); down: A, (rank, inputs). Source: LoRA, arXiv 2106.09685, section 4.
+    """
+
+    base: Tensor = field(repr=False)
+    up: Tensor = field(repr=False)
+    down: Tensor = field(repr=False)
+    scale: float
+    scale_source: Source = field(repr=False)
+
+    @classmethod
+    def of(cls, base: Tensor, up: Tensor, down: Tensor, scale: float, scale_source: Source) -> MergedTensor:
+        """The sum, under the base's name; `scale_source` is the file that says the scale."""
+        place = (base.name, base.shape, base.dtype, base.source, base.offset, base.num_bytes)
+        return cls(*place, base=base, up=up, down=down, scale=scale, scale_source=scale_source)
+
+    @property
+    def is_stored(self) -> bool:
+        """False: no file holds these numbers."""
+        return False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The base's files and the adapter's, its configuration among them."""
+        return (*self.base.sources, *dict.fromkeys((self.up.source, self.down.source)), self.scale_source)
+
+    def stored(self) -> NDArray[np.uint8]:
+        """Never: the file holds the base alone, which would be taken for the sum."""
+        raise AssertionError(f"{self.name} is added up when it is read; no file holds it")
+
+    def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The whole sum as float32 or float64, like `Tensor.read`; it takes 8 MiB more, and the adapter's two matrices.
+
+        Added in float64 and rounded once.
+        """
+        result = self.base.read(dtype, out)
+        up, down = self.up.read(np.float64), self.down.read(np.float64) * self.scale
+        at_once = max(1, _VALUES_AT_ONCE // self.shape[1])
+        for start in range(0, self.shape[0], at_once):
+            some = result[start : start + at_once]
+            np.add(some, up[start : start + at_once] @ down, out=some, casting="same_kind")
+        return result
+
+    def content(self) -> Iterator[memoryview | bytes]:
+        """Everything that its values depend on beside dtype and shape: base, adapter and scale."""
+        yield from self.base.content()
+        for part in (self.up, self.down):
+            yield f"{part.dtype} {part.shape} {self.scale!r}".encode()
+            yield from part.content()
+
+    def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Rows `ids` of the sum, like `Tensor.rows`."""
+        result: NDArray[Any] = self.base.rows(ids, dtype)
+        product = self.up.rows(ids, np.float64) @ (self.down.read(np.float64) * self.scale)
+        np.add(result, product, out=result, casting="same_kind")
+        return result

@@ -1,0 +1,80 @@
+"""A folder's safetensors, one file or shards that an index lists -> one table of tensors; reads headers only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.json_object import read_object, shown
+from qwen3_reranker.weights.encodings import PLAIN
+from qwen3_reranker.weights.safetensors import Entry, read_entries
+from qwen3_reranker.weights.tensor import Tensor
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The file that says which tensors a folder holds, if it has one."""
+    # A whole file wins over an index beside it, as in transformers.
+    return next((folder / name for name in (SINGLE, INDEX) if (folder / name).exists()), None)
+
+
+def folder_entries(path: Path) -> Mapping[str, Entry]:
+    """Every tensor of the folder whose `weights_file` that is; raises CheckpointError naming file and tensor."""
+    return _sharded_entries(path) if path.name == INDEX else read_entries(path)
+
+
+def shaped_tensor(name: str, shape: tuple[int, ...], entry: Entry, reason: str) -> Tensor:
+    """The tensor, if it is of `shape`, which `reason` asks for, and of a plain dtype; raises CheckpointError if not."""
+    where = f"{entry.source.path}: tensor {name!r}"
+    if entry.dtype not in PLAIN:
+        raise CheckpointError(
+            f"{where}: dtype must be one of {', '.join(PLAIN)}, got {shown(entry.dtype)}; "
+            "use the unquantised checkpoint"
+        )
+    if entry.shape != shape:
+        raise CheckpointError(
+            f"{where}: expected shape {list(shape)} from {reason}, got {shown(list(entry.shape))}; "
+            "configuration and weights are not of one model"
+        )
+    return Tensor(name, shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+
+
+def _sharded_entries(index: Path) -> Mapping[str, Entry]:
+    weight_map = read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{index}: weight_map must be an object of tensor -> file, got {shown(weight_map)}")
+    shards: dict[str, Mapping[str, Entry]] = {}
+    entries: dict[str, Entry] = {}
+    for name, shard in weight_map.items():
+        if not _is_plain_name(shard):
+            raise CheckpointError(
+                f"{index}: tensor {shown(name)}: expected the name of a .safetensors file in this folder, "
+                f"got {shown(shard)}; paths that lead elsewhere are refused"
+            )
+        path = index.parent / shard
+        if shard not in shards:
+            if not path.is_file():
+                raise CheckpointError(
+                    f"{path}: shard missing, which {INDEX} lists for tensor {shown(name)}; fetch it again"
+                )
+            shards[shard] = read_entries(path)
+        if name not in shards[shard]:
+            raise CheckpointError(
+                f"{path}: tensor {shown(name)} is missing, though {INDEX} lists it here; index and shards are not of "
+                "one checkpoint, fetch them again"
+            )
+        entries[name] = shards[shard][name]
+    return entries
+
+
+def _is_plain_name(shard: object) -> bool:
+    return (
+        isinstance(shard, str)
+        and shard.endswith(".safetensors")
+        and shard.isprintable()
+        and not any(mark in shard for mark in "/\\:")
+        and len(shard) < 256
+    )

@@ -1,0 +1,174 @@
+"""gguf_tokenizer: what comes out of a GGUF file is the published tokenizer, id for id, whatever the text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen3_reranker import prompt
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.tokens import TokenizerJson, Tokens
+from qwen3_reranker.weights.gguf_header import read_header
+from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
+from tests.testing.gguf_files import add_fields, finish, tokenizer_fields
+
+CARD = prompt.template("card")
+VECTORS = Path(__file__).parents[1] / "testing" / "tokenizer"
+NANO = Path(__file__).parents[2] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
+MODES = ("literal", "parse")
+
+
+def through_gguf(path: Path, tokenizer: Path, fields: Mapping[str, Any] | None = None) -> TokenizerJson:
+    """The tokenizer of a file that holds nothing else."""
+    writer = gguf.GGUFWriter(path, "qwen3")
+    add_fields(writer, {**tokenizer_fields(tokenizer.parent), **(fields or {})})
+    finish(writer)
+    return read_gguf_tokenizer(read_header(path).metadata)
+
+
+def tokens(tokenizer: TokenizerJson, mode: str) -> Tokens:
+    return Tokens(tokenizer, prefix=CARD.prefix, suffix=CARD.suffix, max_length=8192, special_tokens=mode)
+
+
+@dataclass(frozen=True)
+class Both:
+    """A tokenizer as published and through GGUF, in either mode."""
+
+    name: str
+    published: dict[str, Tokens]
+    ours: dict[str, Tokens]
+
+
+@pytest.fixture(scope="module", params=[pytest.param("Qwen3", marks=pytest.mark.slow), "nano"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    file = request.getfixturevalue("qwen3_tokenizer_file") if request.param == "Qwen3" else NANO
+    ours = through_gguf(tmp_path_factory.mktemp("gguf") / "x.gguf", file)
+    both = [{mode: tokens(each, mode) for mode in MODES} for each in (TokenizerJson.read(file), ours)]
+    return Both(request.param, *both)
+
+
+def ids(tokenizer: Tokens, text: str) -> list[int]:
+    return list(tokenizer._encode_user([text])[0])
+
+
+def without_flags(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {**fields, "added_tokens": [{**token, "special": None} for token in fields["added_tokens"]]}
+
+
+@pytest.mark.parametrize("real", [pytest.param(True, marks=pytest.mark.slow), False], ids=["Qwen3", "nano"])
+def test_every_field_but_the_flag_special_is_that_of_tokenizer_json(
+    real: bool, qwen3_tokenizer_file: Path, tmp_path: Path
+) -> None:
+    file = qwen3_tokenizer_file if real else NANO
+    ours, published = through_gguf(tmp_path / "x.gguf", file).fields, TokenizerJson.read(file).fields
+    assert without_flags(ours) == without_flags(published)
+    flags = {token["content"]: token["special"] for token in ours["added_tokens"]}
+    assert flags["<|im_end|>"]
+    assert not flags["<think>"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["vectors_llama_cpp.json", "vectors_hf_qwen2.json"])
+def test_published_vectors_give_the_published_ids(both: Both, name: str, mode: str) -> None:
+    published, ours = both.published[mode], both.ours[mode]
+    for case in json.loads((VECTORS / name).read_text(encoding="utf-8"))["cases"]:
+        assert ids(ours, case["text"]) == ids(published, case["text"])
+        if both.name == "Qwen3" and "<|" not in case["text"]:
+            assert ids(ours, case["text"]) == case["ids"]
+
+
+PIECES = [
+    "",
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t",
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+    "<|im",
+    "_end|>",
+    "<tool_call>",
+    "'LL",
+    "'s",
+]
+PIECES += [
+    "a",
+    "Z",
+    "7",
+    "é",
+    "e\u0301",
+    "\u0338",
+    "각",
+    "\u1100\u1161",
+    "日本",
+    "ไทย",
+    "עברית",
+    "🙂",
+    "👩‍👩‍👧",
+    "[PAD151700]",
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@settings(max_examples=200, deadline=None)
+@given(text=st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=12).map("".join))
+def test_any_text_gives_the_published_ids(both: Both, mode: str, text: str) -> None:
+    published, ours = both.published[mode], both.ours[mode]
+    assert ids(ours, text) == ids(published, text)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_template_and_the_answers_are_the_published_ids(both: Both, mode: str) -> None:
+    published, ours = both.published[mode], both.ours[mode]
+    assert ours.control_ids == published.control_ids
+    assert ours.num_entries == published.num_entries
+    assert (ours.yes_id, ours.no_id) == (published.yes_id, published.no_id)
+    assert ours.prefix_ids.tolist() == published.prefix_ids.tolist()
+    assert ours.suffix_ids.tolist() == published.suffix_ids.tolist()
+
+
+def test_words_that_only_fill_the_vocabulary_are_no_words(tmp_path: Path) -> None:
+    fields = tokenizer_fields(NANO.parent)
+    changed = {
+        "tokenizer.ggml.tokens": [*fields["tokenizer.ggml.tokens"], "[PAD16026]"],
+        "tokenizer.ggml.token_type": [*fields["tokenizer.ggml.token_type"], 5],
+    }
+    assert through_gguf(tmp_path / "x.gguf", NANO, changed).fields == through_gguf(tmp_path / "y.gguf", NANO).fields
+
+
+# what is wrong: (what the error says, the changed fields)
+DAMAGE: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "another model": ("model must be 'gpt2', got 'llama'", {"tokenizer.ggml.model": "llama"}),
+    "another split": ("pre must be 'qwen2', got 'default'", {"tokenizer.ggml.pre": "default"}),
+    "no split": ("pre' is missing", {"tokenizer.ggml.pre": None}),
+    "no words": ("tokens' is missing", {"tokenizer.ggml.tokens": None}),
+    "words are numbers": ("an array of strings", {"tokenizer.ggml.tokens": [1, 2]}),
+    "no types": ("token_type' is missing", {"tokenizer.ggml.token_type": None}),
+    "too few types": ("what each of the 16,026 tokens is, got 2 types", {"tokenizer.ggml.token_type": [1, 1]}),
+    "a type that Qwen3 has not": ("token 0 is of type 6", {"tokenizer.ggml.token_type": [6] * 16_026}),
+    "a word twice": (
+        "'a' is token 0 and 2",
+        {"tokenizer.ggml.tokens": ["a", "b", "a"], "tokenizer.ggml.token_type": [1, 1, 1]},
+    ),
+    "no merges": ("merges' is missing", {"tokenizer.ggml.merges": None}),
+    "a merge of one": ("merge 1 must be two parts", {"tokenizer.ggml.merges": ["a b", "c"]}),
+    "a merge of three": ("merge 0 must be two parts", {"tokenizer.ggml.merges": ["a b c"]}),
+}
+
+
+@pytest.mark.parametrize(("said", "fields"), DAMAGE.values(), ids=DAMAGE)
+def test_a_tokenizer_of_another_kind_is_refused(said: str, fields: Mapping[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=said) as caught:
+        through_gguf(tmp_path / "x.gguf", NANO, fields)
+    assert str(caught.value).startswith(str(tmp_path / "x.gguf"))
+    assert "\n" not in str(caught.value)
