@@ -1,0 +1,147 @@
+"""`convert`: a model -> the same model in another layout, and whether it still scores the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+from typer import Argument, Exit, Option
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.terminal import on_terminal, visible
+from qwen3_reranker.errors import InputError
+
+FORMATS = ("table", "json")
+LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
+ENCODINGS = ("f32", "f16", "bf16", "q8_0", "q4_0")
+#: What this process ends with where scores moved further than they may.
+NO_PARITY = 5
+
+To = Annotated[
+    str,
+    Option("--to", metavar=flags.choice(LAYOUTS), help="The layout to write.", rich_help_panel="Output"),
+]
+Quantize = Annotated[
+    str | None,
+    Option(
+        "--quantize",
+        metavar=flags.choice(ENCODINGS),
+        help="How to store matrices; q8_0 and q4_0 for gguf alone. [as they are, where the layout can]",
+        rich_help_panel="Output",
+    ),
+]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace what lies at DESTINATION.", rich_help_panel="Output")]
+NoParity = Annotated[
+    bool, Option("--no-parity", help="Write without scoring both afterwards.", rich_help_panel="Parity")
+]
+Bound = Annotated[
+    float | None,
+    Option(
+        "--bound",
+        metavar="LOGIT",
+        help="How far a logit may move. [0.0001 where nothing is rounded; f16 0.05, bf16 0.2, q8_0 0.5, q4_0 3]",
+        rich_help_panel="Parity",
+    ),
+]
+Format = Annotated[
+    str | None,
+    Option(
+        "--format",
+        metavar=flags.choice(FORMATS),
+        help="How to print what was done. [table on a terminal, otherwise json]",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def convert(
+    source: Annotated[str, Argument(metavar="MODEL")],
+    destination: Annotated[str, Argument(metavar="DESTINATION")],
+    *,
+    to: To,
+    quantize: Quantize = None,
+    overwrite: Overwrite = False,
+    revision: flags.Revision = None,
+    no_parity: NoParity = False,
+    bound: Bound = None,
+    form: Format = None,
+) -> None:
+    """Write a model in another layout, then score the same texts with both.
+
+    MODEL is anything that can be ranked with: nano, a folder in any layout, a .gguf file, a Hub id. A LoRA adapter is
+    merged into its base. DESTINATION is a folder, or a file for gguf:
+
+      hf                     causal-LM as Qwen publishes it: transformers, vLLM, SGLang
+      seq-cls                a classifier of one label, yes - no: TEI, vLLM
+      sentence-transformers  a CrossEncoder with its prompt and its score module
+      gguf                   llama.cpp, with the rerank template, labels and head
+
+    Weights pass through memory slab by slab, so an 8B is converted within 4 GiB; scoring it takes what ranking takes.
+    If a logit moved further than the bound, what was written stays, and the exit code is 5.
+
+    Examples:
+      qwen3-reranker convert nano nano.gguf --to gguf --quantize q8_0
+      qwen3-reranker convert Qwen/Qwen3-Reranker-0.6B ./classifier --to seq-cls
+      qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16
+    """
+    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    to = flags.one_of("--to", to, LAYOUTS)
+    if quantize is not None:
+        quantize = flags.one_of("--quantize", quantize, ENCODINGS)
+    if bound is not None and not bound >= 0:
+        raise InputError(f"--bound must be a number of at least 0, got {bound}")
+
+    from qwen3_reranker.cli.progress import ProgressBar
+    from qwen3_reranker.convert import BOUNDS, measure_parity
+    from qwen3_reranker.convert import convert as write
+    from qwen3_reranker.weights import open_checkpoint
+
+    checkpoint = open_checkpoint(source, revision)
+    with ProgressBar("converting") as bar:
+        written = write(checkpoint, destination, to, quantize, overwrite=overwrite, on_progress=bar)
+    facts: dict[str, object] = {
+        "source": source,
+        "source_layout": checkpoint.layout,
+        "destination": str(written.path),
+        "layout": written.layout,
+        "stored": quantize or "as it was",
+        "exact": written.exact,
+        "bytes": written.num_bytes,
+    }
+    holds = True
+    if not no_parity:
+        allowed = BOUNDS["exact" if written.exact else quantize or "exact"] if bound is None else bound
+        with ProgressBar("comparing scores") as bar:
+            parity = measure_parity(source, written.path, allowed, revision=revision, on_progress=bar)
+        holds = parity.holds
+        facts["parity"] = {
+            "pairs": parity.pairs,
+            "max_delta": parity.max_delta,
+            "mean_delta": parity.mean_delta,
+            "kendall_tau": parity.kendall_tau,
+            "bound": parity.bound,
+            "holds": holds,
+        }
+    print(json.dumps(facts, indent=2) if form == "json" else _table(facts))
+    if not holds:
+        raise Exit(NO_PARITY)
+
+
+def _table(facts: dict[str, object]) -> str:
+    kept = "every number kept" if facts["exact"] else "rounded"
+    lines = [
+        ("written", f"{facts['destination']}"),
+        ("layout", f"{facts['source_layout']} -> {facts['layout']}"),
+        ("weights", f"{facts['bytes']:,} bytes, {facts['stored']} ({kept})"),
+    ]
+    parity = facts.get("parity")
+    if isinstance(parity, dict):
+        verdict = "holds" if parity["holds"] else "DOES NOT HOLD"
+        lines += [
+            ("scores", f"{parity['pairs']} pairs scored from both, in float32"),
+            ("", f"max |delta logit| {parity['max_delta']:.2g}, mean {parity['mean_delta']:.2g}"),
+            ("", f"Kendall tau {parity['kendall_tau']:.3f}"),
+            ("parity", f"{verdict}: at most {parity['bound']:g} was allowed"),
+        ]
+    return "\n".join(f"{name:<8}  {visible(value)}" for name, value in lines)

@@ -1,0 +1,139 @@
+"""A checkpoint and a layout -> files in that layout, streamed: one slab of one tensor is in memory at a time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from qwen3_reranker.convert.folder import WEIGHTS, causal_lm, sentence_transformers, sequence_classification
+from qwen3_reranker.convert.gguf_file import write_gguf
+from qwen3_reranker.convert.gguf_model import gguf_model
+from qwen3_reranker.convert.model import EncodingOf, Model
+from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.safetensors_file import write_safetensors
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.weights import Checkpoint, Tensor
+
+LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
+#: What `quantize` may be for each layout.
+ENCODINGS_OF = {
+    **dict.fromkeys(("hf", "seq-cls", "sentence-transformers"), ("f32", "f16", "bf16")),
+    "gguf": ("f32", "f16", "bf16", "q8_0", "q4_0"),
+}
+_FOLDERS = {"hf": causal_lm, "seq-cls": sequence_classification, "sentence-transformers": sentence_transformers}
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What was written. exact: whether every number is the one that was read."""
+
+    path: Path
+    layout: str
+    num_bytes: int
+    exact: bool
+
+
+def convert(
+    checkpoint: Checkpoint,
+    destination: str | os.PathLike[str],
+    to: str,
+    quantize: str | None = None,
+    *,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Conversion:
+    """Write the checkpoint as `to`: a folder (hf, which is causal-LM, seq-cls, sentence-transformers) or a gguf file.
+
+    quantize: how matrices are stored: f32, f16, bf16, for gguf also q8_0 and q4_0; None keeps them as they are where
+    the layout can, and widens them to f32 where it cannot. What is there already is an error unless `overwrite`.
+    Raises InputError for what cannot be asked, CheckpointError for a source that cannot be read or has no place in the
+    layout, OSError where the files cannot be written; nothing is left behind then.
+    """
+    if to not in LAYOUTS:
+        raise InputError(f"unknown layout {to!r}: expected one of {', '.join(LAYOUTS)}")
+    if quantize is not None and quantize not in ENCODINGS_OF[to]:
+        raise InputError(f"{to} is written in {', '.join(ENCODINGS_OF[to])}, got quantize={quantize!r}")
+    path = Path(destination).expanduser()
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} is there already: choose another place, or ask for it to be overwritten")
+    model = Model(checkpoint)
+    encoding_of = _encoding(to, quantize)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parts = _write(model, scratch, to, encoding_of, on_progress)
+        _replace(scratch, path)
+    except BaseException:
+        with suppress(OSError):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+        raise
+    exact = all(not isinstance(part.values, Tensor) or _holds(part.encoding, part.values) for part in parts)
+    return Conversion(path, to, sum(part.num_bytes for part in parts), exact)
+
+
+def _encoding(to: str, quantize: str | None) -> EncodingOf:
+    def folder(tensor: Tensor) -> str:
+        return quantize.upper() if quantize else tensor.dtype if tensor.is_plain else "F32"
+
+    def gguf(tensor: Tensor) -> str:
+        # llama.cpp multiplies by norms in float32 alone.
+        if len(tensor.shape) == 1:
+            return "F32"
+        return quantize.upper() if quantize else tensor.dtype if tensor.is_stored else "F32"
+
+    return gguf if to == "gguf" else folder
+
+
+def _write(model: Model, scratch: Path, to: str, encoding_of: EncodingOf, on_progress: OnProgress | None) -> list[Part]:
+    if to == "gguf":
+        metadata, parts = gguf_model(model, encoding_of)
+        with open(scratch, "xb") as file:
+            _reported(write_gguf(file, metadata, parts), parts, on_progress)
+            _flush(file)
+        return parts
+    files, parts = _FOLDERS[to](model, encoding_of)
+    scratch.mkdir()
+    for name, content in files.items():
+        (scratch / name).parent.mkdir(exist_ok=True)
+        (scratch / name).write_bytes(content)
+    with open(scratch / WEIGHTS, "xb") as file:
+        _reported(write_safetensors(file, parts), parts, on_progress)
+        _flush(file)
+    return parts
+
+
+def _reported(written: Iterator[int], parts: list[Part], on_progress: OnProgress | None) -> None:
+    total, done = sum(part.num_bytes for part in parts), 0
+    for some in written:
+        done += some
+        if on_progress:
+            on_progress(done / total)
+
+
+def _flush(file: BinaryIO) -> None:
+    # A full disk may say so only now, and what replaces another file must be whole.
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _replace(scratch: Path, path: Path) -> None:
+    old = None
+    if path.exists():
+        old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+        path.rename(old)
+    scratch.rename(path)
+    if old is not None:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def _holds(encoding: str, tensor: Tensor) -> bool:
+    """Whether every value of the tensor is kept by an encoding."""
+    return tensor.is_stored and encoding in (tensor.dtype, "F32")

@@ -1,0 +1,143 @@
+"""A model -> the files of a Hugging Face folder: causal-LM, sequence classification, sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from qwen3_reranker import prompt
+from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
+from qwen3_reranker.convert.part import Part
+
+WEIGHTS = "model.safetensors"
+_TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def causal_lm(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
+    """Text files by name, and the parts of model.safetensors."""
+    parts = [*model.network(encoding_of), *model.words_head(encoding_of)]
+    return _files(model, parts, {"architectures": ["Qwen3ForCausalLM"]}), parts
+
+
+def sequence_classification(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
+    """One label whose row is yes - no, in float32 whatever the rest is: its rounding would move every logit."""
+    difference_1D = (model.head_rows_2D[:1] - model.head_rows_2D[1:]).astype(np.float32)
+    parts = [*model.network(encoding_of), Part("score.weight", "F32", difference_1D)]
+    fields = {
+        "architectures": ["Qwen3ForSequenceClassification"],
+        "id2label": {"0": "LABEL_0"},
+        "label2id": {"LABEL_0": 0},
+    }
+    return _files(model, parts, fields), parts
+
+
+def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
+    """A causal-LM folder with the modules of a CrossEncoder that gives logits."""
+    files, parts = causal_lm(model, encoding_of)
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+        {
+            "idx": 1,
+            "name": "1",
+            "path": "1_LogitScore",
+            "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
+        },
+    ]
+    flat = {"method": "forward", "method_output_name": "logits"}
+    transformer = {
+        "transformer_task": "text-generation",
+        "modality_config": {"text": flat, "message": {**flat, "format": "flat"}},
+        "module_output_name": "causal_logits",
+    }
+    score = {
+        "true_token_id": model.tokens.yes_id,
+        "false_token_id": model.tokens.no_id,
+        "module_input_name": "causal_logits",
+    }
+    encoder = {
+        "model_type": "CrossEncoder",
+        "prompts": {"query": model.checkpoint.instruction or prompt.DEFAULT_INSTRUCTION},
+        "default_prompt_name": "query",
+        "activation_fn": "torch.nn.modules.linear.Identity",
+    }
+    return {
+        **files,
+        "modules.json": _json(modules),
+        "sentence_bert_config.json": _json(transformer),
+        "1_LogitScore/config.json": _json(score),
+        "config_sentence_transformers.json": _json(encoder),
+    }, parts
+
+
+def chat_template() -> str:
+    """The card's prompt as Jinja that reads the roles system (the instruction), query and document."""
+    card = prompt.template("card")
+
+    def content(role: str) -> str:
+        return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
+
+    instruction = f"({content('system')}) | default({json.dumps(card.default_instruction)}, true)"
+    separator = card.separator
+    body = (
+        f"<Instruct>: {{{{ {instruction} }}}}{separator}<Query>: {{{{ {content('query')} }}}}{separator}"
+        f"<Document>: {{{{ {content('document')} }}}}"
+    )
+    # Jinja drops one newline at the end of a template.
+    return f"{card.prefix}{body}{card.suffix}\n"
+
+
+def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[str, bytes]:
+    return {
+        "config.json": _json({**_config(model, parts), **fields}),
+        "tokenizer.json": json.dumps(model.tokenizer_fields, ensure_ascii=False, indent=2).encode(),
+        "tokenizer_config.json": _json(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": END_OF_TURN,
+                "pad_token": END_OF_TEXT,
+                "padding_side": "left",
+                "model_max_length": model.config.max_position_embeddings,
+                "clean_up_tokenization_spaces": False,
+            }
+        ),
+        "chat_template.jinja": chat_template().encode(),
+    }
+
+
+def _config(model: Model, parts: list[Part]) -> dict[str, Any]:
+    config = model.config
+    [matrices] = {part.encoding for part in parts if part.name == "model.embed_tokens.weight"}
+    return {
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": model.control_id(END_OF_TEXT),
+        "dtype": _TORCH_TYPES[matrices],
+        "eos_token_id": model.control_id(END_OF_TURN),
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": config.hidden_size,
+        "initializer_range": 0.02,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.max_position_embeddings,
+        "max_window_layers": config.num_hidden_layers,
+        "model_type": "qwen3",
+        "num_attention_heads": config.num_attention_heads,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_key_value_heads": config.num_key_value_heads,
+        "pad_token_id": model.control_id(END_OF_TEXT),
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_scaling": None,
+        "rope_theta": config.rope_theta,
+        "sliding_window": None,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": config.vocab_size,
+    }
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,87 @@
+"""A model -> the metadata and parts of a GGUF file that llama.cpp ranks with: template, labels, pooling and head.
+
+Source: conversion of Qwen3 rerankers in convert_hf_to_gguf.py of https://github.com/ggml-org/llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qwen3_reranker import prompt
+from qwen3_reranker.convert.gguf_file import Value
+from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
+from qwen3_reranker.convert.part import Part
+from qwen3_reranker.weights import names
+
+_RANK_POOLING = 4
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+
+
+def gguf_model(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, Value], list[Part]]:
+    """Metadata by key, and the parts: the judge's two rows, yes and no, are a tensor of their own in float32."""
+    parts = [Part(names.gguf_name(part.name), part.encoding, part.values) for part in model.network(encoding_of)]
+    parts.append(Part("cls.output.weight", "F32", model.head_rows_2D))
+    matrices = encoding_of(model.checkpoint.layer(0).query)
+    return {**_network(model, matrices), **_words(model), **_judge(model)}, parts
+
+
+def _network(model: Model, matrices: str) -> dict[str, Value]:
+    config = model.config
+    return {
+        "general.architecture": "qwen3",
+        "general.type": "model",
+        "general.name": model.checkpoint.folder.name,
+        "general.file_type": _FILE_TYPES.get(matrices, 0),
+        "general.quantization_version": 2,
+        "qwen3.block_count": config.num_hidden_layers,
+        "qwen3.context_length": config.max_position_embeddings,
+        "qwen3.embedding_length": config.hidden_size,
+        "qwen3.feed_forward_length": config.intermediate_size,
+        "qwen3.attention.head_count": config.num_attention_heads,
+        "qwen3.attention.head_count_kv": config.num_key_value_heads,
+        "qwen3.attention.key_length": config.head_dim,
+        "qwen3.attention.value_length": config.head_dim,
+        "qwen3.attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "qwen3.rope.freq_base": config.rope_theta,
+    }
+
+
+def _judge(model: Model) -> dict[str, Value]:
+    card = prompt.template("card")
+    instruction = model.checkpoint.instruction or card.default_instruction
+    [head], [tail] = prompt.template("card", instruction).pieces(None, ["{query}"], ["{document}"])
+    return {
+        "qwen3.pooling_type": _RANK_POOLING,
+        "qwen3.classifier.output_labels": ["yes", "no"],
+        "tokenizer.chat_templates": ["rerank"],
+        "tokenizer.chat_template.rerank": card.prefix + head.text + tail + card.suffix,
+    }
+
+
+def _words(model: Model) -> dict[str, Value]:
+    fields = model.tokenizer_fields
+    added = {token["id"]: token for token in fields["added_tokens"]}
+    content = {index: word for word, index in fields["model"]["vocab"].items()}
+    content |= {index: token["content"] for index, token in added.items()}
+    # The network may embed more than the tokenizer gives; llama.cpp wants a name for each.
+    indices = range(model.config.vocab_size)
+    merges = fields["model"]["merges"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "qwen2",
+        "tokenizer.ggml.tokens": [content.get(index, f"[PAD{index}]") for index in indices],
+        "tokenizer.ggml.token_type": [_kind(index, added, content) for index in indices],
+        "tokenizer.ggml.merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
+        "tokenizer.ggml.bos_token_id": model.control_id(END_OF_TEXT),
+        "tokenizer.ggml.eos_token_id": model.control_id(END_OF_TURN),
+        "tokenizer.ggml.padding_token_id": model.control_id(END_OF_TEXT),
+        "tokenizer.ggml.add_bos_token": False,
+    }
+
+
+def _kind(index: int, added: Mapping[int, Any], content: Mapping[int, str]) -> int:
+    if index in added:
+        return _CONTROL if added[index].get("special") else _USER_DEFINED
+    return _NORMAL if index in content else _UNUSED

@@ -1,0 +1,69 @@
+"""What a conversion reads: a checkpoint of any layout -> its parts under published names, its judge, its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from qwen3_reranker import prompt
+from qwen3_reranker.convert.part import Part
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.weights import Checkpoint, Tensor, names
+from qwen3_reranker.weights.encodings import Floats
+
+#: How to write a tensor.
+EncodingOf = Callable[[Tensor], str]
+
+#: The control tokens that configurations name.
+END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
+# How far, of its largest number, a stored head may lie from the words' rows and still be theirs: 8 bits round so far.
+_SAME_HEAD = 0.02
+
+
+class Model:
+    """A checkpoint, opened for conversion."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.config
+        card = prompt.template("card")
+        self.tokens = Tokens(checkpoint.tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
+        #: The rows of yes and of no, (2, hidden_size) float32; a difference stands beside zeros.
+        self.head_rows_2D: Floats = checkpoint.head.rows(self.tokens.yes_id, self.tokens.no_id)
+
+    def network(self, encoding_of: EncodingOf) -> Iterator[Part]:
+        """Every tensor of the network under its published name; a language-model head is not among them."""
+        for name, tensor in self.checkpoint.tensors.items():
+            if name != names.HEAD:
+                yield Part(name, encoding_of(tensor), tensor)
+
+    def words_head(self, encoding_of: EncodingOf) -> list[Part]:
+        """The untied language-model head, or nothing where the word vectors are the head.
+
+        Raises CheckpointError where the judge is no pair of words: a head of labels that was trained as such.
+        """
+        head = self.checkpoint.head
+        if head.labels is None and not self.config.tie_word_embeddings:
+            return [Part(names.HEAD, encoding_of(head.tensor), head.tensor)]
+        if head.labels is not None:
+            ids = np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32)
+            yes_D, no_D = self.checkpoint.embedding_tensor.rows(ids)
+            stored_D = self.head_rows_2D[0] - self.head_rows_2D[1]
+            if np.abs(stored_D - (yes_D - no_D)).max() > _SAME_HEAD * np.abs(stored_D).max():
+                raise CheckpointError(
+                    f"{head.tensor.file}: {head.tensor.name} is not the difference of the words yes and no, so a "
+                    "causal-LM layout cannot hold it; convert to seq-cls or gguf, which have a head of their own"
+                )
+        return []
+
+    @property
+    def tokenizer_fields(self) -> Mapping[str, Any]:
+        """The fields of tokenizer.json."""
+        return self.checkpoint.tokenizer.fields
+
+    def control_id(self, token: str) -> int:
+        """The id of a control token."""
+        return self.tokens.control_ids[token]

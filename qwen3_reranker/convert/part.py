@@ -1,0 +1,61 @@
+"""One tensor of the file to be: name, encoding, shape, and its bytes, made slab by slab from where they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen3_reranker.convert.quantise import quantise
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.weights import Tensor
+from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
+
+_VALUES_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor in memory or on disk, to be written as `encoding` under `name`."""
+
+    name: str
+    encoding: str
+    values: Tensor | Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows first, as in numpy."""
+        return self.values.shape
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that it will take; raises InputError where its rows are not whole blocks of the encoding."""
+        encoding = ENCODINGS[self.encoding]
+        if self.shape[-1] % encoding.block_values:
+            raise InputError(
+                f"{self.name}: rows of {self.shape[-1]} numbers are not whole blocks of {encoding.block_values}, as "
+                f"{self.encoding} wants them; convert without --quantize, or to bf16 or f16"
+            )
+        return encoding.num_bytes(int(np.prod(self.shape)))
+
+    def chunks(self) -> Iterator[memoryview | bytes]:
+        """Its bytes in order. What is stored in the same encoding already is copied as it is."""
+        if isinstance(self.values, Tensor) and self.values.is_stored and self.values.dtype == self.encoding:
+            yield from self.values.content()
+            return
+        for slab in _slabs(self.values):
+            chunk: Bytes = quantise(slab, self.encoding)
+            yield chunk.data
+
+
+def _slabs(values: Tensor | Floats) -> Iterator[Floats]:
+    if isinstance(values, np.ndarray):
+        yield values
+    elif len(values.shape) == 1:
+        yield values.read()
+    else:
+        rows, columns = values.shape
+        step = max(1, _VALUES_AT_ONCE // columns)
+        for start in range(0, rows, step):
+            yield values.rows(np.arange(start, min(rows, start + step)))

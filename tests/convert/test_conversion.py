@@ -1,0 +1,141 @@
+"""A conversion keeps the scores, says what it rounded, and leaves nothing half-done behind."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.convert import ENCODINGS_OF, LAYOUTS, convert, measure_parity
+from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.weights import open_checkpoint
+from tests.testing.checkpoints import write_checkpoint
+
+# A small vocabulary makes small files.
+NANO = open_checkpoint("nano")
+TOKENIZER, VOCABULARY = NANO.folder / "tokenizer.json", NANO.config.vocab_size
+PAIRS = [("query", "one document"), ("query", "another text"), ("frage", "ein dokument")]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(
+        tmp_path_factory.mktemp("model"),
+        vocab_size=VOCABULARY,
+        hidden_size=64,
+        intermediate_size=96,
+        initializer_range=0.2,
+        dtype="BF16",
+        tokenizer_file=TOKENIZER,
+    )
+
+
+def logits(folder: Path) -> np.ndarray:
+    with Reranker(folder) as reranker:
+        return reranker.logits(PAIRS)
+
+
+def place(folder: Path, layout: str) -> Path:
+    return folder / f"{layout}.gguf" if layout == "gguf" else folder / layout
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_that_rounds_nothing_scores_the_same_bits(layout: str, model: Path, tmp_path: Path) -> None:
+    written = convert(open_checkpoint(model), place(tmp_path, layout), layout)
+    assert written.exact
+    assert open_checkpoint(written.path).layout == {"hf": "causal-lm"}.get(layout, layout)
+    np.testing.assert_array_equal(logits(written.path), logits(model))
+    assert [path.name for path in tmp_path.iterdir()] == [written.path.name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(LAYOUTS, 2)))
+def test_any_layout_becomes_any_other(first: str, second: str, model: Path, tmp_path: Path) -> None:
+    middle = convert(open_checkpoint(model), place(tmp_path, first), first).path
+    end = convert(open_checkpoint(middle), place(tmp_path, second), second).path
+    assert np.abs(logits(end) - logits(model)).max() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("layout", "encoding"), [(layout, each) for layout in ("hf", "gguf") for each in ENCODINGS_OF[layout]]
+)
+def test_a_rounded_conversion_says_so_and_moves_scores_as_far_as_its_rounding(
+    layout: str, encoding: str, model: Path, tmp_path: Path
+) -> None:
+    written = convert(open_checkpoint(model), place(tmp_path, layout), layout, encoding)
+    assert written.exact == (encoding in ("f32", "bf16"))
+    moved = np.abs(logits(written.path) - logits(model)).max()
+    spread = np.abs(logits(model)).max()
+    bound = {"f32": 0, "bf16": 0, "f16": 1e-3, "q8_0": 0.1, "q4_0": 1.2}[encoding]
+    assert moved <= bound * spread
+    assert (moved == 0) == written.exact
+
+
+def test_an_untied_head_survives(tmp_path: Path) -> None:
+    source = write_checkpoint(
+        tmp_path / "untied", vocab_size=VOCABULARY, tied=False, initializer_range=0.2, tokenizer_file=TOKENIZER
+    )
+    for layout in LAYOUTS:
+        written = convert(open_checkpoint(source), place(tmp_path, layout), layout)
+        np.testing.assert_array_equal(logits(written.path), logits(source))
+
+
+def test_a_judge_that_is_no_pair_of_words_has_no_place_in_a_causal_lm(tmp_path: Path, model: Path) -> None:
+    classifier = convert(open_checkpoint(model), tmp_path / "classifier", "seq-cls").path
+    weights = classifier / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-4:] = np.float32(1).tobytes()
+    weights.write_bytes(data)
+    with pytest.raises(CheckpointError, match="is not the difference of the words yes and no"):
+        convert(open_checkpoint(classifier), tmp_path / "again", "hf")
+    gguf = convert(open_checkpoint(classifier), tmp_path / "again.gguf", "gguf").path
+    np.testing.assert_array_equal(logits(gguf), logits(classifier))
+
+
+def test_what_is_there_already_is_kept_unless_it_may_be_overwritten(model: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        convert(open_checkpoint(model), taken, "hf")
+    assert (taken / "mine").exists()
+    convert(open_checkpoint(model), taken, "hf", overwrite=True)
+    assert not (taken / "mine").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_conversion_that_is_interrupted_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    def interrupt(share: float) -> None:
+        raise KeyboardInterrupt
+
+    for layout in LAYOUTS:
+        with pytest.raises(KeyboardInterrupt):
+            convert(open_checkpoint(model), place(tmp_path, layout), layout, on_progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("layout", "encoding", "message"),
+    [("onnx", None, "unknown layout 'onnx'"), ("hf", "q8_0", "hf is written in f32, f16, bf16, got quantize='q8_0'")],
+)
+def test_what_cannot_be_asked_is_a_typed_error(
+    layout: str, encoding: str | None, message: str, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        convert(open_checkpoint(model), tmp_path / "x", layout, encoding)
+
+
+def test_rows_that_are_no_whole_blocks_are_refused(tmp_path: Path) -> None:
+    odd = write_checkpoint(tmp_path / "odd", vocab_size=VOCABULARY, hidden_size=36, tokenizer_file=TOKENIZER)
+    with pytest.raises(InputError, match="rows of 36 numbers are not whole blocks of 32"):
+        convert(open_checkpoint(odd), tmp_path / "odd.gguf", "gguf", "q8_0")
+    assert not (tmp_path / "odd.gguf").exists()
+
+
+def test_parity_holds_within_its_bound_alone(model: Path, tmp_path: Path) -> None:
+    written = convert(open_checkpoint(model), tmp_path / "small.gguf", "gguf", "q4_0")
+    parity = measure_parity(model, written.path, bound=1e-3)
+    assert parity.pairs == 30
+    assert not parity.holds
+    assert measure_parity(model, written.path, bound=parity.max_delta).holds
