@@ -8,6 +8,8 @@ import typer
 
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.bench import bench
+from qwen3_reranker.cli.convert import convert
+from qwen3_reranker.cli.doctor import doctor
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.rank import rank
@@ -34,13 +36,15 @@ def _program(
     The model reads the query and each document together and says how strongly the document answers.
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
 
-    Exit codes: 0 done, 1 no memory or no room to write, 2 wrong input, 3 a damaged checkpoint, 4 kernels that this
-    installation or processor lacks, 130 interrupted.
+    Exit codes: 0 done, 1 no memory, no room to write, or faults that doctor found, 2 wrong input, 3 a damaged
+    checkpoint, 4 kernels that this installation or processor lacks or a server that does not answer, 5 scores that
+    moved in a conversion, 130 interrupted.
 
     Examples:
       qwen3-reranker rank "how do I undo my last commit" notes/
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
       qwen3-reranker inspect nano
+      qwen3-reranker doctor http://localhost:8000
       qwen3-reranker bench nano
     """
 
@@ -48,3 +52,5 @@ def _program(
 app.command("rank", cls=Verb)(rank)
 app.command("inspect", cls=Verb)(inspect)
 app.command("bench", cls=Verb)(bench)
+app.command("convert", cls=Verb)(convert)
+app.command("doctor", cls=Verb)(doctor)

@@ -1,0 +1,218 @@
+"""The examination of a checkpoint's files: nothing is run, and no template or code of it is executed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.heads import YesNoHead
+from qwen3_reranker.json_object import read_object
+from qwen3_reranker.prompt import template
+from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.weights import Checkpoint, open_checkpoint, read_entries
+
+_CARD = template("card")
+_SENTENCE = "Judge whether the Document meets the requirements"
+_THINK = "<think>\n\n</think>"
+_INDEX = "model.safetensors.index.json"
+# Eight bits move a logit by less than float16 activations do; fewer move it visibly.
+_PLAIN = ("F32", "F16", "BF16", "Q8_0")
+# Qwen3's own vocabulary; a smaller one, such as nano's, has other ids.
+_QWEN3_ENTRIES = 151_669
+_QWEN3_IDS = {"yes": 9693, "no": 2152, "<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}
+_ROPE_THETA, _NORM_EPS = 1_000_000.0, 1e-6
+
+
+def examine_files(model: str | os.PathLike[str], revision: str | None = None) -> Report:
+    """Name what is wrong with a checkpoint: a folder, a .gguf file, a Hub id or nano; reads headers and the head.
+
+    Raises ModelNotFoundError if there is no such model; what cannot be opened is a finding.
+    """
+    examination = _Files(Path(model))
+    try:
+        checkpoint = open_checkpoint(model, revision)
+    except CheckpointError as error:
+        examination.unopened(error)
+        return examination.report(os.fspath(model), "not opened")
+    examination.opened(checkpoint)
+    return examination.report(checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}")
+
+
+class _Files:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self.checked: list[str] = []
+
+    def report(self, target: str, kind: str) -> Report:
+        found = tuple({finding.fault.name: finding for finding in self.findings}.values())
+        undecided = ("whether these weights judge well: rank something, or measure them",) if not found else ()
+        return Report(target, kind, found, tuple(self.notes), undecided, tuple(self.checked))
+
+    def unopened(self, error: CheckpointError) -> None:
+        """What keeps a checkpoint from being opened: its index, its head, or whatever the error says."""
+        if not self._index_agrees(self.path):
+            return
+        missing_head = any(
+            words in str(error) for words in ("'lm_head.weight' is missing", "'score.weight' is missing")
+        )
+        self._find("missing-head" if missing_head else "unreadable-files", str(error))
+
+    def opened(self, checkpoint: Checkpoint) -> None:
+        """Everything that can be said of files that can be opened."""
+        self.checked.append("every tensor's name, shape and place")
+        if self._index_agrees(checkpoint.folder) and (checkpoint.folder / _INDEX).is_file():
+            self.checked.append("the index of the weights")
+        tokens = self._tokenizer(checkpoint)
+        if tokens is not None:
+            self._head(checkpoint, tokens)
+        self._config(checkpoint)
+        self._template(checkpoint.folder)
+
+    def _find(self, fault: str, evidence: str) -> None:
+        self.findings.append(Finding(CATALOGUE[fault], evidence))
+
+    def _index_agrees(self, folder: Path) -> bool:
+        if not (folder / _INDEX).is_file():
+            return True
+        try:
+            listed = read_object(folder / _INDEX)
+            names = listed.get("weight_map")
+            if not isinstance(names, Mapping):
+                raise CheckpointError(f"{folder / _INDEX}: holds no weight_map")
+            stored = {}
+            for file in sorted(set(map(str, names.values()))):
+                if not (folder / file).is_file():
+                    raise CheckpointError(f"the index names {file}, which is missing")
+                stored.update({name: (file, entry.num_bytes) for name, entry in read_entries(folder / file).items()})
+        except CheckpointError as error:
+            self._find("index-mismatch", str(error))
+            return False
+        elsewhere = [name for name, file in names.items() if stored.get(name, ("",))[0] != file]
+        metadata = listed.get("metadata")
+        expected = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+        total = sum(num_bytes for _, num_bytes in stored.values())
+        if elsewhere:
+            self._find("index-mismatch", f"{len(elsewhere)} tensors are not where the index says, {elsewhere[0]} first")
+        elif expected is not None and expected != total:
+            self._find("index-mismatch", f"the index says {expected:,} bytes in total, the files hold {total:,}")
+        else:
+            return True
+        return False
+
+    def _tokenizer(self, checkpoint: Checkpoint) -> Tokens | None:
+        try:
+            limit = checkpoint.config.max_position_embeddings
+            tokens = Tokens(checkpoint.tokenizer, prefix=_CARD.prefix, suffix=_CARD.suffix, max_length=limit)
+        except CheckpointError as error:
+            self._find("wrong-tokenizer", str(error))
+            return None
+        if tokens.num_entries > checkpoint.config.vocab_size:
+            self._find(
+                "wrong-tokenizer",
+                f"{tokens.num_entries:,} entries, but word vectors for {checkpoint.config.vocab_size:,} alone",
+            )
+            return None
+        ids = {"yes": tokens.yes_id, "no": tokens.no_id, **tokens.control_ids}
+        other = {word: ids.get(word) for word, number in _QWEN3_IDS.items() if ids.get(word) != number}
+        if checkpoint.config.vocab_size >= _QWEN3_ENTRIES and other:
+            word = next(iter(other))
+            self._find("wrong-tokenizer", f"{word!r} is {other[word]}, in Qwen3's vocabulary {_QWEN3_IDS[word]}")
+        self.checked.append("the tokenizer's words and control tokens")
+        return tokens
+
+    def _head(self, checkpoint: Checkpoint, tokens: Tokens) -> None:
+        head = checkpoint.head
+        if head.tensor.dtype not in _PLAIN:
+            self._find("quantized-head", f"{head.tensor.name} is stored as {head.tensor.dtype}")
+        if checkpoint.layout == "gguf" and head.note.startswith("rebuilt"):
+            self._find("no-rank-head", f"the judge here is {head.note}")
+        rows = head.rows(tokens.yes_id, tokens.no_id)
+        try:
+            weight_D = YesNoHead(rows, head.tensor.name).weight_D
+        except CheckpointError as error:
+            self._find("no-judge", str(error))
+            return
+        self.checked.append(f"the judge's vector, of length {float(np.linalg.norm(weight_D)):.3g}")
+        norm_D = checkpoint.final_norm_tensor.read()
+        if not np.isfinite(norm_D).all():
+            self._find("damaged-weights", f"{checkpoint.final_norm_tensor.name} holds numbers that are not finite")
+        if checkpoint.config.tie_word_embeddings and checkpoint.layout == "causal-lm":
+            self._tied(checkpoint, tokens)
+
+    def _tied(self, checkpoint: Checkpoint, tokens: Tokens) -> None:
+        """A tied checkpoint may store its head all the same; then the two must agree."""
+        single = checkpoint.folder / "model.safetensors"
+        entry = read_entries(single).get("lm_head.weight") if single.is_file() else None
+        if entry is None or entry.shape != checkpoint.embedding_tensor.shape:
+            return
+        width = entry.num_bytes // math.prod(entry.shape)
+        size = entry.shape[1] * width
+        embedding = checkpoint.embedding_tensor
+        if entry.dtype != embedding.dtype:
+            return
+        with open(single, "rb") as file:
+            for word in (tokens.yes_id, tokens.no_id):
+                file.seek(entry.offset + word * size)
+                own = file.read(size)
+                file.seek(embedding.offset + word * size)
+                if own != file.read(size):
+                    self._find("untied-head", f"row {word} of lm_head.weight differs from the word vector of that id")
+                    return
+
+    def _config(self, checkpoint: Checkpoint) -> None:
+        config = checkpoint.config
+        # GGUF holds both in float32.
+        usual = math.isclose(config.rope_theta, _ROPE_THETA, rel_tol=1e-5)
+        if not usual or not math.isclose(config.rms_norm_eps, _NORM_EPS, rel_tol=1e-5):
+            self._find(
+                "other-config",
+                f"rope_theta {config.rope_theta:,.0f} and rms_norm_eps {config.rms_norm_eps:g}; every Qwen3-Reranker "
+                f"has {_ROPE_THETA:,.0f} and {_NORM_EPS:g}",
+            )
+        if checkpoint.layout == "seq-cls" and _json(checkpoint.folder / "config.json").get("pad_token_id") is None:
+            self._find("no-pad-token", "config.json of a sequence classifier has no pad_token_id")
+        self.checked.append("rotary base, epsilon, padding")
+
+    def _template(self, folder: Path) -> None:
+        if not folder.is_dir():
+            return
+        file = folder / "chat_template.jinja"
+        if file.is_file():
+            text, where = file.read_text(encoding="utf-8", errors="replace"), file.name
+        else:
+            stored = _json(folder / "tokenizer_config.json").get("chat_template")
+            text, where = stored if isinstance(stored, str) else "", "tokenizer_config.json"
+        if not text:
+            self.notes.append("no chat template: servers that build the prompt from one need it given by hand")
+            return
+        # Inside an expression of Jinja a newline may be written as an escape.
+        plain = text.replace("\\n", "\n")
+        if _SENTENCE not in plain:
+            self.notes.append(f"the chat template in {where} is not the judge's: servers must be given the right one")
+        elif _THINK not in plain:
+            self._find("template-no-think-block", f"{where} names the judge's sentence, and no empty think block")
+        elif plain.endswith(f"{_THINK}\n\n") and not plain.endswith(f"{_THINK}\n\n\n"):
+            self._find("template-lost-newline", f"{where} ends with two newlines, and Jinja drops the last one")
+        elif plain.endswith((f"{_THINK}\n", _THINK)):
+            self._find("template-lost-newline", f"{where} ends with fewer than two newlines")
+        else:
+            self.checked.append("the chat template's sentence and end, as text")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file; an empty one where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

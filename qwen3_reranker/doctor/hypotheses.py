@@ -1,0 +1,173 @@
+"""What a broken server would compute: pairs -> token rows under each way to get the prompt wrong -> their logits.
+
+Legend: N rows, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker import plan, prompt
+from qwen3_reranker.records import Head, Receipt, Row
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.tokens import Tokens
+
+Ids = NDArray[np.int32]
+Pair = tuple[str, str]
+
+_CARD = prompt.template("card")
+_END_OF_USER = "<|im_end|>\n"
+_GENERATION = f"{_END_OF_USER}<|im_start|>assistant\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One way to write a row: prefix | head | joint | tail | suffix, of which prefix, joint and suffix are constants.
+
+    faults: what is wrong with it, none for the canonical prompt. labelled: whether instruction, query and document
+    carry their labels; if not, the query and `separator` are the head. instruction: the default one, None for
+    the reference's own.
+    """
+
+    description: str
+    faults: tuple[str, ...] = ()
+    prefix: str = _CARD.prefix
+    separator: str = _CARD.separator
+    joint: str = ""
+    suffix: str = _CARD.suffix
+    instruction: str | None = None
+    labelled: bool = True
+
+    def head(self, query: str, instruction: str) -> str:
+        """What stands before the document, constants aside."""
+        if not self.labelled:
+            return query + self.separator
+        return f"<Instruct>: {instruction}{self.separator}<Query>: {query}{self.separator}<Document>:"
+
+    def tail(self, document: str) -> str:
+        """The document, as it stands behind the head."""
+        return f" {document}" if self.labelled else document
+
+
+CANONICAL = Prompt("the canonical prompt")
+_BARE = Prompt("", ("no-template",), prefix="", suffix="", labelled=False, separator="")
+_EVALUATION = "Given the user query, retrieval the relevant passages"
+
+# What servers and their chat templates were seen to render (shared facts: the model card's two codes, vLLM's and
+# SGLang's templates, llama.cpp's fallback), the likelier before the stranger.
+PROMPTS = (
+    CANONICAL,
+    replace(_BARE, description="query and document joined, nothing around them"),
+    replace(_BARE, description="query, newline, document", separator="\n"),
+    replace(_BARE, description="query, space, document", separator=" "),
+    replace(_BARE, description="query and document, <|endoftext|> at the end", suffix="<|endoftext|>"),
+    replace(_BARE, description="query and document, each with <|im_end|>", joint="<|im_end|>", suffix="<|im_end|>"),
+    replace(
+        _BARE, description="query and document, each with <|endoftext|>", joint="<|endoftext|>", suffix="<|endoftext|>"
+    ),
+    Prompt("labels without the chat around them", ("no-template",), prefix="", suffix=""),
+    Prompt("without the system prompt", ("no-template",), prefix="<|im_start|>user\n"),
+    Prompt("the assistant's turn opened, no think block", ("no-think-block",), suffix=_GENERATION),
+    Prompt("the user's turn closed, nothing behind it", ("no-think-block",), suffix=_END_OF_USER),
+    Prompt("a think block that is never closed", ("no-think-block",), suffix=f"{_GENERATION}<think>\n"),
+    Prompt("one newline at the end instead of two", ("lost-newline",), suffix=_CARD.suffix.removesuffix("\n")),
+    Prompt("no newline at the end", ("lost-newline",), suffix=_CARD.suffix.rstrip("\n")),
+    Prompt("the user's turn closed twice", ("doubled-tail",), suffix=_END_OF_USER + _CARD.suffix),
+    Prompt("empty lines between the parts", ("double-newlines",), separator="\n\n"),
+    Prompt(
+        "empty lines between the parts, the user's turn closed twice (the model card's vLLM code)",
+        ("double-newlines", "doubled-tail"),
+        separator="\n\n",
+        suffix=_END_OF_USER + _CARD.suffix,
+    ),
+    Prompt(
+        "the default instruction with a full stop",
+        ("other-instruction",),
+        instruction=f"{_CARD.default_instruction}.",
+    ),
+    Prompt("the official evaluation's default instruction", ("other-instruction",), instruction=_EVALUATION),
+    Prompt("an empty default instruction", ("other-instruction",), instruction=""),
+    Prompt(
+        "no think block, the instruction with a full stop (SGLang's template)",
+        ("no-think-block", "other-instruction"),
+        suffix=_GENERATION,
+        instruction=f"{_CARD.default_instruction}.",
+    ),
+)
+
+
+class Judge:
+    """The reference: a model of our own that scores pairs under any prompt, by the rows a server would have made.
+
+    reranker: a loaded model; it stays the caller's to close.
+    """
+
+    def __init__(self, reranker: Reranker) -> None:
+        self._reranker = reranker
+        config = reranker.config
+        frame: dict[str, Any] = {"prefix": "", "suffix": "", "max_length": config.max_position_embeddings}
+        tokenizer = reranker.checkpoint.tokenizer
+        self._literal = Tokens(tokenizer, **frame)
+        self._parsing = Tokens(tokenizer, **frame, special_tokens="parse")
+        # A checkpoint may name a default of its own, which then is the right one.
+        self._instruction = reranker.default_instruction
+        self.max_length = config.max_position_embeddings
+        self.heads = self._heads()
+
+    @property
+    def name(self) -> str:
+        """What the caller called the model."""
+        return self._reranker.checkpoint.name
+
+    def rows(
+        self, written: Prompt, pairs: Sequence[Pair], instruction: str | None = None, *, parse: bool = False
+    ) -> list[Ids]:
+        """The token row of each pair, uncut; `parse` lets user text become control tokens."""
+        user = self._parsing if parse else self._literal
+        prefix, joint, suffix = _ids(self._parsing, [written.prefix, written.joint, written.suffix])
+        default = self._instruction if written.instruction is None else written.instruction
+        wanted = default if instruction is None else instruction
+        heads = _ids(user, [written.head(query, wanted) for query, _ in pairs])
+        tails = _ids(user, [written.tail(document) for _, document in pairs])
+        return [np.concatenate((prefix, head, joint, tail, suffix)) for head, tail in zip(heads, tails, strict=True)]
+
+    def ends(self, written: Prompt) -> tuple[int, int]:
+        """Tokens of the constants before the head and behind the document."""
+        prefix, suffix = _ids(self._parsing, [written.prefix]), _ids(self._parsing, [written.suffix])
+        return len(prefix[0]), len(suffix[0])
+
+    def hidden(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
+        """The network's state at the last token of each row, (N, D)."""
+        assert self._reranker.backend is not None
+        made = [Row(ids, (), Receipt(0, 0, 0, 0)) for ids in rows]
+        tree = plan.build(made, self._reranker.options.min_shared_tokens)
+        return self._reranker.backend.run(tree).hidden_ND.astype(np.float64)
+
+    def logits(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
+        """Logit yes - no of each row, (N,)."""
+        return self.hidden(rows) @ self.heads["yes - no"]
+
+    def _heads(self) -> dict[str, NDArray[np.float64]]:
+        """What a server might multiply the state with, by name; the right one is "yes - no"."""
+        head = self._reranker.checkpoint.head
+        heads = {"yes - no": self._reranker.head.weight_D.astype(np.float64)}
+        if head.labels is not None:
+            return heads
+        words = {word: _ids(self._literal, [word])[0] for word in ("yes", "no", " yes", " no", "Yes", "No")}
+        for yes, no in ((" yes", " no"), ("Yes", "No")):
+            if len(words[yes]) == len(words[no]) == 1:
+                rows = head.tensor.rows(np.concatenate((words[yes], words[no]))).astype(np.float64)
+                heads[f"{yes!r} - {no!r}"] = rows[0] - rows[1]
+        heads["yes alone"] = head.tensor.rows(words["yes"]).astype(np.float64)[0]
+        return heads
+
+
+def _ids(tokens: Tokens, texts: Sequence[str]) -> list[Ids]:
+    """The ids of each text alone."""
+    nothing = Head("", "", "")
+    return [row.ids for row in tokens.encode([nothing] * len(texts), texts)]

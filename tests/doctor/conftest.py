@@ -1,0 +1,63 @@
+"""Models for faulty servers, and a reference of the same weights for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.doctor import Endpoint, Judge, Report, examine
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.faulty_server import Model, Patient, serve
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of weights: what serves them, and what judges the server."""
+
+    model: Model
+    judge: Judge
+
+    def report(self, dialect: str, fault: str = "", *, reference: bool = True, limit: int | None = None) -> Report:
+        """The doctor's report on a server with that fault."""
+        with serve(Patient(self.model, dialect, fault, limit)) as patient:
+            return examine(Endpoint(patient.url), self.judge if reference else None)
+
+
+Cases = Callable[[int], Case]
+
+
+def found(report: Report) -> list[str]:
+    """The names of what was found."""
+    return [finding.fault.name for finding in report.findings]
+
+
+@pytest.fixture(scope="session")
+def nano() -> Case:
+    """The bundled model, which judges."""
+    reranker = Reranker("nano")
+    return Case(Model(reranker), Judge(reranker))
+
+
+@pytest.fixture(scope="session")
+def random_case(tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer_file: Path) -> Cases:
+    """Random weights of that seed behind the real tokenizer, which judge nothing; each made once."""
+    made: dict[int, Case] = {}
+
+    def case(seed: int) -> Case:
+        if seed not in made:
+            folder = write_checkpoint(
+                tmp_path_factory.mktemp(f"seed-{seed}"),
+                vocab_size=151_669,
+                initializer_range=0.2,
+                tokenizer_file=qwen3_tokenizer_file,
+                seed=seed,
+            )
+            reranker = Reranker(str(folder))
+            made[seed] = Case(Model(reranker), Judge(reranker))
+        return made[seed]
+
+    return case

@@ -1,0 +1,130 @@
+"""Every planted fault of a checkpoint's files is named, exactly and alone; whole files are accused of nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from qwen3_reranker.doctor import examine_files
+from tests.doctor.conftest import found
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.gguf_files import write_gguf
+from tests.testing.layouts import write_classifier
+
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+SENTENCE = "Judge whether the Document meets the requirements based on the Query and the Instruct provided.\n"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer of single bytes, yes and no."""
+    words = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "n", "ye", "yes", "no"]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[("y", "e"), ("ye", "s"), ("n", "o")]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<|im_start|>", "<|im_end|>", "<think>", "</think>"])
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    made.save(str(path))
+    return path
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change fields of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def write_rows(folder: Path, name: str, value: float) -> None:
+    """Overwrite the whole tensor with one value."""
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    begin, end = json.loads(content[8 : 8 + size])[name]["data_offsets"]
+    content[8 + size + begin : 8 + size + end] = np.full((end - begin) // 4, value, np.float32).tobytes()
+    path.write_bytes(content)
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def swap_shards(folder: Path) -> None:
+    first, second = sorted(folder.glob("model-*.safetensors"))
+    first.write_bytes(second.read_bytes())
+
+
+def classifier(folder: Path) -> None:
+    edit(folder / "config.json", tie_word_embeddings=False)
+
+
+FAULTS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
+    "unreadable-files": ({}, cut),
+    "index-mismatch": ({"shards": 2}, swap_shards),
+    "missing-head": ({}, classifier),
+    "no-judge": ({"tied": False}, lambda folder: write_rows(folder, "lm_head.weight", 0.0)),
+    "untied-head": ({"store_head": True}, lambda folder: write_rows(folder, "lm_head.weight", 0.5)),
+    "wrong-tokenizer": ({"vocab_size": 200}, lambda folder: None),
+    "damaged-weights": ({}, lambda folder: write_rows(folder, "model.norm.weight", float("nan"))),
+    "other-config": ({}, lambda folder: edit(folder / "config.json", rope_theta=10_000)),
+    "template-no-think-block": (
+        {},
+        lambda folder: (folder / "chat_template.jinja").write_text(f"{SENTENCE}<|im_start|>assistant\n"),
+    ),
+    "template-lost-newline": ({}, lambda folder: (folder / "chat_template.jinja").write_text(SENTENCE + SUFFIX)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_named_exactly(tmp_path: Path, tokenizer: Path, fault: str) -> None:
+    shape, damage = FAULTS[fault]
+    folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, **shape)
+    damage(folder)
+    assert found(examine_files(folder)) == [fault]
+
+
+@pytest.mark.parametrize("shape", [{}, {"tied": False}, {"shards": 3}, {"dtype": "BF16"}, {"num_hidden_layers": 1}])
+def test_whole_files_are_accused_of_nothing(tmp_path: Path, tokenizer: Path, shape: dict[str, Any]) -> None:
+    folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, **shape)
+    (folder / "chat_template.jinja").write_text(f"{SENTENCE}{SUFFIX}\n")
+    report = examine_files(folder)
+    assert found(report) == []
+    assert report.notes == ()
+
+
+def test_the_bundled_model_is_accused_of_nothing() -> None:
+    assert found(examine_files("nano")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "faults"),
+    [
+        ({}, []),
+        ({"kind": "Q8_0"}, []),
+        ({"kinds": {"cls.output.weight": "Q4_0"}}, ["quantized-head"]),
+        ({"labels": None}, ["no-rank-head"]),
+        ({"head": np.ones((2, 32), np.float32)}, ["no-judge"]),
+    ],
+    ids=str,
+)
+def test_a_gguf_file_is_accused_of_its_own_faults_alone(
+    tmp_path: Path, tokenizer: Path, options: dict[str, Any], faults: list[str]
+) -> None:
+    folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, intermediate_size=64)
+    assert found(examine_files(write_gguf(tmp_path / "x.gguf", folder, **options))) == faults
+
+
+@pytest.mark.parametrize(("pad", "faults"), [(1, []), (None, ["no-pad-token"])])
+def test_a_classifier_without_a_padding_token_is_named(
+    tmp_path: Path, tokenizer: Path, pad: int | None, faults: list[str]
+) -> None:
+    base = write_checkpoint(tmp_path / "base", tokenizer_file=tokenizer)
+    folder = write_classifier(tmp_path / "model", base, yes_id=1, no_id=2)
+    edit(folder / "config.json", pad_token_id=pad)
+    assert found(examine_files(folder)) == faults
