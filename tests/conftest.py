@@ -1,5 +1,6 @@
 """What every test may ask for: the real Qwen3 tokenizer, unpacked once."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from qwen3_reranker import Reranker
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.tokenizer import unpack_tokenizer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heed_control_c() -> None:
+    # A job in the background of a shell is started deaf to Ctrl-C, and what it starts inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

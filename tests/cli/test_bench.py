@@ -94,5 +94,5 @@ def test_ctrl_c_is_one_word_and_exit_code_130_even_while_processes_start() -> No
         time.sleep(0.01)
     # A terminal sends it to every process of the command.
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
