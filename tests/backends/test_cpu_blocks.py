@@ -23,6 +23,8 @@ from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = native_module().variants()
 PREFIX = np.arange(100, 111, dtype=np.int32)
 

@@ -18,6 +18,8 @@ from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.bench.worker import Worker
 from tests.testing.checkpoints import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 PAIRS = (("a query", "a document"),)
 RAISES = """
 class Odd(Exception):

@@ -17,6 +17,8 @@ from qwen3_reranker.cli import bench as verb
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("bench", "nano", "--only", "titles", "--rounds", "1")
 
 

@@ -8,6 +8,8 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_says_what_was_written_and_that_scores_are_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

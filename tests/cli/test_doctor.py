@@ -12,6 +12,8 @@ from qwen3_reranker import Reranker
 from tests.cli.conftest import Run
 from tests.testing.faulty_server import Model, Patient, serve
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Patient]:

@@ -13,6 +13,8 @@ from qwen3_reranker.drift import measure_drift
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 
+pytestmark = pytest.mark.slow
+
 
 def test_json_holds_what_was_measured_for_each_precision(run: Run) -> None:
     found = json.loads(run("inspect", "nano", "--drift").out)["drift"]

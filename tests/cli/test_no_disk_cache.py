@@ -10,6 +10,8 @@ from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from tests.cli.conftest import Run
 from tests.testing.checkpoints import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def large(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,6 +12,8 @@ from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 # A small vocabulary makes small files.
 NANO = open_checkpoint("nano")
 TOKENIZER, VOCABULARY = NANO.folder / "tokenizer.json", NANO.config.vocab_size
@@ -49,7 +51,6 @@ def test_a_layout_that_rounds_nothing_scores_the_same_bits(layout: str, model: P
     assert [path.name for path in tmp_path.iterdir()] == [written.path.name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(LAYOUTS, 2)))
 def test_any_layout_becomes_any_other(first: str, second: str, model: Path, tmp_path: Path) -> None:
     middle = convert(open_checkpoint(model), place(tmp_path, first), first).path

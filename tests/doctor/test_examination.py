@@ -7,6 +7,8 @@ import pytest
 from qwen3_reranker.doctor import CATALOGUE, ENDPOINT_FAULTS
 from tests.doctor.conftest import Case, Cases, found
 
+pytestmark = pytest.mark.slow
+
 # What needs no reference, as every healthy server keeps to a rule that these break.
 BY_RULE = (
     "double-sigmoid",
@@ -49,13 +51,11 @@ def test_a_healthy_server_of_a_model_that_judges_is_not_accused(nano: Case, dial
     assert any("--reference" in text for text in report.undecided)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_is_named_exactly_beside_a_reference(nano: Case, fault: str) -> None:
     assert found(nano.report("cohere", fault)) == [fault]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_weights_are_accused_of_nothing_with_or_without_a_reference(random_case: Cases, seed: int) -> None:
     case = random_case(seed)
@@ -63,7 +63,6 @@ def test_random_weights_are_accused_of_nothing_with_or_without_a_reference(rando
     assert found(case.report("cohere", reference=False)) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_fault_of_random_weights_is_named_exactly(random_case: Cases, seed: int, fault: str) -> None:
@@ -73,7 +72,6 @@ def test_every_fault_of_random_weights_is_named_exactly(random_case: Cases, seed
     assert found(random_case(seed).report(dialect, fault)) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["no-template", "lost-newline", "no-think-block", "suffix-cut", "wrong-answer-words"])
 def test_random_weights_with_a_fault_that_needs_a_reference_are_not_accused_of_another(
     random_case: Cases, fault: str
@@ -83,7 +81,6 @@ def test_random_weights_with_a_fault_that_needs_a_reference_are_not_accused_of_a
     assert names == (["instruction-ignored"] if fault == "no-template" else [])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("limit", [512, 700])
 def test_a_server_that_cuts_documents_rightly_is_healthy(nano: Case, limit: int) -> None:
     report = nano.report("cohere", limit=limit)
@@ -91,7 +88,6 @@ def test_a_server_that_cuts_documents_rightly_is_healthy(nano: Case, limit: int)
     assert any("tokens" in note for note in report.notes)
 
 
-@pytest.mark.slow
 def test_raw_logits_are_a_note_and_no_fault(nano: Case) -> None:
     for reference in (True, False):
         report = nano.report("cohere", "raw", reference=reference)
@@ -99,7 +95,6 @@ def test_raw_logits_are_a_note_and_no_fault(nano: Case) -> None:
         assert any("raw logits" in note for note in report.notes)
 
 
-@pytest.mark.slow
 def test_another_models_scores_are_explained_by_nothing(nano: Case, random_case: Cases) -> None:
     stranger = Case(nano.model, random_case(1).judge)
     assert found(stranger.report("cohere")) == ["unexplained"]

@@ -11,6 +11,8 @@ from qwen3_reranker.doctor.judgement import judge_clear_pairs
 from qwen3_reranker.doctor.matching import READINGS, explain, logit, sigmoid
 from tests.doctor.conftest import Case
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [(query, document) for query in probes.CLEAR_QUERIES[:3] for document in probes.CLEAR_DOCUMENTS]
 
 
@@ -32,7 +34,6 @@ def test_a_readings_undo_gives_the_logits_back() -> None:
     assert READINGS[2].undo(np.array([0.2])) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
 def test_the_canonical_prompt_with_the_noise_of_few_bits_is_healthy(nano: Case, noise: float) -> None:
     logits_N = nano.judge.logits(nano.judge.rows(CANONICAL, PAIRS))
@@ -43,7 +44,6 @@ def test_the_canonical_prompt_with_the_noise_of_few_bits_is_healthy(nano: Case, 
         assert best.faults == ()
 
 
-@pytest.mark.slow
 def test_another_prompt_is_named_rightly_or_where_noise_hides_it_not_at_all(nano: Case) -> None:
     noise = 0.1
     random = np.random.default_rng(1)

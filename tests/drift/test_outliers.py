@@ -19,6 +19,8 @@ from tests.testing.outliers import (
     write_even_checkpoint,
 )
 
+pytestmark = pytest.mark.slow
+
 SHAPE = {
     "hidden_size": 256,
     "intermediate_size": 512,
@@ -73,7 +75,6 @@ def test_residual_sinks_are_large_at_every_token_behind_every_layer(folder: Path
     assert np.delete(ratio, SINKS, axis=2).max() < 10
 
 
-@pytest.mark.slow
 def test_an_attention_sink_takes_most_attention_of_half_the_heads(folder: Path, row: list[int]) -> None:
     import torch
     from transformers import AutoModel
