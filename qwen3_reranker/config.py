@@ -61,6 +61,35 @@ class ModelConfig:
             )
         return max_length
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a published config.json that say what the network is: `from_json` reads them back.
+
+        What belongs to a layout, the words or the storage is the writer's to add: architectures, ids, dtype.
+        """
+        return {
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "hidden_size": self.hidden_size,
+            "initializer_range": 0.02,
+            "intermediate_size": self.intermediate_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "max_window_layers": self.num_hidden_layers,
+            "model_type": "qwen3",
+            "num_attention_heads": self.num_attention_heads,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_key_value_heads": self.num_key_value_heads,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_scaling": None,
+            "rope_theta": self.rope_theta,
+            "sliding_window": None,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "use_cache": True,
+            "use_sliding_window": False,
+            "vocab_size": self.vocab_size,
+        }
+
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], source: str) -> ModelConfig:
         """Read the fields of a config.json; `source` names the file in errors.

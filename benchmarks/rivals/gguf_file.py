@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.rivals.weights import tensors
 
-NAMES = {
+LAYER_NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -23,6 +23,11 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+}
+OTHER_NAMES = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
 }
 
 
@@ -43,20 +48,19 @@ def write(model: Path, file: Path) -> None:
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     _add_tokenizer(writer, json.loads((model / "tokenizer.json").read_text(encoding="utf-8")))
     for name, values in tensors(model):
-        _add_tensor(writer, _gguf_name(name), values)
+        _add_tensor(writer, gguf_name(name), values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _gguf_name(name: str) -> str:
-    if name == "model.embed_tokens.weight":
-        return "token_embd.weight"
-    if name == "model.norm.weight":
-        return "output_norm.weight"
+def gguf_name(name: str) -> str:
+    """The name of a tensor in GGUF, written out from llama.cpp and not from the package's own table."""
+    if name in OTHER_NAMES:
+        return OTHER_NAMES[name]
     _, _, layer, *part, kind = name.split(".")
-    return f"blk.{layer}.{NAMES['.'.join(part)]}.{kind}"
+    return f"blk.{layer}.{LAYER_NAMES['.'.join(part)]}.{kind}"
 
 
 def _add_tensor(writer: gguf.GGUFWriter, name: str, values: np.ndarray) -> None:

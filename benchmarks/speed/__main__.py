@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks.speed.checkpoint import LAYERS_0_6B, checkpoint, linear_operations
+from benchmarks.core import LAYERS_0_6B
+from benchmarks.speed.checkpoint import checkpoint, linear_operations
 from benchmarks.speed.environments import Environments
 from benchmarks.speed.participants import ALL
 from benchmarks.speed.race import Outcome, Race

@@ -6,20 +6,10 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
+from benchmarks.core import SHAPE_0_6B
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.tokenizer import unpack_tokenizer
-
-LAYERS_0_6B = 28
-SHAPE_0_6B: dict[str, Any] = {
-    "vocab_size": 151_669,
-    "hidden_size": 1024,
-    "intermediate_size": 3072,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-}
 
 
 def checkpoint(work: Path, layers: int, spread: float) -> Path:

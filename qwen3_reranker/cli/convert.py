@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 from typer import Argument, Exit, Option
@@ -115,14 +116,7 @@ def convert(
         with ProgressBar("comparing scores") as bar:
             parity = measure_parity(source, written.path, allowed, revision=revision, on_progress=bar)
         holds = parity.holds
-        facts["parity"] = {
-            "pairs": parity.pairs,
-            "max_delta": parity.max_delta,
-            "mean_delta": parity.mean_delta,
-            "kendall_tau": parity.kendall_tau,
-            "bound": parity.bound,
-            "holds": holds,
-        }
+        facts["parity"] = {**asdict(parity), "holds": holds}
     print(json.dumps(facts, indent=2) if form == "json" else _table(facts))
     if not holds:
         raise Exit(NO_PARITY)

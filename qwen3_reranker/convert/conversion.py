@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.convert.folder import WEIGHTS, causal_lm, sentence_transformers, sequence_classification
 from qwen3_reranker.convert.gguf_file import write_gguf
 from qwen3_reranker.convert.gguf_model import gguf_model
@@ -27,8 +28,6 @@ ENCODINGS_OF = {
     "gguf": ("f32", "f16", "bf16", "q8_0", "q4_0"),
 }
 _FOLDERS = {"hf": causal_lm, "seq-cls": sequence_classification, "sentence-transformers": sentence_transformers}
-
-OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)

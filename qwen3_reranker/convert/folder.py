@@ -11,6 +11,7 @@ import numpy as np
 from qwen3_reranker import prompt
 from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
 from qwen3_reranker.convert.part import Part
+from qwen3_reranker.weights import names
 
 WEIGHTS = "model.safetensors"
 _TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -25,7 +26,7 @@ def causal_lm(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], 
 def sequence_classification(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
     """One label whose row is yes - no, in float32 whatever the rest is: its rounding would move every logit."""
     difference_1D = (model.head_rows_2D[:1] - model.head_rows_2D[1:]).astype(np.float32)
-    parts = [*model.network(encoding_of), Part("score.weight", "F32", difference_1D)]
+    parts = [*model.network(encoding_of), Part(names.SCORE, "F32", difference_1D)]
     fields = {
         "architectures": ["Qwen3ForSequenceClassification"],
         "id2label": {"0": "LABEL_0"},
@@ -108,34 +109,13 @@ def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[s
 
 
 def _config(model: Model, parts: list[Part]) -> dict[str, Any]:
-    config = model.config
-    [matrices] = {part.encoding for part in parts if part.name == "model.embed_tokens.weight"}
+    [matrices] = {part.encoding for part in parts if part.name == names.EMBEDDING}
     return {
-        "attention_bias": False,
-        "attention_dropout": 0.0,
+        **model.config.to_json(),
         "bos_token_id": model.control_id(END_OF_TEXT),
         "dtype": _TORCH_TYPES[matrices],
         "eos_token_id": model.control_id(END_OF_TURN),
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "hidden_size": config.hidden_size,
-        "initializer_range": 0.02,
-        "intermediate_size": config.intermediate_size,
-        "max_position_embeddings": config.max_position_embeddings,
-        "max_window_layers": config.num_hidden_layers,
-        "model_type": "qwen3",
-        "num_attention_heads": config.num_attention_heads,
-        "num_hidden_layers": config.num_hidden_layers,
-        "num_key_value_heads": config.num_key_value_heads,
         "pad_token_id": model.control_id(END_OF_TEXT),
-        "rms_norm_eps": config.rms_norm_eps,
-        "rope_scaling": None,
-        "rope_theta": config.rope_theta,
-        "sliding_window": None,
-        "tie_word_embeddings": config.tie_word_embeddings,
-        "use_cache": True,
-        "use_sliding_window": False,
-        "vocab_size": config.vocab_size,
     }
 
 

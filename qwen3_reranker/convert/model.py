@@ -30,7 +30,10 @@ class Model:
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         card = prompt.template("card")
-        self.tokens = Tokens(checkpoint.tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
+        tokenizer = checkpoint.tokenizer
+        #: The fields of tokenizer.json.
+        self.tokenizer_fields: Mapping[str, Any] = tokenizer.fields
+        self.tokens = Tokens(tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
         #: The rows of yes and of no, (2, hidden_size) float32; a difference stands beside zeros.
         self.head_rows_2D: Floats = checkpoint.head.rows(self.tokens.yes_id, self.tokens.no_id)
 
@@ -58,11 +61,6 @@ class Model:
                     "causal-LM layout cannot hold it; convert to seq-cls or gguf, which have a head of their own"
                 )
         return []
-
-    @property
-    def tokenizer_fields(self) -> Mapping[str, Any]:
-        """The fields of tokenizer.json."""
-        return self.checkpoint.tokenizer.fields
 
     def control_id(self, token: str) -> int:
         """The id of a control token."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.drift import Question, compare, text_set
 from qwen3_reranker.reranker import Reranker
 
 #: How far a logit may move, by what the weights were rounded to; for trained weights, whose logits reach 10.
 BOUNDS = {"exact": 1e-4, "f32": 1e-4, "f16": 0.05, "bf16": 0.2, "q8_0": 0.5, "q4_0": 3.0}
-
-OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
 
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.doctor import judgement, probes
 from qwen3_reranker.doctor.comparison import Comparison
 from qwen3_reranker.doctor.endpoint import Endpoint, RefusedError, SlowError
@@ -29,9 +29,7 @@ _CLEAR_PAIRS = [(query, document) for query in probes.CLEAR_QUERIES for document
 _COMPARED_PAIRS = _GOLDEN_PAIRS + _CLEAR_PAIRS[: 2 * len(probes.CLEAR_DOCUMENTS)]
 
 
-def examine(
-    endpoint: Endpoint, judge: Judge | None = None, on_progress: Callable[[float], None] | None = None
-) -> Report:
+def examine(endpoint: Endpoint, judge: Judge | None = None, on_progress: OnProgress | None = None) -> Report:
     """Ask the endpoint about every probe and name what is wrong with it.
 
     judge: a reference of the same weights; with it, faults of the prompt are told apart by their scores. Without it,
@@ -42,7 +40,7 @@ def examine(
 
 
 class _Examination:
-    def __init__(self, endpoint: Endpoint, judge: Judge | None, advance: Callable[[float], None]) -> None:
+    def __init__(self, endpoint: Endpoint, judge: Judge | None, advance: OnProgress) -> None:
         self.endpoint, self.judge, self.advance = endpoint, judge, advance
         self.interview = Interview(endpoint)
         self.findings: list[Finding] = []

@@ -43,30 +43,10 @@ def config_fields(config: ModelConfig, eos_id: int, pad_id: int) -> dict[str, An
     """The fields of config.json, named as in a published Qwen3 checkpoint."""
     return {
         "architectures": ["Qwen3ForCausalLM"],
-        "attention_bias": False,
-        "attention_dropout": 0.0,
+        **config.to_json(),
         "bos_token_id": pad_id,
         "eos_token_id": eos_id,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "hidden_size": config.hidden_size,
-        "initializer_range": 0.02,
-        "intermediate_size": config.intermediate_size,
-        "max_position_embeddings": config.max_position_embeddings,
-        "max_window_layers": config.num_hidden_layers,
-        "model_type": "qwen3",
-        "num_attention_heads": config.num_attention_heads,
-        "num_hidden_layers": config.num_hidden_layers,
-        "num_key_value_heads": config.num_key_value_heads,
-        "rms_norm_eps": config.rms_norm_eps,
-        "rope_scaling": None,
-        "rope_theta": config.rope_theta,
-        "sliding_window": None,
-        "tie_word_embeddings": config.tie_word_embeddings,
         "torch_dtype": "bfloat16",
-        "use_cache": True,
-        "use_sliding_window": False,
-        "vocab_size": config.vocab_size,
     }
 
 

@@ -12,26 +12,10 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType
 from safetensors.torch import load_file
 
+from benchmarks.rivals.gguf_file import gguf_name
+
 Fields = dict[str, Any]
 
-LAYER_NAMES = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-OTHER_NAMES = {
-    "model.embed_tokens.weight": "token_embd.weight",
-    "model.norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
 # Types that the gguf package reads but does not write: the float16 numbers of a block, by byte, for values around 0.
 RANDOM_SCALES: dict[str, dict[int, float]] = {
     "Q2_K": {80: 2e-3, 82: 3e-3},
@@ -92,14 +76,6 @@ def values_of(folder: Path) -> dict[str, np.ndarray]:
         for file in folder.glob("*.safetensors")
         for name, values in load_file(file).items()
     }
-
-
-def gguf_name(name: str) -> str:
-    """The name of a tensor in GGUF, written out from llama.cpp and not from the package's own table."""
-    if name in OTHER_NAMES:
-        return OTHER_NAMES[name]
-    _, _, layer, *part, kind = name.split(".")
-    return f"blk.{layer}.{LAYER_NAMES['.'.join(part)]}.{kind}"
 
 
 def add_fields(writer: gguf.GGUFWriter, fields: Mapping[str, Any]) -> None:
