@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.terminal import on_terminal
 from qwen3_reranker.config import PRECISIONS_OF, EngineOptions
 from qwen3_reranker.errors import InputError
 
@@ -47,15 +46,7 @@ Rounds = Annotated[
         rich_help_panel="Measuring",
     ),
 ]
-Format = Annotated[
-    str | None,
-    Option(
-        "--format",
-        metavar=flags.choice(FORMATS),
-        help="How to print it. [table on a terminal, otherwise json]",
-        rich_help_panel="Output",
-    ),
-]
+Format = Annotated[str | None, flags.format_flag(FORMATS)]
 
 
 def bench(
@@ -93,7 +84,7 @@ def bench(
       qwen3-reranker bench ./my-model --precision float32,int8,int8x2 --format markdown
       qwen3-reranker bench ./my-model --precision int8 --threads 4
     """
-    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    form = flags.chosen_format(form, FORMATS)
     names = _listed("--only", only, WORKLOADS, WORKLOADS[:-1])
     compared = _listed("--precision", precisions, PRECISIONS_OF["cpu"], PRECISIONS)
     flags.at_least_one("--rounds", rounds)

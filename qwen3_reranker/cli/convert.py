@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 from typer import Argument, Exit, Option
 
 from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.terminal import on_terminal, visible
+from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.errors import InputError
 
 FORMATS = ("table", "json")
@@ -45,15 +44,7 @@ Bound = Annotated[
         rich_help_panel="Parity",
     ),
 ]
-Format = Annotated[
-    str | None,
-    Option(
-        "--format",
-        metavar=flags.choice(FORMATS),
-        help="How to print what was done. [table on a terminal, otherwise json]",
-        rich_help_panel="Output",
-    ),
-]
+Format = Annotated[str | None, flags.format_flag(FORMATS, what="what was done")]
 
 
 def convert(
@@ -86,7 +77,7 @@ def convert(
       qwen3-reranker convert Qwen/Qwen3-Reranker-0.6B ./classifier --to seq-cls
       qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16
     """
-    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    form = flags.chosen_format(form, FORMATS)
     to = flags.one_of("--to", to, LAYOUTS)
     if quantize is not None:
         quantize = flags.one_of("--quantize", quantize, ENCODINGS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.terminal import coloured, on_terminal, visible
+from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,15 +26,7 @@ KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 _WIDEST = 100
 _INDENT = 10
 
-Format = Annotated[
-    str | None,
-    Option(
-        "--format",
-        metavar=flags.choice(FORMATS),
-        help="How to print it. [table on a terminal, otherwise json]",
-        rich_help_panel="Output",
-    ),
-]
+Format = Annotated[str | None, flags.format_flag(FORMATS)]
 Reference = Annotated[
     str | None,
     Option(
@@ -98,7 +90,7 @@ def doctor(
       qwen3-reranker doctor https://api.example.com/v2/rerank --model rerank-1
       qwen3-reranker doctor ./my-model --format json
     """
-    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    form = flags.chosen_format(form, FORMATS)
     flags.one_of("--dialect", dialect, DIALECTS)
     if not 0 < timeout < float("inf"):
         raise InputError(f"--timeout must be a number of seconds above 0, got {timeout:g}")

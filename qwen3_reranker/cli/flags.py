@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from qwen3_reranker.cli.terminal import on_terminal
 from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, PRECISIONS_OF, SPECIAL_TOKENS, EngineOptions
 from qwen3_reranker.errors import InputError
 
@@ -33,6 +35,17 @@ def at_least_one(name: str, value: int | None) -> int | None:
 def choice(names: Sequence[str]) -> str:
     """How a help page writes a choice of names."""
     return "|".join(names)
+
+
+def chosen_format(form: str | None, known: Sequence[str], otherwise: str = "json") -> str:
+    """How to print: what was asked for, or a table on a terminal and `otherwise` elsewhere; raises InputError."""
+    return one_of("--format", form or ("table" if on_terminal(sys.stdout) else otherwise), known)
+
+
+def format_flag(known: Sequence[str], otherwise: str = "json", what: str = "it") -> Any:
+    """The flag whose value `chosen_format` takes."""
+    meaning = f"How to print {what}. [table on a terminal, otherwise {otherwise}]"
+    return _flag("Output", "--format", value=choice(known), meaning=meaning)
 
 
 def _flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:

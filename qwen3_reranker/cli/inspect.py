@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
-from qwen3_reranker.cli.terminal import coloured, on_terminal, visible
+from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
 
@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json")
 
-Format = Annotated[
-    str | None,
-    Option(
-        "--format",
-        metavar=flags.choice(FORMATS),
-        help="How to print it. [table on a terminal, otherwise json]",
-        rich_help_panel="Output",
-    ),
-]
+Format = Annotated[str | None, flags.format_flag(FORMATS)]
 Drift = Annotated[
     bool,
     Option(
@@ -70,7 +62,7 @@ def inspect(
       qwen3-reranker inspect ./my-model --drift
       qwen3-reranker inspect ./my-model --format json
     """
-    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "json"), FORMATS)
+    form = flags.chosen_format(form, FORMATS)
     options = EngineOptions(
         max_length=max_length,
         max_batch_tokens=max_batch_tokens,

@@ -7,26 +7,16 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from typer import Option
-
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.documents import Reading, read_documents
-from qwen3_reranker.cli.terminal import note, on_terminal
+from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
 
 FORMATS = ("table", "json", "jsonl", "tsv")
 
-Format = Annotated[
-    str | None,
-    Option(
-        "--format",
-        metavar=flags.choice(FORMATS),
-        help="How to print the ranking. [table on a terminal, otherwise jsonl]",
-        rich_help_panel="Output",
-    ),
-]
+Format = Annotated[str | None, flags.format_flag(FORMATS, "jsonl", "the ranking")]
 
 
 def rank(
@@ -74,7 +64,7 @@ def rank(
     flags.at_least_one("--top-k", top_k)
     if explain_plan and form is not None:
         raise InputError(f"--explain-plan prints an outline and ranks nothing, so --format {form} has no meaning")
-    form = flags.one_of("--format", form or ("table" if on_terminal(sys.stdout) else "jsonl"), FORMATS)
+    form = flags.chosen_format(form, FORMATS, "jsonl")
     reading = Reading(
         input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
         field=field,
