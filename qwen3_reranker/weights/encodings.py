@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def _iq4_xs(blocks: Bytes) -> Floats:
     scales_B8 = (low | high.astype(np.uint8) << np.uint8(4)).astype(np.float32) - 32
     digits = blocks[:, 8:].reshape(-1, 16)
     values = _IQ4_LEVELS[_nibbles(digits)].reshape(-1, 8, 32)
-    return ((_half(blocks, 0) * scales_B8)[:, :, None] * values).reshape(-1, 256)
+    return _scaled(_half(blocks, 0) * scales_B8, values)
 
 
 def _shifted(packed: Bytes, width: int, count: int) -> Bytes:
@@ -103,13 +104,20 @@ def _shifted(packed: Bytes, width: int, count: int) -> Bytes:
     return packed[:, :, None, :] >> shifts & np.uint8((1 << width) - 1)
 
 
+def _scaled(factor_BG: Floats, digits_BGN: NDArray[Any], offset_BG: Floats | None = None) -> Floats:
+    """Each group of digits times its factor, less its offset: (B, G * N)."""
+    values: Floats = factor_BG[:, :, None] * digits_BGN
+    if offset_BG is not None:
+        values -= offset_BG[:, :, None]
+    return values.reshape(len(values), -1)
+
+
 def _q2_k(blocks: Bytes) -> Floats:
     scales = blocks[:, :16]
     digits = _shifted(blocks[:, 16:80].reshape(-1, 2, 32), 2, 4).reshape(-1, 16, 16)
     factor_B16: Floats = _half(blocks, 80) * (scales & 15)
     offset_B16: Floats = _half(blocks, 82) * (scales >> 4)
-    values: Floats = factor_B16[:, :, None] * digits - offset_B16[:, :, None]
-    return values.reshape(-1, 256)
+    return _scaled(factor_B16, digits, offset_B16)
 
 
 def _q3_k(blocks: Bytes) -> Floats:
@@ -119,7 +127,7 @@ def _q3_k(blocks: Bytes) -> Floats:
     high_B16 = _shifted(blocks[:, None, 104:108], 2, 4).reshape(-1, 16)
     factor_B16 = _half(blocks, 108) * ((low_B16 | high_B16 << 4).astype(np.float32) - 32)
     values = digits.astype(np.float32) - np.where(high, np.float32(0), np.float32(4))
-    return (factor_B16[:, :, None] * values.reshape(-1, 16, 16)).reshape(-1, 256)
+    return _scaled(factor_B16, values.reshape(-1, 16, 16))
 
 
 def _scales_and_offsets(blocks: Bytes) -> tuple[Floats, Floats]:
@@ -133,14 +141,14 @@ def _scales_and_offsets(blocks: Bytes) -> tuple[Floats, Floats]:
 def _q4_k(blocks: Bytes) -> Floats:
     factor_B8, offset_B8 = _scales_and_offsets(blocks)
     digits = _shifted(blocks[:, 16:].reshape(-1, 4, 32), 4, 2).reshape(-1, 8, 32)
-    return (factor_B8[:, :, None] * digits - offset_B8[:, :, None]).reshape(-1, 256)
+    return _scaled(factor_B8, digits, offset_B8)
 
 
 def _q5_k(blocks: Bytes) -> Floats:
     factor_B8, offset_B8 = _scales_and_offsets(blocks)
     high = _shifted(blocks[:, None, 16:48], 1, 8).reshape(-1, 8, 32)
     digits = _shifted(blocks[:, 48:].reshape(-1, 4, 32), 4, 2).reshape(-1, 8, 32) | high << 4
-    return (factor_B8[:, :, None] * digits - offset_B8[:, :, None]).reshape(-1, 256)
+    return _scaled(factor_B8, digits, offset_B8)
 
 
 def _q6_k(blocks: Bytes) -> Floats:
@@ -148,7 +156,7 @@ def _q6_k(blocks: Bytes) -> Floats:
     high = _shifted(blocks[:, 128:192].reshape(-1, 2, 32), 2, 4)
     digits = (low | high << 4).astype(np.float32) - 32
     factor_B16 = _half(blocks, 208) * _signed(blocks[:, 192:208])
-    return (factor_B16[:, :, None] * digits.reshape(-1, 16, 16)).reshape(-1, 256)
+    return _scaled(factor_B16, digits.reshape(-1, 16, 16))
 
 
 def _plain(dtype: str) -> Callable[[Bytes], Floats]:

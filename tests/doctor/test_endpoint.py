@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from qwen3_reranker.doctor import Endpoint, examine
 from qwen3_reranker.doctor.dialects import DIALECTS, entries, prompt_tokens
 from qwen3_reranker.doctor.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
 from qwen3_reranker.errors import EndpointError, InputError
+from tests.testing.local_server import Quiet, serving
 
 Reply = Callable[[str, dict[str, str], dict[str, Any]], tuple[int, bytes]]
 
@@ -24,7 +25,7 @@ Reply = Callable[[str, dict[str, str], dict[str, Any]], tuple[int, bytes]]
 def served(reply: Reply) -> Iterator[str]:
     """A server that answers (path, headers, body) with a status and bytes."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, content = reply(self.path, dict(self.headers), body)
@@ -34,18 +35,8 @@ def served(reply: Reply) -> Iterator[str]:
                 self.end_headers()
                 self.wfile.write(content)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 def only(path: str, field: str, answer: object) -> Reply:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Receipt, Row
+from tests.testing.local_server import Quiet, serving
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 PREFIX = (
@@ -144,7 +145,7 @@ PATHS = {"cohere": ("/v2/rerank", "/v1/rerank"), "tei": ("/rerank",), "vllm-scor
 def serve(patient: Patient) -> Iterator[Patient]:
     """Serve it on 127.0.0.1 until the block ends; its `url` says where."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path not in PATHS[patient.dialect]:
@@ -163,16 +164,5 @@ def serve(patient: Patient) -> Iterator[Patient]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    patient.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(Handler) as patient.url:
         yield patient
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
