@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from qwen3_reranker import Reranker, plan
+from qwen3_reranker.convert import convert
 from qwen3_reranker.records import Receipt, Row
+from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.tokenizer import unpack_tokenizer
 
@@ -54,7 +56,7 @@ LARGE_SHAPES = {
         "tied": False,
     },
 }
-PARTS = ("planning", "savings", "steadiness", "speed", "growth", "start", "memory", "large")
+PARTS = ("planning", "savings", "steadiness", "speed", "growth", "start", "memory", "conversion", "large")
 WORDS = ("free", "equal", "dignity", "rights", "reason", "spirit", "born", "human", "beings", "act", "another")
 QUERY = "Are all people born free and equal?"
 GIB = 2**30
@@ -180,8 +182,24 @@ def memory(folder: Path, precisions: Sequence[str]) -> None:
             )
 
 
+def conversion(folder: Path, name: str) -> None:
+    """Seconds and peak memory of one process that converts the checkpoint to GGUF in q8_0."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        command = [sys.executable, "-m", "benchmarks.core", "--convert-in", str(folder), "--to", f"{scratch}/q8_0.gguf"]
+        begin = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+        seconds = time.perf_counter() - begin
+    weights, peak = (int(number) for number in done.stdout.split())
+    row(
+        f"conversion of {name} to GGUF in q8_0",
+        f"{seconds:.0f} s, {peak / GIB:.2f} GiB",
+        f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
+        "",
+    )
+
+
 def large(scratch: Path, tokenizer_file: Path) -> None:
-    """Peak memory of the larger models for two documents of 500 tokens."""
+    """Peak memory of the larger models for two documents of 500 tokens, and for a conversion."""
     for name, shape in LARGE_SHAPES.items():
         folder = write_checkpoint(scratch / name, tokenizer_file=tokenizer_file, dtype="BF16", **shape)
         begin = time.perf_counter()
@@ -193,6 +211,7 @@ def large(scratch: Path, tokenizer_file: Path) -> None:
             f"{weights / GIB:.2f} GiB weights on disk (bfloat16)",
             f"weights + {(peak - weights) / GIB:.2f} GiB",
         )
+        conversion(folder, name)
         shutil.rmtree(folder)
 
 
@@ -201,6 +220,18 @@ def rank_and_print_peak(folder: Path, count: int, precision: str) -> None:
     with Reranker(str(folder), precision=precision) as reranker:
         reranker.rank(QUERY, documents(500, count))
         weights = reranker.checkpoint.num_bytes
+    print_with_peak(weights)
+
+
+def convert_and_print_peak(folder: Path, destination: Path) -> None:
+    """In a process of its own: convert to GGUF in q8_0, then print the same."""
+    checkpoint = open_checkpoint(folder)
+    convert(checkpoint, destination, "gguf", "q8_0")
+    print_with_peak(checkpoint.num_bytes)
+
+
+def print_with_peak(weights: int) -> None:
+    """Print the bytes of the weights on disk and this process's peak resident memory."""
     status = Path("/proc/self/status").read_text()
     peak_kib = int(status.split("VmHWM:")[1].split()[0])
     print(weights, peak_kib * 1024)
@@ -234,10 +265,15 @@ def main() -> None:
     parser.add_argument(
         "--precision", nargs="+", default=["float32", "int8"], help="those of the parts growth, start and memory"
     )
+    parser.add_argument("--convert-in", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=100, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank_in:
         rank_and_print_peak(options.rank_in, options.count, options.precision[0])
+        return
+    if options.convert_in:
+        convert_and_print_peak(options.convert_in, options.to)
         return
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer_file = unpack_tokenizer(Path(scratch))
@@ -262,6 +298,8 @@ def main() -> None:
             start(folder, options.precision)
         if "memory" in options.only:
             memory(folder, options.precision)
+        if "conversion" in options.only:
+            conversion(folder, f"{options.layers} layers of 0.6B")
         if "large" in options.only:
             large(Path(scratch), tokenizer_file)
 
