@@ -120,6 +120,7 @@ def serve() -> None:
         # Whoever asked has gone.
         return
     except Exception as error:
+        # Whatever it is belongs to whoever asked, in the other process.
         answer(_portable(error))
 
 

@@ -6,9 +6,19 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import Reranker
+from qwen3_reranker.cli import convert as verb
 from qwen3_reranker.cli import main
+from qwen3_reranker.convert import BOUNDS, ENCODINGS_OF, LAYOUTS
 
 pytestmark = pytest.mark.slow
+
+
+def test_the_help_names_what_the_conversion_takes() -> None:
+    assert verb.LAYOUTS == LAYOUTS
+    assert tuple(dict.fromkeys(each for encodings in ENCODINGS_OF.values() for each in encodings)) == verb.ENCODINGS
+    [bounds] = [each.help for each in verb.Bound.__metadata__]
+    for encoding in ("f16", "bf16", "q8_0", "q4_0"):
+        assert f"{encoding} {BOUNDS[encoding]:g}" in bounds
 
 
 def test_it_says_what_was_written_and_that_scores_are_the_same(
