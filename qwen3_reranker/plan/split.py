@@ -1,4 +1,4 @@
-"""Plan -> batches within max_batch_tokens; a shared segment is kept for later batches, never computed again."""
+"""Plan -> batches of max_batch_tokens; a shared segment is kept for later batches, never computed again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
 def split(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_] | None = None) -> list[Batch]:
     """Batches that together compute every segment not known, each once, and leave nothing kept at the end.
 
-    No segment may be longer than `max_batch_tokens` (see cut_long_segments). `known_S` marks segments whose keys and
+    A segment longer than `max_batch_tokens` is a batch of its own (see cut_long_segments). `known_S` marks segments whose keys and
     values the caller already has. Depth-first order makes the kept segments those of one path at a time.
     """
     known = np.zeros(plan.num_segments, dtype=np.bool_) if known_S is None else known_S
@@ -96,7 +96,6 @@ def _groups(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_]) -> It
     group: list[int] = []
     held = 0
     for segment in np.flatnonzero(~known_S).tolist():
-        assert lengths[segment] <= max_batch_tokens, "cut_long_segments comes before split"
         if group and held + lengths[segment] > max_batch_tokens:
             yield group
             group, held = [], 0

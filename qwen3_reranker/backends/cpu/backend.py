@@ -1,4 +1,4 @@
-"""Runs a plan batch by batch: what later batches or calls will read is kept, everything else is forgotten."""
+"""Runs plans on the CPU: one network, its constant prefix, and the prefixes of recent calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.base import Executed, OnProgress
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.engine import Kept, LayerEngine, Timings
+from qwen3_reranker.backends.cpu.engine import KeysValues, LayerEngine, Timings
 from qwen3_reranker.backends.cpu.kernels import variant
 from qwen3_reranker.backends.cpu.layout import lay_out
 from qwen3_reranker.backends.cpu.native_engine import NativeEngine
@@ -17,8 +17,9 @@ from qwen3_reranker.backends.cpu.network import Network
 from qwen3_reranker.backends.cpu.numpy_engine import NumpyEngine
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
 from qwen3_reranker.backends.cpu.panels import DIGITS, open_panels
-from qwen3_reranker.backends.cpu.prefix_cache import PrefixCache
-from qwen3_reranker.plan import Plan, cut_long_segments, split
+from qwen3_reranker.backends.prefix_cache import PrefixCache
+from qwen3_reranker.backends.schedule import Schedule
+from qwen3_reranker.plan import Plan, cut_long_segments
 from qwen3_reranker.weights import Checkpoint
 
 # Below this, rounding the weights anew takes less time than finding them on disk is worth.
@@ -59,49 +60,32 @@ class CpuBackend:
             if constant_prefix is not None and len(constant_prefix):
                 self._constant = compute_prefix(checkpoint, constant_prefix, cache, chosen, self._num_threads)
         self._network = Network(checkpoint, engine)
-        self._cache = PrefixCache(prefix_cache_tokens)
+        self._cache = PrefixCache[KeysValues](prefix_cache_tokens)
         #: Tokens that went through the network since the start.
         self.computed_tokens = 0
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
         plan = cut_long_segments(plan, self._max_batch_tokens)
-        kept: Kept = self._constant.segments(plan) if self._constant else {}
-        # A row that ends within the prefix needs its final state, not only keys and values.
-        for segment in set(plan.ends().tolist()).intersection(kept):
-            del kept[segment]
-        wanted = set(self._cache.wants(plan)).difference(kept)
-        for segment in wanted:
-            found = self._cache.get(plan, segment)
-            if found is not None:
-                kept[segment] = found
-        known_S = np.zeros(plan.num_segments, dtype=np.bool_)
-        known_S[list(kept)] = True
-        cached_tokens = int(np.diff(plan.starts_S1)[known_S].sum())
-        computed_tokens = plan.num_tokens - cached_tokens
+        known = self._constant.segments(plan) if self._constant else None
+        schedule = Schedule(plan, self._max_batch_tokens, self._cache, known)
         hidden_ND = np.empty((plan.num_rows, self._network.config.hidden_size), dtype=np.float32)
         done = 0
-        for batch in split(plan, self._max_batch_tokens, known_S):
-            layout = lay_out(plan, batch, kept, self._num_threads)
-            new = self._cache.lasting(plan, wanted.intersection(batch.segments))
-            for segment in batch.keep | new:
-                kept[segment] = self._network.room(len(plan.tokens(segment)))
+        for batch, keep in schedule:
+            layout = lay_out(plan, batch, schedule.kept, self._num_threads)
+            for segment in keep:
+                schedule.kept[segment] = self._network.room(len(plan.tokens(segment)))
 
             def advance(share: float, before: int = done, tokens: int = len(layout.tokens_T)) -> None:
                 if on_progress:
-                    on_progress((before + share * tokens) / computed_tokens)
+                    on_progress((before + share * tokens) / schedule.computed_tokens)
 
             # Damaged weights overflow in silence: the head refuses what is not finite.
             with self._network.engine.running(), np.errstate(over="ignore", invalid="ignore"):
-                hidden_ND[batch.rows_M] = self._network.run(layout, kept, advance)
+                hidden_ND[batch.rows_M] = self._network.run(layout, schedule.kept, advance)
             done += len(layout.tokens_T)
             self.computed_tokens += len(layout.tokens_T)
-            for segment in sorted(new):
-                self._cache.put(plan, segment, kept[segment])
-            # The cache has its own bound; what only it wants must not stay here until the run ends.
-            for segment in batch.release | (new - batch.keep):
-                del kept[segment]
-        return Executed(hidden_ND, computed_tokens, cached_tokens)
+        return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
 
     def timings(self) -> Timings | None:
         """What the time of all threads went to since the start; None with numpy kernels, which keep no clocks."""

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from qwen3_reranker.backends.cpu.engine import KeysValues
 from qwen3_reranker.plan import Plan
 
+#: What a backend keeps of a segment: its keys and values in every layer, as an array of the backend's own kind.
+KeysValues = TypeVar("KeysValues")
 # The same prefix may be cut into other segments in another plan, so its tokens alone do not name an entry.
 Key = tuple[int, bytes]
 
 
-class PrefixCache:
+class PrefixCache(Generic[KeysValues]):
     """Segments by where they start and all the tokens from the root to their end, so that none is taken for another."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
         self._held_tokens = 0
-        self._entries: OrderedDict[Key, KeysValues] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[int, KeysValues]] = OrderedDict()
 
     def wants(self, plan: Plan) -> list[int]:
         """The segments of a plan worth asking for and keeping.
@@ -48,20 +50,22 @@ class PrefixCache:
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
         """Keys and values of that segment below those ancestors, or None."""
         entry = self._entries.get(_key(plan, segment))
-        if entry is not None:
-            self._touch(plan, segment)
-        return entry
+        if entry is None:
+            return None
+        self._touch(plan, segment)
+        return entry[1]
 
     def put(self, plan: Plan, segment: int, keys_values: KeysValues) -> None:
         """Keep a segment, dropping the least recently used ones beyond the bound."""
         key = _key(plan, segment)
         if key not in self._entries:
-            self._entries[key] = keys_values
-            self._held_tokens += keys_values.shape[3]
+            tokens = len(plan.tokens(segment))
+            self._entries[key] = tokens, keys_values
+            self._held_tokens += tokens
         self._touch(plan, segment)
         while self._held_tokens > self._max_tokens:
-            _, dropped = self._entries.popitem(last=False)
-            self._held_tokens -= dropped.shape[3]
+            _, (tokens, _) = self._entries.popitem(last=False)
+            self._held_tokens -= tokens
 
     def _touch(self, plan: Plan, segment: int) -> None:
         # Ancestors after descendants: a template that a hundred queries share must not be the first to go.
