@@ -10,10 +10,21 @@ from typing import Any
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.prompt import template
 
-BACKENDS = ("cpu", "reference")
-PRECISIONS = ("float32", "int8", "int8x2", "float64")
-KERNELS = ("native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy")
-PRECISIONS_OF = {"cpu": ("float32", "int8", "int8x2"), "reference": ("float32", "float64")}
+PRECISIONS_OF = {
+    "cpu": ("float32", "int8", "int8x2"),
+    "torch": ("float32", "bfloat16", "float16", "float8"),
+    "reference": ("float32", "float64"),
+}
+KERNELS_OF = {
+    "cpu": ("native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy"),
+    "torch": ("native", "compiled"),
+    "reference": ("native",),
+}
+BACKENDS = tuple(PRECISIONS_OF)
+PRECISIONS = tuple(dict.fromkeys(each for some in PRECISIONS_OF.values() for each in some))
+KERNELS = tuple(dict.fromkeys(each for some in KERNELS_OF.values() for each in some))
+#: Tokens computed at once where nothing is asked for: a processor's caches, or a GPU's many units, are busy with that.
+BATCH_TOKENS_OF = {"cpu": 4096, "torch": 16384, "reference": 4096}
 SPECIAL_TOKENS = ("literal", "parse")
 
 _DEFAULT_MAX_LENGTH = 8192
@@ -124,12 +135,18 @@ class ModelConfig:
 class EngineOptions:
     """How to run a model. One dial trades memory for speed: `max_batch_tokens`.
 
+    backend: "cpu" is our own kernels, "torch" runs on GPUs too, "reference" is plain and slow.
     precision: "float32"; on the cpu backend also "int8" (8-bit weights and activations, with scales of small groups)
-        and "int8x2" (the same with activations of 16 bits); "float64" on the reference backend.
-    kernels: what computes on the cpu backend: "native" is the best variant of the compiled ones that the processor
-        runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone.
+        and "int8x2" (the same with activations of 16 bits); on torch "bfloat16", "float16", and "float8" (matrices and
+        their inputs in 8 bits, a scale a row); "float64" on the reference backend.
+    device: where the torch backend runs: "cuda", "cuda:1", "mps", "cpu", or several, separated by commas, which share
+        the rows of a call; None for the first that is there of cuda, mps and cpu.
+    kernels: what computes. On the cpu backend "native" is the best variant of the compiled ones that the processor
+        runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone. On torch "native"
+        is torch's own, "compiled" fuses what lies between matrices and replays small requests as CUDA graphs.
     max_length: tokens a whole row may hold, template included; None means 8192 or the model's limit if smaller.
-    max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it.
+    max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it. None means 4096, and
+        16384 on torch.
     prefix_cache_tokens: tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none.
     min_shared_tokens: a common beginning shorter than this is computed apart, as a segment of its own costs more.
     num_threads: threads that compute; None means as many as the process may use.
@@ -140,10 +157,11 @@ class EngineOptions:
 
     backend: str = "cpu"
     precision: str = "float32"
+    device: str | None = None
     kernels: str = "native"
     prompt: str = "card"
     max_length: int | None = None
-    max_batch_tokens: int = 4096
+    max_batch_tokens: int | None = None
     prefix_cache_tokens: int = 1024
     min_shared_tokens: int = 4
     num_threads: int | None = None
@@ -163,13 +181,19 @@ class EngineOptions:
                 f"the {self.backend} backend runs in {', '.join(known)}, got precision={self.precision!r}; "
                 f'use backend="{other}" for {self.precision}'
             )
-        if self.backend == "reference" and self.kernels != "native":
+        if self.kernels not in (known := KERNELS_OF[self.backend]):
+            other = next(each for each, some in KERNELS_OF.items() if self.kernels in some)
             raise InputError(
-                f"the reference backend has no kernels to choose from, got kernels={self.kernels!r}; "
-                'leave them out or use backend="cpu"'
+                f"the {self.backend} backend has kernels {', '.join(known)}, got kernels={self.kernels!r}; leave them "
+                f'out or use backend="{other}"'
             )
         if self.kernels == "numpy" and self.precision != "float32":
             raise InputError(f'kernels="numpy" run in float32 alone, got precision={self.precision!r}')
+        if self.device is not None and (self.backend != "torch" or not isinstance(self.device, str)):
+            raise InputError(
+                f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "
+                f'backend={self.backend!r}; use backend="torch" or leave it out'
+            )
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)
         _at_least("num_threads", self.num_threads, 1, _MOST_THREADS)
@@ -178,6 +202,11 @@ class EngineOptions:
         for name in ("truncate_queries", "disk_cache"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens computed at once: what was asked for, or the backend's own."""
+        return self.max_batch_tokens or BATCH_TOKENS_OF[self.backend]
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

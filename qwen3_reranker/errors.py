@@ -43,6 +43,13 @@ class UnavailableError(RerankerError, RuntimeError):
     http_status = 503
 
 
+class OutOfMemoryError(RerankerError, MemoryError):
+    """A call needs more memory than the device or the machine has; it alone failed, and smaller ones still run."""
+
+    exit_code = 6
+    http_status = 503
+
+
 class EndpointError(RerankerError, RuntimeError):
     """A rerank server does not answer, refuses the request, or answers with something that no dialect knows."""
 

@@ -17,7 +17,7 @@ from qwen3_reranker.backends.base import Backend, Executed, OnProgress
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
-from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Ranking, Receipt, Row, Usage
@@ -199,15 +199,38 @@ def _engine_options(options: dict[str, Any]) -> EngineOptions:
 def _backend(checkpoint: Checkpoint, options: EngineOptions, tokens: Tokens) -> Backend:
     if options.backend == "reference":
         return ReferenceBackend(checkpoint, np.dtype(options.precision))
+    if options.backend == "torch":
+        return _torch_backend(checkpoint, options)
     return CpuBackend(
         checkpoint,
-        max_batch_tokens=options.max_batch_tokens,
+        max_batch_tokens=options.batch_tokens,
         prefix_cache_tokens=options.prefix_cache_tokens,
         num_threads=options.num_threads,
         precision=options.precision,
         kernels=options.kernels,
         constant_prefix=np.array(tokens.prefix_ids, dtype=np.int32),
         disk_cache=options.disk_cache,
+    )
+
+
+def _torch_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+    # torch takes seconds to import and is no part of the core installation.
+    try:
+        from qwen3_reranker.backends.torch import open_backend
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnavailableError(
+            'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
+        ) from None
+    return open_backend(
+        checkpoint,
+        precision=options.precision,
+        device=options.device,
+        kernels=options.kernels,
+        max_batch_tokens=options.batch_tokens,
+        prefix_cache_tokens=options.prefix_cache_tokens,
+        num_threads=options.num_threads,
     )
 
 

@@ -32,7 +32,7 @@ LIBRARIES = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
-    "torch": {"train"},
+    "torch": {"backends", "train"},
     "safetensors": {"train"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -78,6 +78,13 @@ def test_backends_do_not_import_one_another() -> None:
         for name in imports_of(path):
             if name.startswith("qwen3_reranker.backends."):
                 assert name.split(".")[2] in {own, *SHARED_BY_BACKENDS}, f"{path} imports {name}"
+
+
+def test_torch_is_imported_by_the_torch_backend_and_training_alone() -> None:
+    found = {
+        path.relative_to(PACKAGE).parent for path in FILES for name in imports_of(path) if name.startswith("torch")
+    }
+    assert found == {Path("backends/torch"), Path("train")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -28,6 +28,15 @@ class Executed:
     cached_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryItem:
+    """One part of the need, in bytes, and why it is so large."""
+
+    name: str
+    num_bytes: int
+    reason: str
+
+
 class Backend(Protocol):
     """Runs plans of one checkpoint. It never sees text; a row's state does not depend on the other rows."""
 

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from qwen3_reranker.cli.terminal import on_terminal
-from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, PRECISIONS_OF, SPECIAL_TOKENS, EngineOptions
+from qwen3_reranker.config import (
+    BACKENDS,
+    BATCH_TOKENS_OF,
+    KERNELS,
+    PRECISIONS,
+    PRECISIONS_OF,
+    SPECIAL_TOKENS,
+    EngineOptions,
+)
 from qwen3_reranker.errors import InputError
 
 ENGINE = EngineOptions()
@@ -150,12 +158,13 @@ SpecialTokens = Annotated[
     ),
 ]
 MaxBatchTokens = Annotated[
-    int,
+    int | None,
     _flag(
         "Engine",
         "--max-batch-tokens",
         value="N",
-        meaning=f"Tokens computed at once: memory grows with it, scores do not change. [{ENGINE.max_batch_tokens}]",
+        meaning=f"Tokens computed at once: memory grows with it, scores do not change. "
+        f"[{BATCH_TOKENS_OF['cpu']}; on torch {BATCH_TOKENS_OF['torch']}]",
     ),
 ]
 NumThreads = Annotated[

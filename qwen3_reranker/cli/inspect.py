@@ -129,7 +129,7 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
         },
         "memory": {
             "max_length": max_length,
-            "max_batch_tokens": options.max_batch_tokens,
+            "max_batch_tokens": options.batch_tokens,
             "precision": options.precision,
             "kernels": options.kernels,
             "items": [asdict(item) for item in items],

@@ -51,8 +51,8 @@ def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
 def split(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_] | None = None) -> list[Batch]:
     """Batches that together compute every segment not known, each once, and leave nothing kept at the end.
 
-    A segment longer than `max_batch_tokens` is a batch of its own (see cut_long_segments). `known_S` marks segments whose keys and
-    values the caller already has. Depth-first order makes the kept segments those of one path at a time.
+    A segment longer than `max_batch_tokens` is a batch of its own (see cut_long_segments). `known_S` marks segments
+    whose keys and values the caller already has. Depth-first order makes the kept segments those of one path at a time.
     """
     known = np.zeros(plan.num_segments, dtype=np.bool_) if known_S is None else known_S
     groups = list(_groups(plan, max_batch_tokens, known))

@@ -1,11 +1,13 @@
 """Every backend gives the reference's logits, whatever the neighbours, the order, the splitting and the sharing."""
 
+import functools
 import threading
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
@@ -14,6 +16,7 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.reference import ReferenceBackend
+from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
@@ -72,9 +75,46 @@ class Cpu:
         return close(ours, theirs) if self.kernels == "numpy" else np.array_equal(ours, theirs)
 
 
-@pytest.fixture(scope="module", params=["numpy", *native_module().variants()])
+class Torch:
+    """Makes torch backends on the processor with one kernel of attention; each checkpoint is loaded once."""
+
+    def __init__(self, kernel: str) -> None:
+        self.kernel = kernel
+        self.load = functools.cache(lambda folder: load(open_checkpoint(str(folder)), torch.device("cpu"), merged=True))
+
+    def __call__(
+        self,
+        folder: Path,
+        max_batch_tokens: int = 4096,
+        prefix_cache_tokens: int = 0,
+        num_threads: int | None = None,
+    ) -> TorchBackend:
+        return TorchBackend(
+            self.load(folder),
+            max_batch_tokens=max_batch_tokens,
+            prefix_cache_tokens=prefix_cache_tokens,
+            kernel=self.kernel,
+            num_threads=num_threads,
+        )
+
+    def same(self, ours: np.ndarray, theirs: np.ndarray) -> bool:
+        """torch adds in another order for another number of rows, and for other padding."""
+        return close(ours, theirs)
+
+
+Maker = Cpu | Torch
+CPU_KERNELS = ["numpy", *native_module().variants()]
+
+
+@pytest.fixture(scope="module", params=CPU_KERNELS)
 def cpu(request: pytest.FixtureRequest) -> Cpu:
     return Cpu(request.param)
+
+
+@pytest.fixture(scope="module", params=[*CPU_KERNELS, "torch sdpa"])
+def fast(request: pytest.FixtureRequest) -> Maker:
+    backend, _, kernel = request.param.rpartition(" ")
+    return Torch(kernel) if backend else Cpu(kernel)
 
 
 def rows(seed: int, count: int, longest: int) -> list[Row]:
@@ -99,11 +139,11 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool
 
 
 @pytest.mark.parametrize("longest", [0, 5, 120])
-def test_the_cpu_backend_agrees_with_the_reference_in_float64(
-    cpu: Cpu, folder: Path, reference: ReferenceBackend, longest: int
+def test_every_fast_backend_agrees_with_the_reference_in_float64(
+    fast: Maker, folder: Path, reference: ReferenceBackend, longest: int
 ) -> None:
     built = plan.build(rows(longest, 9, longest), 4)
-    run = cpu(folder).run(built)
+    run = fast(folder).run(built)
     assert run.computed_tokens == built.num_tokens < built.num_row_tokens
     assert close(run.hidden_ND, reference.run(built).hidden_ND)
 
@@ -116,38 +156,38 @@ def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: R
 
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 7, 64, 100])
-def test_splitting_does_not_move_a_state(cpu: Cpu, folder: Path, max_batch_tokens: int) -> None:
+def test_splitting_does_not_move_a_state(fast: Maker, folder: Path, max_batch_tokens: int) -> None:
     built = plan.build(rows(2, 8, 40), 4)
-    assert cpu.same(cpu(folder, max_batch_tokens).run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+    assert fast.same(fast(folder, max_batch_tokens).run(built).hidden_ND, fast(folder).run(built).hidden_ND)
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
-def test_the_number_of_threads_does_not_move_a_state(cpu: Cpu, folder: Path, num_threads: int) -> None:
+def test_the_number_of_threads_does_not_move_a_state(fast: Maker, folder: Path, num_threads: int) -> None:
     built = plan.build(rows(9, 30, 60), 4)
-    one = cpu(folder, num_threads=num_threads)
-    assert cpu.same(one.run(built).hidden_ND, cpu(folder).run(built).hidden_ND)
+    one = fast(folder, num_threads=num_threads)
+    assert fast.same(one.run(built).hidden_ND, fast(folder).run(built).hidden_ND)
     one.close()
 
 
 @pytest.mark.parametrize("least", [1, 3, 1000])
-def test_sharing_does_not_move_a_state(cpu: Cpu, folder: Path, least: int) -> None:
+def test_sharing_does_not_move_a_state(fast: Maker, folder: Path, least: int) -> None:
     some = rows(3, 8, 40)
     shared, apart = plan.build(some, least), plan.build(some, 10_000)
     assert shared.num_tokens <= apart.num_tokens
-    assert cpu.same(cpu(folder).run(shared).hidden_ND, cpu(folder).run(apart).hidden_ND)
+    assert fast.same(fast(folder).run(shared).hidden_ND, fast(folder).run(apart).hidden_ND)
 
 
-def test_neighbours_and_order_do_not_move_a_state(cpu: Cpu, folder: Path) -> None:
+def test_neighbours_and_order_do_not_move_a_state(fast: Maker, folder: Path) -> None:
     some = rows(4, 8, 40)
-    together = cpu(folder).run(plan.build(some, 4)).hidden_ND
-    backwards = cpu(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
-    alone = np.concatenate([cpu(folder).run(plan.build([each], 4)).hidden_ND for each in some])
-    assert cpu.same(together, backwards)
-    assert cpu.same(together, alone)
+    together = fast(folder).run(plan.build(some, 4)).hidden_ND
+    backwards = fast(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
+    alone = np.concatenate([fast(folder).run(plan.build([each], 4)).hidden_ND for each in some])
+    assert fast.same(together, backwards)
+    assert fast.same(together, alone)
 
 
-def test_equal_rows_get_equal_states_to_the_bit(cpu: Cpu, folder: Path) -> None:
-    hidden = cpu(folder).run(plan.build(rows(5, 6, 40), 4)).hidden_ND
+def test_equal_rows_get_equal_states_to_the_bit(fast: Maker, folder: Path) -> None:
+    hidden = fast(folder).run(plan.build(rows(5, 6, 40), 4)).hidden_ND
     assert np.array_equal(hidden[:2], hidden[-2:])
 
 
@@ -159,23 +199,23 @@ def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(referenc
 
 @pytest.mark.parametrize("max_batch_tokens", [9, 4096])
 def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(
-    cpu: Cpu, folder: Path, max_batch_tokens: int
+    fast: Maker, folder: Path, max_batch_tokens: int
 ) -> None:
     first, second = plan.build(rows(7, 6, 30), 4), plan.build(rows(7, 12, 30), 4)
-    caching = cpu(folder, max_batch_tokens, prefix_cache_tokens=1000)
+    caching = fast(folder, max_batch_tokens, prefix_cache_tokens=1000)
     assert caching.run(first).cached_tokens == 0
     again = caching.run(first)
     assert again.cached_tokens == sum(len(first.tokens(each)) for each in np.flatnonzero(first.reusable_S))
     assert again.computed_tokens == first.num_tokens - again.cached_tokens
-    assert cpu.same(again.hidden_ND, cpu(folder).run(first).hidden_ND)
+    assert fast.same(again.hidden_ND, fast(folder).run(first).hidden_ND)
     later = caching.run(second)
     assert later.cached_tokens >= 11
-    assert cpu.same(later.hidden_ND, cpu(folder).run(second).hidden_ND)
+    assert fast.same(later.hidden_ND, fast(folder).run(second).hidden_ND)
 
 
-def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(cpu: Cpu, folder: Path) -> None:
+def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(fast: Maker, folder: Path) -> None:
     opening, first, second = list(range(10, 20)), [1, 2, 3], [4, 5, 6]
-    caching = cpu(folder, prefix_cache_tokens=1000)
+    caching = fast(folder, prefix_cache_tokens=1000)
     some = [
         Row(np.array([*opening, *query, tail], dtype=np.int32), (13,), NO_RECEIPT)
         for query in (first, second)
@@ -184,16 +224,16 @@ def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segm
     # Together, the rows part after the opening; alone, opening and query are one segment.
     caching.run(plan.build(some))
     alone = plan.build(some[:2])
-    assert close(caching.run(alone).hidden_ND, cpu(folder).run(alone).hidden_ND)
+    assert close(caching.run(alone).hidden_ND, fast(folder).run(alone).hidden_ND)
 
 
-def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(cpu: Cpu, folder: Path) -> None:
+def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(fast: Maker, folder: Path) -> None:
     prefix = list(range(10))
     plans = {
         name: plan.build([Row(np.array([*prefix, name, name, 9], dtype=np.int32), (10, 12), NO_RECEIPT)])
         for name in (20, 30, 40)
     }
-    caching = cpu(folder, prefix_cache_tokens=14)  # the prefix and two heads
+    caching = fast(folder, prefix_cache_tokens=14)  # the prefix and two heads
     for name in (20, 30, 20, 40):
         caching.run(plans[name])
     assert [caching.run(plans[name]).cached_tokens for name in (20, 40)] == [12, 12]
@@ -287,17 +327,17 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
 
 @settings(max_examples=15, deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), bound=st.integers(0, 30))
-def test_a_small_cache_forgets_and_stays_right(cpu: Cpu, folder: Path, sizes: list[int], bound: int) -> None:
-    caching, plain = cpu(folder, 16, bound), cpu(folder)
+def test_a_small_cache_forgets_and_stays_right(fast: Maker, folder: Path, sizes: list[int], bound: int) -> None:
+    caching, plain = fast(folder, 16, bound), fast(folder)
     for number, size in enumerate(sizes):
         built = plan.build(rows(number % 3, 3, size), 4)
-        assert cpu.same(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
+        assert fast.same(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
     assert caching._cache._held_tokens <= bound
 
 
-def test_progress_rises_to_one(cpu: Cpu, folder: Path, reference: ReferenceBackend) -> None:
+def test_progress_rises_to_one(fast: Maker, folder: Path, reference: ReferenceBackend) -> None:
     built = plan.build(rows(8, 5, 30), 4)
-    for backend in (cpu(folder, 20), reference):
+    for backend in (fast(folder, 20), reference):
         shares: list[float] = []
         backend.run(built, shares.append)
         assert shares == sorted(shares)
@@ -305,6 +345,6 @@ def test_progress_rises_to_one(cpu: Cpu, folder: Path, reference: ReferenceBacke
         assert shares[-1] == pytest.approx(1)
 
 
-def test_no_rows_give_no_states(cpu: Cpu, folder: Path, reference: ReferenceBackend) -> None:
-    for backend in (cpu(folder), reference):
+def test_no_rows_give_no_states(fast: Maker, folder: Path, reference: ReferenceBackend) -> None:
+    for backend in (fast(folder), reference):
         assert backend.run(plan.build([])).hidden_ND.shape == (0, 32)

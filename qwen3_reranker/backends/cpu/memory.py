@@ -6,8 +6,8 @@ Sizes follow native_engine.py, native/engine/network.cpp and native/kernels/atte
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
 from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
 from qwen3_reranker.backends.cpu.panels import DIGITS, PANEL_OUTPUTS, all_matrices, panel_group, panel_sizes
@@ -33,15 +33,6 @@ _SCORES_STRIDE = 528
 _TOKENS_OF_A_ROW = 6
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryItem:
-    """One part of the need, in bytes, and why it is so large."""
-
-    name: str
-    num_bytes: int
-    reason: str
-
-
 def memory_needed(
     checkpoint: Checkpoint, options: EngineOptions, *, max_length: int, tokenizer_entries: int, prefix_tokens: int
 ) -> list[MemoryItem]:
@@ -50,7 +41,7 @@ def memory_needed(
     max_length: tokens of a row. prefix_tokens: those of the template that every row begins with.
     """
     config, threads = checkpoint.config, options.num_threads or usable_cpus()
-    tokens = options.max_batch_tokens
+    tokens = options.batch_tokens
     if options.kernels == "numpy":
         batch = _numpy_batch(config, tokens, max_length, threads)
     else:
@@ -105,7 +96,7 @@ def _batch(checkpoint: Checkpoint, options: EngineOptions, max_length: int) -> i
     config = checkpoint.config
     hidden, inner, dim = config.hidden_size, config.intermediate_size, config.head_dim
     queries, keys_values = config.num_attention_heads * dim, 2 * config.num_key_value_heads * dim
-    tokens, threads = options.max_batch_tokens, options.num_threads or usable_cpus()
+    tokens, threads = options.batch_tokens, options.num_threads or usable_cpus()
     # One state, one set of queries, keys, values and results, used again in every layer, and the rotary angles.
     arrays = tokens * (hidden + 2 * queries + keys_values + dim)
     # In the last layer the same again, but keys and values, for the tokens that end a row.

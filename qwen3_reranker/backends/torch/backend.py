@@ -1,0 +1,139 @@
+"""Runs plans on one device through torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.prefix_cache import PrefixCache
+from qwen3_reranker.backends.schedule import Schedule
+from qwen3_reranker.backends.torch.attention import attention
+from qwen3_reranker.backends.torch.devices import choose_attention
+from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
+from qwen3_reranker.backends.torch.network import Network
+from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of_memory
+from qwen3_reranker.backends.torch.packed import pack
+from qwen3_reranker.plan import Plan, cut_long_segments
+
+_log = logging.getLogger(__name__)
+
+
+class TorchBackend:
+    """Runs plans of one network, which lies on one device.
+
+    max_batch_tokens: tokens computed at once; a longer segment is a batch of its own. prefix_cache_tokens: tokens whose
+    keys and values stay on the device between calls. kernel: how attention is computed, None for the best there is.
+    num_threads: threads that torch uses on a processor while a plan runs, None for what it uses anyway.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        max_batch_tokens: int,
+        prefix_cache_tokens: int,
+        kernel: str | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self.network = network
+        self.device = next(network.parameters()).device
+        self.kernel = kernel or choose_attention(self.device, network.dtype)
+        self._prepare = attention(self.kernel)
+        self._max_batch_tokens = max_batch_tokens
+        self._num_threads = num_threads
+        self._cache = PrefixCache[Tensor](prefix_cache_tokens)
+
+    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
+        """The final state of each row's last token.
+
+        Where memory does not suffice, the plan is run once more in batches of half the tokens; raises OutOfMemoryError
+        if that fails too. The backend can be used afterwards.
+        """
+        threads = torch.get_num_threads()
+        if self._num_threads:
+            torch.set_num_threads(self._num_threads)
+        try:
+            return self._run_or_halve(plan, on_progress)
+        finally:
+            torch.set_num_threads(threads)
+
+    def close(self) -> None:
+        """Give the memory of weights and cache back; nothing runs afterwards."""
+        del self.network
+        self._forget()
+
+    def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Executed:
+        try:
+            return self._run(plan, self._max_batch_tokens, on_progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            first = str(error)
+        # Behind the except clause: the error's frames hold the tensors that memory is short of.
+        largest = max(int(np.diff(plan.starts_S1).max()), min(self._max_batch_tokens, plan.num_tokens))
+        half = max(1, largest // 2)
+        self._forget()
+        _log.warning("out of memory in batches of %d tokens; trying once more with %d: %s", largest, half, first)
+        try:
+            return self._run(cut_long_segments(plan, half), half, on_progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            second = str(error)
+        self._forget()
+        raise out_of_memory(self.network, self.device, (largest, half), second)
+
+    def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Executed:
+        schedule = Schedule(plan, max_batch_tokens, self._cache)
+        config = self.network.config
+        hidden_ND = torch.empty((plan.num_rows, config.hidden_size), dtype=torch.float32, device=self.device)
+        layers, done = config.num_hidden_layers, 0
+        for batch, keep in schedule:
+            layout = lay_out(plan, batch, schedule.kept)
+
+            def advance(layers_done: int, before: int = done, tokens: int = len(layout.tokens_T)) -> None:
+                if on_progress:
+                    self._wait()
+                    on_progress((before + tokens * layers_done / layers) / schedule.computed_tokens)
+
+            ancestors = [schedule.kept[segment] for segment in layout.ancestors]
+            kept_L2CGE = torch.cat(ancestors, dim=2) if ancestors else None
+            with torch.inference_mode():
+                packed = pack(layout, self._prepare, self.device, kept_L2CGE, _places(layout, keep))
+                hidden_FD, new_L2NGE = self.network(packed, advance)
+            hidden_ND[torch.from_numpy(batch.rows_M)] = hidden_FD[torch.from_numpy(layout.leaf_of_row_M)]
+            if new_L2NGE is not None:
+                lengths = [len(plan.tokens(segment)) for segment in sorted(keep)]
+                for segment, part in zip(sorted(keep), new_L2NGE.split(lengths, dim=2), strict=True):
+                    # A copy: they go at different times, and a view would hold on to all of them.
+                    schedule.kept[segment] = part.clone()
+            done += len(layout.tokens_T)
+        return Executed(hidden_ND.cpu().numpy(), schedule.computed_tokens, schedule.cached_tokens)
+
+    def _wait(self) -> None:
+        # A GPU is given work far ahead; progress is what it has done.
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
+
+
+def _places(layout: BatchLayout, keep: Collection[int]) -> NDArray[np.int64] | None:
+    """Where the tokens of the segments to keep lie, segment after segment."""
+    if not keep:
+        return None
+    places = [layout.places[segment] for segment in sorted(keep)]
+    return np.concatenate([np.arange(place.start, place.stop) for place in places])

@@ -1,0 +1,84 @@
+"""Which device, number type and attention kernel a run gets: what was asked for, or an error saying what is there."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from qwen3_reranker.errors import InputError, UnavailableError
+
+_log = logging.getLogger(__name__)
+_KINDS = ("cuda", "mps", "cpu")
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    # Matrices alone are in 8 bits; everything between them is in 16.
+    "float8": torch.bfloat16,
+}
+
+
+def choose_devices(asked: str | None) -> list[torch.device]:
+    """The devices named, split at commas; None takes the first that is there of a CUDA GPU, Apple's, the processor.
+
+    Raises InputError for what names no device, UnavailableError for one that this machine or this torch lacks.
+    """
+    if asked is None:
+        device = torch.device(next(kind for kind in _KINDS if _present(kind)))
+        _log.info("device %s, the first that is there of %s", device, ", ".join(_KINDS))
+        return [device]
+    return [_device(name.strip()) for name in asked.split(",")]
+
+
+def number_type(precision: str, device: torch.device) -> torch.dtype:
+    """What a precision computes in between matrices; raises UnavailableError where the device cannot run it."""
+    if precision == "float8" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
+        raise UnavailableError(
+            f'precision="float8" needs a GPU of compute capability 8.9 or later, {torch.cuda.get_device_name(device)} '
+            f'has {".".join(map(str, torch.cuda.get_device_capability(device)))}; use precision="bfloat16"'
+        )
+    if precision == "float8" and device.type == "mps":
+        raise UnavailableError('precision="float8" does not run on mps; use precision="bfloat16"')
+    return _DTYPES[precision]
+
+
+def choose_attention(device: torch.device, dtype: torch.dtype) -> str:
+    """The name of the kernel: FlashAttention where it runs, on CUDA in 16 bits, otherwise padded buckets."""
+    flash = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    if flash and torch.cuda.get_device_capability(device) < (8, 0):
+        _log.info("attention sdpa: FlashAttention needs compute capability 8.0")
+        return "sdpa"
+    return "flash" if flash else "sdpa"
+
+
+def memory_of(device: torch.device) -> tuple[int, int] | None:
+    """Free and all bytes of a device's own memory; None where it shares the machine's."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    # What torch holds in reserve is free to us.
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
+
+
+def _present(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or torch.backends.mps.is_available()
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(
+            f"unknown device {name!r}: expected {', '.join(_KINDS)} or one of several, as cuda:1"
+        ) from None
+    if device.type not in _KINDS:
+        raise InputError(f"unknown device {name!r}: expected {', '.join(_KINDS)} or one of several, as cuda:1")
+    if not _present(device.type):
+        there = ", ".join(kind for kind in _KINDS if _present(kind))
+        raise UnavailableError(f"device {name!r} is not there: this torch ({torch.__version__}) finds {there}")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise UnavailableError(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA GPUs")
+    return device

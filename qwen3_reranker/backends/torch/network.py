@@ -1,0 +1,220 @@
+"""The Qwen3 network as torch modules: packed tokens of a tree in, the state after the final norm of each leaf out.
+
+Parameter names are the published ones. Nothing here knows how attention is computed: see attention.py.
+
+Shapes: T tokens of a batch, F of them end a row, P keys of kept ancestors and of the batch, D hidden, H query heads,
+G key/value heads, E head_dim, L layers, C kept tokens, N tokens to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qwen3_reranker.backends.torch.packed import Packed
+from qwen3_reranker.config import ModelConfig
+
+# Inference takes tokens through everything but attention in chunks: a 32K-token row needs no more room than that.
+_CHUNK_TOKENS = 8192
+
+
+class Norm(nn.Module):
+    """Root-mean-square norm, computed and returned in float32 whatever comes in."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normed states, float32."""
+        x = x.float()
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight.float()
+
+
+class Attention(nn.Module):
+    """What lies before and behind attention: projections, norms of heads, rotation."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.sizes = [queries, keys, keys]
+        self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
+        self.q_norm = Norm(config.head_dim, config.rms_norm_eps)
+        self.k_norm = Norm(config.head_dim, config.rms_norm_eps)
+        self.qkv_proj: nn.Module | None = None
+
+    def project(self, normed_TD: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values as they come from their matrices, (T, heads * E) each."""
+        if self.qkv_proj is not None:
+            return torch.split(self.qkv_proj(normed_TD), self.sizes, dim=-1)
+        return self.q_proj(normed_TD), self.k_proj(normed_TD), self.v_proj(normed_TD)
+
+    def queries(self, q_TO: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> Tensor:
+        """Normed and rotated queries, (T, H, E)."""
+        return _rotated(self.q_norm(self._heads(q_TO)), cos_T1E, sin_T1E).to(q_TO.dtype)
+
+    def keys_values(self, k_TK: Tensor, v_TK: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> tuple[Tensor, Tensor]:
+        """Normed and rotated keys, and values, (T, G, E) each."""
+        return _rotated(self.k_norm(self._heads(k_TK)), cos_T1E, sin_T1E).to(k_TK.dtype), self._heads(v_TK)
+
+    def _heads(self, x_TO: Tensor) -> Tensor:
+        # However many heads came: under tensor parallelism a process has its share.
+        return x_TO.view(len(x_TO), -1, self.head_dim)
+
+
+class Mlp(nn.Module):
+    """The gated feed-forward block."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_up_proj: nn.Module | None = None
+
+    def forward(self, normed_TD: Tensor) -> Tensor:
+        """What the block adds to each state."""
+        if self.gate_up_proj is not None:
+            gate_TI, up_TI = self.gate_up_proj(normed_TD).chunk(2, dim=-1)
+        else:
+            gate_TI, up_TI = self.gate_proj(normed_TD), self.up_proj(normed_TD)
+        added_TD: Tensor = self.down_proj(functional.silu(gate_TI) * up_TI)
+        return added_TD
+
+
+class Layer(nn.Module):
+    """One decoder layer, cut at attention. `dtype` is what matrices multiply."""
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.self_attn = Attention(config)
+        self.mlp = Mlp(config)
+        self.input_layernorm = Norm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = Norm(config.hidden_size, config.rms_norm_eps)
+
+    def before(self, x_TD: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of these tokens."""
+        attention = self.self_attn
+        q_TO, k_TK, v_TK = attention.project(self.input_layernorm(x_TD).to(self.dtype))
+        return attention.queries(q_TO, cos_T1E, sin_T1E), *attention.keys_values(k_TK, v_TK, cos_T1E, sin_T1E)
+
+    def keys_values(self, x_TD: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values alone: what the last layer needs of tokens that end no row."""
+        attention, normed_TD = self.self_attn, self.input_layernorm(x_TD).to(self.dtype)
+        return attention.keys_values(attention.k_proj(normed_TD), attention.v_proj(normed_TD), cos_T1E, sin_T1E)
+
+    def queries(self, x_FD: Tensor, cos_F1E: Tensor, sin_F1E: Tensor) -> Tensor:
+        """Queries alone: what the last layer needs of tokens that end a row, beside their keys and values."""
+        attention, normed_FD = self.self_attn, self.input_layernorm(x_FD).to(self.dtype)
+        return attention.queries(attention.q_proj(normed_FD), cos_F1E, sin_F1E)
+
+    def behind(self, x_TD: Tensor, mixed_TO: Tensor) -> Tensor:
+        """The states after the layer, from those before it and what attention took from the values."""
+        x_TD = x_TD + self.self_attn.o_proj(mixed_TO)
+        added_TD: Tensor = self.mlp(self.post_attention_layernorm(x_TD).to(self.dtype))
+        return x_TD + added_TD
+
+
+class Body(nn.Module):
+    """Word vectors, layers and the final norm."""
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config, dtype) for _ in range(config.num_hidden_layers))
+        self.norm = Norm(config.hidden_size, config.rms_norm_eps)
+
+    def each_layer(self) -> Iterator[Layer]:
+        """The layers in order."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            yield layer
+
+
+class Network(nn.Module):
+    """A Qwen3 network without its language-model head; `dtype` is what matrices multiply and attention runs in.
+
+    The residual stream is `residual`, norms and rotation are float32 in every precision. Trainable as it is built;
+    weights.merge makes the form that only runs. chunk_tokens: where nobody asks for gradients, tokens that pass through
+    everything but attention at once.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        dtype: torch.dtype = torch.float32,
+        residual: torch.dtype | None = None,
+        chunk_tokens: int = _CHUNK_TOKENS,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = dtype
+        self.chunk_tokens = chunk_tokens
+        self.residual = residual or dtype
+        self.model = Body(config, dtype)
+        # On the CPU whatever device is built on: transformers computes them there too, and powers differ by a bit.
+        half_E = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device="cpu") / config.head_dim
+        self.register_buffer("frequency_E", 1.0 / config.rope_theta**half_E, persistent=False)
+
+    def forward(self, packed: Packed, on_layer: Callable[[int], None] | None = None) -> tuple[Tensor, Tensor | None]:
+        """The state after the final norm of each leaf, (F, D) float32, and keys and values of `packed.keep_N`.
+
+        The latter are (L, 2, N, G, E), None where nothing is to be kept.
+        """
+        x_TD = self.model.embed_tokens(packed.tokens_T).to(self.residual)
+        cos_T1E, sin_T1E = self._rotation(packed.positions_T)
+        kept: list[Tensor] = []
+        final = len(self.model.layers) - 1
+        for index, layer in enumerate(self.model.each_layer()):
+            if index < final:
+                q_THE, k_TGE, v_TGE = self._in_chunks(layer.before, x_TD, cos_T1E, sin_T1E)
+            else:
+                k_TGE, v_TGE = self._in_chunks(layer.keys_values, x_TD, cos_T1E, sin_T1E)
+            if packed.keep_N is not None:
+                kept.append(torch.stack((k_TGE[packed.keep_N], v_TGE[packed.keep_N])))
+            if packed.kept_L2CGE is not None:
+                k_TGE = torch.cat((packed.kept_L2CGE[index, 0], k_TGE))
+                v_TGE = torch.cat((packed.kept_L2CGE[index, 1], v_TGE))
+            if index < final:
+                x_TD = self._in_chunks(layer.behind, x_TD, packed.everyone(q_THE, k_TGE, v_TGE))[0]
+            else:
+                leaves_F = packed.leaves_F
+                x_FD = x_TD[leaves_F]
+                if not len(leaves_F):  # a batch of nothing but shared beginnings
+                    break
+                q_FHE = layer.queries(x_FD, cos_T1E[leaves_F], sin_T1E[leaves_F])
+                x_FD = layer.behind(x_FD, packed.leaves(q_FHE, k_TGE, v_TGE))
+            if on_layer:
+                on_layer(index + 1)
+        return self.model.norm(x_FD), torch.stack(kept) if kept else None
+
+    def _in_chunks(self, function: Callable[..., Any], *inputs: Tensor) -> tuple[Tensor, ...]:
+        if len(inputs[0]) <= self.chunk_tokens or torch.is_grad_enabled():
+            return _as_tuple(function(*inputs))
+        chunks = zip(*(torch.split(each, self.chunk_tokens) for each in inputs), strict=True)
+        parts = [_as_tuple(function(*some)) for some in chunks]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+    def _rotation(self, positions_T: Tensor) -> tuple[Tensor, Tensor]:
+        # float32 in every precision: that is how the models were trained and how transformers runs them.
+        angle_T1E = (positions_T.float()[:, None] * self.get_buffer("frequency_E"))[:, None]
+        return angle_T1E.cos(), angle_T1E.sin()
+
+
+def _rotated(heads_THE: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> Tensor:
+    first, second = heads_THE.chunk(2, dim=-1)
+    return torch.cat((first * cos_T1E - second * sin_T1E, second * cos_T1E + first * sin_T1E), dim=-1)
+
+
+def _as_tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)

@@ -1,0 +1,81 @@
+"""Checkpoint -> Network on a device, tensor by tensor; and the form of it that only runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qwen3_reranker.backends.torch.network import Layer, Network, Norm
+from qwen3_reranker.weights import Checkpoint
+from qwen3_reranker.weights import Tensor as StoredTensor
+
+_AS_STORED = {"BF16": torch.bfloat16, "F16": torch.float16}
+
+
+def load(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    *,
+    residual: torch.dtype | None = None,
+    merged: bool = False,
+) -> Network:
+    """The network of a checkpoint: matrices and word vectors in `dtype`, norms in float32.
+
+    merged: for running alone; see `merge`. Otherwise every parameter has its published name and can be trained.
+    Raises CheckpointError for files that have changed, torch.OutOfMemoryError where the device is too small.
+    """
+    with torch.device("meta"):
+        network = Network(checkpoint.config, dtype, residual)
+    names = {id(module): name for name, module in network.named_modules()}
+    for module in _parts(network):
+        state = {
+            name: _read(checkpoint.tensors[f"{names[id(module)]}.{name}"], device, _dtype_of(module, name, dtype))
+            for name, _ in module.named_parameters()
+        }
+        module.load_state_dict(state, assign=True)
+        if merged:
+            module.requires_grad_(False)
+            if isinstance(module, Layer):
+                merge(module, last=module is network.model.layers[-1])
+    return network.to(device)
+
+
+def merge(layer: Layer, *, last: bool) -> None:
+    """Make one matrix of those that multiply the same states; the last layer keeps queries apart, as few tokens ask."""
+    attention, mlp = layer.self_attn, layer.mlp
+    mlp.gate_up_proj = _joined(mlp.gate_proj, mlp.up_proj)
+    del mlp.gate_proj, mlp.up_proj
+    if not last:
+        attention.qkv_proj = _joined(attention.q_proj, attention.k_proj, attention.v_proj)
+        del attention.q_proj, attention.k_proj, attention.v_proj
+
+
+def _parts(network: Network) -> Iterator[nn.Module]:
+    yield network.model.embed_tokens
+    yield from network.model.layers
+    yield network.model.norm
+
+
+def _dtype_of(module: nn.Module, name: str, dtype: torch.dtype) -> torch.dtype:
+    owner = module.get_submodule(name.rpartition(".")[0])
+    return torch.float32 if isinstance(owner, Norm) else dtype
+
+
+def _read(tensor: StoredTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    if tensor.is_plain and tensor.dtype in _AS_STORED:
+        # Half the bytes to move, and exact where the device computes in the same type.
+        stored = torch.from_numpy(np.array(tensor.stored())).view(_AS_STORED[tensor.dtype]).view(tensor.shape)
+        tensor.give_back_pages()
+        return stored.to(device, dtype)
+    return torch.from_numpy(tensor.read()).to(device, dtype)
+
+
+def _joined(*parts: nn.Linear) -> nn.Linear:
+    weight = torch.cat([part.weight for part in parts])
+    joined = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    joined.weight = nn.Parameter(weight, requires_grad=False)
+    return joined
