@@ -141,6 +141,8 @@ class EngineOptions:
         their inputs in 8 bits, a scale a row); "float64" on the reference backend.
     device: where the torch backend runs: "cuda", "cuda:1", "mps", "cpu", or several, separated by commas, which share
         the rows of a call; None for the first that is there of cuda, mps and cpu.
+    tensor_parallel: on the torch backend, share the matrices among the processes that torchrun started, which all make
+        the same calls; for models that one device cannot hold.
     kernels: what computes. On the cpu backend "native" is the best variant of the compiled ones that the processor
         runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone. On torch "native"
         is torch's own, "compiled" fuses what lies between matrices and replays small requests as CUDA graphs.
@@ -158,6 +160,7 @@ class EngineOptions:
     backend: str = "cpu"
     precision: str = "float32"
     device: str | None = None
+    tensor_parallel: bool = False
     kernels: str = "native"
     prompt: str = "card"
     max_length: int | None = None
@@ -199,9 +202,12 @@ class EngineOptions:
         _at_least("num_threads", self.num_threads, 1, _MOST_THREADS)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
-        for name in ("truncate_queries", "disk_cache"):
+        for name in ("truncate_queries", "disk_cache", "tensor_parallel"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
+
+        if self.tensor_parallel and self.backend != "torch":
+            raise InputError(f'tensor_parallel needs backend="torch", got backend={self.backend!r}')
 
     @property
     def batch_tokens(self) -> int:

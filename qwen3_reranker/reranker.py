@@ -223,15 +223,7 @@ def _torch_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
         raise UnavailableError(
             'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
         ) from None
-    return open_backend(
-        checkpoint,
-        precision=options.precision,
-        device=options.device,
-        kernels=options.kernels,
-        max_batch_tokens=options.batch_tokens,
-        prefix_cache_tokens=options.prefix_cache_tokens,
-        num_threads=options.num_threads,
-    )
+    return open_backend(checkpoint, options)
 
 
 def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:

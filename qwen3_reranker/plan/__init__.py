@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qwen3_reranker.plan.pack import Plan, pack
+from qwen3_reranker.plan.part import divide, part
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
 from qwen3_reranker.plan.tree import Segment, grow
 from qwen3_reranker.records import Row
 
-__all__ = ["Batch", "Plan", "Segment", "build", "cut_long_segments", "grow", "pack", "split"]
+__all__ = ["Batch", "Plan", "Segment", "build", "cut_long_segments", "divide", "grow", "pack", "part", "split"]
 
 
 def build(rows: Sequence[Row], min_shared_tokens: int = 1) -> Plan:

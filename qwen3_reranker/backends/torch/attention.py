@@ -116,7 +116,7 @@ def prepare_sdpa(sequences: Sequences, num_keys: int, device: torch.device) -> A
     """Padded buckets of these sequences; long ones are cut into pieces of their queries."""
     pieces = _pieces(sequences)
     buckets: list[_Bucket] = []
-    order_T = np.empty(int(sequences.query_starts_S1[-1]), dtype=np.int64)
+    order_T = np.zeros(int(sequences.query_starts_S1[-1]), dtype=np.int64)
     start = 0
     for some in _alike(pieces):
         queries_BQ, real_BQ, keys_BC, seen_BQ = _padded(some, sequences)
@@ -136,7 +136,7 @@ def _pieces(sequences: Sequences) -> Integers:
         sequences.key_lengths.tolist(),
         strict=True,
     ):
-        size = max(1, _BUCKET_SCORES // keys)
+        size = max(1, _BUCKET_SCORES // max(1, keys))
         for done in range(0, queries, size):
             asked = min(size, queries - done)
             found.append((start + done, asked, first_key, keys - queries + done + asked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention
 from qwen3_reranker.backends.torch.devices import choose_attention
+from qwen3_reranker.backends.torch.graphs import Graphs
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import Network
 from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of_memory
@@ -29,7 +30,8 @@ class TorchBackend:
 
     max_batch_tokens: tokens computed at once; a longer segment is a batch of its own. prefix_cache_tokens: tokens whose
     keys and values stay on the device between calls. kernel: how attention is computed, None for the best there is.
-    num_threads: threads that torch uses on a processor while a plan runs, None for what it uses anyway.
+    graphs: replay small batches as CUDA graphs; for the flash kernel. num_threads: threads that torch uses on a
+    processor while a plan runs, None for what it uses anyway.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class TorchBackend:
         max_batch_tokens: int,
         prefix_cache_tokens: int,
         kernel: str | None = None,
+        graphs: bool = False,
         num_threads: int | None = None,
     ) -> None:
         self.network = network
@@ -48,6 +51,7 @@ class TorchBackend:
         self._max_batch_tokens = max_batch_tokens
         self._num_threads = num_threads
         self._cache = PrefixCache[Tensor](prefix_cache_tokens)
+        self._graphs = Graphs(network) if graphs and self.kernel == "flash" else None
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token.
@@ -65,8 +69,9 @@ class TorchBackend:
 
     def close(self) -> None:
         """Give the memory of weights and cache back; nothing runs afterwards."""
-        del self.network
         self._forget()
+        self._graphs = None
+        del self.network
 
     def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Executed:
         try:
@@ -105,16 +110,31 @@ class TorchBackend:
             ancestors = [schedule.kept[segment] for segment in layout.ancestors]
             kept_L2CGE = torch.cat(ancestors, dim=2) if ancestors else None
             with torch.inference_mode():
-                packed = pack(layout, self._prepare, self.device, kept_L2CGE, _places(layout, keep))
-                hidden_FD, new_L2NGE = self.network(packed, advance)
+                hidden_FD, new_L2NGE = self._compute(layout, kept_L2CGE, _places(layout, keep), advance)
             hidden_ND[torch.from_numpy(batch.rows_M)] = hidden_FD[torch.from_numpy(layout.leaf_of_row_M)]
             if new_L2NGE is not None:
                 lengths = [len(plan.tokens(segment)) for segment in sorted(keep)]
-                for segment, part in zip(sorted(keep), new_L2NGE.split(lengths, dim=2), strict=True):
+                for segment, part in zip(sorted(keep), torch.split(new_L2NGE, lengths, dim=2), strict=True):
                     # A copy: they go at different times, and a view would hold on to all of them.
                     schedule.kept[segment] = part.clone()
             done += len(layout.tokens_T)
         return Executed(hidden_ND.cpu().numpy(), schedule.computed_tokens, schedule.cached_tokens)
+
+    def _compute(
+        self,
+        layout: BatchLayout,
+        kept_L2CGE: Tensor | None,
+        keep_N: NDArray[np.int64] | None,
+        on_layer: Callable[[int], None],
+    ) -> tuple[Tensor, Tensor | None]:
+        replayed = self._graphs.run(layout, kept_L2CGE, keep_N) if self._graphs else None
+        if replayed is not None:
+            on_layer(self.network.config.num_hidden_layers)
+            return replayed
+        computed: tuple[Tensor, Tensor | None] = self.network(
+            pack(layout, self._prepare, self.device, kept_L2CGE, keep_N), on_layer
+        )
+        return computed
 
     def _wait(self) -> None:
         # A GPU is given work far ahead; progress is what it has done.
@@ -125,6 +145,8 @@ class TorchBackend:
 
     def _forget(self) -> None:
         self._cache.clear()
+        if self._graphs:
+            self._graphs.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         elif self.device.type == "mps":

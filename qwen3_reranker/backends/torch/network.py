@@ -9,6 +9,7 @@ G key/value heads, E head_dim, L layers, C kept tokens, N tokens to keep.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from qwen3_reranker.config import ModelConfig
 
 # Inference takes tokens through everything but attention in chunks: a 32K-token row needs no more room than that.
 _CHUNK_TOKENS = 8192
+
+Before = Callable[["Layer", Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+Behind = Callable[["Layer", Tensor, Tensor], Tensor]
 
 
 class Norm(nn.Module):
@@ -144,55 +148,62 @@ class Body(nn.Module):
 class Network(nn.Module):
     """A Qwen3 network without its language-model head; `dtype` is what matrices multiply and attention runs in.
 
-    The residual stream is `residual`, norms and rotation are float32 in every precision. Trainable as it is built;
-    weights.merge makes the form that only runs. chunk_tokens: where nobody asks for gradients, tokens that pass through
-    everything but attention at once.
+    Norms and rotation are float32 in every precision. Trainable as it is built; weights.merge makes the form that only
+    runs. chunk_tokens: where nobody asks for gradients, tokens that pass through everything but attention at once.
     """
 
     def __init__(
         self,
         config: ModelConfig,
         dtype: torch.dtype = torch.float32,
-        residual: torch.dtype | None = None,
         chunk_tokens: int = _CHUNK_TOKENS,
     ) -> None:
         super().__init__()
         self.config = config
         self.dtype = dtype
         self.chunk_tokens = chunk_tokens
-        self.residual = residual or dtype
+        self._before: Before = Layer.before
+        self._behind: Behind = Layer.behind
         self.model = Body(config, dtype)
         # On the CPU whatever device is built on: transformers computes them there too, and powers differ by a bit.
         half_E = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device="cpu") / config.head_dim
         self.register_buffer("frequency_E", 1.0 / config.rope_theta**half_E, persistent=False)
+
+    def fuse(self) -> None:
+        """Compile what lies between attention and attention: norms, rotation and gates are fused around the products.
+
+        The first batches take longer, up to a minute in all; shapes that differ in tokens share the code.
+        """
+        self._before = torch.compile(Layer.before, dynamic=True)
+        self._behind = torch.compile(Layer.behind, dynamic=True)
 
     def forward(self, packed: Packed, on_layer: Callable[[int], None] | None = None) -> tuple[Tensor, Tensor | None]:
         """The state after the final norm of each leaf, (F, D) float32, and keys and values of `packed.keep_N`.
 
         The latter are (L, 2, N, G, E), None where nothing is to be kept.
         """
-        x_TD = self.model.embed_tokens(packed.tokens_T).to(self.residual)
+        x_TD = self.model.embed_tokens(packed.tokens_T).to(self.dtype)
         cos_T1E, sin_T1E = self._rotation(packed.positions_T)
         kept: list[Tensor] = []
         final = len(self.model.layers) - 1
         for index, layer in enumerate(self.model.each_layer()):
             if index < final:
-                q_THE, k_TGE, v_TGE = self._in_chunks(layer.before, x_TD, cos_T1E, sin_T1E)
+                q_THE, k_TGE, v_TGE = self._in_chunks(partial(self._before, layer), x_TD, cos_T1E, sin_T1E)
             else:
                 k_TGE, v_TGE = self._in_chunks(layer.keys_values, x_TD, cos_T1E, sin_T1E)
             if packed.keep_N is not None:
-                kept.append(torch.stack((k_TGE[packed.keep_N], v_TGE[packed.keep_N])))
+                kept.append(torch.stack([each.index_select(0, packed.keep_N) for each in (k_TGE, v_TGE)]))
             if packed.kept_L2CGE is not None:
                 k_TGE = torch.cat((packed.kept_L2CGE[index, 0], k_TGE))
                 v_TGE = torch.cat((packed.kept_L2CGE[index, 1], v_TGE))
             if index < final:
-                x_TD = self._in_chunks(layer.behind, x_TD, packed.everyone(q_THE, k_TGE, v_TGE))[0]
+                x_TD = self._in_chunks(partial(self._behind, layer), x_TD, packed.everyone(q_THE, k_TGE, v_TGE))[0]
             else:
                 leaves_F = packed.leaves_F
-                x_FD = x_TD[leaves_F]
+                x_FD, cos_F1E, sin_F1E = (each.index_select(0, leaves_F) for each in (x_TD, cos_T1E, sin_T1E))
                 if not len(leaves_F):  # a batch of nothing but shared beginnings
                     break
-                q_FHE = layer.queries(x_FD, cos_T1E[leaves_F], sin_T1E[leaves_F])
+                q_FHE = layer.queries(x_FD, cos_F1E, sin_F1E)
                 x_FD = layer.behind(x_FD, packed.leaves(q_FHE, k_TGE, v_TGE))
             if on_layer:
                 on_layer(index + 1)

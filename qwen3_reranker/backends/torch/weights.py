@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qwen3_reranker.backends.torch.float8 import round_matrices
 from qwen3_reranker.backends.torch.network import Layer, Network, Norm
 from qwen3_reranker.weights import Checkpoint
 from qwen3_reranker.weights import Tensor as StoredTensor
@@ -20,16 +21,17 @@ def load(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     *,
-    residual: torch.dtype | None = None,
     merged: bool = False,
+    float8: bool = False,
 ) -> Network:
     """The network of a checkpoint: matrices and word vectors in `dtype`, norms in float32.
 
     merged: for running alone; see `merge`. Otherwise every parameter has its published name and can be trained.
+    float8: round the layers' matrices to 8 bits as they come; for running alone.
     Raises CheckpointError for files that have changed, torch.OutOfMemoryError where the device is too small.
     """
     with torch.device("meta"):
-        network = Network(checkpoint.config, dtype, residual)
+        network = Network(checkpoint.config, dtype)
     names = {id(module): name for name, module in network.named_modules()}
     for module in _parts(network):
         state = {
@@ -41,6 +43,8 @@ def load(
             module.requires_grad_(False)
             if isinstance(module, Layer):
                 merge(module, last=module is network.model.layers[-1])
+        if float8 and isinstance(module, Layer):
+            round_matrices(module)
     return network.to(device)
 
 

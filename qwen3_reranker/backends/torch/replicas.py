@@ -1,0 +1,65 @@
+"""Several devices of one machine, each with the whole network, that share the rows of a call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.torch.backend import TorchBackend
+from qwen3_reranker.plan import Plan, divide, part
+
+
+class ReplicaBackend:
+    """Runs each plan on several backends at once; what rows share is computed once on each device that needs it."""
+
+    def __init__(self, backends: Sequence[TorchBackend]) -> None:
+        self.backends = list(backends)
+        self._workers = ThreadPoolExecutor(len(backends), thread_name_prefix="replica")
+
+    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
+        """The final state of each row's last token; progress is the mean of the devices'."""
+        shares = divide(plan, len(self.backends))
+        if len(shares) < 2:
+            return self.backends[0].run(plan, on_progress)
+        together = _Together(len(shares), on_progress)
+        runs = [
+            self._workers.submit(backend.run, part(plan, rows_M), together.of(number) if on_progress else None)
+            for number, (backend, rows_M) in enumerate(zip(self.backends, shares, strict=False))
+        ]
+        results = [run.result() for run in runs]
+        hidden_ND = np.empty((plan.num_rows, results[0].hidden_ND.shape[1]), dtype=np.float32)
+        for rows_M, result in zip(shares, results, strict=True):
+            hidden_ND[rows_M] = result.hidden_ND
+        return Executed(
+            hidden_ND,
+            computed_tokens=sum(result.computed_tokens for result in results),
+            cached_tokens=sum(result.cached_tokens for result in results),
+        )
+
+    def close(self) -> None:
+        """Give the memory of every device back."""
+        self._workers.shutdown()
+        for backend in self.backends:
+            backend.close()
+
+
+class _Together:
+    """One progress out of several, told by one thread at a time."""
+
+    def __init__(self, count: int, on_progress: OnProgress | None) -> None:
+        self._shares = [0.0] * count
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+
+    def of(self, number: int) -> OnProgress:
+        def advance(share: float) -> None:
+            with self._lock:
+                self._shares[number] = share
+                if self._on_progress:
+                    self._on_progress(sum(self._shares) / len(self._shares))
+
+        return advance
