@@ -14,12 +14,15 @@ _COLUMN = 7
 def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dict[str, Any]:
     """Measure a model's drift, with a progress bar, by these options' length, batches, threads, kernels and cache."""
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.drift import MEAN_LIMIT, measure_drift
+    from qwen3_reranker.drift import MEAN_LIMIT, PRECISIONS_OF_DRIFT, measure_drift
 
     with ProgressBar("measuring drift") as bar:
         report = measure_drift(
             model,
+            PRECISIONS_OF_DRIFT[options.backend],
             revision=revision,
+            backend=options.backend,
+            device=options.device,
             max_length=options.max_length,
             max_batch_tokens=options.max_batch_tokens,
             num_threads=options.num_threads,
@@ -44,21 +47,22 @@ def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dic
 def drift_rows(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, value and remark of each row: a column for each precision, and below them the one to use."""
     exact, precisions = facts["float32"], facts["precisions"]
+    width = max(_COLUMN, *map(len, precisions))
 
     def row(name: str, field: str, form: str, remark: str) -> tuple[str, str, str]:
-        return name, _columns(f"{drift[field]:{form}}" for drift in precisions.values()), remark
+        return name, _columns((f"{drift[field]:{form}}" for drift in precisions.values()), width), remark
 
     size = f"float32: spread {exact['spread']:.2f}, {exact['lowest']:+.2f} to {exact['highest']:+.2f}"
     return [
-        ("", _columns(precisions), f"{facts['documents']:,} built-in texts for {facts['queries']:,} queries"),
+        ("", _columns(precisions, width), f"{facts['documents']:,} built-in texts for {facts['queries']:,} queries"),
         row("mean |delta logit|", "mean_delta", ".4f", size),
         row("max |delta logit|", "max_delta", ".4f", "the document that moves most"),
         row("Kendall tau", "kendall_tau", ".3f", "1 is the same order; mean of queries"),
         row("top 10 kept", "top_overlap", ".1%", "mean of queries"),
         row("top 1 changed", "top1_changed", "d", f"of {facts['queries']:,} queries"),
-        ("advised", _columns([facts["advised"]]), f"the fastest whose mean is at most {facts['mean_limit']}"),
+        ("advised", _columns([facts["advised"]], width), f"the fastest whose mean is at most {facts['mean_limit']}"),
     ]
 
 
-def _columns(cells: Iterable[str]) -> str:
-    return "  ".join(cell.rjust(_COLUMN) for cell in cells)
+def _columns(cells: Iterable[str], width: int) -> str:
+    return "  ".join(cell.rjust(width) for cell in cells)

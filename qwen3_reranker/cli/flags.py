@@ -177,20 +177,25 @@ Backend = Annotated[
         "Engine",
         "--backend",
         value=choice(BACKENDS),
-        meaning="What runs the network; reference is plain and slow. [cpu]",
+        meaning="What runs the network: torch is for GPUs, reference is plain and slow. [cpu]",
+    ),
+]
+Device = Annotated[
+    str | None,
+    _flag(
+        "Engine",
+        "--device",
+        value="NAME,...",
+        meaning="Where --backend torch runs: cuda, cuda:1, mps, cpu; several share the documents. [the first there is]",
     ),
 ]
 Precision = Annotated[
     str,
-    _flag("Engine", "--precision", value=choice(PRECISIONS), meaning="float64 needs --backend reference. [float32]"),
-]
-CpuPrecision = Annotated[
-    str,
     _flag(
         "Engine",
         "--precision",
-        value=choice(PRECISIONS_OF["cpu"]),
-        meaning="int8 takes the least memory, int8x2 the same with activations of 16 bits. [float32]",
+        value=choice(PRECISIONS),
+        meaning="; ".join(f"on {name} {', '.join(some)}" for name, some in PRECISIONS_OF.items()) + ". [float32]",
     ),
 ]
 Kernels = Annotated[
@@ -199,8 +204,8 @@ Kernels = Annotated[
         "Engine",
         "--kernels",
         value=choice(KERNELS),
-        meaning="What computes on the cpu backend: native is the best compiled variant that this processor runs; "
-        "numpy is slower, float32 alone, and needs no compiler. [native]",
+        meaning="What computes. On cpu: native is the best compiled variant that this processor runs; numpy is slower, "
+        "float32 alone, and needs no compiler. On torch: compiled fuses, and starts slower. [native]",
     ),
 ]
 NoDiskCache = Annotated[

@@ -14,11 +14,13 @@ from typer import Argument, Option
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
+from qwen3_reranker.cli.memory_facts import memory_facts, parsed_workload, workload_rows
 from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
+    from qwen3_reranker import plan
     from qwen3_reranker.weights import Checkpoint
 
 FORMATS = ("table", "json")
@@ -28,7 +30,16 @@ Drift = Annotated[
     bool,
     Option(
         "--drift",
-        help="Score built-in texts in float32, int8 and int8x2, and show how far 8 bits move the logits and the order.",
+        help="Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
+        rich_help_panel="Output",
+    ),
+]
+Workload = Annotated[
+    str | None,
+    Option(
+        "--workload",
+        metavar="QxDxT",
+        help="Memory for Q queries with D documents of T tokens each. [any on the cpu backend, 1x100x120 on torch]",
         rich_help_panel="Output",
     ),
 ]
@@ -40,10 +51,13 @@ def inspect(
     revision: flags.Revision = None,
     form: Format = None,
     drift: Drift = False,
+    workload: Workload = None,
     max_length: flags.MaxLength = flags.ENGINE.max_length,
     max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
     num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    precision: flags.CpuPrecision = flags.ENGINE.precision,
+    backend: flags.Backend = flags.ENGINE.backend,
+    device: flags.Device = flags.ENGINE.device,
+    precision: flags.Precision = flags.ENGINE.precision,
     kernels: flags.Kernels = flags.ENGINE.kernels,
     no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
 ) -> None:
@@ -51,14 +65,16 @@ def inspect(
 
     MODEL is nano (which comes with the package), a folder, a .gguf file, or a Hub id, which is fetched first if it is
     not in the cache. Its files are checked, no weights are loaded into memory.
-    Memory is the most that ranking takes on the cpu backend with the precision, kernels, length and batches named.
+    Memory is the most that ranking takes with the precision, kernels, length and batches named: of the process on the
+    cpu backend, of one device on torch.
 
-    With --drift the model also ranks 180 built-in texts three times, which takes minutes for a large one.
+    With --drift the model also ranks 180 built-in texts once a precision, which takes minutes for a large one.
 
     Examples:
       qwen3-reranker inspect nano
       qwen3-reranker inspect Qwen/Qwen3-Reranker-0.6B --max-batch-tokens 1024
       qwen3-reranker inspect Qwen/Qwen3-Reranker-4B --precision int8
+      qwen3-reranker inspect Qwen/Qwen3-Reranker-8B --backend torch --precision bfloat16 --workload 1x1x32000
       qwen3-reranker inspect ./my-model --drift
       qwen3-reranker inspect ./my-model --format json
     """
@@ -67,16 +83,21 @@ def inspect(
         max_length=max_length,
         max_batch_tokens=max_batch_tokens,
         num_threads=num_threads,
+        backend=backend,
+        device=device,
         precision=precision,
         kernels=kernels,
         disk_cache=not no_disk_cache,
     )
+    asked = parsed_workload(workload)
+    if backend == "reference":
+        raise InputError("inspect states the memory of the cpu and the torch backend; the reference is for comparing")
     if drift and kernels == "numpy":
         raise InputError("--drift measures int8 and int8x2, which numpy kernels lack; leave --kernels numpy out")
 
     from qwen3_reranker.weights import open_checkpoint
 
-    found = _facts(open_checkpoint(model, revision), options)
+    found = _facts(open_checkpoint(model, revision), options, asked)
     if drift:
         found["drift"] = drift_facts(model, revision, options)
     if form == "json":
@@ -85,8 +106,7 @@ def inspect(
         _print_table(found)
 
 
-def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
-    from qwen3_reranker.backends.cpu.memory import memory_needed
+def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Workload | None) -> dict[str, Any]:
     from qwen3_reranker.prompt import template
     from qwen3_reranker.tokens import Tokens
 
@@ -96,13 +116,6 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
     tokens = Tokens(checkpoint.tokenizer, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
     tensors = (*checkpoint.tensors.values(), checkpoint.head.tensor)
     files = sorted({source.path for tensor in tensors for source in tensor.sources})
-    items = memory_needed(
-        checkpoint,
-        options,
-        max_length=max_length,
-        tokenizer_entries=tokens.num_entries,
-        prefix_tokens=len(tokens.prefix_ids),
-    )
     return {
         "model": checkpoint.name,
         "folder": str(checkpoint.folder),
@@ -127,14 +140,7 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions) -> dict[str, Any]:
             "prefix_tokens": len(tokens.prefix_ids),
             "suffix_tokens": len(tokens.suffix_ids),
         },
-        "memory": {
-            "max_length": max_length,
-            "max_batch_tokens": options.batch_tokens,
-            "precision": options.precision,
-            "kernels": options.kernels,
-            "items": [asdict(item) for item in items],
-            "total_bytes": sum(item.num_bytes for item in items),
-        },
+        "memory": memory_facts(checkpoint, tokens, options, workload),
     }
 
 
@@ -165,6 +171,7 @@ def _print_table(found: dict[str, Any]) -> None:
             ("prefix", f"{tokenizer['prefix_tokens']:,} tokens", "the same before every query, computed once"),
             ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", "behind every document"),
         ],
+        **({"Workload": workload_rows(memory["workload"])} if "workload" in memory else {}),
         "Memory at most": [
             *((item["name"], _size(item["num_bytes"]).rjust(9), item["reason"]) for item in memory["items"]),
             ("together", _size(memory["total_bytes"]).rjust(9), ""),

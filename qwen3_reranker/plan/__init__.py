@@ -8,9 +8,23 @@ from qwen3_reranker.plan.pack import Plan, pack
 from qwen3_reranker.plan.part import divide, part
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
 from qwen3_reranker.plan.tree import Segment, grow
+from qwen3_reranker.plan.workload import Workload, workload_plan
 from qwen3_reranker.records import Row
 
-__all__ = ["Batch", "Plan", "Segment", "build", "cut_long_segments", "divide", "grow", "pack", "part", "split"]
+__all__ = [
+    "Batch",
+    "Plan",
+    "Segment",
+    "Workload",
+    "build",
+    "cut_long_segments",
+    "divide",
+    "grow",
+    "pack",
+    "part",
+    "split",
+    "workload_plan",
+]
 
 
 def build(rows: Sequence[Row], min_shared_tokens: int = 1) -> Plan:

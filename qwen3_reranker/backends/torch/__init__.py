@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qwen3_reranker.backends.base import Backend
 from qwen3_reranker.backends.torch.backend import TorchBackend
 from qwen3_reranker.backends.torch.network import Network
 from qwen3_reranker.backends.torch.opening import open_backend

@@ -197,7 +197,10 @@ class Network(nn.Module):
                 k_TGE = torch.cat((packed.kept_L2CGE[index, 0], k_TGE))
                 v_TGE = torch.cat((packed.kept_L2CGE[index, 1], v_TGE))
             if index < final:
-                x_TD = self._in_chunks(partial(self._behind, layer), x_TD, packed.everyone(q_THE, k_TGE, v_TGE))[0]
+                mixed_TO = packed.everyone(q_THE, k_TGE, v_TGE)
+                # The widest moment comes now; what attention read need not be there.
+                del q_THE, k_TGE, v_TGE
+                [x_TD] = self._in_chunks(partial(self._behind, layer), x_TD, mixed_TO)
             else:
                 leaves_F = packed.leaves_F
                 x_FD, cos_F1E, sin_F1E = (each.index_select(0, leaves_F) for each in (x_TD, cos_T1E, sin_T1E))

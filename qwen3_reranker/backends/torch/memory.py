@@ -1,0 +1,81 @@
+"""What running a plan takes of a device's memory on the torch backend, item by item, before anything is loaded.
+
+Sizes follow network.py and attention.py: what is alive at once in the layer's widest moment, for the largest batch.
+"""
+
+from __future__ import annotations
+
+from qwen3_reranker.backends.base import MemoryItem
+from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
+from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.plan import Plan, split
+
+_FLOAT = 4
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 2}
+# Tokens that pass through everything but attention at once, and scores that a bucket's mask covers at most.
+_CHUNK_TOKENS = 8192
+_BUCKET_SCORES = 1 << 22
+
+
+def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan) -> list[MemoryItem]:
+    """The most that one device takes for this plan with these options; what torch itself takes is not among it."""
+    width = _BYTES[options.precision]
+    matrix_bytes = 1 if options.precision == "float8" else width
+    words = config.vocab_size * config.hidden_size
+    a_token = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * width
+    batch, tokens, kept = 0, 0, 0
+    held = 0
+    lengths = plan.starts_S1[1:] - plan.starts_S1[:-1]
+    known: set[int] = set()
+    for each in split(plan, options.batch_tokens):
+        layout = lay_out(plan, each, known)
+        batch = max(batch, _batch(config, options.precision, layout))
+        tokens = max(tokens, len(layout.tokens_T))
+        known |= each.keep
+        held += int(lengths[list(each.keep)].sum())
+        kept = max(kept, held)
+        known -= each.release
+        held -= int(lengths[list(each.release)].sum())
+    states = plan.num_rows * config.hidden_size * _FLOAT
+    return [
+        MemoryItem(
+            "layers",
+            config.num_linear_parameters * matrix_bytes,
+            f"weights of {config.num_hidden_layers} layers in {options.precision}",
+        ),
+        MemoryItem("word vectors", words * width, f"{config.vocab_size:,} of {config.hidden_size:,} numbers"),
+        MemoryItem("batch", batch, f"{tokens:,} tokens at once, in the widest moment of a layer"),
+        # Twice: the segments, and the pool that a batch gathers from them.
+        MemoryItem("shared", 2 * kept * a_token, f"keys and values of {kept:,} tokens that several batches read"),
+        MemoryItem(
+            "prefix cache",
+            options.prefix_cache_tokens * a_token,
+            f"keys and values of up to {options.prefix_cache_tokens:,} tokens kept between calls",
+        ),
+        MemoryItem("results", states, f"a state for each of {plan.num_rows:,} rows"),
+    ]
+
+
+def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:
+    """Bytes alive at once: states and heads of all tokens, gathered keys, and the scratch of a chunk."""
+    width = _BYTES[precision]
+    tokens, keys = len(layout.tokens_T), len(layout.everyone.keys_K)
+    chunk = min(tokens, _CHUNK_TOKENS)
+    hidden, inner = config.hidden_size, config.intermediate_size
+    queries, values = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+    heads = queries + 2 * values
+    angles = 2 * tokens * (config.head_dim // 2) * _FLOAT
+    # The state before and behind a layer; chunks are joined at their end, so both lie there twice.
+    copies = 2 if tokens > chunk else 1
+    norm = 3 * hidden * _FLOAT
+    before = tokens * (hidden + copies * heads) * width + chunk * max(
+        norm, (hidden + heads) * width + 4 * queries * _FLOAT
+    )
+    # What padded buckets take beside FlashAttention: queries and results once more, and a bucket's mask.
+    mask = min(_BUCKET_SCORES, int((layout.everyone.query_lengths * layout.everyone.key_lengths).sum()))
+    mask *= config.num_attention_heads // config.num_key_value_heads * (1 + _FLOAT)
+    mixing = tokens * (hidden + heads + 4 * queries) * width + 2 * (keys + tokens) * values * width + mask
+    behind = tokens * ((1 + copies) * hidden + queries) * width + chunk * (
+        hidden * width + max(norm, (hidden + 4 * inner) * width)
+    )
+    return angles + max(before, mixing, behind)

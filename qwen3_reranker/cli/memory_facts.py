@@ -1,0 +1,102 @@
+"""What running a model takes of memory, and a workload of it -> their part of what `inspect` prints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen3_reranker.plan import Workload
+    from qwen3_reranker.tokens import Tokens
+    from qwen3_reranker.weights import Checkpoint
+
+_FORM = re.compile(r"(\d{1,6})x(\d{1,6})x(\d{1,6})")
+# What a GPU's memory is stated for where nothing is asked for.
+_USUAL = "1x100x120"
+_MOST_ROWS = 1_000_000
+# Its length stands for a usual query's; `inspect` has none.
+_QUERY = "how do I undo my last commit"
+
+
+def parsed_workload(text: str | None) -> Workload | None:
+    """1x100x120: one query, 100 documents of 120 tokens; raises InputError for another form, or more than a million."""
+    if text is None:
+        return None
+    from qwen3_reranker.plan import Workload
+
+    found = _FORM.fullmatch(text.strip().lower())
+    numbers = tuple(map(int, found.groups())) if found else (0, 0, 0)
+    if not all(numbers) or numbers[0] * numbers[1] > _MOST_ROWS:
+        raise InputError(
+            f"--workload is QUERIESxDOCUMENTSxTOKENS, as 1x100x120, of at most {_MOST_ROWS:,} pairs; got {text!r}"
+        )
+    return Workload(*numbers)
+
+
+def memory_facts(
+    checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions, asked: Workload | None
+) -> dict[str, Any]:
+    """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
+    from qwen3_reranker.backends.cpu.memory import memory_needed
+    from qwen3_reranker.plan import split, workload_plan
+    from qwen3_reranker.prompt import template
+
+    workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)
+    facts: dict[str, Any] = {
+        "backend": options.backend,
+        "max_length": tokens.max_length,
+        "max_batch_tokens": options.batch_tokens,
+        "precision": options.precision,
+        "kernels": options.kernels,
+    }
+    length = tokens.max_length
+    if workload is not None:
+        heads, tails = template(options.prompt, checkpoint.instruction).pieces(None, [_QUERY], [""])
+        prefix, _, head = tokens.encode(heads, tails)[0].boundaries
+        plan = workload_plan(
+            workload,
+            prefix_tokens=prefix,
+            head_tokens=head - prefix,
+            suffix_tokens=len(tokens.suffix_ids),
+            max_length=tokens.max_length,
+        )
+        length = len(plan.row(0))
+        facts["workload"] = {
+            **asdict(workload),
+            "row_tokens": length,
+            "prompt_tokens": plan.num_row_tokens,
+            "computed_tokens": plan.num_tokens,
+            "batches": len(split(plan, options.batch_tokens)),
+        }
+        options = replace(options, max_batch_tokens=min(options.batch_tokens, plan.num_tokens))
+    if options.backend == "torch":
+        from qwen3_reranker.backends.torch.memory import device_memory_needed
+
+        items = device_memory_needed(checkpoint.config, options, plan)
+    else:
+        items = memory_needed(
+            checkpoint,
+            options,
+            max_length=length,
+            tokenizer_entries=tokens.num_entries,
+            prefix_tokens=len(tokens.prefix_ids),
+        )
+    facts["items"] = [asdict(item) for item in items]
+    facts["total_bytes"] = sum(item.num_bytes for item in items)
+    return facts
+
+
+def workload_rows(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value and remark of each row about a workload."""
+    named = f"{facts['queries']:,} x {facts['documents']:,}"
+    saved = 1 - facts["computed_tokens"] / facts["prompt_tokens"]
+    batches = "batch" if facts["batches"] == 1 else "batches"
+    return [
+        ("documents", named, f"queries, and documents of {facts['document_tokens']:,} tokens for each"),
+        ("rows", f"{facts['row_tokens']:,} tokens", f"each; {facts['prompt_tokens']:,} in all"),
+        ("computed", f"{facts['computed_tokens']:,}", f"tokens ({saved:.0%} saved), in {facts['batches']:,} {batches}"),
+    ]

@@ -1,0 +1,42 @@
+"""A workload that is only described -> the plan it would get, so that what it costs can be said beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen3_reranker.plan.pack import Plan, pack
+from qwen3_reranker.plan.tree import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Queries, documents of each query, and tokens of each document, suffix left out; no two documents are alike."""
+
+    queries: int
+    documents: int
+    document_tokens: int
+
+
+def workload_plan(
+    workload: Workload, *, prefix_tokens: int, head_tokens: int, suffix_tokens: int, max_length: int
+) -> Plan:
+    """The plan of a workload behind a template: `head_tokens` are those of instruction, labels and one query.
+
+    Documents are cut as the truncation rule cuts them.
+    """
+    shared = prefix_tokens + head_tokens
+    length = min(max_length, shared + workload.document_tokens + suffix_tokens)
+    # Which tokens stand there does not matter: segments are made as if the rows parted behind prefix and head.
+    ids = np.zeros(length, dtype=np.int32)
+    root = Segment(ids, 0, prefix_tokens, None, reusable=True)
+    ends: list[Segment] = []
+    for _ in range(workload.queries):
+        head = Segment(ids, prefix_tokens, shared, root, reusable=True)
+        root.children.append(head)
+        for _ in range(workload.documents):
+            end = Segment(ids, shared, length, head, reusable=False)
+            head.children.append(end)
+            ends.append(end)
+    return pack([root], ends, num_row_tokens=length * len(ends))
