@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from qwen3_reranker import fast_tokenizer
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.records import Head, Receipt, Row
@@ -69,8 +70,10 @@ class Tokens:
     ) -> None:
         fields, source = tokenizer.fields, tokenizer.source
         self.control_ids = _control_ids(fields, source)
-        self._literal = _load({**fields, "added_tokens": []}, source)
-        self._user = _load(fields, source) if special_tokens == "parse" else self._literal
+        literal = _written({**fields, "added_tokens": []}, source)
+        self._literal = _load(literal, source)
+        self._user = _load(_written(fields, source), source) if special_tokens == "parse" else self._literal
+        self._fast = None if special_tokens == "parse" else fast_tokenizer.proven(literal, fields, self._encode_exactly)
         base_ids = set(self._literal.get_vocab().values())
         if leaks := sorted(base_ids.intersection(self.control_ids.values())):
             raise CheckpointError(
@@ -140,6 +143,13 @@ class Tokens:
         return _EncodedHead(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
 
     def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
+        if self._fast is None:
+            return self._encode_exactly(texts)
+        found = [self._fast.ids(text) for text in texts]
+        rest = iter(self._encode_exactly([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        return [next(rest) if ids is None else ids for ids in found]
+
+    def _encode_exactly(self, texts: Sequence[str]) -> list[Ids]:
         ids: list[Ids] = []
         for some in _by_size(texts):
             try:
@@ -208,14 +218,17 @@ def _control_ids(fields: dict[str, Any], source: str) -> dict[str, int]:
     return ids
 
 
-def _load(fields: dict[str, Any], source: str) -> Tokenizer:
+def _written(fields: dict[str, Any], source: str) -> str:
     model = fields.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
         raise CheckpointError(f"{source}: expected a byte-level BPE model; this is no Qwen3 tokenizer")
     # A checkpoint's own truncation, padding or frame would cut, fill or wrap rows behind our back.
-    ours = {**fields, "truncation": None, "padding": None, "post_processor": None}
+    return json.dumps({**fields, "truncation": None, "padding": None, "post_processor": None})
+
+
+def _load(written: str, source: str) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_str(json.dumps(ours))
+        tokenizer = Tokenizer.from_str(written)
         # The first use of a damaged part may be what fails.
         tokenizer.encode_batch_fast([" a\u0301<|1 \n", "yes"], add_special_tokens=False)
     except (KeyboardInterrupt, SystemExit, MemoryError):

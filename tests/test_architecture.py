@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 LAYERS = [
     {"errors", "records"},
     {"json_object", "prompt"},
+    {"fast_tokenizer"},
     {"config", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
@@ -26,6 +27,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 LIBRARIES = {
     "numpy": set(LEVEL) - {"errors", "json_object", "prompt", "config", "__init__", "__main__"},
     "tokenizers": {"tokens", "train"},
+    "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},
     "threadpoolctl": {"backends"},
     "qwen3_reranker_kernels": {"backends"},
