@@ -17,11 +17,11 @@ from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.backends.torch import TorchBackend, load
-from qwen3_reranker.records import Receipt, Row
+from qwen3_reranker.records import Row
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.rows import NO_RECEIPT, tree_rows
 
-NO_RECEIPT = Receipt(0, 0, 0, 0)
 SHAPES = {
     "heads share keys 2 to 1": {"num_attention_heads": 4, "num_key_value_heads": 2},
     "heads share keys 4 to 1, untied": {"num_attention_heads": 8, "num_key_value_heads": 2, "tied": False},
@@ -117,22 +117,6 @@ def fast(request: pytest.FixtureRequest) -> Maker:
     return Torch(kernel) if backend else Cpu(kernel)
 
 
-def rows(seed: int, count: int, longest: int) -> list[Row]:
-    """Rows of one prefix, three heads and documents that sometimes share a beginning or are equal."""
-    random = np.random.default_rng(seed)
-    prefix, suffix = random.integers(0, 320, 11), random.integers(0, 320, 3)
-    heads = [random.integers(0, 320, int(length)) for length in random.integers(1, 20, 3)]
-    title = random.integers(0, 320, 8)
-    built = []
-    for index in range(count):
-        head = heads[int(random.integers(3))]
-        document = random.integers(0, 320, int(random.integers(0, longest + 1)))
-        document = np.concatenate((title, document)) if index % 3 else document
-        ids = np.concatenate((prefix, head, document, suffix)).astype(np.int32)
-        built.append(Row(ids, (11, 11 + len(head)), NO_RECEIPT))
-    return [*built, *built[:2]]
-
-
 def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool:
     # Final states have a root mean square near 1, so this is an absolute error on a scale of 1.
     return bool(np.abs(ours - theirs).max() < tolerance)
@@ -142,14 +126,14 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool
 def test_every_fast_backend_agrees_with_the_reference_in_float64(
     fast: Maker, folder: Path, reference: ReferenceBackend, longest: int
 ) -> None:
-    built = plan.build(rows(longest, 9, longest), 4)
+    built = plan.build(tree_rows(longest, 9, longest), 4)
     run = fast(folder).run(built)
     assert run.computed_tokens == built.num_tokens < built.num_row_tokens
     assert close(run.hidden_ND, reference.run(built).hidden_ND)
 
 
 def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: ReferenceBackend) -> None:
-    built = plan.build(rows(1, 5, 60))
+    built = plan.build(tree_rows(1, 5, 60))
     single = ReferenceBackend(open_checkpoint(str(folder)), np.float32).run(built)
     assert single.hidden_ND.dtype == np.float32
     assert close(single.hidden_ND, reference.run(built).hidden_ND)
@@ -157,13 +141,13 @@ def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: R
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 7, 64, 100])
 def test_splitting_does_not_move_a_state(fast: Maker, folder: Path, max_batch_tokens: int) -> None:
-    built = plan.build(rows(2, 8, 40), 4)
+    built = plan.build(tree_rows(2, 8, 40), 4)
     assert fast.same(fast(folder, max_batch_tokens).run(built).hidden_ND, fast(folder).run(built).hidden_ND)
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
 def test_the_number_of_threads_does_not_move_a_state(fast: Maker, folder: Path, num_threads: int) -> None:
-    built = plan.build(rows(9, 30, 60), 4)
+    built = plan.build(tree_rows(9, 30, 60), 4)
     one = fast(folder, num_threads=num_threads)
     assert fast.same(one.run(built).hidden_ND, fast(folder).run(built).hidden_ND)
     one.close()
@@ -171,14 +155,14 @@ def test_the_number_of_threads_does_not_move_a_state(fast: Maker, folder: Path, 
 
 @pytest.mark.parametrize("least", [1, 3, 1000])
 def test_sharing_does_not_move_a_state(fast: Maker, folder: Path, least: int) -> None:
-    some = rows(3, 8, 40)
+    some = tree_rows(3, 8, 40)
     shared, apart = plan.build(some, least), plan.build(some, 10_000)
     assert shared.num_tokens <= apart.num_tokens
     assert fast.same(fast(folder).run(shared).hidden_ND, fast(folder).run(apart).hidden_ND)
 
 
 def test_neighbours_and_order_do_not_move_a_state(fast: Maker, folder: Path) -> None:
-    some = rows(4, 8, 40)
+    some = tree_rows(4, 8, 40)
     together = fast(folder).run(plan.build(some, 4)).hidden_ND
     backwards = fast(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
     alone = np.concatenate([fast(folder).run(plan.build([each], 4)).hidden_ND for each in some])
@@ -187,12 +171,12 @@ def test_neighbours_and_order_do_not_move_a_state(fast: Maker, folder: Path) -> 
 
 
 def test_equal_rows_get_equal_states_to_the_bit(fast: Maker, folder: Path) -> None:
-    hidden = fast(folder).run(plan.build(rows(5, 6, 40), 4)).hidden_ND
+    hidden = fast(folder).run(plan.build(tree_rows(5, 6, 40), 4)).hidden_ND
     assert np.array_equal(hidden[:2], hidden[-2:])
 
 
 def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(reference: ReferenceBackend) -> None:
-    some = rows(6, 4, 30)
+    some = tree_rows(6, 4, 30)
     together = reference.run(plan.build(some)).hidden_ND
     assert np.array_equal(together[1], reference.run(plan.build([some[1]])).hidden_ND[0])
 
@@ -201,7 +185,7 @@ def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(referenc
 def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(
     fast: Maker, folder: Path, max_batch_tokens: int
 ) -> None:
-    first, second = plan.build(rows(7, 6, 30), 4), plan.build(rows(7, 12, 30), 4)
+    first, second = plan.build(tree_rows(7, 6, 30), 4), plan.build(tree_rows(7, 12, 30), 4)
     caching = fast(folder, max_batch_tokens, prefix_cache_tokens=1000)
     assert caching.run(first).cached_tokens == 0
     again = caching.run(first)
@@ -295,7 +279,7 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
     def blas() -> set[int]:
         return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
-    before, built = blas(), plan.build(rows(1, 3, 20), 4)
+    before, built = blas(), plan.build(tree_rows(1, 3, 20), 4)
     both_run, first_ended, seen = threading.Barrier(2, timeout=30), threading.Event(), threading.Event()
     during: list[set[int]] = []
 
@@ -330,13 +314,13 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
 def test_a_small_cache_forgets_and_stays_right(fast: Maker, folder: Path, sizes: list[int], bound: int) -> None:
     caching, plain = fast(folder, 16, bound), fast(folder)
     for number, size in enumerate(sizes):
-        built = plan.build(rows(number % 3, 3, size), 4)
+        built = plan.build(tree_rows(number % 3, 3, size), 4)
         assert fast.same(caching.run(built).hidden_ND, plain.run(built).hidden_ND)
     assert caching._cache._held_tokens <= bound
 
 
 def test_progress_rises_to_one(fast: Maker, folder: Path, reference: ReferenceBackend) -> None:
-    built = plan.build(rows(8, 5, 30), 4)
+    built = plan.build(tree_rows(8, 5, 30), 4)
     for backend in (fast(folder, 20), reference):
         shares: list[float] = []
         backend.run(built, shares.append)
