@@ -15,6 +15,7 @@ LAYERS = [
     {"config", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
+    {"engine"},
     {"reranker"},
     {"bench", "drift", "evaluate", "search", "train"},
     {"convert", "doctor"},
