@@ -16,7 +16,7 @@ LAYERS = [
     {"weights", "heads"},
     {"backends"},
     {"engine"},
-    {"reranker"},
+    {"reranker", "embedder"},
     {"bench", "drift", "evaluate", "search", "train"},
     {"convert", "doctor"},
     {"cli"},

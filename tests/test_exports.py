@@ -17,6 +17,8 @@ def loaded_after(statement: str) -> set[str]:
 def test_the_public_names_are_these_and_each_can_be_had() -> None:
     assert sorted(qwen3_reranker.__all__) == [
         "CheckpointError",
+        "Embedder",
+        "Embeddings",
         "Hit",
         "InputError",
         "ModelNotFoundError",
@@ -25,6 +27,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "Receipt",
         "Reranker",
         "RerankerError",
+        "TextReceipt",
         "UnavailableError",
         "Usage",
         "__version__",
