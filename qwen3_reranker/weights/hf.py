@@ -76,7 +76,9 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     if path is None:
         raise CheckpointError(f"{folder / SINGLE}: missing, and so is {INDEX}; {_what_instead(folder)}")
     entries = folder_entries(path)
-    if is_embedding(read_modules(folder), entries):
+    modules = read_modules(folder)
+    if is_embedding(modules, entries):
+        refuse_other_pooling(folder, modules, config.hidden_size)
         return _open_embedding(folder, name, config, entries, path)
     if _NETWORK in fields.get("architectures", []):
         raise CheckpointError(
@@ -103,7 +105,6 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
 def _open_embedding(
     folder: Path, name: str, config: ModelConfig, entries: Mapping[str, Entry], path: Path
 ) -> Checkpoint:
-    refuse_other_pooling(folder, read_modules(folder), config.hidden_size)
     # Whatever the configuration says of a head, none is expected and none is counted.
     config = replace(config, tie_word_embeddings=True)
     tensors = _needed(config, entries, path, bare=has_bare_names(entries))
