@@ -32,7 +32,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 OWN = "Given a claim, find documents that refute it"
 # What the published recipe asks of us; float32 gives six digits more, which `FLOAT32` holds.
-ASKED, FLOAT32, INT8 = 1e-5, 1e-9, 2e-3
+ASKED, FLOAT32 = 1e-5, 1e-9
 # Thirteen languages and code, of mixed lengths, the first one empty; thousands of tokens in the longer ones.
 SHORT = [*documents(22, 6, 60), *PASSAGES]
 LONG = [*documents(21, 24, 1500), *PASSAGES]
@@ -92,12 +92,13 @@ def test_texts_are_told_apart(card: EmbeddingCard) -> None:
 
 
 def test_sentence_transformers_gives_the_same_vectors_of_the_folder(folder: Path, card: EmbeddingCard) -> None:
+    theirs = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
     for dim in sizes(card):
-        theirs = SentenceTransformer(str(folder), device="cpu", truncate_dim=dim, model_kwargs={"dtype": torch.float32})
+        options = {"truncate_dim": dim, "normalize_embeddings": True, "show_progress_bar": False}
         with Embedder(folder, dim=dim, max_length=theirs.max_seq_length) as embedder:
             pairs = (
-                (embedder.documents(SHORT), theirs.encode_document(SHORT, show_progress_bar=False)),
-                (embedder.queries(SHORT), theirs.encode_query(SHORT, show_progress_bar=False)),
+                (embedder.documents(SHORT), theirs.encode_document(SHORT, **options)),
+                (embedder.queries(SHORT), theirs.encode_query(SHORT, **options)),
             )
         for vectors, expected in pairs:
             assert vectors.shape == expected.shape
@@ -129,7 +130,8 @@ def test_parsed_control_tokens_are_the_cards(folder: Path, card: EmbeddingCard) 
         assert 1 - least_cosine(literal.documents(texts), card.vectors(texts)) > ASKED
 
 
-@pytest.mark.parametrize("precision", ["int8", "int8x2"])
-def test_8_bits_stay_near_the_cards_vectors(folder: Path, card: EmbeddingCard, precision: str) -> None:
-    with Embedder(folder, precision=precision) as embedder:
-        assert 1 - least_cosine(embedder.documents(SHORT), card.vectors(SHORT)) < INT8
+@pytest.mark.parametrize(("precision", "most"), [("int8", 1e-2), ("int8x2", 2e-3)])
+def test_8_bits_stay_near_the_cards_vectors(folder: Path, card: EmbeddingCard, precision: str, most: float) -> None:
+    for dim in (32, None):
+        with Embedder(folder, precision=precision, dim=dim) as embedder:
+            assert FLOAT32 < 1 - least_cosine(embedder.documents(SHORT), card.vectors(SHORT, dim)) < most
