@@ -15,13 +15,16 @@ from qwen3_reranker.errors import (
 )
 
 if TYPE_CHECKING:
-    from qwen3_reranker.records import Hit, Ranking, Receipt, Usage
+    from qwen3_reranker.embedder import Embedder
+    from qwen3_reranker.records import Embeddings, Hit, Ranking, Receipt, TextReceipt, Usage
     from qwen3_reranker.reranker import Reranker
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Embedder",
+    "Embeddings",
     "Hit",
     "InputError",
     "ModelNotFoundError",
@@ -31,6 +34,7 @@ __all__ = [
     "Receipt",
     "Reranker",
     "RerankerError",
+    "TextReceipt",
     "UnavailableError",
     "Usage",
     "__version__",
@@ -43,7 +47,11 @@ def __getattr__(name: str) -> Any:
         from qwen3_reranker.reranker import Reranker
 
         return Reranker
-    if name in ("Hit", "Ranking", "Receipt", "Usage"):
+    if name == "Embedder":
+        from qwen3_reranker.embedder import Embedder
+
+        return Embedder
+    if name in ("Embeddings", "Hit", "Ranking", "Receipt", "TextReceipt", "Usage"):
         from qwen3_reranker import records
 
         return getattr(records, name)

@@ -1,13 +1,17 @@
-"""The yes/no head: final hidden states -> logits, one vector in float32, never randomly initialised."""
+"""The heads: final hidden states -> logits of a judge, or vectors of an embedding model; neither is ever made up."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, InputError
+
+# The least that Qwen3-Embedding was trained to be cut to (its model card: 32 up to the full size).
+_LEAST_DIM = 32
 
 
 class YesNoHead:
@@ -35,3 +39,35 @@ class YesNoHead:
         if not np.isfinite(logits_N).all():
             raise CheckpointError("the network gave a logit that is not finite; the checkpoint's weights are damaged")
         return logits_N
+
+
+class EmbeddingHead:
+    """The last token's state, cut to its first `dim` numbers and brought to length 1; it has no weights.
+
+    dim: None for all of them. Raises InputError for less than 32 or more than hidden_size: that is the range in which
+    Qwen3-Embedding was trained to be cut (Matryoshka).
+    """
+
+    def __init__(self, hidden_size: int, dim: int | None = None) -> None:
+        least = min(_LEAST_DIM, hidden_size)
+        if dim is None:
+            dim = hidden_size
+        if isinstance(dim, bool) or not hasattr(dim, "__index__") or not least <= operator.index(dim) <= hidden_size:
+            raise InputError(
+                f"dim must be a whole number of {least} to {hidden_size}, the sizes that this model can be cut to, "
+                f"got {dim!r}"
+            )
+        self.dim = operator.index(dim)
+
+    def __call__(self, hidden_ND: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Vectors of length 1, (num_rows, dim) float32. Raises CheckpointError if one is not finite or all zeros."""
+        # Cut before the length is taken: what is cut off must not count in it. float64 neither overflows nor rounds.
+        cut_NE = np.ascontiguousarray(hidden_ND[:, : self.dim], dtype=np.float64)
+        # numpy adds along contiguous rows, so a vector's bits do not depend on how many others there are.
+        length_N1 = np.sqrt((cut_NE * cut_NE).sum(axis=1, keepdims=True))
+        if not np.isfinite(length_N1).all() or not length_N1.all():
+            raise CheckpointError(
+                "the network gave a vector that is not finite or is all zeros; the checkpoint's weights are damaged"
+            )
+        vectors_NE: NDArray[np.float32] = (cut_NE / length_N1).astype(np.float32)
+        return vectors_NE

@@ -1,7 +1,7 @@
-"""The judge template: instruction, query and document -> text pieces, as constants of our own.
+"""What the models read: instruction, query and document -> text pieces, as constants of our own.
 
-No chat template, Jinja or Python of a checkpoint is ever executed. The strings are those of the Qwen3-Reranker model
-card and of the technical report (arXiv 2506.05176, page 3); the tests pin their token ids.
+No chat template, Jinja or Python of a checkpoint is ever executed. The strings are those of the Qwen3-Reranker and
+Qwen3-Embedding model cards and of the technical report (arXiv 2506.05176, page 3); the tests pin their token ids.
 """
 
 from __future__ import annotations
@@ -74,3 +74,26 @@ def template(name: str, instruction: str | None = None) -> Template:
         raise InputError(f"unknown prompt {name!r}: expected one of {', '.join(TEMPLATES)}")
     chosen = TEMPLATES[name]
     return chosen if instruction is None or name != "card" else replace(chosen, default_instruction=instruction)
+
+
+#: What ends a text that is embedded; its state is the embedding.
+EMBEDDING_SUFFIX = "<|endoftext|>"
+_QUERY_LABEL = "\nQuery:"
+
+
+def query_prompt(instruction: str) -> str:
+    """What Qwen3-Embedding reads before a query; no space stands behind it, and a document has nothing before it."""
+    return f"Instruct: {instruction}{_QUERY_LABEL}"
+
+
+def embedding_pieces(before: str, texts: Sequence[str]) -> tuple[list[Head], list[str]]:
+    """Each text behind what stands before it, as a head and a tail.
+
+    The pre-tokenizer joins a colon with the letters behind it, never with those in front of it. So the published prompt
+    is cut before its last colon: what all queries share is then a head, which is encoded once and remembered between
+    calls (the tests repeat the proof). Any other prompt is one piece with its text.
+    """
+    if before.endswith(_QUERY_LABEL):
+        shared = Head(before[:-1], "", "")
+        return [shared] * len(texts), [f":{text}" for text in texts]
+    return [Head("", "", "")] * len(texts), [f"{before}{text}" for text in texts]

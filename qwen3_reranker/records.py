@@ -76,6 +76,34 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class TextReceipt:
+    """What was cut from one embedded text, in tokens: its tail, if anything.
+
+    What stands before a query, its instruction, counts with it; the <|endoftext|> behind every text does not.
+    """
+
+    tokens: int
+    kept_tokens: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything was cut."""
+        return self.kept_tokens < self.tokens
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Embeddings:
+    """Vectors of length 1, (num_texts, dim) float32, in input order, with what was cut from each text and the usage.
+
+    In `usage`, truncated_documents counts texts of any kind.
+    """
+
+    vectors: NDArray[np.float32]
+    receipts: tuple[TextReceipt, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document in a ranking: its place in the input, its score, and what was cut from it.
 

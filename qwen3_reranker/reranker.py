@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker import plan, prompt, score
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress
-from qwen3_reranker.backends.cpu import CpuBackend
-from qwen3_reranker.backends.reference import ReferenceBackend
-from qwen3_reranker.config import EngineOptions, ModelConfig
-from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
+from qwen3_reranker import prompt, score
+from qwen3_reranker.backends.base import OnProgress
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.engine import (
+    PlanRunner,
+    engine_options,
+    make_backend,
+    refuse_larger_tokenizer,
+    refuse_non_instruction,
+    refuse_non_strings,
+)
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Ranking, Receipt, Row, Usage
 from qwen3_reranker.tokens import Tokens
-from qwen3_reranker.weights import Checkpoint, open_checkpoint
+from qwen3_reranker.weights import open_checkpoint
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,7 +36,7 @@ class _Scored:
     usage: Usage
 
 
-class Reranker:
+class Reranker(PlanRunner):
     """A Qwen3-Reranker model, ready to judge documents.
 
     model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:file.gguf", a folder or a .gguf
@@ -50,25 +54,24 @@ class Reranker:
         plan_only: bool = False,
         **options: Any,
     ) -> None:
-        self.options = _engine_options(options)
+        chosen = engine_options(options)
         self.checkpoint = open_checkpoint(model, revision)
-        self._template = prompt.template(self.options.prompt, self.checkpoint.instruction)
+        head = self.checkpoint.head
+        self._template = prompt.template(chosen.prompt, self.checkpoint.instruction)
         self.tokens = Tokens(
             self.checkpoint.tokenizer,
             prefix=self._template.prefix,
             suffix=self._template.suffix,
-            max_length=self.config.row_length(self.options.max_length),
-            special_tokens=self.options.special_tokens,
-            truncate_queries=self.options.truncate_queries,
+            max_length=self.config.row_length(chosen.max_length),
+            special_tokens=chosen.special_tokens,
+            truncate_queries=chosen.truncate_queries,
         )
-        _refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
-        head = self.checkpoint.head
+        refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
         self.head = YesNoHead(
             head.rows(self.tokens.yes_id, self.tokens.no_id), f"{head.tensor.file}: {head.tensor.name}"
         )
-        self.backend: Backend | None = None if plan_only else _backend(self.checkpoint, self.options, self.tokens)
-        self._turn = threading.Lock()
-        self._running_in: int | None = None
+        prefix = np.array(self.tokens.prefix_ids, dtype=np.int32)
+        super().__init__(chosen, None if plan_only else make_backend(self.checkpoint, chosen, prefix))
 
     @property
     def config(self) -> ModelConfig:
@@ -131,23 +134,6 @@ class Reranker:
         _refuse_non_strings(query, documents)
         return self._grow(self._rows([query] * len(documents), documents, instruction))
 
-    def close(self) -> None:
-        """Give the memory back, once a call under way has ended; the reranker cannot be used afterwards."""
-        if self._running_in == threading.get_ident():
-            raise InputError("a Reranker cannot be closed from inside its own on_progress")
-        with self._turn:
-            if self.backend is not None:
-                self.backend.close()
-            self.backend = None
-
-    def __enter__(self) -> Reranker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _score(
         self,
         queries: Sequence[str],
@@ -156,97 +142,19 @@ class Reranker:
         on_progress: OnProgress | None,
     ) -> _Scored:
         rows = self._rows(queries, documents, instruction)
-        tree = self._grow(rows)
-        run = self._run(tree, on_progress)
-        receipts = [row.receipt for row in rows]
-        usage = Usage(
-            prompt_tokens=tree.num_row_tokens,
-            computed_tokens=run.computed_tokens,
-            cached_tokens=run.cached_tokens,
-            truncated_documents=sum(receipt.truncated for receipt in receipts),
-        )
-        return _Scored(self.head(run.hidden_ND), receipts, usage)
+        executed, usage = self._run(rows, on_progress)
+        return _Scored(self.head(executed.hidden_ND), [row.receipt for row in rows], usage)
 
     def _rows(self, queries: Sequence[str], documents: Sequence[str], instruction: str | None) -> list[Row]:
-        _refuse_non_instruction(instruction)
+        refuse_non_instruction(instruction)
         heads, tails = self._template.pieces(instruction, queries, documents)
         return self.tokens.encode(heads, tails)
-
-    def _grow(self, rows: Sequence[Row]) -> Plan:
-        return plan.build(rows, self.options.min_shared_tokens)
-
-    def _run(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
-        if self._running_in == threading.get_ident():
-            raise InputError("a Reranker cannot be used from inside its own on_progress")
-        with self._turn:
-            if self.backend is None:
-                raise InputError("this Reranker is closed or was made with plan_only; make a new one")
-            self._running_in = threading.get_ident()
-            try:
-                return self.backend.run(tree, on_progress)
-            finally:
-                self._running_in = None
-
-
-def _engine_options(options: dict[str, Any]) -> EngineOptions:
-    try:
-        return EngineOptions(**options)
-    except TypeError as error:
-        known = ", ".join(EngineOptions.__dataclass_fields__)
-        raise InputError(f"{error}; options are {known}") from error
-
-
-def _backend(checkpoint: Checkpoint, options: EngineOptions, tokens: Tokens) -> Backend:
-    if options.backend == "reference":
-        return ReferenceBackend(checkpoint, np.dtype(options.precision))
-    if options.backend == "torch":
-        return _torch_backend(checkpoint, options)
-    return CpuBackend(
-        checkpoint,
-        max_batch_tokens=options.batch_tokens,
-        prefix_cache_tokens=options.prefix_cache_tokens,
-        num_threads=options.num_threads,
-        precision=options.precision,
-        kernels=options.kernels,
-        constant_prefix=np.array(tokens.prefix_ids, dtype=np.int32),
-        disk_cache=options.disk_cache,
-    )
-
-
-def _torch_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
-    # torch takes seconds to import and is no part of the core installation.
-    try:
-        from qwen3_reranker.backends.torch import open_backend
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise UnavailableError(
-            'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
-        ) from None
-    return open_backend(checkpoint, options)
-
-
-def _refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
-    if num_entries > checkpoint.config.vocab_size:
-        raise CheckpointError(
-            f"{checkpoint.tokenizer.source}: has {num_entries} entries, but the network embeds only "
-            f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
-        )
-
-
-def _refuse_non_instruction(instruction: object) -> None:
-    if instruction is not None and not isinstance(instruction, str):
-        raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
 
 
 def _refuse_non_strings(query: object, documents: object) -> None:
     if not isinstance(query, str):
         raise InputError(f"query must be a string, got {type(query).__name__}")
-    if isinstance(documents, str) or not isinstance(documents, Sequence):
-        raise InputError(f"documents must be a list of strings, got {type(documents).__name__}")
-    for index, document in enumerate(documents):
-        if not isinstance(document, str):
-            raise InputError(f"documents[{index}] must be a string, got {type(document).__name__}")
+    refuse_non_strings("documents", documents)
 
 
 def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:

@@ -80,6 +80,8 @@ class Tokens:
                 f"{source}: the ids {leaks[:5]} belong to control tokens and to words of the vocabulary, so "
                 "text could become control tokens; this is no Qwen3 tokenizer"
             )
+        #: One more than the largest id of a word, control tokens left out.
+        self.num_words = max(base_ids) + 1
         #: One more than the largest id this tokenizer can give.
         self.num_entries = max(base_ids.union(self.control_ids.values())) + 1
         self.prefix_ids = self._constant(prefix, source)

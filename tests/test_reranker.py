@@ -178,7 +178,7 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "cuda"}, "unknown backend 'cuda': expected one of cpu, reference"),
+        ({"backend": "cuda"}, "unknown backend 'cuda': expected one of cpu, torch, reference"),
         ({"precision": "int4"}, "unknown precision 'int4'"),
         ({"precision": "float64"}, 'use backend="reference" for float64'),
         ({"prompt": "jinja"}, "unknown prompt 'jinja'"),
@@ -192,8 +192,15 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
         ({"num_threads": 0}, "num_threads must be a whole number of at least 1"),
         ({"num_threads": 5000}, "num_threads must be at most 4,096, got 5,000"),
         ({"max_batch_tokens": 10**20}, "max_batch_tokens must be at most 2,147,483,647"),
-        ({"backend": "reference", "kernels": "portable"}, "the reference backend has no kernels to choose from"),
-        ({"backend": "reference", "kernels": "numpy"}, "the reference backend has no kernels to choose from"),
+        ({"backend": "reference", "kernels": "portable"}, "the reference backend has kernels native, got kernels="),
+        (
+            {"backend": "torch", "kernels": "numpy"},
+            "the torch backend has kernels native, compiled, got kernels='numpy'",
+        ),
+        ({"backend": "torch", "precision": "int8"}, 'use backend="cpu" for int8'),
+        ({"precision": "bfloat16"}, 'use backend="torch" for bfloat16'),
+        ({"device": "cuda"}, 'use backend="torch" or leave it out'),
+        ({"backend": "reference", "kernels": "numpy"}, "the reference backend has kernels native, got kernels="),
     ],
 )
 def test_wrong_options_are_typed_errors(small_checkpoint: Path, options: dict[str, object], message: str) -> None:

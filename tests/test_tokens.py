@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from qwen3_reranker import prompt
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
-from qwen3_reranker.records import Row
+from qwen3_reranker.records import Head, Row
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 
 CARD = prompt.template("card")
@@ -249,3 +249,18 @@ def test_a_checkpoints_own_truncation_and_padding_do_not_touch_rows(
     cutting = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
     path = damaged(tmp_path, qwen3_tokenizer_file, truncation=cutting)
     assert encode(tokens_of(path), "q", "a b c d e f").ids.tolist() == encode(literal, "q", "a b c d e f").ids.tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(instruction=messy_text(), query=messy_text())
+def test_an_embedded_query_cut_before_its_colon_has_the_tokens_of_the_whole(
+    literal: Tokens, parsing: Tokens, instruction: str, query: str
+) -> None:
+    before = prompt.query_prompt(instruction)
+    [head], [tail] = prompt.embedding_pieces(before, [query])
+    assert (head.text + tail, tail[0]) == (before + query, ":")
+    for tokens in (literal, parsing):
+        [whole] = tokens.encode([Head("", "", "")], [before + query])
+        [cut] = tokens.encode([head], [tail])
+        np.testing.assert_array_equal(cut.ids, whole.ids)
+        assert cut.boundaries[1] > cut.boundaries[0]

@@ -107,14 +107,15 @@ def inspect(
 
 
 def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Workload | None) -> dict[str, Any]:
-    from qwen3_reranker.prompt import template
+    from qwen3_reranker.prompt import EMBEDDING_SUFFIX, template
     from qwen3_reranker.tokens import Tokens
 
     config = checkpoint.config
-    chosen = template(options.prompt)
+    head, chosen = checkpoint.stored_head, template(options.prompt)
+    prefix, suffix = ("", EMBEDDING_SUFFIX) if head is None else (chosen.prefix, chosen.suffix)
     max_length = config.row_length(options.max_length)
-    tokens = Tokens(checkpoint.tokenizer, prefix=chosen.prefix, suffix=chosen.suffix, max_length=max_length)
-    tensors = (*checkpoint.tensors.values(), checkpoint.head.tensor)
+    tokens = Tokens(checkpoint.tokenizer, prefix=prefix, suffix=suffix, max_length=max_length)
+    tensors = (*checkpoint.tensors.values(), *(() if head is None else (head.tensor,)))
     files = sorted({source.path for tensor in tensors for source in tensor.sources})
     return {
         "model": checkpoint.name,
@@ -124,16 +125,19 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
         "parameters": config.num_parameters,
         "tensors": dict(Counter(tensor.dtype for tensor in checkpoint.tensors.values())),
         "config": asdict(config),
-        "head": {
-            "tensor": checkpoint.head.tensor.name,
-            "note": checkpoint.head.note,
-            "tied": checkpoint.head.tensor is checkpoint.embedding_tensor,
+        "head": None
+        if head is None
+        else {
+            "tensor": head.tensor.name,
+            "note": head.note,
+            "tied": head.tensor is checkpoint.embedding_tensor,
             # One row is yes - no already.
-            "rows": list(checkpoint.head.labels or (tokens.yes_id, tokens.no_id)),
+            "rows": list(head.labels or (tokens.yes_id, tokens.no_id)),
             "yes_id": tokens.yes_id,
             "no_id": tokens.no_id,
         },
         "instruction": checkpoint.instruction,
+        "prompts": dict(checkpoint.prompts),
         "tokenizer": {
             "entries": tokens.num_entries,
             "control_tokens": len(tokens.control_ids),
@@ -146,9 +150,10 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
 
 def _print_table(found: dict[str, Any]) -> None:
     config, head, tokenizer, memory = (found[part] for part in ("config", "head", "tokenizer", "memory"))
+    prefix = tokenizer["prefix_tokens"]
     dtypes = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
     stored = [("tensors", dtypes, "")] + [("instruction", text, "") for text in (found["instruction"],) if text]
-    judges = ("yes", "no") if len(head["rows"]) == 2 else ("yes - no",)
+    stored += [(f"{role} prompt", repr(text), "") for role, text in found["prompts"].items() if text]
     files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
     heads = f"of {config['head_dim']} numbers; {config['num_key_value_heads']} of keys and values"
     sections = {
@@ -162,14 +167,11 @@ def _print_table(found: dict[str, Any]) -> None:
             ("positions", f"{config['max_position_embeddings']:,}", f"rotary, base {config['rope_theta']:,.0f}"),
             ("words", f"{config['vocab_size']:,}", ""),
         ],
-        "Head": [
-            ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
-            *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),
-        ],
+        "Head": _head_rows(head) if head else [("none", "an embedding model", "the last token's state is the vector")],
         "Tokenizer": [
             ("entries", f"{tokenizer['entries']:,}", f"{tokenizer['control_tokens']:,} of them control tokens"),
-            ("prefix", f"{tokenizer['prefix_tokens']:,} tokens", "the same before every query, computed once"),
-            ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", "behind every document"),
+            *([("prefix", f"{prefix:,} tokens", "the same before every query, computed once")] if prefix else []),
+            ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", f"behind every {'document' if head else 'text'}"),
         ],
         **({"Workload": workload_rows(memory["workload"])} if "workload" in memory else {}),
         "Memory at most": [
@@ -193,6 +195,14 @@ def _print_table(found: dict[str, Any]) -> None:
             lines.extend(f"{' ' * len(head_of_line)}  {dim}{line}{plain}" for line in more)
         parts.append("\n".join(lines))
     print("\n\n".join(parts))
+
+
+def _head_rows(head: dict[str, Any]) -> list[tuple[str, str, str]]:
+    judges = ("yes", "no") if len(head["rows"]) == 2 else ("yes - no",)
+    return [
+        ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
+        *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),
+    ]
 
 
 def _size(num_bytes: int) -> str:

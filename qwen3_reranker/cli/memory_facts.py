@@ -43,7 +43,6 @@ def memory_facts(
     """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
     from qwen3_reranker.plan import split, workload_plan
-    from qwen3_reranker.prompt import template
 
     workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)
     facts: dict[str, Any] = {
@@ -55,12 +54,12 @@ def memory_facts(
     }
     length = tokens.max_length
     if workload is not None:
-        heads, tails = template(options.prompt, checkpoint.instruction).pieces(None, [_QUERY], [""])
-        prefix, _, head = tokens.encode(heads, tails)[0].boundaries
+        # Texts that are embedded share nothing that is worth stating.
+        prefix, head = (0, 0) if checkpoint.stored_head is None else _shared_tokens(checkpoint, tokens, options)
         plan = workload_plan(
             workload,
             prefix_tokens=prefix,
-            head_tokens=head - prefix,
+            head_tokens=head,
             suffix_tokens=len(tokens.suffix_ids),
             max_length=tokens.max_length,
         )
@@ -88,6 +87,15 @@ def memory_facts(
     facts["items"] = [asdict(item) for item in items]
     facts["total_bytes"] = sum(item.num_bytes for item in items)
     return facts
+
+
+def _shared_tokens(checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions) -> tuple[int, int]:
+    """Tokens of the template's prefix, and of instruction, labels and a usual query."""
+    from qwen3_reranker.prompt import template
+
+    heads, tails = template(options.prompt, checkpoint.instruction).pieces(None, [_QUERY], [""])
+    prefix, _, head = tokens.encode(heads, tails)[0].boundaries
+    return prefix, head - prefix
 
 
 def workload_rows(facts: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -28,6 +28,7 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        head = checkpoint.head
         self.config = checkpoint.config
         card = prompt.template("card")
         tokenizer = checkpoint.tokenizer
@@ -35,7 +36,7 @@ class Model:
         self.tokenizer_fields: Mapping[str, Any] = tokenizer.fields
         self.tokens = Tokens(tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
         #: The rows of yes and of no, (2, hidden_size) float32; a difference stands beside zeros.
-        self.head_rows_2D: Floats = checkpoint.head.rows(self.tokens.yes_id, self.tokens.no_id)
+        self.head_rows_2D: Floats = head.rows(self.tokens.yes_id, self.tokens.no_id)
 
     def network(self, encoding_of: EncodingOf) -> Iterator[Part]:
         """Every tensor of the network under its published name; a language-model head is not among them."""

@@ -170,6 +170,12 @@ FILE_FAULTS = {
             "Fetch the original, or convert it again with its head.",
         ),
         Fault(
+            "embedding-model",
+            "This is an embedding model: it gives each text a vector, and has no head that judges a document.",
+            "Qwen3-Embedding taken for Qwen3-Reranker: names, sizes and configurations look alike.",
+            "Use a Qwen3-Reranker to rank; this one embeds texts (Embedder in Python).",
+        ),
+        Fault(
             "no-judge",
             "The head cannot tell yes from no: its two rows are equal, zero or not finite.",
             "A head that was never loaded before the checkpoint was saved.",

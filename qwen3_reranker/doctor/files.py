@@ -72,6 +72,11 @@ class _Files:
         self.checked.append("every tensor's name, shape and place")
         if self._index_agrees(checkpoint.folder) and (checkpoint.folder / _INDEX).is_file():
             self.checked.append("the index of the weights")
+        if checkpoint.stored_head is None:
+            # What else is asked here is asked of judges.
+            file = checkpoint.embedding_tensor.file
+            self._find("embedding-model", f"{file}: the tensors of a network that pools its last token, and no head")
+            return
         tokens = self._tokenizer(checkpoint)
         if tokens is not None:
             self._head(checkpoint, tokens)

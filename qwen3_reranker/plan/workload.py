@@ -30,13 +30,22 @@ def workload_plan(
     length = min(max_length, shared + workload.document_tokens + suffix_tokens)
     # Which tokens stand there does not matter: segments are made as if the rows parted behind prefix and head.
     ids = np.zeros(length, dtype=np.int32)
-    root = Segment(ids, 0, prefix_tokens, None, reusable=True)
+    roots: list[Segment] = []
+
+    def below(parent: Segment | None, end: int, reusable: bool) -> Segment | None:
+        start = parent.end if parent else 0
+        if start == end:
+            return parent
+        segment = Segment(ids, start, end, parent, reusable)
+        (parent.children if parent else roots).append(segment)
+        return segment
+
+    prefix = below(None, prefix_tokens, reusable=True)
     ends: list[Segment] = []
     for _ in range(workload.queries):
-        head = Segment(ids, prefix_tokens, shared, root, reusable=True)
-        root.children.append(head)
+        head = below(prefix, shared, reusable=True)
         for _ in range(workload.documents):
-            end = Segment(ids, shared, length, head, reusable=False)
-            head.children.append(end)
+            end = below(head, length, reusable=False)
+            assert end is not None, "a document and what stands behind it are at least one token"
             ends.append(end)
-    return pack([root], ends, num_row_tokens=length * len(ends))
+    return pack(roots, ends, num_row_tokens=length * len(ends))

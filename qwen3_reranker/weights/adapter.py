@@ -71,7 +71,7 @@ def open_adapter(folder: Path, name: str, open_base: Callable[[Path], Checkpoint
         folder=folder,
         layout="lora",
         tensors={**base.tensors, **merged},
-        head=head,
+        stored_head=head,
         read_tokenizer=(lambda: TokenizerJson.read(own_tokenizer)) if own_tokenizer.is_file() else base.read_tokenizer,
     )
 

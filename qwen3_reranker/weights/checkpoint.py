@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.names import Layer
@@ -38,8 +39,9 @@ class Head:
 class Checkpoint:
     """A model on disk; `name` is what the caller asked for. All names and shapes agree with `config`.
 
-    layout: causal-lm, seq-cls, sentence-transformers, gguf or lora.
-    instruction: the one that its makers stored as its default, if they did.
+    layout: causal-lm, seq-cls, sentence-transformers, gguf or lora; embedding for a model that judges nothing, in a
+    folder or in GGUF. stored_head: None for an embedding model. instruction: the judge's, if its makers stored one as
+    its default. prompts: what the makers of an embedding model put before a "query" and a "document", if they say so.
     """
 
     name: str
@@ -47,9 +49,20 @@ class Checkpoint:
     layout: str
     config: ModelConfig
     tensors: Mapping[str, Tensor] = field(repr=False)
-    head: Head
+    stored_head: Head | None
     read_tokenizer: Callable[[], TokenizerJson] = field(repr=False)
     instruction: str | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def head(self) -> Head:
+        """Where the judge's vector lies; raises CheckpointError for an embedding model."""
+        if self.stored_head is None:
+            raise CheckpointError(
+                f"{self.name}: an embedding model, which has no yes/no head; embed texts with Embedder, or take a "
+                "Qwen3-Reranker to rank them"
+            )
+        return self.stored_head
 
     @property
     def tokenizer(self) -> TokenizerJson:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.json_object import read_list, read_object, shown
+from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.modules import INPUT, MODULES, SETTINGS, TRANSFORMER, read_modules, refuse_other_places
 
-MODULES = "modules.json"
-_SETTINGS = "config_sentence_transformers.json"
-_INPUT = "sentence_bert_config.json"
 _CAUSAL_LOGITS = "causal_logits"
 
 
@@ -27,10 +25,10 @@ def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
 
     Raises CheckpointError for a folder whose modules are not those of a Qwen3-Reranker.
     """
-    path = folder / MODULES
-    if not path.exists():
+    path, modules = folder / MODULES, read_modules(folder)
+    if modules is None:
         return checkpoint
-    score_path = _score_path(path)
+    score_path = _score_path(folder, modules)
     is_classifier = checkpoint.head.tensor.name == names.SCORE
     if is_classifier != (score_path is None):
         expected = "no LogitScore, as the weights hold a classifier" if is_classifier else "a LogitScore"
@@ -41,36 +39,19 @@ def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     if score_path is not None:
         head = Head(head.tensor, _token_rows(score_path, checkpoint.config.vocab_size))
     layout = "lora" if checkpoint.layout == "lora" else "sentence-transformers"
-    return replace(checkpoint, layout=layout, head=head, instruction=_instruction(folder))
+    return replace(checkpoint, layout=layout, stored_head=head, instruction=_instruction(folder))
 
 
-def _score_path(path: Path) -> Path | None:
+def _score_path(folder: Path, modules: list[tuple[str, str]]) -> Path | None:
     """Where the LogitScore is configured, if there is one behind the Transformer."""
-    modules = []
-    for module in read_list(path):
-        kind, place = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
-        if not isinstance(kind, str) or not isinstance(place, str):
-            raise CheckpointError(f"{path}: must list objects with type and path, got {shown(module)}")
-        modules.append((kind.rpartition(".")[2], place))
     kinds = [kind for kind, _ in modules]
-    if kinds not in (["Transformer"], ["Transformer", "LogitScore"]):
+    if kinds not in ([TRANSFORMER], [TRANSFORMER, "LogitScore"]):
         raise CheckpointError(
-            f"{path}: expected a CrossEncoder's modules, Transformer and LogitScore, got {shown(kinds)}; other modules "
-            "(Pooling, Dense, ...) are those of embedding models and other judges, use a Qwen3-Reranker"
+            f"{folder / MODULES}: expected a CrossEncoder's modules, Transformer and LogitScore, got {shown(kinds)}; "
+            "other modules (Dense, ...) are those of other judges, use a Qwen3-Reranker"
         )
-    places = [place for _, place in modules]
-    if places[0] or not all(_is_plain_name(place) for place in places[1:]):
-        raise CheckpointError(
-            f'{path}: expected the path "" for the Transformer and a folder\'s name for the LogitScore, got '
-            f"{shown(places)}; paths that lead elsewhere are refused"
-        )
-    return path.parent / places[1] / "config.json" if len(places) == 2 else None
-
-
-def _is_plain_name(place: str) -> bool:
-    return (
-        bool(place) and place.isprintable() and place not in (".", "..") and not any(mark in place for mark in "/\\:")
-    )
+    refuse_other_places(folder, modules)
+    return folder / modules[1][1] / "config.json" if len(modules) == 2 else None
 
 
 def _token_rows(path: Path, vocab_size: int) -> tuple[int, ...]:
@@ -97,7 +78,7 @@ def _token_rows(path: Path, vocab_size: int) -> tuple[int, ...]:
 
 
 def _instruction(folder: Path) -> str | None:
-    path = folder / _SETTINGS
+    path = folder / SETTINGS
     fields = read_object(path) if path.exists() else {}
     prompts, name = fields.get("prompts") or {}, fields.get("default_prompt_name")
     if name is None:
@@ -117,9 +98,9 @@ def _instruction(folder: Path) -> str | None:
         raise CheckpointError(
             f"{path}: prompt {shown(name)} is not valid Unicode: a lone surrogate at character {error.start}"
         ) from None
-    if not _reads_messages(folder / _INPUT):
+    if not _reads_messages(folder / INPUT):
         raise CheckpointError(
-            f"{path}: prompt {shown(name)} is put before plain text there ({_INPUT} has no message modality), so it is "
+            f"{path}: prompt {shown(name)} is put before plain text there ({INPUT} has no message modality), so it is "
             "not the judge's instruction; set default_prompt_name to null and pass the instruction yourself"
         )
     return instruction

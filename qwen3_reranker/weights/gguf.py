@@ -1,4 +1,4 @@
-"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights lie, and which rows judge.
+"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights lie, which rows judge.
 
 Keys and names: gguf-py/gguf/constants.py and conversion/qwen.py of https://github.com/ggml-org/llama.cpp.
 """
@@ -22,6 +22,9 @@ from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
 from qwen3_reranker.weights.tensor import Tensor
 
 _ARCHITECTURE = "qwen3"
+_POOLING = "qwen3.pooling_type"
+# llama_pooling_type of llama.h. Files of judges say rank, or nothing where their converter did not know them.
+_LAST_TOKEN, _OTHER_POOLINGS = 3, {1: "mean", 2: "cls"}
 _LABELS = "qwen3.classifier.output_labels"
 _CLASSIFIER = "cls.output.weight"
 # A dense layer or a norm before the classifier, or a number added behind it: none of it is in a Qwen3-Reranker.
@@ -50,12 +53,30 @@ def open_gguf(path: Path, name: str) -> Checkpoint:
     """
     header = read_header(path)
     config = _config(header)
+    embedding = _is_embedding(header)
+    if embedding:
+        config = replace(config, tie_word_embeddings=True)
     tensors = {
         published: _tensor(header, published, names.gguf_name(published), shape)
         for published, shape in names.expected_shapes(config)
     }
-    head = _head(header, config, tensors)
-    return Checkpoint(name, path.parent, "gguf", config, tensors, head, lambda: read_gguf_tokenizer(header.metadata))
+    head = None if embedding else _head(header, config, tensors)
+    layout = "embedding" if embedding else "gguf"
+    return Checkpoint(name, path.parent, layout, config, tensors, head, lambda: read_gguf_tokenizer(header.metadata))
+
+
+def _is_embedding(header: GgufHeader) -> bool:
+    """Whether the file holds no judge and says that it pools the last token's state."""
+    metadata = header.metadata
+    if _CLASSIFIER in header.tensors or _POOLING not in metadata:
+        return False
+    kind = metadata.whole(_POOLING)
+    if kind in _OTHER_POOLINGS:
+        raise CheckpointError(
+            f"{metadata.path}: {_POOLING} is {kind} ({_OTHER_POOLINGS[kind]}); a Qwen3-Embedding has {_LAST_TOKEN} "
+            "(last token), and other poolings are not run"
+        )
+    return kind == _LAST_TOKEN
 
 
 def _config(header: GgufHeader) -> ModelConfig:

@@ -1,8 +1,8 @@
-"""A Hugging Face folder, in any of its four layouts -> Checkpoint; reads headers only.
+"""A Hugging Face folder, in any of its five layouts -> Checkpoint; reads headers only.
 
 Layouts: config.json and *.safetensors, single or sharded, of Qwen3ForCausalLM (causal-lm) or of
-Qwen3ForSequenceClassification (seq-cls); the same with the files of a CrossEncoder (sentence-transformers); a PEFT
-adapter that names its base (lora).
+Qwen3ForSequenceClassification (seq-cls); the same with the files of a CrossEncoder (sentence-transformers); a network
+without a head, or one whose modules pool the last token (embedding); a PEFT adapter that names its base (lora).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from qwen3_reranker.weights import adapter, names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
 from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head
 from qwen3_reranker.weights.cross_encoder import as_cross_encoder
+from qwen3_reranker.weights.embedding import has_bare_names, is_embedding, refuse_other_pooling, stored_prompts
+from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.safetensors import Entry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, folder_entries, shaped_tensor, weights_file
 from qwen3_reranker.weights.tensor import Tensor
@@ -27,6 +29,7 @@ from qwen3_reranker.weights.tensor import Tensor
 _CONFIG = "config.json"
 _CAUSAL_LM = "Qwen3ForCausalLM"
 _CLASSIFIER = "Qwen3ForSequenceClassification"
+_NETWORK = "Qwen3Model"
 
 
 def open_folder(folder: Path, name: str) -> Checkpoint:
@@ -58,7 +61,13 @@ def _open_base(folder: Path, name: str) -> Checkpoint:
         raise CheckpointError(
             f"{folder / adapter.CONFIG}: an adapter's base must not be an adapter itself; merge that one into its base"
         )
-    return _open_whole(folder, name)
+    base = _open_whole(folder, name)
+    if base.stored_head is None:
+        raise CheckpointError(
+            f"{folder}: an adapter's base must not be an embedding model, as those are not merged here; merge the "
+            "adapter with peft's merge_and_unload and save the result"
+        )
+    return base
 
 
 def _open_whole(folder: Path, name: str) -> Checkpoint:
@@ -67,6 +76,15 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     if path is None:
         raise CheckpointError(f"{folder / SINGLE}: missing, and so is {INDEX}; {_what_instead(folder)}")
     entries = folder_entries(path)
+    modules = read_modules(folder)
+    if is_embedding(modules, entries):
+        refuse_other_pooling(folder, modules, config.hidden_size)
+        return _open_embedding(folder, name, config, entries, path)
+    if _NETWORK in fields.get("architectures", []):
+        raise CheckpointError(
+            f"{folder / _CONFIG}: architectures names {_NETWORK}, a network without a head, but neither the tensors' "
+            f"names nor {MODULES} make this an embedding model; write {_CAUSAL_LM} if its words judge"
+        )
     if _CAUSAL_LM in fields.get("architectures", [_CAUSAL_LM]):
         if names.SCORE in entries:
             raise CheckpointError(
@@ -84,6 +102,16 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     return as_cross_encoder(checkpoint, folder)
 
 
+def _open_embedding(
+    folder: Path, name: str, config: ModelConfig, entries: Mapping[str, Entry], path: Path
+) -> Checkpoint:
+    # Whatever the configuration says of a head, none is expected and none is counted.
+    config = replace(config, tie_word_embeddings=True)
+    tensors = _needed(config, entries, path, bare=has_bare_names(entries))
+    prompts = stored_prompts(folder)
+    return Checkpoint(name, folder, "embedding", config, tensors, None, lambda: read_tokenizer(folder), prompts=prompts)
+
+
 def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
     path = folder / _CONFIG
     if not path.is_file():
@@ -91,10 +119,9 @@ def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
     fields = read_object(path)
     config = ModelConfig.from_json(fields, str(path))
     architectures = fields.get("architectures", [_CAUSAL_LM])
-    if not isinstance(architectures, list) or (_CAUSAL_LM in architectures) == (_CLASSIFIER in architectures):
-        raise CheckpointError(
-            f"{path}: architectures must name {_CAUSAL_LM} or {_CLASSIFIER}, got {shown(architectures)}"
-        )
+    known = (_CAUSAL_LM, _CLASSIFIER, _NETWORK)
+    if not isinstance(architectures, list) or sum(each in architectures for each in known) != 1:
+        raise CheckpointError(f"{path}: architectures must name one of {', '.join(known)}, got {shown(architectures)}")
     return config, fields
 
 
@@ -108,12 +135,13 @@ def _classifier(config: ModelConfig, fields: Mapping[str, Any], entries: Mapping
     return score_head(entries[names.SCORE], bias, config.hidden_size, fields, str(path.parent / _CONFIG))
 
 
-def _needed(config: ModelConfig, entries: Mapping[str, Entry], path: Path) -> dict[str, Tensor]:
+def _needed(config: ModelConfig, entries: Mapping[str, Entry], path: Path, bare: bool = False) -> dict[str, Tensor]:
     tensors = {}
     for name, shape in names.expected_shapes(config):
-        if name not in entries:
-            raise _missing(name, entries, path)
-        tensors[name] = shaped_tensor(name, shape, entries[name], _CONFIG)
+        stored = names.bare_name(name) if bare else name
+        if stored not in entries:
+            raise _missing(stored, entries, path)
+        tensors[name] = replace(shaped_tensor(stored, shape, entries[stored], _CONFIG), name=name)
     return tensors
 
 
@@ -123,15 +151,16 @@ def _missing(name: str, entries: Mapping[str, Entry], where: Path) -> Checkpoint
             f"{where}: tensor {name!r} is missing and {_CONFIG} says tie_word_embeddings is false; a head is never "
             "made up: add its tensor from the original model, or set tie_word_embeddings to true if it was trained so"
         )
-    bare_name = name.removeprefix("model.")
-    if bare_name in entries:
+    bare_name = names.bare_name(name)
+    if bare_name != name and bare_name in entries:
         return CheckpointError(
             f"{where}: tensor {name!r} is missing, but {bare_name!r} is there: names without 'model.' are those of a "
-            "Qwen3-Embedding checkpoint, which has no yes/no head; use a Qwen3-Reranker"
+            f"network without a head, but {MODULES} names no Pooling, as that of a Qwen3-Embedding does; fetch all "
+            "files of one model"
         )
     return CheckpointError(
-        f"{where}: tensor {name!r} is missing ({len(entries)} others are there); the checkpoint is incomplete or not a "
-        "causal-LM Qwen3, and weights are never made up: fetch it again"
+        f"{where}: tensor {name!r} is missing ({len(entries)} others are there); the checkpoint is incomplete or no "
+        "Qwen3, and weights are never made up: fetch it again"
     )
 
 

@@ -65,6 +65,11 @@ def layer_names(index: int) -> Layer[str]:
     return Layer(**{ours: f"model.layers.{index}.{published}" for ours, published, _, _ in _LAYER_TABLE})
 
 
+def bare_name(published: str) -> str:
+    """What a network that was saved without a head calls the weight of this published name."""
+    return published.removeprefix("model.")
+
+
 def gguf_name(published: str) -> str:
     """What a GGUF file calls the weight of this published name."""
     if published in _GGUF:

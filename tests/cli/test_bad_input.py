@@ -57,7 +57,10 @@ COMMANDS = {
     "an impossible precision": (["q", "notes.txt", "--precision", "float64"], "backend"),
     "unknown kernels": (["q", "notes.txt", "--kernels", "abacus"], "unknown kernels 'abacus': expected one of native"),
     "8 bits on numpy": (["q", "notes.txt", "--kernels", "numpy", "--precision", "int8"], "float32 alone"),
-    "kernels of the reference": (["q", "notes.txt", "--backend", "reference", "--kernels", "avx2"], "has no kernels"),
+    "kernels of the reference": (
+        ["q", "notes.txt", "--backend", "reference", "--kernels", "avx2"],
+        "has kernels native",
+    ),
     "too many threads": (["q", "notes.txt", "--threads", "1" + "0" * 20], "num_threads must be at most 4,096"),
     "an unknown prompt": (["q", "notes.txt", "--prompt", "poem"], "unknown prompt 'poem'"),
     "no batch": (["q", "notes.txt", "--max-batch-tokens", "0"], "max_batch_tokens"),

@@ -15,7 +15,7 @@ from qwen3_reranker.doctor import examine_files
 from tests.doctor.conftest import found
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import write_classifier
+from tests.testing.layouts import write_classifier, write_embedding_model
 
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 SENTENCE = "Judge whether the Document meets the requirements based on the Query and the Instruct provided.\n"
@@ -118,6 +118,14 @@ def test_a_gguf_file_is_accused_of_its_own_faults_alone(
 ) -> None:
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, intermediate_size=64)
     assert found(examine_files(write_gguf(tmp_path / "x.gguf", folder, **options))) == faults
+
+
+@pytest.mark.parametrize("modules", [True, False])
+def test_an_embedding_model_is_named_as_one_and_accused_of_nothing_else(tmp_path: Path, modules: bool) -> None:
+    folder = write_embedding_model(tmp_path / "model", write_checkpoint(tmp_path / "base"), modules=modules)
+    assert found(examine_files(folder)) == ["embedding-model"]
+    path = write_gguf(tmp_path / "x.gguf", tmp_path / "base", labels=None, fields={"qwen3.pooling_type": 3})
+    assert found(examine_files(path)) == ["embedding-model"]
 
 
 @pytest.mark.parametrize(("pad", "faults"), [(1, []), (None, ["no-pad-token"])])

@@ -1,4 +1,4 @@
-"""The other layouts of a checkpoint, made from a causal-LM folder: classifier, CrossEncoder, LoRA adapter."""
+"""The other layouts of a checkpoint, made from a causal-LM one: classifier, CrossEncoder, embedding model, adapter."""
 
 from __future__ import annotations
 
@@ -62,6 +62,76 @@ def write_cross_encoder(
     reads = {"transformer_task": task, "modality_config": modalities, "module_output_name": output}
     (folder / "sentence_bert_config.json").write_text(json.dumps(reads))
     return folder
+
+
+def write_embedding_model(
+    folder: Path,
+    base: Path,
+    *,
+    bare_names: bool = True,
+    modules: bool = True,
+    prompts: Mapping[str, str] | None = None,
+) -> Path:
+    """What Qwen3-Embedding is published as: no head, last-token pooling, a tokenizer that ends texts.
+
+    bare_names: tensors named without "model.". modules: with the files of sentence-transformers, which store `prompts`.
+    """
+    shutil.copytree(base, folder, dirs_exist_ok=True)
+    for file in folder.glob("*.safetensors"):
+        _write_network(file, bare_names)
+    if (index := folder / f"{SINGLE}.index.json").exists():
+        weight_map = json.loads(index.read_text())["weight_map"]
+        kept = {name: file for name, file in weight_map.items() if name != "lm_head.weight"}
+        edit_json(index, weight_map={_network_name(name, bare_names): file for name, file in kept.items()})
+    if (tokenizer := folder / "tokenizer.json").exists():
+        _end_texts(tokenizer)
+    if not modules:
+        return folder
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    listed = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+    pooling = {f"pooling_mode_{mode}": mode == "lasttoken" for mode in modes}
+    width = json.loads((folder / "config.json").read_text())["hidden_size"]
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": width, **pooling, "include_prompt": True})
+    )
+    settings = {"default_prompt_name": None, "similarity_fn_name": "cosine"}
+    if prompts is not None:
+        settings["prompts"] = dict(prompts)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    return folder
+
+
+def _network_name(name: str, bare: bool) -> str:
+    return name.removeprefix("model.") if bare else name
+
+
+def _write_network(file: Path, bare: bool) -> None:
+    tensors = {name: values for name, values in load_file(file).items() if name != "lm_head.weight"}
+    save_file({_network_name(name, bare): values for name, values in tensors.items()}, file, {"format": "pt"})
+
+
+def _end_texts(path: Path) -> None:
+    """Let the tokenizer end every text as that of Qwen3-Embedding does; that of Qwen3-Reranker ends none."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    [end] = [token for token in fields["added_tokens"] if token["content"] == "<|endoftext|>"]
+    name, text = end["content"], {"Sequence": {"id": "A", "type_id": 0}}
+    closed = {"SpecialToken": {"id": name, "type_id": 0}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [text, closed],
+        "pair": [text, closed, {"Sequence": {"id": "B", "type_id": 0}}, closed],
+        "special_tokens": {name: {"id": name, "ids": [end["id"]], "tokens": [name]}},
+    }
+    fields["post_processor"] = {"type": "Sequence", "processors": [fields["post_processor"], template]}
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    config = {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "pad_token": name}
+    (path.parent / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 131072}))
 
 
 def write_adapter(

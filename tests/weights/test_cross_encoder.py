@@ -66,7 +66,7 @@ def written(name: str, text: str) -> Callable[[Path], None]:
 
 SCORE, SETTINGS = "1_LogitScore/config.json", "config_sentence_transformers.json"
 DAMAGE: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "embedding model": (listed("Transformer", "Pooling", "Normalize"), ("modules.json", "Pooling", "embedding")),
+    "pooling of nothing": (listed("Transformer", "Pooling"), (SCORE, "last-token pooling", "Qwen3-Embedding", "[]")),
     "dense layer": (listed("Transformer", "Dense"), ("modules.json", "'Dense'")),
     "no judge": (listed("Transformer"), ("modules.json", "expected a LogitScore")),
     "parent folder": (listed("Transformer", "LogitScore", path="../x"), ("modules.json", "'../x'", "refused")),

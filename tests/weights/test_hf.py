@@ -110,9 +110,10 @@ def map_weights(name: str, shard: Any) -> Callable[[Path], None]:
     return damage
 
 
-def without_prefix(folder: Path) -> None:
+def without_prefix_and_pooling(folder: Path) -> None:
     tensors = load_file(folder / SINGLE)
     save_file({name.removeprefix("model."): values for name, values in tensors.items()}, folder / SINGLE)
+    (folder / "modules.json").write_text('[{"type": "x.Transformer", "path": ""}]')
 
 
 def only(*names: str) -> Callable[[Path], None]:
@@ -168,7 +169,7 @@ DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
     "int8": (1, (SINGLE, EMBEDDING, "'I8'", "BF16"), replace(**{EMBEDDING: WORDS.to(torch.int8)})),
     "float8": (1, (SINGLE, EMBEDDING, "'F8_E4M3'"), replace(**{EMBEDDING: WORDS.to(torch.float8_e4m3fn)})),
     "float64": (1, (SINGLE, EMBEDDING, "'F64'"), replace(**{EMBEDDING: WORDS.double()})),
-    "embedding model": (1, (SINGLE, EMBEDDING, "Qwen3-Embedding"), without_prefix),
+    "bare names, no pooling": (1, (SINGLE, EMBEDDING, "no Pooling", "Qwen3-Embedding"), without_prefix_and_pooling),
     "truncated": (1, (SINGLE, "model.norm.weight", "truncated"), cut(SINGLE)),
     "empty": (1, (SINGLE, "got 0 bytes"), write(SINGLE, b"")),
     "a folder": (1, (SINGLE, "cannot be read"), folder_instead),

@@ -1,0 +1,150 @@
+"""Embedder: the whole flow of a Qwen3-Embedding model, from texts to vectors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker import prompt
+from qwen3_reranker.backends.base import OnProgress
+from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.engine import (
+    PlanRunner,
+    engine_options,
+    make_backend,
+    refuse_larger_tokenizer,
+    refuse_non_instruction,
+    refuse_non_strings,
+)
+from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.heads import EmbeddingHead
+from qwen3_reranker.records import Embeddings, Row, TextReceipt
+from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.weights import Checkpoint, open_checkpoint
+
+ROLES = ("query", "document")
+# What judges alone have; asked for here, it would silently do nothing.
+_JUDGES_OPTIONS = ("prompt", "truncate_queries")
+
+
+class Embedder(PlanRunner):
+    """A Qwen3-Embedding model, ready to embed queries and documents.
+
+    model: a Hub id such as "Qwen/Qwen3-Embedding-0.6B" or "owner/name:file.gguf", a folder or a .gguf file.
+    revision: a Hub branch, tag or commit. dim: numbers of a vector, 32 up to the model's hidden_size, which is also the
+        default. The other options are the fields of config.EngineOptions; max_length counts the `<|endoftext|>` that
+        ends every text, and the tail of a text that is longer is cut.
+    Raises ModelNotFoundError, CheckpointError for files that cannot be run or are no embedding model's, InputError for
+    an unusable option. Calls from several threads are safe; they run one after the other.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str], *, revision: str | None = None, dim: int | None = None, **options: Any
+    ) -> None:
+        chosen = engine_options(options)
+        _refuse_judges_options(chosen)
+        self.checkpoint = open_checkpoint(model, revision)
+        _refuse_judges(self.checkpoint)
+        self.head = EmbeddingHead(self.config.hidden_size, dim)
+        self.tokens = Tokens(
+            self.checkpoint.tokenizer,
+            prefix="",
+            suffix=prompt.EMBEDDING_SUFFIX,
+            max_length=self.config.row_length(chosen.max_length),
+            special_tokens=chosen.special_tokens,
+        )
+        # Published networks of 4B and 8B have no word vectors for the tokenizer's last control tokens, which only text
+        # that is parsed can become.
+        refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1), self.checkpoint)
+        super().__init__(chosen, make_backend(self.checkpoint, chosen, self.tokens.prefix_ids))
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of the network."""
+        return self.checkpoint.config
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return self.head.dim
+
+    @property
+    def query_prompt(self) -> str:
+        """What stands before a query of a call without an instruction: what the checkpoint stores, or the card's."""
+        return self.checkpoint.prompts.get("query", prompt.query_prompt(prompt.DEFAULT_INSTRUCTION))
+
+    @property
+    def document_prompt(self) -> str:
+        """What stands before a document: what the checkpoint stores, or nothing."""
+        return self.checkpoint.prompts.get("document", "")
+
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, *, on_progress: OnProgress | None = None
+    ) -> NDArray[np.float32]:
+        """A vector of length 1 for each query, (num_texts, dim) float32, in input order.
+
+        instruction: what a query asks for, in English for best results, written as the model card does; None takes
+        `query_prompt`. on_progress is told the share done, up to 1. Raises InputError, QueryTooLongError for an
+        instruction that alone does not fit, and CheckpointError for weights that give no finite vector.
+        """
+        return self.embed(texts, role="query", instruction=instruction, on_progress=on_progress).vectors
+
+    def documents(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
+        """A vector of length 1 for each document, (num_texts, dim) float32, in input order; else like `queries`."""
+        return self.embed(texts, role="document", on_progress=on_progress).vectors
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        role: str,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Embeddings:
+        """The vectors of `queries` or `documents`, as `role` says, with what was cut from each text and the usage."""
+        rows = self._rows(texts, role, instruction)
+        executed, usage = self._run(rows, on_progress)
+        return Embeddings(self.head(executed.hidden_ND), tuple(self._receipt(row) for row in rows), usage)
+
+    def _rows(self, texts: Sequence[str], role: str, instruction: str | None) -> list[Row]:
+        refuse_non_strings("texts", texts)
+        refuse_non_instruction(instruction)
+        if role not in ROLES:
+            raise InputError(f"unknown role {role!r}: expected one of {', '.join(ROLES)}")
+        if role == "query":
+            before = self.query_prompt if instruction is None else prompt.query_prompt(instruction)
+        elif instruction is None:
+            before = self.document_prompt
+        else:
+            raise InputError("a document takes no instruction; Qwen3-Embedding has one for queries alone")
+        rows = self.tokens.encode(*prompt.embedding_pieces(before, texts))
+        for index, row in enumerate(rows):
+            if (last := int(row.ids.max())) >= self.config.vocab_size:
+                raise InputError(
+                    f"texts[{index}] holds control token {last}, but the network has no word vector beyond "
+                    f'{self.config.vocab_size - 1}; take it out or use special_tokens="literal"'
+                )
+        return rows
+
+    def _receipt(self, row: Row) -> TextReceipt:
+        kept = len(row.ids) - len(self.tokens.suffix_ids)
+        return TextReceipt(kept + row.receipt.document_tokens - row.receipt.kept_tokens, kept)
+
+
+def _refuse_judges_options(options: EngineOptions) -> None:
+    for name in _JUDGES_OPTIONS:
+        if getattr(options, name) != getattr(EngineOptions(), name):
+            raise InputError(f"{name} is an option of a Reranker; leave it out to embed")
+
+
+def _refuse_judges(checkpoint: Checkpoint) -> None:
+    if checkpoint.stored_head is not None:
+        raise CheckpointError(
+            f"{checkpoint.name}: a {checkpoint.layout} checkpoint with a head that judges, not an embedding model; use "
+            "a Qwen3-Embedding, or Reranker to rank with this one (what makes an embedding model: modules.json with "
+            "last-token Pooling, tensors named without 'model.', or pooling_type 3 in GGUF)"
+        )

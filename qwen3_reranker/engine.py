@@ -1,0 +1,147 @@
+"""What a Reranker and an Embedder have in common: options -> a backend, and plans through it, one call at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker import plan
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress
+from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.reference import ReferenceBackend
+from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
+from qwen3_reranker.plan import Plan
+from qwen3_reranker.records import Row, Usage
+from qwen3_reranker.weights import Checkpoint
+
+
+def engine_options(options: dict[str, Any]) -> EngineOptions:
+    """The options under their names; raises InputError for an unknown one and for a value that cannot be used."""
+    try:
+        return EngineOptions(**options)
+    except TypeError as error:
+        known = ", ".join(EngineOptions.__dataclass_fields__)
+        raise InputError(f"{error}; options are {known}") from error
+
+
+def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
+    """The backend that was asked for, never another; constant_prefix: tokens that every row begins with, maybe none."""
+    if options.backend == "reference":
+        return ReferenceBackend(checkpoint, np.dtype(options.precision))
+    if options.backend == "torch":
+        return _torch_backend(checkpoint, options)
+    return CpuBackend(
+        checkpoint,
+        max_batch_tokens=options.batch_tokens,
+        prefix_cache_tokens=options.prefix_cache_tokens,
+        num_threads=options.num_threads,
+        precision=options.precision,
+        kernels=options.kernels,
+        constant_prefix=constant_prefix,
+        disk_cache=options.disk_cache,
+    )
+
+
+def _torch_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+    # torch takes seconds to import and is no part of the core installation.
+    try:
+        from qwen3_reranker.backends.torch import open_backend
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnavailableError(
+            'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
+        ) from None
+    return open_backend(checkpoint, options)
+
+
+def refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError if ids below `num_entries` go beyond the network's word vectors."""
+    if num_entries > checkpoint.config.vocab_size:
+        raise CheckpointError(
+            f"{checkpoint.tokenizer.source}: has {num_entries} entries, but the network embeds only "
+            f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
+        )
+
+
+def refuse_non_instruction(instruction: object) -> None:
+    """Raise InputError unless it is a string or None."""
+    if instruction is not None and not isinstance(instruction, str):
+        raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
+
+
+def refuse_non_strings(name: str, texts: object) -> None:
+    """Raise InputError unless `texts`, which callers know as `name`, is a list of strings."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise InputError(f"{name} must be a list of strings, got {type(texts).__name__}")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"{name}[{index}] must be a string, got {type(text).__name__}")
+
+
+class PlanRunner:
+    """Runs rows on a backend that several threads may share; calls run one after the other.
+
+    backend: None for one that only plans. Using it from inside its own on_progress is an InputError, not a deadlock.
+    """
+
+    def __init__(self, options: EngineOptions, backend: Backend | None) -> None:
+        self.options = options
+        self.backend = backend
+        self._turn = threading.Lock()
+        self._running_in: int | None = None
+
+    def close(self) -> None:
+        """Give the memory back, once a call under way has ended; it cannot be used afterwards."""
+        if self._running_in == threading.get_ident():
+            raise InputError(f"{self._kind} cannot be closed from inside its own on_progress")
+        with self._turn:
+            if self.backend is not None:
+                self.backend.close()
+            self.backend = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _kind(self) -> str:
+        name = type(self).__name__
+        return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+    def _grow(self, rows: Sequence[Row]) -> Plan:
+        return plan.build(rows, self.options.min_shared_tokens)
+
+    def _run(self, rows: Sequence[Row], on_progress: OnProgress | None) -> tuple[Executed, Usage]:
+        """The state at the end of each row, in input order, and what that took."""
+        tree = self._grow(rows)
+        executed = self._execute(tree, on_progress)
+        usage = Usage(
+            prompt_tokens=tree.num_row_tokens,
+            computed_tokens=executed.computed_tokens,
+            cached_tokens=executed.cached_tokens,
+            truncated_documents=sum(row.receipt.truncated for row in rows),
+        )
+        return executed, usage
+
+    def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
+        if self._running_in == threading.get_ident():
+            raise InputError(f"{self._kind} cannot be used from inside its own on_progress")
+        with self._turn:
+            if self.backend is None:
+                raise InputError(f"this {type(self).__name__} is closed or was made with plan_only; make a new one")
+            self._running_in = threading.get_ident()
+            try:
+                return self.backend.run(tree, on_progress)
+            finally:
+                self._running_in = None

@@ -1,0 +1,50 @@
+"""Qwen3-Embedding's transformers code, written again from its model card: the outside judge of our vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+MOST_PADDED_TOKENS = 16_384
+
+
+def query_text(query: str, instruction: str = INSTRUCTION) -> str:
+    """A query as the card writes it."""
+    return f"Instruct: {instruction}\nQuery:{query}"
+
+
+class EmbeddingCard:
+    """Batches padded on the left, special tokens parsed, the last position's state, as the card does it."""
+
+    def __init__(self, folder: Path, max_length: int = 8192) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+        self.max_length = max_length
+
+    def rows(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text."""
+        ids: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        return ids
+
+    @torch.no_grad()
+    def vectors(self, texts: list[str], dim: int | None = None) -> np.ndarray:
+        """A vector of length 1 for each text, (num_texts, dim) float32."""
+        rows = self.rows(texts)
+        # Sorted by length into batches that fit in memory; which rows share a batch is not part of the card's recipe.
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        result = np.empty((len(rows), dim or self.model.config.hidden_size), dtype=np.float32)
+        while order:
+            count = 1
+            while count < len(order) and (count + 1) * len(rows[order[count]]) <= MOST_PADDED_TOKENS:
+                count += 1
+            batch, order = order[:count], order[count:]
+            inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
+            assert inputs["attention_mask"][:, -1].all(), "padding is on the left"
+            pooled = self.model(**inputs).last_hidden_state[:, -1]
+            result[batch] = torch.nn.functional.normalize(pooled[:, :dim], p=2, dim=1).numpy()
+        return result
