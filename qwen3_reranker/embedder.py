@@ -106,23 +106,29 @@ class Embedder(PlanRunner):
         on_progress: OnProgress | None = None,
     ) -> Embeddings:
         """The vectors of `queries` or `documents`, as `role` says, with what was cut from each text and the usage."""
-        rows = self._rows(texts, role, instruction)
-        executed, usage = self._run(rows, on_progress)
-        return Embeddings(self.head(executed.hidden_ND), tuple(self._receipt(row) for row in rows), usage)
-
-    def _rows(self, texts: Sequence[str], role: str, instruction: str | None) -> list[Row]:
         refuse_non_strings("texts", texts)
+
+        def rows_of(some: slice) -> list[Row]:
+            return self._rows(texts[some], role, instruction, some.start)
+
+        hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
+        return Embeddings(self.head(hidden_ND), tuple(self._receipt(row) for row in rows), usage)
+
+    def _prompt(self, role: str, instruction: str | None) -> str:
+        """What stands before a text."""
         refuse_non_instruction(instruction)
         if role not in ROLES:
             raise InputError(f"unknown role {role!r}: expected one of {', '.join(ROLES)}")
         if role == "query":
-            before = self.query_prompt if instruction is None else prompt.query_prompt(instruction)
-        elif instruction is None:
-            before = self.document_prompt
-        else:
+            return self.query_prompt if instruction is None else prompt.query_prompt(instruction)
+        if instruction is not None:
             raise InputError("a document takes no instruction; Qwen3-Embedding has one for queries alone")
-        rows = self.tokens.encode(*prompt.embedding_pieces(before, texts))
-        for index, row in enumerate(rows):
+        return self.document_prompt
+
+    def _rows(self, texts: Sequence[str], role: str, instruction: str | None, first: int = 0) -> list[Row]:
+        """`first`: the place of the first text in the call, for errors."""
+        rows = self.tokens.encode(*prompt.embedding_pieces(self._prompt(role, instruction), texts))
+        for index, row in enumerate(rows, first):
             if (last := int(row.ids.max())) >= self.config.vocab_size:
                 raise InputError(
                     f"texts[{index}] holds control token {last}, but the network has no word vector beyond "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
+from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
 from qwen3_reranker.weights import Checkpoint
 
 
@@ -122,17 +123,39 @@ class PlanRunner:
     def _grow(self, rows: Sequence[Row]) -> Plan:
         return plan.build(rows, self.options.min_shared_tokens)
 
-    def _run(self, rows: Sequence[Row], on_progress: OnProgress | None) -> tuple[Executed, Usage]:
-        """The state at the end of each row, in input order, and what that took."""
-        tree = self._grow(rows)
-        executed = self._execute(tree, on_progress)
+    def _run(
+        self, texts: Sequence[str], rows_of: Callable[[slice], list[Row]], on_progress: OnProgress | None
+    ) -> tuple[NDArray[np.floating[Any]], list[Row], Usage]:
+        """The state at the end of each row, (num_rows, hidden_size), the rows in input order, and what that took.
+
+        rows_of: makes the rows of a range of `texts`. Many texts for a fast backend go in waves, as waves.py says.
+        """
+
+        def prepare(some: slice) -> tuple[list[Row], Plan]:
+            made = rows_of(some)
+            return made, self._grow(made)
+
+        ranges = waves(texts, WAVE_CHARACTERS_OF.get(self.options.backend))
+        rows: list[Row] = []
+        trees: list[Plan] = []
+        executed: list[Executed] = []
+        for made, tree in one_ahead(prepare, ranges):
+            before, whole = len(rows), len(texts)
+
+            def advance(share: float, before: int = before, some: int = len(made), whole: int = whole) -> None:
+                if on_progress:
+                    on_progress((before + share * some) / whole)
+
+            executed.append(self._execute(tree, advance if on_progress else None))
+            rows += made
+            trees.append(tree)
         usage = Usage(
-            prompt_tokens=tree.num_row_tokens,
-            computed_tokens=executed.computed_tokens,
-            cached_tokens=executed.cached_tokens,
+            prompt_tokens=sum(tree.num_row_tokens for tree in trees),
+            computed_tokens=sum(each.computed_tokens for each in executed),
+            cached_tokens=sum(each.cached_tokens for each in executed),
             truncated_documents=sum(row.receipt.truncated for row in rows),
         )
-        return executed, usage
+        return np.concatenate([each.hidden_ND for each in executed]), rows, usage
 
     def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
         if self._running_in == threading.get_ident():

@@ -141,9 +141,11 @@ class Reranker(PlanRunner):
         instruction: str | None,
         on_progress: OnProgress | None,
     ) -> _Scored:
-        rows = self._rows(queries, documents, instruction)
-        executed, usage = self._run(rows, on_progress)
-        return _Scored(self.head(executed.hidden_ND), [row.receipt for row in rows], usage)
+        def rows_of(some: slice) -> list[Row]:
+            return self._rows(queries[some], documents[some], instruction)
+
+        hidden_ND, rows, usage = self._run(documents, rows_of, on_progress)
+        return _Scored(self.head(hidden_ND), [row.receipt for row in rows], usage)
 
     def _rows(self, queries: Sequence[str], documents: Sequence[str], instruction: str | None) -> list[Row]:
         refuse_non_instruction(instruction)

@@ -16,6 +16,8 @@ LAYERS = [
     {"config", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
+    {"waves"},
+    {"waves"},
     {"engine"},
     {"reranker", "embedder"},
     {"bench", "drift", "evaluate", "search", "train"},
@@ -26,7 +28,7 @@ LAYERS = [
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Which part may import which library beyond the standard one.
 LIBRARIES = {
-    "numpy": set(LEVEL) - {"errors", "json_object", "prompt", "config", "__init__", "__main__"},
+    "numpy": set(LEVEL) - {"errors", "json_object", "prompt", "config", "waves", "__init__", "__main__"},
     "tokenizers": {"tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},
