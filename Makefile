@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo test native-tests check lint types format bench core products outliers fuzz peers quality clean help
+.PHONY: demo test native-tests check lint types format bench core products gpu outliers fuzz peers quality clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ fuzz: $(VENV)/.installed-tests  ## 100,000 damaged files for each reader of file
 peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peers; llama.cpp is compiled first.
 	$(PIP) install llama-cpp-python==0.3.36
 	$(BIN)/python -m pytest tests/convert/test_peers.py
+
+gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers (ten minutes). GPU=options.
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints with outliers (minutes).
 	$(BIN)/python -m benchmarks.outliers

@@ -17,7 +17,6 @@ LAYERS = [
     {"weights", "heads"},
     {"backends"},
     {"waves"},
-    {"waves"},
     {"engine"},
     {"reranker", "embedder"},
     {"bench", "drift", "evaluate", "search", "train"},

@@ -33,6 +33,12 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     assert json.loads(done.stdout)["drift"]["documents"] == 180
     probe = [programs / "python", "-c", "import torch"]
     assert subprocess.run(probe, capture_output=True, check=False).returncode == 1
+    refused = subprocess.run(
+        [*command, "--backend", "torch"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 4
+    assert refused.stderr.count("\n") == 1
+    assert 'pip install "qwen3_reranker[torch]"' in refused.stderr
 
 
 @pytest.mark.slow
