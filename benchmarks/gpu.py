@@ -204,7 +204,7 @@ def peers(bench: Bench) -> None:
 
 
 def accuracy(bench: Bench) -> None:
-    """How far from float32 0.6B's logits are in 16 and 8 bits, ours and the reference implementation's, on real texts."""
+    """How far from float32 0.6B's logits are in 16 and 8 bits, ours and the reference implementation's."""
     with tempfile.TemporaryDirectory() as name:
         folder = _checkpoint(bench, Path(name))
         count = max(2, round(18 * bench.scale))
