@@ -74,7 +74,7 @@ def inspect(
       qwen3-reranker inspect nano
       qwen3-reranker inspect Qwen/Qwen3-Reranker-0.6B --max-batch-tokens 1024
       qwen3-reranker inspect Qwen/Qwen3-Reranker-4B --precision int8
-      qwen3-reranker inspect ./my-model --backend torch --workload 1x1x32000
+      qwen3-reranker inspect ./my-model --backend torch --workload 1x1000x30
       qwen3-reranker inspect ./my-model --drift
       qwen3-reranker inspect ./my-model --format json
     """

@@ -67,6 +67,7 @@ def memory_facts(
         facts["workload"] = {
             **asdict(workload),
             "row_tokens": length,
+            "cut_tokens": prefix + head + workload.document_tokens + len(tokens.suffix_ids) - length,
             "prompt_tokens": plan.num_row_tokens,
             "computed_tokens": plan.num_tokens,
             "batches": len(split(plan, options.batch_tokens)),
@@ -102,9 +103,10 @@ def workload_rows(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, value and remark of each row about a workload."""
     named = f"{facts['queries']:,} x {facts['documents']:,}"
     saved = 1 - facts["computed_tokens"] / facts["prompt_tokens"]
+    cut = f"{facts['cut_tokens']:,} of each document cut by --max-length; " if facts["cut_tokens"] else ""
     batches = "batch" if facts["batches"] == 1 else "batches"
     return [
         ("documents", named, f"queries, and documents of {facts['document_tokens']:,} tokens for each"),
-        ("rows", f"{facts['row_tokens']:,} tokens", f"each; {facts['prompt_tokens']:,} in all"),
+        ("rows", f"{facts['row_tokens']:,} tokens", f"each; {cut}{facts['prompt_tokens']:,} in all"),
         ("computed", f"{facts['computed_tokens']:,}", f"tokens ({saved:.0%} saved), in {facts['batches']:,} {batches}"),
     ]

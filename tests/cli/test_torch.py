@@ -48,6 +48,7 @@ def test_inspect_states_what_a_workload_takes_of_a_device(run: Run) -> None:
         "documents": 100,
         "document_tokens": 120,
         "row_tokens": 196,
+        "cut_tokens": 0,
         "prompt_tokens": 19_600,
         "computed_tokens": 12_967,
         "batches": 1,
@@ -69,6 +70,14 @@ def test_a_workload_on_the_cpu_backend_takes_no_more_than_any_workload(run: Run)
     named = json.loads(run("inspect", "nano", "--workload", "1x10x50").out)["memory"]
     assert named["workload"]["batches"] == 1
     assert named["total_bytes"] < json.loads(run("inspect", "nano").out)["memory"]["total_bytes"]
+
+
+def test_a_workload_says_what_the_length_of_a_row_cuts(run: Run) -> None:
+    arguments = ("inspect", "nano", "--workload", "1x2x9000", "--format")
+    facts = json.loads(run(*arguments, "json").out)["memory"]["workload"]
+    assert facts["row_tokens"] == 8192
+    assert facts["cut_tokens"] == 9000 + 76 - 8192
+    assert "884 of each document cut by --max-length" in " ".join(run(*arguments, "table").out.split())
 
 
 def test_a_workload_is_three_numbers(run: Run) -> None:
