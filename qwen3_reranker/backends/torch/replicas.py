@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -30,7 +30,14 @@ class ReplicaBackend:
             self._workers.submit(backend.run, part(plan, rows_M), together.of(number) if on_progress else None)
             for number, (backend, rows_M) in enumerate(zip(self.backends, shares, strict=False))
         ]
-        results = [run.result() for run in runs]
+        try:
+            results = [run.result() for run in runs]
+        except BaseException:
+            together.stop()
+            raise
+        finally:
+            # Whoever calls next must find every device idle, after Ctrl-C as well.
+            wait(runs)
         hidden_ND = np.empty((plan.num_rows, results[0].hidden_ND.shape[1]), dtype=np.float32)
         for rows_M, result in zip(shares, results, strict=True):
             hidden_ND[rows_M] = result.hidden_ND
@@ -54,10 +61,19 @@ class _Together:
         self._shares = [0.0] * count
         self._on_progress = on_progress
         self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let the runs that report progress end at their next report."""
+        self._stopped = True
 
     def of(self, number: int) -> OnProgress:
+        """What one of the runs reports to."""
+
         def advance(share: float) -> None:
             with self._lock:
+                if self._stopped:
+                    raise InterruptedError("another device's run failed")
                 self._shares[number] = share
                 if self._on_progress:
                     self._on_progress(sum(self._shares) / len(self._shares))

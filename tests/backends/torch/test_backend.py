@@ -61,6 +61,17 @@ def test_several_devices_share_the_rows_of_a_call(exact: np.ndarray) -> None:
     assert shares[-1] == pytest.approx(1)
 
 
+def test_a_run_that_is_interrupted_leaves_every_device_idle_and_usable(exact: np.ndarray) -> None:
+    with Reranker("nano", backend="torch", device="cpu,cpu", max_batch_tokens=64) as reranker:
+
+        def interrupt(share: float) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            reranker.logits(PAIRS, on_progress=interrupt)
+        assert np.abs(reranker.logits(PAIRS) - exact).max() < 1e-5
+
+
 def test_a_device_that_is_not_there_is_an_error_and_nothing_else_is_used() -> None:
     missing = next(name for name in ("cuda", "mps") if not getattr(torch, name).is_available())
     with pytest.raises(UnavailableError, match=f"device '{missing}' is not there"):
