@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from qwen3_reranker.backends.torch.devices import memory_of
 from qwen3_reranker.backends.torch.network import Network
 from qwen3_reranker.errors import OutOfMemoryError
 
+# How much was asked for: "Tried to allocate 2.00 GiB" of a GPU, "you tried to allocate 120 bytes" of a processor.
+_ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+ [A-Za-z]+)")
 # MPS and the processor's allocator raise a plain RuntimeError.
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -24,7 +28,8 @@ def out_of_memory(network: Network, device: torch.device, batch_tokens: tuple[in
     weights = sum(each.numel() * each.element_size() for each in network.parameters())
     memory = memory_of(device)
     there = "" if memory is None else f"; {_gib(memory[0])} of {_gib(memory[1])} are free"
-    reason = said.split("\n", 1)[0].split(". ", 1)[0]
+    asked = _ASKED.search(said)
+    reason = f"it could not have another {asked[1]}" if asked else said.split("\n", 1)[0]
     first, second = batch_tokens
     return OutOfMemoryError(
         f"out of memory on {device} in batches of {first:,} tokens, and again of {second:,}: {reason}; weights take "
