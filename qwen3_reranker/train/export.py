@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.train import tokenizer
-from qwen3_reranker.train.network import Network
+from qwen3_reranker.train.judge import Judge
 
 
-def write(network: Network, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
+def write(network: Judge, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
     """Write config.json, model.safetensors, tokenizer.json, tokenizer_config.json and recipe.json."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().to(torch.bfloat16).contiguous() for name, weight in network.state_dict().items()}

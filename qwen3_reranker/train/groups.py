@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.network import Tree
+from qwen3_reranker.train.judge import Tree, grow_tree
 
 SMALLEST_POOL = 32
 CHUNK_GROUPS = 384
 MOST_GROUPS = 32
-# Few distinct shapes: the matrix library compiles a kernel for each.
-HEAD_STEP = DOCUMENT_STEP = 16
 Tokens = NDArray[np.uint16]
 
 
@@ -143,22 +139,8 @@ def batches(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
 
 
 def tree(groups: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int]) -> Tree:
-    """Pad groups into one tree; a group with fewer documents than another has empty ones (the suffix alone)."""
-    heads_GH = _padded([group.head for group in groups], HEAD_STEP)
-    most = max(len(group.documents) for group in groups)
-    end = np.array(suffix, np.int64)
-    rows = [
-        np.concatenate((group.documents[place] if place < len(group.documents) else end[:0], end))
-        for group in groups
-        for place in range(most)
-    ]
-    return Tree(
-        torch.tensor(list(prefix)),
-        torch.from_numpy(heads_GH),
-        torch.tensor([len(group.head) for group in groups]),
-        torch.from_numpy(_padded(rows, DOCUMENT_STEP)).view(len(groups), most, -1),
-        torch.tensor([len(row) for row in rows]).view(len(groups), most),
-    )
+    """The groups as one tree."""
+    return grow_tree([(group.head, group.documents) for group in groups], prefix, suffix)
 
 
 def shuffled_batches(groups: Groups, number: int, synthetic_share: float, max_tokens: int) -> Iterator[list[Group]]:
@@ -166,14 +148,6 @@ def shuffled_batches(groups: Groups, number: int, synthetic_share: float, max_to
     cut = batches(groups.chunk(number, synthetic_share), max_tokens)
     order = np.random.default_rng((groups.seed, number, 1)).permutation(len(cut))
     return (cut[place] for place in order)
-
-
-def _padded(rows: Sequence[NDArray[Any]], step: int) -> NDArray[np.int64]:
-    longest = max(map(len, rows))
-    padded = np.zeros((len(rows), -(-longest // step) * step), np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return padded
 
 
 def _by_source(cache: Cache, chosen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

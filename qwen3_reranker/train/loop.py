@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from qwen3_reranker.train.groups import Groups, shuffled_batches, tree
-from qwen3_reranker.train.network import Network
+from qwen3_reranker.train.judge import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Run:
 
     def __init__(
         self,
-        network: Network,
+        network: Judge,
         groups: Groups,
         schedule: Schedule,
         prefix: Sequence[int],
@@ -143,7 +143,7 @@ class Run:
             for part in optimiser.param_groups:
                 part["lr"] = part["peak"] * factor
         with torch.autocast("cpu", torch.bfloat16):
-            logits_GD = self.network(batch)
+            logits_GD = self.network.logits(batch)
         value = loss(logits_GD, self.schedule.positive_weight, self.schedule.group_loss)
         torch.autograd.backward(value)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
@@ -197,7 +197,7 @@ def loss(logits_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor
     return pointwise + group_loss * functional.cross_entropy(logits_GD, first)
 
 
-def _optimisers(network: Network, schedule: Schedule) -> list[torch.optim.Optimizer]:
+def _optimisers(network: Judge, schedule: Schedule) -> list[torch.optim.Optimizer]:
     matrices: list[Tensor] = []
     vectors: list[Tensor] = []
     for name, weight in network.named_parameters():

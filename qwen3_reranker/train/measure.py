@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from qwen3_reranker.train.groups import Group, Groups, batches, tree
-from qwen3_reranker.train.network import Network
+from qwen3_reranker.train.judge import Judge
 
 CUT = 256
 
@@ -44,13 +44,13 @@ def held_out_groups(groups: Groups, most_per_source: int) -> list[Group]:
 
 
 def accuracies(
-    network: Network, chosen: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], names: Sequence[str]
+    network: Judge, chosen: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], names: Sequence[str]
 ) -> dict[str, Accuracy]:
     """By source, and under "overall" over all pairs of all sources."""
     wins: dict[tuple[str, bool], list[float]] = {}
     for batch in batches(chosen, 12_000):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            logits_GD = network(tree(batch, prefix, suffix)).numpy()
+            logits_GD = network.logits(tree(batch, prefix, suffix)).numpy()
         for group, logits_D in zip(batch, logits_GD, strict=True):
             for place in range(1, len(group.documents)):
                 won = float(logits_D[0] > logits_D[place]) + 0.5 * float(logits_D[0] == logits_D[place])

@@ -21,8 +21,8 @@ from qwen3_reranker.tokens import TokenizerJson, Tokens
 from qwen3_reranker.train import data, export, measure, start, synthetic, tokenizer
 from qwen3_reranker.train.cache import Cache, build
 from qwen3_reranker.train.groups import Group, Groups, Mix
+from qwen3_reranker.train.judge import Judge
 from qwen3_reranker.train.loop import Run, Schedule
-from qwen3_reranker.train.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool) 
     prefix, suffix = tokens.prefix_ids.tolist(), tokens.suffix_ids.tolist()
     config = recipe.config(tokens.num_entries)
     groups = Groups(cache, config.vocab_size, recipe.mix, recipe.seed)
-    network = Network(config, tokens.yes_id, tokens.no_id)
+    network = Judge(config, tokens.yes_id, tokens.no_id)
     few, many = (measure.held_out_groups(groups, most) for most in (4, 40))
     sources = cache.names["source"]
 
@@ -133,7 +133,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool) 
 
 
 def _final(
-    network: Network, many: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], sources: Sequence[str]
+    network: Judge, many: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], sources: Sequence[str]
 ) -> dict[str, measure.Accuracy]:
     # What is shipped is bfloat16, so that is what is measured.
     with torch.no_grad():

@@ -18,10 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from qwen3_reranker.backends.torch.network import Attention, Layer
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.train import tokenizer
 from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.network import Attention, Layer, Network
+from qwen3_reranker.train.judge import Judge
 
 WINDOW = 4
 SHORT_DOCUMENT = 48
@@ -62,7 +63,7 @@ def marks(fields: dict[str, Any]) -> Marks:
 
 
 def initialise(
-    network: Network, rarity_V: NDArray[np.float32], meaning_VC: Tensor | None, marks: Marks, seed: int
+    network: Judge, rarity_V: NDArray[np.float32], meaning_VC: Tensor | None, marks: Marks, seed: int
 ) -> None:
     """Set every parameter. `meaning_VC` are rows of unit length, or None for purely random codes."""
     generator = torch.Generator().manual_seed(seed)
@@ -77,7 +78,7 @@ def initialise(
         codes_VC[:, CONSTANT] = 2.0
         codes_VC[marks.query, IN_QUERY] = codes_VC[marks.document, IN_DOCUMENT] = MARK
         network.model.embed_tokens.weight.copy_(codes_VC)
-        layers = [layer for layer in network.model.layers if isinstance(layer, Layer)]
+        layers = list(network.model.each_layer())
         still_E = _still(config.head_dim, config.rope_theta)
         for layer in layers:
             _start_layer(layer, config.num_hidden_layers, generator)
@@ -96,7 +97,8 @@ class _Heads:
     """Views of an attention block's weights by key head."""
 
     def __init__(self, attention: Attention) -> None:
-        num_k, width = attention.num_k, attention.width
+        width = attention.head_dim
+        num_k = attention.sizes[1] // width
         self.q_KREC = attention.q_proj.weight.view(num_k, -1, width, attention.q_proj.in_features)
         self.k_KEC = attention.k_proj.weight.view(num_k, width, -1)
         self.v_KEC = attention.v_proj.weight.view(num_k, width, -1)

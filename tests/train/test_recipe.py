@@ -12,8 +12,8 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.train import nano, tokenizer
 from qwen3_reranker.train.cache import Cache
 from qwen3_reranker.train.groups import Groups, Mix
+from qwen3_reranker.train.judge import Judge
 from qwen3_reranker.train.loop import Run, Schedule
-from qwen3_reranker.train.network import Network
 from qwen3_reranker.train.start import initialise, marks, meanings
 
 SMALLEST = replace(nano.TINY, base_vocabulary=400, layers=2, schedule=Schedule(minutes=None, steps=4, max_tokens=1500))
@@ -49,7 +49,7 @@ def _run(work: Path, checkpoint: Path) -> Run:
     fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
     config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
     groups = Groups(cache, config.vocab_size, Mix(), 1)
-    network = Network(config, 1, 2)
+    network = Judge(config, 1, 2)
     initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
     schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
     return Run(network, groups, schedule, [3, 4], [5, 6], checkpoint, lambda line: None)

@@ -10,7 +10,7 @@ import torch
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.train import export
 from qwen3_reranker.train.groups import Group, tree
-from qwen3_reranker.train.network import Network
+from qwen3_reranker.train.judge import Judge
 
 CONFIG = ModelConfig(
     vocab_size=426,
@@ -36,9 +36,9 @@ def _groups(rng: np.random.Generator) -> list[Group]:
     return [Group(tokens(3, 30), tuple(tokens(1, 60) for _ in range(count)), 0, 0) for count in (4, 1, 3)]
 
 
-def _network() -> Network:
+def _network() -> Judge:
     torch.manual_seed(3)
-    network = Network(CONFIG, YES, NO)
+    network = Judge(CONFIG, YES, NO)
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_((torch.randn_like(weight) * 0.2 + (weight.dim() == 1)).to(torch.bfloat16))
@@ -55,7 +55,7 @@ def test_a_packed_tree_scores_as_separate_rows_in_transformers(
     export.write(network, tokenizer_fields, {}, tmp_path)
     stock = Qwen3ForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     with torch.no_grad():
-        logits_GD = network(tree(groups, PREFIX, SUFFIX))
+        logits_GD = network.logits(tree(groups, PREFIX, SUFFIX))
         for place, group in enumerate(groups):
             for number, document in enumerate(group.documents):
                 row = [*PREFIX, *group.head.tolist(), *document.tolist(), *SUFFIX]
@@ -66,8 +66,8 @@ def test_a_packed_tree_scores_as_separate_rows_in_transformers(
 def test_a_documents_logit_does_not_depend_on_its_neighbours() -> None:
     network, groups = _network(), _groups(np.random.default_rng(4))
     with torch.no_grad():
-        together_GD = network(tree(groups, PREFIX, SUFFIX))
+        together_GD = network.logits(tree(groups, PREFIX, SUFFIX))
         for place, group in enumerate(groups):
             for number, document in enumerate(group.documents):
-                alone = network(tree([Group(group.head, (document,), 0, 0)], PREFIX, SUFFIX))
+                alone = network.logits(tree([Group(group.head, (document,), 0, 0)], PREFIX, SUFFIX))
                 assert abs(float(together_GD[place, number] - alone[0, 0])) < 1e-4

@@ -1,0 +1,79 @@
+"""Groups of documents -> one yes/no logit for each: the torch backend's network, every shared prefix computed once.
+
+Shapes: G groups, D documents of a group, F distinct rows, C hidden width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qwen3_reranker import plan
+from qwen3_reranker.backends.torch import Network
+from qwen3_reranker.backends.torch.attention import attention
+from qwen3_reranker.backends.torch.layout import lay_out
+from qwen3_reranker.backends.torch.packed import Packed, pack
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.records import Receipt, Row
+
+_ALL = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A batch of groups as one tree; `leaf_GD` is each document's place among the leaves.
+
+    A group with fewer documents than another has empty ones; what they score means nothing.
+    """
+
+    packed: Packed
+    leaf_GD: Tensor
+    num_tokens: int
+
+
+class Judge(Network):
+    """A network with tied embeddings that gives logits; parameter names are those of a published causal LM."""
+
+    def __init__(self, config: ModelConfig, yes_id: int, no_id: int) -> None:
+        super().__init__(config)
+        self.yes_id, self.no_id = yes_id, no_id
+
+    def logits(self, tree: Tree) -> Tensor:
+        """yes - no of each document, float32, (G, D)."""
+        hidden_FC, _ = self(tree.packed)
+        words_VC = self.model.embed_tokens.weight
+        direction_C = words_VC[self.yes_id] - words_VC[self.no_id]
+        with torch.autocast("cpu", enabled=False):
+            logits_F: Tensor = hidden_FC.float() @ direction_C.float()
+        return logits_F[tree.leaf_GD]
+
+
+def grow_tree(
+    groups: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], prefix: Sequence[int], suffix: Sequence[int]
+) -> Tree:
+    """The tree of groups, each a head and its documents as token ids, between prefix and suffix."""
+    most = max(len(documents) for _, documents in groups)
+    end = np.array(suffix, dtype=np.int32)
+    rows: list[Row] = []
+    for head, documents in groups:
+        opening = np.concatenate((prefix, head)).astype(np.int32)
+        missing = [end[:0]] * (most - len(documents))
+        rows += [
+            Row(
+                np.concatenate((opening, document.astype(np.int32), end)),
+                (len(prefix), len(opening)),
+                Receipt(len(document), len(document), len(head), len(head)),
+            )
+            for document in (*documents, *missing)
+        ]
+    built = plan.build(rows)
+    [batch] = plan.split(built, _ALL)
+    layout = lay_out(built, batch, ())
+    leaf_N = np.empty(len(rows), dtype=np.int64)
+    leaf_N[batch.rows_M] = layout.leaf_of_row_M
+    packed = pack(layout, attention("sdpa"), torch.device("cpu"))
+    return Tree(packed, torch.from_numpy(leaf_N).view(len(groups), most), built.num_tokens)
