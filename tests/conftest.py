@@ -1,13 +1,14 @@
-"""What every test may ask for: the real Qwen3 tokenizer, unpacked once."""
+"""What every test may ask for: the real Qwen3 tokenizer, unpacked and loaded once, and a small model."""
 
 import signal
 from pathlib import Path
 
 import pytest
 
-from qwen3_reranker import Reranker
+from qwen3_reranker import Reranker, prompt
+from qwen3_reranker.tokens import TokenizerJson, Tokens
 from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import unpack_tokenizer
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER, unpack_tokenizer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,13 +24,26 @@ def qwen3_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer_file: Path) -> Path:
-    """A random network of a few thousand weights behind the real tokenizer."""
+def qwen3_tokenizer(qwen3_tokenizer_file: Path) -> TokenizerJson:
+    """Its fields."""
+    return TokenizerJson.read(qwen3_tokenizer_file)
+
+
+@pytest.fixture(scope="session")
+def qwen3_tokens(qwen3_tokenizer: TokenizerJson) -> Tokens:
+    """Rows of the card's prompt in the real tokenizer's tokens; it takes a second to load."""
+    card = prompt.template("card")
+    return Tokens(qwen3_tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network of a few thousand weights behind nano's tokenizer."""
     return write_checkpoint(
         tmp_path_factory.mktemp("small"),
-        vocab_size=151_669,
+        vocab_size=NANO_ENTRIES,
         initializer_range=0.2,
-        tokenizer_file=qwen3_tokenizer_file,
+        tokenizer_file=NANO_TOKENIZER,
     )
 
 

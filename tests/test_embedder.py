@@ -16,9 +16,9 @@ from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
 from tests.testing.layouts import write_embedding_model
 from tests.testing.texts import documents
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
-NANO_TOKENIZER = Path(__file__).parents[1] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
-NUM_WORDS, END_OF_TEXT, THINK = 16_026, 16_000, 16_024
+END_OF_TEXT, THINK = 16_000, 16_024
 INSTRUCTION = "Given a question, retrieve code that answers it"
 TEXTS = documents(3, 12, 80)
 
@@ -28,7 +28,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network behind nano's tokenizer, which loads sooner than Qwen's and splits text like it."""
     return write_checkpoint(
         tmp_path_factory.mktemp("base"),
-        vocab_size=NUM_WORDS,
+        vocab_size=NANO_ENTRIES,
         hidden_size=64,
         initializer_range=0.12,
         tokenizer_file=NANO_TOKENIZER,
@@ -200,7 +200,7 @@ def test_a_gguf_file_gives_the_vectors_of_its_folder(base: Path, tmp_path: Path,
     shape = {"intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16}
     whole = write_checkpoint(
         tmp_path / "base",
-        vocab_size=NUM_WORDS,
+        vocab_size=NANO_ENTRIES,
         hidden_size=64,
         initializer_range=0.12,
         tokenizer_file=NANO_TOKENIZER,

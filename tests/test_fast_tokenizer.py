@@ -5,7 +5,6 @@ import logging
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ from qwen3_reranker import fast_tokenizer, prompt
 from qwen3_reranker.fast_tokenizer import FastTokenizer, Ids, proven, vouched
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from tests.testing.texts import PASSAGES, documents
+from tests.testing.tokenizer import NANO_TOKENIZER
 
 CARD = prompt.template("card")
 
 
 @pytest.fixture(scope="module")
-def fields(qwen3_tokenizer_file: Path) -> dict[str, Any]:
-    return {**TokenizerJson.read(qwen3_tokenizer_file).fields, "added_tokens": []}
+def fields(qwen3_tokenizer: TokenizerJson) -> dict[str, Any]:
+    return {**qwen3_tokenizer.fields, "added_tokens": []}
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +111,12 @@ def test_private_unassigned_and_later_characters_are_not_vouched_for(text: str) 
 
 
 def test_where_the_libraries_know_different_unicode_rows_are_those_of_the_exact_tokenizer(
-    qwen3_tokenizer_file: Path, exact: Callable[[Sequence[str]], list[Ids]]
+    qwen3_tokens: Tokens, exact: Callable[[Sequence[str]], list[Ids]]
 ) -> None:
-    tokens = Tokens(TokenizerJson.read(qwen3_tokenizer_file), prefix=CARD.prefix, suffix=CARD.suffix, max_length=8192)
     texts = ["plain", "a\U00010f49\u0eca", "", "'\U00010957\U00010957's", "e\u0301", "\u0594\U0001e131\u20d8"] * 2
-    rows = tokens.encode(*CARD.pieces(None, ["q"] * len(texts), texts))
+    rows = qwen3_tokens.encode(*CARD.pieces(None, ["q"] * len(texts), texts))
     for row, expected in zip(rows, exact([f" {text}" for text in texts]), strict=True):
-        assert row.ids[row.boundaries[-1] : -len(tokens.suffix_ids)].tolist() == expected.tolist()
+        assert row.ids[row.boundaries[-1] : -len(qwen3_tokens.suffix_ids)].tolist() == expected.tolist()
 
 
 def test_a_tokenizer_made_anew_goes_on_with_the_same_tokens(
@@ -152,13 +151,11 @@ def test_a_tokenizer_that_gives_other_tokens_is_not_used_and_the_log_says_for_wh
 
 
 def test_a_library_that_is_missing_is_named_in_the_log_and_rows_are_exact(
-    qwen3_tokenizer_file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gigatoken", None)
     with caplog.at_level(logging.INFO):
-        tokens = Tokens(
-            TokenizerJson.read(qwen3_tokenizer_file), prefix=CARD.prefix, suffix=CARD.suffix, max_length=8192
-        )
+        tokens = Tokens(TokenizerJson.read(NANO_TOKENIZER), prefix=CARD.prefix, suffix=CARD.suffix, max_length=8192)
     assert tokens._fast is None
     assert "gigatoken is not used: it is not installed (the extra fast-tokenizer)" in caplog.text
 
@@ -206,9 +203,9 @@ def test_a_text_on_which_the_library_fails_is_left_to_the_exact_one_and_logged(
     assert "gigatoken failed on a text, which tokenizers takes: 'index out of bounds'" in caplog.text
 
 
-def test_text_that_may_become_control_tokens_is_always_left_to_the_exact_one(qwen3_tokenizer_file: Path) -> None:
+def test_text_that_may_become_control_tokens_is_always_left_to_the_exact_one() -> None:
     tokens = Tokens(
-        TokenizerJson.read(qwen3_tokenizer_file),
+        TokenizerJson.read(NANO_TOKENIZER),
         prefix=CARD.prefix,
         suffix=CARD.suffix,
         max_length=8192,

@@ -1,7 +1,5 @@
 """The template's constants are the published ones, token for token."""
 
-from pathlib import Path
-
 import pytest
 
 from qwen3_reranker import prompt
@@ -24,32 +22,27 @@ def ids(text: str) -> list[int]:
     return [int(each) for each in text.split()]
 
 
-def tokens_of(file: Path, name: str) -> Tokens:
-    chosen = prompt.template(name)
-    return Tokens(TokenizerJson.read(file), prefix=chosen.prefix, suffix=chosen.suffix, max_length=8192)
+def test_the_card_prompt_has_the_published_prefix_suffix_and_answer_ids(qwen3_tokens: Tokens) -> None:
+    assert qwen3_tokens.prefix_ids.tolist() == ids(PREFIX_IDS)
+    assert qwen3_tokens.suffix_ids.tolist() == ids(SUFFIX_IDS)
+    assert (qwen3_tokens.yes_id, qwen3_tokens.no_id) == (9693, 2152)
+    assert qwen3_tokens.num_entries == 151_669
 
 
-def test_the_card_prompt_has_the_published_prefix_suffix_and_answer_ids(qwen3_tokenizer_file: Path) -> None:
-    tokens = tokens_of(qwen3_tokenizer_file, "card")
-    assert tokens.prefix_ids.tolist() == ids(PREFIX_IDS)
-    assert tokens.suffix_ids.tolist() == ids(SUFFIX_IDS)
-    assert (tokens.yes_id, tokens.no_id) == (9693, 2152)
-    assert tokens.num_entries == 151_669
-
-
-def test_a_published_example_gives_the_published_token_row(qwen3_tokenizer_file: Path) -> None:
+def test_a_published_example_gives_the_published_token_row(qwen3_tokens: Tokens) -> None:
     heads, tails = prompt.template("card").pieces(
         None,
         ["Which planet is known as the Red Planet?"],
         ["Venus is often called Earth's twin because of its similar size and proximity."],
     )
-    [row] = tokens_of(qwen3_tokenizer_file, "card").encode(heads, tails)
+    [row] = qwen3_tokens.encode(heads, tails)
     assert row.ids.tolist() == ids(GOLDEN_ROW)
     assert row.boundaries == (39, 60, 71)
 
 
-def test_the_vllm_prompt_doubles_newlines_and_the_end_of_the_turn(qwen3_tokenizer_file: Path) -> None:
-    tokens = tokens_of(qwen3_tokenizer_file, "card-vllm")
+def test_the_vllm_prompt_doubles_newlines_and_the_end_of_the_turn(qwen3_tokenizer: TokenizerJson) -> None:
+    doubled = prompt.template("card-vllm")
+    tokens = Tokens(qwen3_tokenizer, prefix=doubled.prefix, suffix=doubled.suffix, max_length=8192)
     assert tokens.prefix_ids.tolist() == ids(PREFIX_IDS)
     assert tokens.suffix_ids.tolist() == ids("151645 198 " + SUFFIX_IDS)
     [head], [tail] = prompt.template("card-vllm").pieces("i", ["q"], ["d"])

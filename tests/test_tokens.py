@@ -14,25 +14,26 @@ from qwen3_reranker import prompt
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
 from qwen3_reranker.records import Head, Row
 from qwen3_reranker.tokens import TokenizerJson, Tokens
+from tests.testing.tokenizer import NANO_TOKENIZER
 
 CARD = prompt.template("card")
 FIRST_CONTROL_ID = 151_643
 VECTORS = Path(__file__).parent / "testing" / "tokenizer"
 
 
-def tokens_of(file: Path, **options: object) -> Tokens:
+def tokens_of(tokenizer: TokenizerJson, **options: object) -> Tokens:
     settings_: dict[str, object] = {"max_length": 8192, **options}
-    return Tokens(TokenizerJson.read(file), prefix=CARD.prefix, suffix=CARD.suffix, **settings_)  # type: ignore[arg-type]
+    return Tokens(tokenizer, prefix=CARD.prefix, suffix=CARD.suffix, **settings_)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def literal(qwen3_tokenizer_file: Path) -> Tokens:
-    return tokens_of(qwen3_tokenizer_file)
+def literal(qwen3_tokens: Tokens) -> Tokens:
+    return qwen3_tokens
 
 
 @pytest.fixture(scope="module")
-def parsing(qwen3_tokenizer_file: Path) -> Tokens:
-    return tokens_of(qwen3_tokenizer_file, special_tokens="parse")
+def parsing(qwen3_tokenizer: TokenizerJson) -> Tokens:
+    return tokens_of(qwen3_tokenizer, special_tokens="parse")
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,19 @@ def whole(qwen3_tokenizer_file: Path) -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def control_strings(qwen3_tokenizer_file: Path) -> list[str]:
-    added = json.loads(qwen3_tokenizer_file.read_text(encoding="utf-8"))["added_tokens"]
-    return [token["content"] for token in added]
+def control_strings(qwen3_tokenizer: TokenizerJson) -> list[str]:
+    return [token["content"] for token in qwen3_tokenizer.fields["added_tokens"]]
+
+
+@pytest.fixture(scope="module")
+def nano_tokenizer() -> TokenizerJson:
+    """For what does not depend on the words that a tokenizer knows; the real one takes ten times as long to load."""
+    return TokenizerJson.read(NANO_TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def nano(nano_tokenizer: TokenizerJson) -> Tokens:
+    return tokens_of(nano_tokenizer)
 
 
 def encode(tokens: Tokens, query: str, document: str, instruction: str | None = None) -> Row:
@@ -113,35 +124,37 @@ def test_parsing_makes_control_tokens_of_user_text_as_the_reference_does(parsing
 
 
 def test_the_documents_tail_is_cut_to_fit_and_everything_else_survives(
-    qwen3_tokenizer_file: Path, literal: Tokens
+    nano_tokenizer: TokenizerJson, nano: Tokens
 ) -> None:
-    long = encode(literal, "query", "word " * 500)
-    short = encode(tokens_of(qwen3_tokenizer_file, max_length=100), "query", "word " * 500)
+    long = encode(nano, "query", "word " * 500)
+    short = encode(tokens_of(nano_tokenizer, max_length=100), "query", "word " * 500)
     assert len(short.ids) == 100
     assert short.ids[:91].tolist() == long.ids[:91].tolist()
-    assert short.ids[91:].tolist() == literal.suffix_ids.tolist()
+    assert short.ids[91:].tolist() == nano.suffix_ids.tolist()
     assert short.receipt.document_tokens == long.receipt.kept_tokens
     assert short.receipt.kept_tokens == 100 - short.boundaries[-1] - 9
     assert short.receipt.truncated
     assert not long.receipt.truncated
 
 
-def test_a_row_that_just_fits_is_not_cut(qwen3_tokenizer_file: Path, literal: Tokens) -> None:
-    row = encode(literal, "query", "some words")
-    exact = encode(tokens_of(qwen3_tokenizer_file, max_length=len(row.ids)), "query", "some words")
+def test_a_row_that_just_fits_is_not_cut(nano_tokenizer: TokenizerJson, nano: Tokens) -> None:
+    row = encode(nano, "query", "some words")
+    exact = encode(tokens_of(nano_tokenizer, max_length=len(row.ids)), "query", "some words")
     assert exact.ids.tolist() == row.ids.tolist()
     assert not exact.receipt.truncated
 
 
-def test_a_query_that_alone_does_not_fit_is_an_error(qwen3_tokenizer_file: Path) -> None:
+def test_a_query_that_alone_does_not_fit_is_an_error(nano_tokenizer: TokenizerJson) -> None:
     with pytest.raises(
-        QueryTooLongError, match=r"take \d+ of the 52 tokens that max_length=100 leaves, .* truncate_queries"
+        QueryTooLongError, match=r"take \d+ of the 53 tokens that max_length=100 leaves, .* truncate_queries"
     ):
-        encode(tokens_of(qwen3_tokenizer_file, max_length=100), "word " * 500, "document")
+        encode(tokens_of(nano_tokenizer, max_length=100), "word " * 500, "document")
 
 
-def test_a_query_is_cut_where_that_was_asked_for_and_labels_and_document_keep_room(qwen3_tokenizer_file: Path) -> None:
-    tokens = tokens_of(qwen3_tokenizer_file, max_length=100, truncate_queries=True)
+def test_a_query_is_cut_where_that_was_asked_for_and_labels_and_document_keep_room(
+    nano_tokenizer: TokenizerJson,
+) -> None:
+    tokens = tokens_of(nano_tokenizer, max_length=100, truncate_queries=True)
     row = encode(tokens, "word " * 500, "document " * 50)
     labels = tokens._encode_user(["\n<Document>:"])[0].tolist()
     assert len(row.ids) == 100
@@ -153,10 +166,10 @@ def test_a_query_is_cut_where_that_was_asked_for_and_labels_and_document_keep_ro
 
 @pytest.mark.parametrize("room", [0, 1])
 def test_a_query_that_leaves_no_token_to_a_document_does_not_fit(
-    qwen3_tokenizer_file: Path, literal: Tokens, room: int
+    nano_tokenizer: TokenizerJson, nano: Tokens, room: int
 ) -> None:
-    head = len(encode(literal, "a few words", "").ids) - 1
-    tokens = tokens_of(qwen3_tokenizer_file, max_length=head + room)
+    head = len(encode(nano, "a few words", "").ids) - 1
+    tokens = tokens_of(nano_tokenizer, max_length=head + room)
     if room:
         assert encode(tokens, "a few words", "document " * 9).receipt.kept_tokens == 1
     else:
@@ -164,14 +177,14 @@ def test_a_query_that_leaves_no_token_to_a_document_does_not_fit(
             encode(tokens, "a few words", "document")
 
 
-def test_an_instruction_is_never_cut(qwen3_tokenizer_file: Path) -> None:
+def test_an_instruction_is_never_cut(nano_tokenizer: TokenizerJson) -> None:
     with pytest.raises(QueryTooLongError, match="the instruction alone takes"):
-        encode(tokens_of(qwen3_tokenizer_file, max_length=100, truncate_queries=True), "q", "d", "word " * 500)
+        encode(tokens_of(nano_tokenizer, max_length=100, truncate_queries=True), "q", "d", "word " * 500)
 
 
-def test_a_limit_below_the_template_is_an_error(qwen3_tokenizer_file: Path) -> None:
-    with pytest.raises(InputError, match="the template alone takes 48 tokens"):
-        tokens_of(qwen3_tokenizer_file, max_length=48)
+def test_a_limit_below_the_template_is_an_error(nano_tokenizer: TokenizerJson) -> None:
+    with pytest.raises(InputError, match="the template alone takes 47 tokens"):
+        tokens_of(nano_tokenizer, max_length=47)
 
 
 def test_an_empty_document_is_one_row_with_the_space_behind_the_label(literal: Tokens) -> None:
@@ -188,26 +201,26 @@ def test_equal_documents_give_equal_rows(literal: Tokens) -> None:
     assert np.array_equal(first.ids, second.ids)
 
 
-def damaged(tmp_path: Path, source: Path, **changes: object) -> Path:
-    fields = json.loads(source.read_text(encoding="utf-8"))
-    fields.update(changes)
+def damaged(tmp_path: Path, source: TokenizerJson, **changes: object) -> TokenizerJson:
     path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(fields), encoding="utf-8")
-    return path
+    path.write_text(json.dumps({**source.fields, **changes}), encoding="utf-8")
+    return TokenizerJson.read(path)
 
 
-def test_a_tokenizer_without_the_control_tokens_is_refused(tmp_path: Path, qwen3_tokenizer_file: Path) -> None:
+def test_a_tokenizer_without_the_control_tokens_is_refused(tmp_path: Path, nano_tokenizer: TokenizerJson) -> None:
     with pytest.raises(
         CheckpointError, match=r"tokenizer.json: the template's control token '<\|im_start\|>' is missing"
     ):
-        tokens_of(damaged(tmp_path, qwen3_tokenizer_file, added_tokens=[]))
+        tokens_of(damaged(tmp_path, nano_tokenizer, added_tokens=[]))
 
 
-def test_a_vocabulary_that_gives_a_control_id_to_a_word_is_refused(tmp_path: Path, qwen3_tokenizer_file: Path) -> None:
-    model = json.loads(qwen3_tokenizer_file.read_text(encoding="utf-8"))["model"]
-    model["vocab"]["zz"] = 151_645
-    with pytest.raises(CheckpointError, match=r"the ids \[151645\] belong to control tokens and to words"):
-        tokens_of(damaged(tmp_path, qwen3_tokenizer_file, model=model))
+def test_a_vocabulary_that_gives_a_control_id_to_a_word_is_refused(
+    tmp_path: Path, nano_tokenizer: TokenizerJson
+) -> None:
+    model = nano_tokenizer.fields["model"]
+    model = {**model, "vocab": {**model["vocab"], "zz": 16_002}}
+    with pytest.raises(CheckpointError, match=r"the ids \[16002\] belong to control tokens and to words"):
+        tokens_of(damaged(tmp_path, nano_tokenizer, model=model))
 
 
 @pytest.mark.parametrize(
@@ -223,15 +236,15 @@ def test_a_vocabulary_that_gives_a_control_id_to_a_word_is_refused(tmp_path: Pat
     ],
 )
 def test_a_damaged_tokenizer_is_a_typed_error(
-    tmp_path: Path, qwen3_tokenizer_file: Path, changes: dict[str, object], message: str
+    tmp_path: Path, nano_tokenizer: TokenizerJson, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
-        tokens_of(damaged(tmp_path, qwen3_tokenizer_file, **changes))
+        tokens_of(damaged(tmp_path, nano_tokenizer, **changes))
 
 
-def test_a_pattern_that_fails_on_a_text_is_a_typed_error(tmp_path: Path, qwen3_tokenizer_file: Path) -> None:
+def test_a_pattern_that_fails_on_a_text_is_a_typed_error(tmp_path: Path, nano_tokenizer: TokenizerJson) -> None:
     hostile = {"type": "Split", "pattern": {"Regex": "(x+x+)+y"}, "behavior": "Isolated", "invert": False}
-    tokens = tokens_of(damaged(tmp_path, qwen3_tokenizer_file, pre_tokenizer=hostile))
+    tokens = tokens_of(damaged(tmp_path, nano_tokenizer, pre_tokenizer=hostile))
     with pytest.raises(CheckpointError, match="the tokenizer failed on a text"):
         encode(tokens, "q", "x" * 40)
 
@@ -240,15 +253,15 @@ def test_a_tokenizer_that_is_no_json_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{")
     with pytest.raises(CheckpointError, match=r"tokenizer.json: not JSON"):
-        tokens_of(path)
+        tokens_of(TokenizerJson.read(path))
 
 
 def test_a_checkpoints_own_truncation_and_padding_do_not_touch_rows(
-    tmp_path: Path, qwen3_tokenizer_file: Path, literal: Tokens
+    tmp_path: Path, nano_tokenizer: TokenizerJson, nano: Tokens
 ) -> None:
     cutting = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
-    path = damaged(tmp_path, qwen3_tokenizer_file, truncation=cutting)
-    assert encode(tokens_of(path), "q", "a b c d e f").ids.tolist() == encode(literal, "q", "a b c d e f").ids.tolist()
+    own = damaged(tmp_path, nano_tokenizer, truncation=cutting)
+    assert encode(tokens_of(own), "q", "a b c d e f").ids.tolist() == encode(nano, "q", "a b c d e f").ids.tolist()
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,14 +10,14 @@ import pytest
 from tests.cli.conftest import Run
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.layouts import write_embedding_model
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
-NANO_TOKENIZER = Path(__file__).parents[2] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
 PROMPTS = {"query": "Instruct: Find\nQuery:", "document": ""}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = write_checkpoint(tmp_path_factory.mktemp("base"), vocab_size=16_026, tokenizer_file=NANO_TOKENIZER)
+    base = write_checkpoint(tmp_path_factory.mktemp("base"), vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER)
     return write_embedding_model(tmp_path_factory.mktemp("embedding"), base, prompts=PROMPTS)
 
 

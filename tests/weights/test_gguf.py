@@ -20,8 +20,8 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
-NANO_TOKENIZER = Path(__file__).parents[2] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
 # Rows of whole blocks of 256.
 SHAPE: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "head_dim": 64}
 KINDS = (*WRITTEN, *RANDOM_SCALES)
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network behind nano's tokenizer."""
     return write_checkpoint(
         tmp_path_factory.mktemp("folder"),
-        vocab_size=16_026,
+        vocab_size=NANO_ENTRIES,
         initializer_range=0.1,
         tokenizer_file=NANO_TOKENIZER,
         **SHAPE,

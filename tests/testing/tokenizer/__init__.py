@@ -1,9 +1,12 @@
-"""The real Qwen3 tokenizer, packed; README.md says where it comes from."""
+"""The real Qwen3 tokenizer, packed, of which README.md says where it comes from; and a smaller one of the same kind."""
 
 import lzma
 from pathlib import Path
 
 _PACKED = Path(__file__).parent / "tokenizer.json.xz"
+# The bundled model's: it cuts text where Qwen3's does, has the same control tokens, and loads in a tenth of the time.
+NANO_TOKENIZER = Path(__file__).parents[3] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
+NANO_ENTRIES = 16_026
 
 
 def unpack_tokenizer(folder: Path) -> Path:
