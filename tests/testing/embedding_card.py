@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,31 @@ class EmbeddingCard:
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
         self.max_length = max_length
+        self._states: dict[tuple[str, ...], torch.Tensor] = {}
+
+    def cutting(self, max_length: int) -> EmbeddingCard:
+        """The same model and tokenizer with another limit."""
+        other = copy(self)
+        other.max_length, other._states = max_length, {}
+        return other
 
     def rows(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text."""
         ids: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
         return ids
 
-    @torch.no_grad()
     def vectors(self, texts: list[str], dim: int | None = None) -> np.ndarray:
-        """A vector of length 1 for each text, (num_texts, dim) float32."""
+        """A vector of length 1 for each text, (num_texts, dim) float32; the states of a list are computed once."""
+        if (listed := tuple(texts)) not in self._states:
+            self._states[listed] = self._computed(texts)
+        return torch.nn.functional.normalize(self._states[listed][:, :dim], p=2, dim=1).numpy()
+
+    @torch.no_grad()
+    def _computed(self, texts: list[str]) -> torch.Tensor:
         rows = self.rows(texts)
         # Sorted by length into batches that fit in memory; which rows share a batch is not part of the card's recipe.
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-        result = np.empty((len(rows), dim or self.model.config.hidden_size), dtype=np.float32)
+        states = torch.empty(len(rows), self.model.config.hidden_size)
         while order:
             count = 1
             while count < len(order) and (count + 1) * len(rows[order[count]]) <= MOST_PADDED_TOKENS:
@@ -45,6 +58,5 @@ class EmbeddingCard:
             batch, order = order[:count], order[count:]
             inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
             assert inputs["attention_mask"][:, -1].all(), "padding is on the left"
-            pooled = self.model(**inputs).last_hidden_state[:, -1]
-            result[batch] = torch.nn.functional.normalize(pooled[:, :dim], p=2, dim=1).numpy()
-        return result
+            states[batch] = self.model(**inputs).last_hidden_state[:, -1]
+        return states
