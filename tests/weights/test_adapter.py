@@ -149,27 +149,43 @@ def test_the_caches_name_changes_with_the_adapter_and_its_scale(base: Path, tmp_
     assert len({first, second, digest(), DiskCache(open_checkpoint(base), enabled=True).digest()}) == 4
 
 
-@pytest.mark.parametrize(
-    ("options", "tolerance"),
-    [({}, 1e-4), ({"kernels": "numpy"}, 1e-4), ({"precision": "int8x2"}, 0.05), ({"precision": "int8"}, 0.2)],
-    ids=str,
-)
-def test_every_engine_runs_the_merged_matrices(options: dict[str, Any], tolerance: float, tmp_path: Path) -> None:
+def logits(model: Path | str, **options: Any) -> np.ndarray:
+    pairs = [("how do I undo a commit", text) for text in ("git revert undoes a commit", "a cake of nuts", "a dog")]
+    with Reranker(model, **options) as reranker:
+        return reranker.logits(pairs)
+
+
+@pytest.fixture(scope="module")
+def adapted_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every matrix of nano's layers moved by an adapter."""
     shapes = {
         name.removesuffix(".weight"): (tensor.shape[0], tensor.shape[1])
         for name, tensor in open_checkpoint("nano").tensors.items()
         if name.startswith("model.layers.") and len(tensor.shape) == 2
     }
-    folder = str(write_adapter(tmp_path, "nano", shapes, spread=0.1))
-    pairs = [("how do I undo a commit", text) for text in ("git revert undoes a commit", "a cake of nuts", "a dog")]
+    return write_adapter(tmp_path_factory.mktemp("adapted"), "nano", shapes, spread=0.1)
 
-    def logits(model: str, **options: Any) -> np.ndarray:
-        with Reranker(model, **options) as reranker:
-            return reranker.logits(pairs)
 
-    exact = logits(folder, backend="reference", precision="float64")
-    assert np.abs(exact - logits("nano")).max() > 2 * tolerance, "an adapter without effect would prove nothing"
-    assert np.abs(exact - logits(folder, **options)).max() < tolerance
+@pytest.fixture(scope="module")
+def exact(adapted_nano: Path) -> np.ndarray:
+    return logits(adapted_nano, backend="reference", precision="float64")
+
+
+@pytest.fixture(scope="module")
+def unadapted() -> np.ndarray:
+    return logits("nano")
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [({}, 1e-4), ({"kernels": "numpy"}, 1e-4), ({"precision": "int8x2"}, 0.05), ({"precision": "int8"}, 0.2)],
+    ids=str,
+)
+def test_every_engine_runs_the_merged_matrices(
+    adapted_nano: Path, exact: np.ndarray, unadapted: np.ndarray, options: dict[str, Any], tolerance: float
+) -> None:
+    assert np.abs(exact - unadapted).max() > 2 * tolerance, "an adapter without effect would prove nothing"
+    assert np.abs(exact - logits(adapted_nano, **options)).max() < tolerance
 
 
 def configured(**changes: Any) -> Callable[[Path], None]:

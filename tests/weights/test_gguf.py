@@ -15,11 +15,15 @@ import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from qwen3_reranker import Reranker
+from qwen3_reranker import Reranker, plan
+from qwen3_reranker.backends.cpu import CpuBackend
+from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
+from tests.testing.rows import tree_rows
 from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 # Rows of whole blocks of 256.
@@ -46,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of a few words, without a tokenizer."""
-    return write_checkpoint(tmp_path_factory.mktemp("plain"), vocab_size=64, num_hidden_layers=2, **SHAPE)
+    return write_checkpoint(tmp_path_factory.mktemp("plain"), vocab_size=64, initializer_range=0.1, **SHAPE)
 
 
 def logits(model: Path, **options: Any) -> np.ndarray:
@@ -136,11 +140,14 @@ def test_a_head_of_zeros_is_no_judge(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "F32"])
-def test_every_type_runs_on_the_native_kernels_as_on_the_reference(kind: str, folder: Path, tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "x.gguf", folder, kind=kind)
-    exact = logits(path, backend="reference", precision="float64")
+def test_every_type_runs_on_the_native_kernels_as_on_the_reference(kind: str, plain: Path, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_gguf(tmp_path / "x.gguf", plain, kind=kind))
+    built = plan.build([replace(row, ids=row.ids % 64) for row in tree_rows(0, 3, 8)], 4)
+    head = YesNoHead(checkpoint.head.rows(0, 1), HEAD)
+    exact = head(ReferenceBackend(checkpoint).run(built).hidden_ND)
     assert np.ptp(exact) > 0.01
-    np.testing.assert_allclose(logits(path), exact, atol=2e-5 * np.abs(exact).max())
+    native = CpuBackend(checkpoint, max_batch_tokens=4096, prefix_cache_tokens=0).run(built)
+    np.testing.assert_allclose(head(native.hidden_ND), exact, atol=2e-5 * np.abs(exact).max())
 
 
 def test_types_may_differ_from_matrix_to_matrix(folder: Path, tmp_path: Path) -> None:
