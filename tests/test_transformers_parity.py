@@ -1,5 +1,6 @@
 """Our logits are those of the model card's own code in transformers, float32, within 1e-4."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,18 +54,22 @@ def card(folder: Path) -> ModelCard:
     return ModelCard(folder)
 
 
+@pytest.fixture(scope="module")
+def rerankers(folder: Path) -> Iterator[dict[str, Reranker]]:
+    with Reranker(folder) as cpu, Reranker(folder, backend="torch", device="cpu") as torch:
+        yield {"cpu": cpu, "torch": torch}
+
+
 @pytest.mark.parametrize(("count", "most_words"), [(1, 1), (2, 30), (17, 400), (64, 1500), (200, 2200)])
 def test_batches_of_every_size_and_length_score_as_the_card_does(
-    folder: Path, card: ModelCard, count: int, most_words: int
+    rerankers: dict[str, Reranker], card: ModelCard, count: int, most_words: int
 ) -> None:
     texts = documents(count, count, most_words)
     pairs = [(QUERIES[index % len(QUERIES)], text) for index, text in enumerate(texts)]
     expected = card.logits(pairs)
     assert count < 17 or expected.std() > 0.3, "logits so small would prove nothing"
-    for options in ({"backend": "cpu"}, {"backend": "torch", "device": "cpu"}):
-        with Reranker(str(folder), **options) as reranker:
-            ours = reranker.logits(pairs)
-        assert np.abs(ours - expected).max() < TOLERANCE, options
+    for backend, reranker in rerankers.items():
+        assert np.abs(reranker.logits(pairs) - expected).max() < TOLERANCE, backend
 
 
 def test_the_longest_documents_have_four_thousand_tokens(card: ModelCard) -> None:
@@ -72,11 +77,11 @@ def test_the_longest_documents_have_four_thousand_tokens(card: ModelCard) -> Non
     assert 4_000 < longest < 8_192
 
 
-def test_a_document_beyond_max_length_is_cut_where_the_card_cuts_it(folder: Path) -> None:
+def test_a_document_beyond_max_length_is_cut_where_the_card_cuts_it(folder: Path, card: ModelCard) -> None:
     pairs = [(QUERIES[0], text) for text in documents(5, 6, 600)]
     with Reranker(str(folder), max_length=256) as reranker:
         ours = reranker.logits(pairs)
-    assert np.abs(ours - ModelCard(folder, max_length=256).logits(pairs)).max() < TOLERANCE
+    assert np.abs(ours - card.cutting(256).logits(pairs)).max() < TOLERANCE
 
 
 def test_parsed_control_tokens_score_as_the_card_does(folder: Path, card: ModelCard) -> None:
@@ -85,9 +90,8 @@ def test_parsed_control_tokens_score_as_the_card_does(folder: Path, card: ModelC
         assert np.abs(reranker.logits(pairs) - card.logits(pairs)).max() < TOLERANCE
 
 
-def test_an_instruction_scores_as_the_card_does(folder: Path, card: ModelCard) -> None:
+def test_an_instruction_scores_as_the_card_does(rerankers: dict[str, Reranker], card: ModelCard) -> None:
     pairs = [(QUERIES[0], text) for text in documents(7, 5, 50)]
     instruction = "Given a question, retrieve code that answers it"
-    with Reranker(str(folder)) as reranker:
-        ours = reranker.logits(pairs, instruction)
+    ours = rerankers["cpu"].logits(pairs, instruction)
     assert np.abs(ours - card.logits(pairs, instruction)).max() < TOLERANCE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.doctor import Endpoint, Judge, Report, examine
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.faulty_server import Model, Patient, serve
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ def nano() -> Case:
 
 
 @pytest.fixture(scope="session")
-def random_case(tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer_file: Path) -> Cases:
-    """Random weights of that seed behind the real tokenizer, which judge nothing; each made once."""
+def random_case(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    """Random weights of that seed behind nano's tokenizer, which judge nothing; each made once."""
     made: dict[int, Case] = {}
 
     def case(seed: int) -> Case:
         if seed not in made:
             folder = write_checkpoint(
                 tmp_path_factory.mktemp(f"seed-{seed}"),
-                vocab_size=151_669,
+                vocab_size=NANO_ENTRIES,
                 initializer_range=0.2,
-                tokenizer_file=qwen3_tokenizer_file,
+                tokenizer_file=NANO_TOKENIZER,
                 seed=seed,
             )
             reranker = Reranker(str(folder))

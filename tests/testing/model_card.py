@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ class ModelCard:
         self.prefix = self.tokenizer.encode(PREFIX, add_special_tokens=False)
         self.suffix = self.tokenizer.encode(SUFFIX, add_special_tokens=False)
         self.max_length = max_length
+
+    def cutting(self, max_length: int) -> ModelCard:
+        """The same model and tokenizer with another limit."""
+        other = copy(self)
+        other.max_length = max_length
+        return other
 
     def rows(self, pairs: list[tuple[str, str]], instruction: str = INSTRUCTION) -> list[list[int]]:
         """Token ids of each pair."""
