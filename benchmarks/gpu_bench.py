@@ -16,6 +16,7 @@ from benchmarks.core import LARGE_SHAPES, LAYERS_0_6B, SHAPE_0_6B
 from qwen3_reranker import plan
 from qwen3_reranker.backends.torch import Network, TorchBackend
 from qwen3_reranker.backends.torch.devices import choose_attention
+from qwen3_reranker.backends.torch.network import Norm
 from qwen3_reranker.backends.torch.weights import merge
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.plan import Plan
@@ -95,6 +96,9 @@ class Bench:
         frequency_E = network.frequency_E
         network = network.to(dtype).to_empty(device=self.device).requires_grad_(False)
         network.frequency_E = frequency_E.to(self.device)
+        for module in network.modules():
+            if isinstance(module, Norm):  # as loaded ones are
+                module.float()
         generator = torch.Generator(self.device).manual_seed(0)
         for parameter in network.parameters():
             if parameter.dim() == 1:

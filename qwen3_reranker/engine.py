@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,7 +37,10 @@ def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix
     if options.backend == "reference":
         return ReferenceBackend(checkpoint, np.dtype(options.precision))
     if options.backend == "torch":
-        return _torch_backend(checkpoint, options)
+        require_torch()
+        from qwen3_reranker.backends.torch import open_backend
+
+        return open_backend(checkpoint, options)
     return CpuBackend(
         checkpoint,
         max_batch_tokens=options.batch_tokens,
@@ -49,17 +53,12 @@ def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix
     )
 
 
-def _torch_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
-    # torch takes seconds to import and is no part of the core installation.
-    try:
-        from qwen3_reranker.backends.torch import open_backend
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
+def require_torch() -> None:
+    """Raise UnavailableError where torch is not installed: it is no part of the core, and takes seconds to import."""
+    if find_spec("torch") is None:
         raise UnavailableError(
             'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
-        ) from None
-    return open_backend(checkpoint, options)
+        )
 
 
 def refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:

@@ -42,6 +42,7 @@ def memory_facts(
 ) -> dict[str, Any]:
     """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
+    from qwen3_reranker.engine import require_torch
     from qwen3_reranker.plan import split, workload_plan
 
     workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)
@@ -74,6 +75,7 @@ def memory_facts(
         }
         options = replace(options, max_batch_tokens=min(options.batch_tokens, plan.num_tokens))
     if options.backend == "torch":
+        require_torch()
         from qwen3_reranker.backends.torch.memory import device_memory_needed
 
         items = device_memory_needed(checkpoint.config, options, plan)

@@ -11,18 +11,21 @@ E head_dim; of one bucket: B sequences, Q queries and C keys of the longest.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from qwen3_reranker.backends.torch.layout import Integers, Sequences
 from qwen3_reranker.backends.torch.packed import Attend, PrepareAttention
 
 # Scores of one head that a bucket holds at most: its mask is made anew in every layer, and takes memory.
-_BUCKET_SCORES = 1 << 22
+BUCKET_SCORES = 1 << 22
+_ON_CUDA = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 # A bucket's padded work may be this much more than its own.
 _PADDING = 1.25
 
@@ -34,17 +37,19 @@ def attention(name: str) -> PrepareAttention:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FlashAttention:
-    """Varlen FlashAttention: every sequence is one of a ragged batch."""
+    """Varlen FlashAttention: every sequence is one of a ragged batch. keys_K: None where it is the pool as it is."""
 
     query_starts_S1: Tensor
     key_starts_S1: Tensor
-    keys_K: Tensor
+    keys_K: Tensor | None
     most_queries: int
     most_keys: int
 
     def __call__(self, q_THE: Tensor, k_PGE: Tensor, v_PGE: Tensor) -> Tensor:
         """What the queries take, (T, H * E)."""
-        k_KGE, v_KGE = k_PGE.index_select(0, self.keys_K), v_PGE.index_select(0, self.keys_K)
+        k_KGE, v_KGE = k_PGE, v_PGE
+        if self.keys_K is not None:
+            k_KGE, v_KGE = k_PGE.index_select(0, self.keys_K), v_PGE.index_select(0, self.keys_K)
         # torch.nn.attention.varlen calls the same operator; its signature differs between releases, the operator's does
         # not. Causal masks are aligned at the end of queries and keys, which is what sequences say.
         mixed_THE = torch.ops.aten._flash_attention_forward(
@@ -65,10 +70,11 @@ class FlashAttention:
 
 def prepare_flash(sequences: Sequences, num_keys: int, device: torch.device) -> Attend:
     """Varlen FlashAttention of these sequences."""
+    whole_pool = np.array_equal(sequences.keys_K, np.arange(num_keys))
     return FlashAttention(
         torch.from_numpy(sequences.query_starts_S1.astype(np.int32)).to(device, non_blocking=True),
         torch.from_numpy(sequences.key_starts_S1.astype(np.int32)).to(device, non_blocking=True),
-        torch.from_numpy(sequences.keys_K).to(device, non_blocking=True),
+        None if whole_pool else torch.from_numpy(sequences.keys_K).to(device, non_blocking=True),
         int(sequences.query_lengths.max(initial=0)),
         int(sequences.key_lengths.max(initial=0)),
     )
@@ -90,12 +96,14 @@ class _Bucket:
         q_BGRQE = q_BQHE.view(pieces, queries, groups, -1, q_THE.shape[2]).permute(0, 2, 3, 1, 4)
         per_group = q_BGRQE.shape[2]
         mask_BQC = torch.arange(keys, device=q_THE.device) < self.seen_BQ[:, :, None]
-        mixed_BGLE = functional.scaled_dot_product_attention(
-            q_BGRQE.flatten(2, 3),
-            k_PGE[self.keys_BC].transpose(1, 2),
-            v_PGE[self.keys_BC].transpose(1, 2),
-            attn_mask=mask_BQC.repeat(1, per_group, 1)[:, None],
-        )
+        # Not cuDNN's kernels on CUDA: they are planned anew for every shape, and buckets have many.
+        with sdpa_kernel(_ON_CUDA) if q_THE.is_cuda else nullcontext():
+            mixed_BGLE = functional.scaled_dot_product_attention(
+                q_BGRQE.flatten(2, 3),
+                k_PGE[self.keys_BC].transpose(1, 2),
+                v_PGE[self.keys_BC].transpose(1, 2),
+                attn_mask=mask_BQC.repeat(1, per_group, 1)[:, None],
+            )
         return mixed_BGLE.view(pieces, groups, per_group, queries, -1).permute(0, 3, 1, 2, 4).flatten(2)
 
 
@@ -136,7 +144,7 @@ def _pieces(sequences: Sequences) -> Integers:
         sequences.key_lengths.tolist(),
         strict=True,
     ):
-        size = max(1, _BUCKET_SCORES // max(1, keys))
+        size = max(1, BUCKET_SCORES // max(1, keys))
         for done in range(0, queries, size):
             asked = min(size, queries - done)
             found.append((start + done, asked, first_key, keys - queries + done + asked))
@@ -151,7 +159,7 @@ def _alike(pieces: Integers) -> Iterator[Integers]:
     for place in order.tolist():
         queries, keys = int(pieces[place, 1]), int(pieces[place, 3])
         wider = max(most_queries, queries) * max(most_keys, keys) * (len(group) + 1)
-        if group and (wider > _BUCKET_SCORES or wider > _PADDING * (work + queries * keys)):
+        if group and (wider > BUCKET_SCORES or wider > _PADDING * (work + queries * keys)):
             yield pieces[group]
             group, work, most_queries, most_keys = [], 0, 0, 0
         group.append(place)

@@ -97,7 +97,10 @@ class TorchBackend:
     def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Executed:
         schedule = Schedule(plan, max_batch_tokens, self._cache)
         config = self.network.config
-        hidden_ND = torch.empty((plan.num_rows, config.hidden_size), dtype=torch.float32, device=self.device)
+        states_FD: list[Tensor] = []
+        rows_M: list[NDArray[np.int64]] = []
+        leaves_M: list[NDArray[np.int64]] = []
+        num_leaves = 0
         layers, done = config.num_hidden_layers, 0
         for batch, keep in schedule:
             layout = lay_out(plan, batch, schedule.kept)
@@ -111,14 +114,21 @@ class TorchBackend:
             kept_L2CGE = torch.cat(ancestors, dim=2) if ancestors else None
             with torch.inference_mode():
                 hidden_FD, new_L2NGE = self._compute(layout, kept_L2CGE, _places(layout, keep), advance)
-            hidden_ND[torch.from_numpy(batch.rows_M)] = hidden_FD[torch.from_numpy(layout.leaf_of_row_M)]
+            rows_M.append(batch.rows_M)
+            leaves_M.append(layout.leaf_of_row_M + num_leaves)
+            states_FD.append(hidden_FD)
+            num_leaves += len(hidden_FD)
             if new_L2NGE is not None:
                 lengths = [len(plan.tokens(segment)) for segment in sorted(keep)]
                 for segment, part in zip(sorted(keep), torch.split(new_L2NGE, lengths, dim=2), strict=True):
                     # A copy: they go at different times, and a view would hold on to all of them.
                     schedule.kept[segment] = part.clone()
             done += len(layout.tokens_T)
-        return Executed(hidden_ND.cpu().numpy(), schedule.computed_tokens, schedule.cached_tokens)
+        hidden_ND = np.empty((plan.num_rows, config.hidden_size), dtype=np.float32)
+        if states_FD:
+            # Once, at the end: a copy to the machine waits for the device, which should have the next batch by then.
+            hidden_ND[np.concatenate(rows_M)] = torch.cat(states_FD).cpu().numpy()[np.concatenate(leaves_M)]
+        return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
 
     def _compute(
         self,

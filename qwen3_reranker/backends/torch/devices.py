@@ -38,8 +38,10 @@ def number_type(precision: str, device: torch.device) -> torch.dtype:
             f'precision="float8" needs a GPU of compute capability 8.9 or later, {torch.cuda.get_device_name(device)} '
             f'has {".".join(map(str, torch.cuda.get_device_capability(device)))}; use precision="bfloat16"'
         )
-    if precision == "float8" and device.type == "mps":
-        raise UnavailableError('precision="float8" does not run on mps; use precision="bfloat16"')
+    if precision == "float8" and device.type != "cuda" and not _multiplies_float8(device):
+        raise UnavailableError(
+            f'precision="float8" does not run on {device.type} in torch {torch.__version__}; use precision="bfloat16"'
+        )
     return _DTYPES[precision]
 
 
@@ -59,6 +61,19 @@ def memory_of(device: torch.device) -> tuple[int, int] | None:
     free, total = torch.cuda.mem_get_info(device)
     # What torch holds in reserve is free to us.
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
+
+
+def _multiplies_float8(device: torch.device) -> bool:
+    """Whether this release multiplies rows with a scale each there: it is asked, as no table says so."""
+    if device.type == "mps":
+        return False
+    rows = torch.zeros(16, 16, device=device).to(torch.float8_e4m3fn)
+    scales = torch.ones(16, 1, device=device)
+    try:
+        torch._scaled_mm(rows, rows.t(), scale_a=scales, scale_b=scales.t(), out_dtype=torch.bfloat16)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _present(kind: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -12,13 +14,18 @@ from torch import Tensor
 from qwen3_reranker.backends.torch.attention import FlashAttention
 from qwen3_reranker.backends.torch.layout import BatchLayout, Integers
 from qwen3_reranker.backends.torch.network import Network
+from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory
 from qwen3_reranker.backends.torch.packed import Packed
 from qwen3_reranker.backends.torch.padding import Capacity, capacity, filled
 
+_log = logging.getLogger(__name__)
 # Above this a GPU computes longer than it takes to launch everything one by one.
 _MOST_TOKENS = 8192
 _MOST_GRAPHS = 24
+_MOST_SEEN = 1024
 _WARM_UP = 2
+# A recording that another one falls into, on another device, is spoilt.
+_RECORDING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,14 +42,18 @@ class _Graph:
 class Graphs:
     """The graphs of one network on one GPU, by capacity; least recently used out.
 
-    A capacity is recorded when it is met for the second time, as recording takes as long as some twenty runs.
+    A capacity is recorded when it is met for the second time, as recording takes as long as some twenty runs. Where
+    recording fails, a warning says so and everything is launched one by one from then on, with the same results.
     """
 
     def __init__(self, network: Network, most_tokens: int = _MOST_TOKENS) -> None:
         self._network = network
         self._device = next(network.parameters()).device
         self._most_tokens = most_tokens
-        self._graphs: OrderedDict[Capacity, _Graph | None] = OrderedDict()
+        self._graphs: OrderedDict[Capacity, _Graph] = OrderedDict()
+        self._seen: OrderedDict[Capacity, None] = OrderedDict()
+        # One for all recordings, and of this device: libraries keep memory for each stream they have met.
+        self._stream: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def run(
@@ -54,16 +65,13 @@ class Graphs:
         if len(layout.tokens_T) > self._most_tokens or not len(layout.leaves_F):
             return None
         room = capacity(layout, num_kept, num_keep)
-        if room not in self._graphs:
-            self._graphs[room] = None
+        if room not in self._graphs and not self._met_before(room):
             return None
         numbers = torch.from_numpy(_numbers(filled(layout, num_kept, room), keep_N, room)).pin_memory()
-        graph = self._graphs[room]
+        graph = self._graphs.get(room) or self._try_to_record(room, numbers)
         if graph is None:
-            graph = self._graphs[room] = self._record(room, numbers)
+            return None
         self._graphs.move_to_end(room)
-        while len(self._graphs) > _MOST_GRAPHS:
-            self._graphs.popitem(last=False)
         graph.numbers.copy_(numbers, non_blocking=True)
         if graph.kept_L2CGE is not None and kept_L2CGE is not None:
             graph.kept_L2CGE[:, :, :num_kept].copy_(kept_L2CGE)
@@ -75,6 +83,31 @@ class Graphs:
     def clear(self) -> None:
         """Forget every graph and give its memory back."""
         self._graphs.clear()
+        self._seen.clear()
+
+    def _met_before(self, room: Capacity) -> bool:
+        if room in self._seen:
+            return True
+        self._seen[room] = None
+        if len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
+        return False
+
+    def _try_to_record(self, room: Capacity, numbers: Tensor) -> _Graph | None:
+        if not self._graphs:
+            # Nobody holds the old pool any more, and what nobody holds cannot be recorded into.
+            self._pool = torch.cuda.graph_pool_handle()
+        while len(self._graphs) >= _MOST_GRAPHS:
+            self._graphs.popitem(last=False)
+        try:
+            graph = self._graphs[room] = self._record(room, numbers)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            _log.warning("CUDA graphs are not used any more, as recording one failed: %s", error)
+            self._most_tokens = 0
+            return None
+        return graph
 
     def _record(self, room: Capacity, numbers: Tensor) -> _Graph:
         static = numbers.to(self._device)
@@ -84,16 +117,17 @@ class Graphs:
             shape = (config.num_hidden_layers, 2, room.kept, config.num_key_value_heads, config.head_dim)
             kept_L2CGE = torch.zeros(shape, dtype=self._network.dtype, device=self._device)
         packed = _packed(static, kept_L2CGE, room)
-        # Warmed up beside the main stream, as recording wants it: libraries choose kernels and allocate on first use.
-        stream: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
-                self._network(packed)
-        torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            hidden_FD, new_L2NGE = self._network(packed)
+        with _RECORDING, torch.cuda.device(self._device):
+            self._stream.wait_stream(torch.cuda.current_stream())
+            # Warmed up beside the main stream, as recording wants it: libraries choose kernels and allocate first.
+            with torch.cuda.stream(self._stream):
+                for _ in range(_WARM_UP):
+                    self._network(packed)
+            # Other devices' threads may allocate meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                hidden_FD, new_L2NGE = self._network(packed)
+            torch.cuda.current_stream().wait_stream(self._stream)
         return _Graph(graph, static, kept_L2CGE, hidden_FD, new_L2NGE)
 
 

@@ -6,15 +6,14 @@ Sizes follow network.py and attention.py: what is alive at once in the layer's w
 from __future__ import annotations
 
 from qwen3_reranker.backends.base import MemoryItem
+from qwen3_reranker.backends.torch.attention import BUCKET_SCORES
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
+from qwen3_reranker.backends.torch.network import CHUNK_TOKENS
 from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.plan import Plan, split
 
 _FLOAT = 4
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 2}
-# Tokens that pass through everything but attention at once, and scores that a bucket's mask covers at most.
-_CHUNK_TOKENS = 8192
-_BUCKET_SCORES = 1 << 22
 
 
 def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan) -> list[MemoryItem]:
@@ -60,7 +59,7 @@ def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:
     """Bytes alive at once: states and heads of all tokens, gathered keys, and the scratch of a chunk."""
     width = _BYTES[precision]
     tokens, keys = len(layout.tokens_T), len(layout.everyone.keys_K)
-    chunk = min(tokens, _CHUNK_TOKENS)
+    chunk = min(tokens, CHUNK_TOKENS)
     hidden, inner = config.hidden_size, config.intermediate_size
     queries, values = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     heads = queries + 2 * values
@@ -72,7 +71,7 @@ def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:
         norm, (hidden + heads) * width + 4 * queries * _FLOAT
     )
     # What padded buckets take beside FlashAttention: queries and results once more, and a bucket's mask.
-    mask = min(_BUCKET_SCORES, int((layout.everyone.query_lengths * layout.everyone.key_lengths).sum()))
+    mask = min(BUCKET_SCORES, int((layout.everyone.query_lengths * layout.everyone.key_lengths).sum()))
     mask *= config.num_attention_heads // config.num_key_value_heads * (1 + _FLOAT)
     mixing = tokens * (hidden + heads + 4 * queries) * width + 2 * (keys + tokens) * values * width + mask
     behind = tokens * ((1 + copies) * hidden + queries) * width + chunk * (

@@ -19,8 +19,12 @@ from torch.nn import functional
 from qwen3_reranker.backends.torch.packed import Packed
 from qwen3_reranker.config import ModelConfig
 
-# Inference takes tokens through everything but attention in chunks: a 32K-token row needs no more room than that.
-_CHUNK_TOKENS = 8192
+#: Inference takes tokens through everything but attention in chunks, no smaller than a batch, which is one of them: a
+#: row of 32K tokens needs little more room than that.
+CHUNK_TOKENS = 16384
+
+# Ways to compile a layer's halves that are kept: dtypes, devices, sizes of one.
+_MOST_COMPILED = 64
 
 Before = Callable[["Layer", Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 Behind = Callable[["Layer", Tensor, Tensor], Tensor]
@@ -36,8 +40,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The normed states, float32."""
-        x = x.float()
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight.float()
+        return functional.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps)
 
 
 class Attention(nn.Module):
@@ -156,7 +159,7 @@ class Network(nn.Module):
         self,
         config: ModelConfig,
         dtype: torch.dtype = torch.float32,
-        chunk_tokens: int = _CHUNK_TOKENS,
+        chunk_tokens: int = CHUNK_TOKENS,
     ) -> None:
         super().__init__()
         self.config = config
@@ -174,6 +177,10 @@ class Network(nn.Module):
 
         The first batches take longer, up to a minute in all; shapes that differ in tokens share the code.
         """
+        # Entries belong to the code, so dtypes, devices and networks share one bound, and what is beyond it would run
+        # uncompiled without a word. And while one replica compiles, another may run: uncompiled, not as an error.
+        torch._dynamo.config.recompile_limit = max(_MOST_COMPILED, torch._dynamo.config.recompile_limit)
+        torch._dynamo.config.error_on_nested_fx_trace = False
         self._before = torch.compile(Layer.before, dynamic=True)
         self._behind = torch.compile(Layer.behind, dynamic=True)
 
@@ -220,14 +227,18 @@ class Network(nn.Module):
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     def _rotation(self, positions_T: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors of each number of a head and of the one half a head away, (T, 1, E) each."""
         # float32 in every precision: that is how the models were trained and how transformers runs them.
         angle_T1E = (positions_T.float()[:, None] * self.get_buffer("frequency_E"))[:, None]
-        return angle_T1E.cos(), angle_T1E.sin()
+        cos_T1E, sin_T1E = angle_T1E.cos(), angle_T1E.sin()
+        return torch.cat((cos_T1E, cos_T1E), dim=-1), torch.cat((-sin_T1E, sin_T1E), dim=-1)
 
 
 def _rotated(heads_THE: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> Tensor:
-    first, second = heads_THE.chunk(2, dim=-1)
-    return torch.cat((first * cos_T1E - second * sin_T1E, second * cos_T1E + first * sin_T1E), dim=-1)
+    # Halves trade places by a flip: no copy is joined, and a compiler fuses it.
+    tokens, heads, width = heads_THE.shape
+    other_THE = heads_THE.view(tokens, heads, 2, width // 2).flip(2).flatten(2)
+    return heads_THE * cos_T1E + other_THE * sin_T1E
 
 
 def _as_tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -12,8 +12,8 @@ from qwen3_reranker.errors import OutOfMemoryError
 
 # How much was asked for: "Tried to allocate 2.00 GiB" of a GPU, "you tried to allocate 120 bytes" of a processor.
 _ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+ [A-Za-z]+)")
-# MPS and the processor's allocator raise a plain RuntimeError.
-_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+# MPS, the processor's allocator and CUDA's libraries raise a plain RuntimeError.
+_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
