@@ -85,12 +85,11 @@ def sizes(card: EmbeddingCard) -> list[int]:
 def of_every_size(
     embedder: Embedder, card: EmbeddingCard, role: str, instruction: str | None = None
 ) -> dict[int, np.ndarray]:
-    """The vectors of SHORT by size: the network runs once, and each size's own head makes them of its states."""
-    executed, _ = embedder._run(embedder._rows(SHORT, role, instruction), None)
-    by_size = {dim: EmbeddingHead(embedder.config.hidden_size, dim)(executed.hidden_ND) for dim in sizes(card)}
+    """The vectors of SHORT by size: the network runs once, and each smaller size's own head cuts its vectors."""
     whole = embedder.embed(SHORT, role=role, instruction=instruction).vectors
-    assert embedder.dim == whole.shape[1] == max(by_size)
-    return {**by_size, embedder.dim: whole}
+    *smaller, largest = sizes(card)
+    assert embedder.dim == whole.shape[1] == largest
+    return {largest: whole, **{dim: EmbeddingHead(largest, dim)(whole) for dim in smaller}}
 
 
 @pytest.mark.parametrize(
