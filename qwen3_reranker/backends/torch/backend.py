@@ -20,6 +20,7 @@ from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import Network
 from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of_memory
 from qwen3_reranker.backends.torch.packed import pack
+from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.plan import Plan, cut_long_segments
 
 _log = logging.getLogger(__name__)
@@ -137,6 +138,23 @@ class TorchBackend:
         keep_N: NDArray[np.int64] | None,
         on_layer: Callable[[int], None],
     ) -> tuple[Tensor, Tensor | None]:
+        try:
+            return self._replay_or_launch(layout, kept_L2CGE, keep_N, on_layer)
+        except RuntimeError as error:
+            if is_out_of_memory(error) or not _says_compiler(error):
+                raise
+            raise UnavailableError(
+                f'kernels="compiled" could not compile: {str(error).splitlines()[0]}; torch.compile needs a C++ '
+                'compiler, or use kernels="native"'
+            ) from error
+
+    def _replay_or_launch(
+        self,
+        layout: BatchLayout,
+        kept_L2CGE: Tensor | None,
+        keep_N: NDArray[np.int64] | None,
+        on_layer: Callable[[int], None],
+    ) -> tuple[Tensor, Tensor | None]:
         replayed = self._graphs.run(layout, kept_L2CGE, keep_N) if self._graphs else None
         if replayed is not None:
             on_layer(self.network.config.num_hidden_layers)
@@ -161,6 +179,12 @@ class TorchBackend:
             torch.cuda.empty_cache()
         elif self.device.type == "mps":
             torch.mps.empty_cache()
+
+
+def _says_compiler(error: RuntimeError) -> bool:
+    # By name, as importing the compiler to ask takes seconds. Triton's launchers are compiled in C as they are used.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "TorchDynamoException" in names or "C compiler" in str(error)
 
 
 def _places(layout: BatchLayout, keep: Collection[int]) -> NDArray[np.int64] | None:

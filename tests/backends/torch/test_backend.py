@@ -1,6 +1,8 @@
 """The torch backend through Reranker: precisions, devices, replicas, processes, and memory that runs out."""
 
+import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -160,6 +162,19 @@ def test_where_memory_runs_out_the_call_is_halved_once_and_then_fails_alone_with
     assert "out of memory on cpu in batches of" in str(starved["said"])
     assert re.search(r"could not have another \d+ bytes; weights take \d+\.\d\d GiB; lower", str(starved["said"]))
     assert starved["after"]
+
+
+@pytest.mark.slow
+def test_compiled_kernels_without_a_compiler_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    empty = {"PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    compilers = dict.fromkeys(("CC", "CXX"), str(tmp_path / "no-compiler"))
+    command = [sys.executable, "-m", "qwen3_reranker", "rank", "q", "-", *("--backend", "torch", "--device", "cpu")]
+    environment = {**os.environ, **empty, **compilers}
+    run = functools.partial(subprocess.run, input="one\ntwo\n", capture_output=True, text=True, env=environment)
+    refused = run([*command, "--kernels", "compiled"], check=False)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (4, "", 1), refused.stderr
+    assert 'use kernels="native"' in refused.stderr
+    assert len(run(command, check=True).stdout.splitlines()) == 2
 
 
 SPREAD = """
