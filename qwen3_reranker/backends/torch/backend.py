@@ -79,6 +79,7 @@ class TorchBackend:
             return self._run(plan, self._max_batch_tokens, on_progress)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
+                _refuse_without_compiler(error)
                 raise
             first = str(error)
         # Behind the except clause: the error's frames hold the tensors that memory is short of.
@@ -138,23 +139,6 @@ class TorchBackend:
         keep_N: NDArray[np.int64] | None,
         on_layer: Callable[[int], None],
     ) -> tuple[Tensor, Tensor | None]:
-        try:
-            return self._replay_or_launch(layout, kept_L2CGE, keep_N, on_layer)
-        except RuntimeError as error:
-            if is_out_of_memory(error) or not _says_compiler(error):
-                raise
-            raise UnavailableError(
-                f'kernels="compiled" could not compile: {str(error).splitlines()[0]}; torch.compile needs a C++ '
-                'compiler, or use kernels="native"'
-            ) from error
-
-    def _replay_or_launch(
-        self,
-        layout: BatchLayout,
-        kept_L2CGE: Tensor | None,
-        keep_N: NDArray[np.int64] | None,
-        on_layer: Callable[[int], None],
-    ) -> tuple[Tensor, Tensor | None]:
         replayed = self._graphs.run(layout, kept_L2CGE, keep_N) if self._graphs else None
         if replayed is not None:
             on_layer(self.network.config.num_hidden_layers)
@@ -181,10 +165,15 @@ class TorchBackend:
             torch.mps.empty_cache()
 
 
-def _says_compiler(error: RuntimeError) -> bool:
+def _refuse_without_compiler(error: BaseException) -> None:
+    """Raise UnavailableError if it was compiling that failed."""
     # By name, as importing the compiler to ask takes seconds. Triton's launchers are compiled in C as they are used.
     names = {kind.__name__ for kind in type(error).__mro__}
-    return "TorchDynamoException" in names or "C compiler" in str(error)
+    if "TorchDynamoException" in names or "C compiler" in str(error):
+        raise UnavailableError(
+            f'kernels="compiled" could not compile: {str(error).splitlines()[0]}; torch.compile needs a C++ compiler, '
+            'or use kernels="native"'
+        ) from error
 
 
 def _places(layout: BatchLayout, keep: Collection[int]) -> NDArray[np.int64] | None:
