@@ -62,10 +62,9 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int]) -> BatchLayout:
     numbers = np.array(batch.segments, dtype=np.int64)
     lengths_B = (plan.starts_S1[numbers + 1] - plan.starts_S1[numbers]).astype(np.int64)
     starts_B1 = _starts(lengths_B)
-    here = dict(zip(batch.segments, range(len(numbers)), strict=True))
-    ancestors = _kept_ancestors(plan, batch, here, kept)
+    ancestors = _kept_ancestors(plan, batch, kept)
     pool = _pool(plan, batch, ancestors, starts_B1)
-    everyone = _sequences(plan, batch, here, pool, starts_B1)
+    everyone = _sequences(plan, batch, pool, starts_B1)
     source_T = _ranges(plan.starts_S1[numbers].astype(np.int64), lengths_B)
     positions_T = _ranges(plan.offsets_S[numbers].astype(np.int64), lengths_B)
     # The plan's places of the batch's tokens rise, as its segments do, so a row's end is found by search.
@@ -89,22 +88,21 @@ def lay_out(plan: Plan, batch: Batch, kept: Collection[int]) -> BatchLayout:
     )
 
 
-def _kept_ancestors(plan: Plan, batch: Batch, here: Collection[int], kept: Collection[int]) -> tuple[int, ...]:
+def _kept_ancestors(plan: Plan, batch: Batch, kept: Collection[int]) -> tuple[int, ...]:
     """The segments above those of the batch that are not in it, in the plan's order."""
-    seen: set[int] = set()
+    met = set(batch.segments)
     for segment in batch.segments:
         above = int(plan.parents_S[segment])
-        # Whoever lies above a segment that was met has been met with it.
-        while above >= 0 and above not in seen:
-            if above not in here:
-                assert above in kept, "an ancestor is computed before its descendants"
-                seen.add(above)
+        # Whoever lies above a segment that was met is met with it, here or in its own turn.
+        while above >= 0 and above not in met:
+            assert above in kept, "an ancestor is computed before its descendants"
+            met.add(above)
             above = int(plan.parents_S[above])
-    return tuple(sorted(seen))
+    return tuple(sorted(met.difference(batch.segments)))
 
 
 def _pool(plan: Plan, batch: Batch, ancestors: tuple[int, ...], starts_B1: Integers) -> dict[int, Range]:
-    """Where the keys of each segment lie in the pool: start and length."""
+    """Where the keys of each segment lie in the pool, start and length; parents before children."""
     pool: dict[int, Range] = {}
     start = 0
     for segment in ancestors:
@@ -116,18 +114,12 @@ def _pool(plan: Plan, batch: Batch, ancestors: tuple[int, ...], starts_B1: Integ
     return pool
 
 
-def _sequences(
-    plan: Plan, batch: Batch, here: Collection[int], pool: dict[int, Range], starts_B1: Integers
-) -> Sequences:
+def _sequences(plan: Plan, batch: Batch, pool: dict[int, Range], starts_B1: Integers) -> Sequences:
     """One sequence for each run of segments that each lie below the one before."""
+    # The ranges of keys from the root to the end of each segment; a tree may be deeper than Python recurses.
     paths: dict[int, list[Range]] = {-1: []}
-
-    def path(segment: int) -> list[Range]:
-        """The ranges of keys from the root to the end of a segment."""
-        if segment not in paths:
-            paths[segment] = _joined(path(int(plan.parents_S[segment])), pool[segment])
-        return paths[segment]
-
+    for segment, place in pool.items():
+        paths[segment] = _joined(paths[int(plan.parents_S[segment])], place)
     firsts: list[int] = []
     ends: list[int] = []
     before = -1
@@ -138,8 +130,8 @@ def _sequences(
             firsts.append(number)
             ends.append(segment)
         before = segment
-    ranges = [each for segment in ends for each in path(segment)]
-    counts = np.array([sum(length for _, length in path(segment)) for segment in ends], dtype=np.int64)
+    ranges = [each for segment in ends for each in paths[segment]]
+    counts = np.array([sum(length for _, length in paths[segment]) for segment in ends], dtype=np.int64)
     starts_R, lengths_R = np.array(ranges, dtype=np.int64).reshape(-1, 2).T
     return Sequences(
         query_starts_S1=np.append(starts_B1[firsts], starts_B1[-1]),

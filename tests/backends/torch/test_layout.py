@@ -1,5 +1,6 @@
 """A layout says of every token which keys it sees: those of its path up to itself, each once, in order."""
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +8,8 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.torch.layout import BatchLayout, Sequences, lay_out
 from qwen3_reranker.backends.torch.padding import capacity, filled
 from qwen3_reranker.plan import Batch, Plan
-from tests.testing.rows import tree_rows
+from qwen3_reranker.records import Row
+from tests.testing.rows import NO_RECEIPT, tree_rows
 
 
 def seen(sequences: Sequences) -> list[list[int]]:
@@ -83,6 +85,13 @@ def test_filling_a_layout_up_moves_no_key_of_its_tokens_and_leaves(seed: int, co
         assert full.leaves.key_starts_S1[-1] <= room.leaf_keys
         assert full.everyone.query_lengths.max() <= room.most_queries
         assert max(full.everyone.key_lengths.max(), full.leaves.key_lengths.max()) <= room.most_keys
+
+
+def test_a_tree_may_be_deeper_than_python_recurses() -> None:
+    nested = [Row(np.arange(length, dtype=np.int32), (), NO_RECEIPT) for length in range(1, 3001)]
+    [(_, layout)] = layouts(plan.build(nested, 1), 10_000)
+    assert layout.everyone.key_lengths.tolist() == [3000]
+    assert layout.leaves.key_lengths.tolist() == list(range(1, 3001))
 
 
 def test_like_batches_share_a_capacity_and_larger_ones_do_not() -> None:
