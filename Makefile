@@ -52,7 +52,7 @@ peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peer
 	$(PIP) install llama-cpp-python==0.3.36
 	$(BIN)/python -m pytest tests/convert/test_peers.py
 
-gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers (ten minutes). GPU=options.
+gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers. GPU=options.
 	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints with outliers (minutes).

@@ -1,6 +1,6 @@
 """The torch backend on a GPU: exactness against float32, speed, memory, and peers, as Markdown tables.
 
-    python -m benchmarks.gpu --out gpu.md          # everything, on the first CUDA device: some ten minutes
+    python -m benchmarks.gpu --out gpu.md          # everything, on the first CUDA device
     python -m benchmarks.gpu --only peak speed
     python -m benchmarks.gpu --device cpu --layers 2 --scale 0.05 --rounds 1     # a rehearsal without a GPU
 

@@ -42,7 +42,7 @@ class _Graph:
 class Graphs:
     """The graphs of one network on one GPU, by capacity; least recently used out.
 
-    A capacity is recorded when it is met for the second time, as recording takes as long as some twenty runs. Where
+    A capacity is recorded when it is met for the second time, as recording takes as long as many runs. Where
     recording fails, a warning says so and everything is launched one by one from then on, with the same results.
     """
 
