@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import prompt
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
@@ -61,11 +61,6 @@ class Embedder(PlanRunner):
         # that is parsed can become.
         refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1), self.checkpoint)
         super().__init__(chosen, make_backend(self.checkpoint, chosen, self.tokens.prefix_ids))
-
-    @property
-    def config(self) -> ModelConfig:
-        """The shape of the network."""
-        return self.checkpoint.config
 
     @property
     def dim(self) -> int:

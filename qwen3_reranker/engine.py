@@ -15,7 +15,7 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
@@ -88,14 +88,22 @@ def refuse_non_strings(name: str, texts: object) -> None:
 class PlanRunner:
     """Runs rows on a backend that several threads may share; calls run one after the other.
 
-    backend: None for one that only plans. Using it from inside its own on_progress is an InputError, not a deadlock.
+    checkpoint: set before this is made. backend: None for one that only plans. Using it from inside its own
+    on_progress is an InputError, not a deadlock.
     """
+
+    checkpoint: Checkpoint
 
     def __init__(self, options: EngineOptions, backend: Backend | None) -> None:
         self.options = options
         self.backend = backend
         self._turn = threading.Lock()
         self._running_in: int | None = None
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of the network."""
+        return self.checkpoint.config
 
     def close(self) -> None:
         """Give the memory back, once a call under way has ended; it cannot be used afterwards."""
@@ -136,20 +144,17 @@ class PlanRunner:
 
         ranges = waves(texts, WAVE_CHARACTERS_OF.get(self.options.backend))
         rows: list[Row] = []
-        trees: list[Plan] = []
         executed: list[Executed] = []
         for made, tree in one_ahead(prepare, ranges):
-            before, whole = len(rows), len(texts)
 
-            def advance(share: float, before: int = before, some: int = len(made), whole: int = whole) -> None:
+            def advance(share: float, before: int = len(rows), some: int = len(made)) -> None:
                 if on_progress:
-                    on_progress((before + share * some) / whole)
+                    on_progress((before + share * some) / len(texts))
 
             executed.append(self._execute(tree, advance if on_progress else None))
             rows += made
-            trees.append(tree)
         usage = Usage(
-            prompt_tokens=sum(tree.num_row_tokens for tree in trees),
+            prompt_tokens=sum(len(row.ids) for row in rows),
             computed_tokens=sum(each.computed_tokens for each in executed),
             cached_tokens=sum(each.cached_tokens for each in executed),
             truncated_documents=sum(row.receipt.truncated for row in rows),

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import prompt, score
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
@@ -70,13 +69,8 @@ class Reranker(PlanRunner):
         self.head = YesNoHead(
             head.rows(self.tokens.yes_id, self.tokens.no_id), f"{head.tensor.file}: {head.tensor.name}"
         )
-        prefix = np.array(self.tokens.prefix_ids, dtype=np.int32)
-        super().__init__(chosen, None if plan_only else make_backend(self.checkpoint, chosen, prefix))
-
-    @property
-    def config(self) -> ModelConfig:
-        """The shape of the network."""
-        return self.checkpoint.config
+        backend = None if plan_only else make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
+        super().__init__(chosen, backend)
 
     @property
     def default_instruction(self) -> str:

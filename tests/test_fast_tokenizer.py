@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -148,16 +147,6 @@ def test_a_tokenizer_that_gives_other_tokens_is_not_used_and_the_log_says_for_wh
     with caplog.at_level(logging.INFO):
         assert proven(json.dumps(fields), fields, another) is None
     assert "gigatoken is not used: its tokens of 'a\\r\\nb" in caplog.text
-
-
-def test_a_library_that_is_missing_is_named_in_the_log_and_rows_are_exact(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "gigatoken", None)
-    with caplog.at_level(logging.INFO):
-        tokens = Tokens(TokenizerJson.read(NANO_TOKENIZER), prefix=CARD.prefix, suffix=CARD.suffix, max_length=8192)
-    assert tokens._fast is None
-    assert "gigatoken is not used: it is not installed (the extra fast-tokenizer)" in caplog.text
 
 
 @pytest.mark.parametrize(

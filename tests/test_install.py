@@ -33,6 +33,16 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     assert json.loads(done.stdout)["drift"]["documents"] == 180
     probe = [programs / "python", "-c", "import torch"]
     assert subprocess.run(probe, capture_output=True, check=False).returncode == 1
+    # Nor is the faster tokenizer there: the exact one encodes, and a log line says so.
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO); from qwen3_reranker import Reranker; "
+        "print(Reranker('nano').tokens._fast)"
+    )
+    logged = subprocess.run(
+        [programs / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert logged.stdout == "None\n"
+    assert "gigatoken is not used: it is not installed (the extra fast-tokenizer)" in logged.stderr
     refused = subprocess.run(
         [*command, "--backend", "torch"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -15,12 +15,9 @@ from torch import Tensor
 from qwen3_reranker import plan
 from qwen3_reranker.backends.torch import Network
 from qwen3_reranker.backends.torch.attention import attention
-from qwen3_reranker.backends.torch.layout import lay_out
-from qwen3_reranker.backends.torch.packed import Packed, pack
+from qwen3_reranker.backends.torch.packed import Packed, pack_whole
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.records import Receipt, Row
-
-_ALL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,5 @@ def grow_tree(
             for document in (*documents, *missing)
         ]
     built = plan.build(rows)
-    [batch] = plan.split(built, _ALL)
-    layout = lay_out(built, batch, ())
-    leaf_N = np.empty(len(rows), dtype=np.int64)
-    leaf_N[batch.rows_M] = layout.leaf_of_row_M
-    packed = pack(layout, attention("sdpa"), torch.device("cpu"))
+    packed, leaf_N = pack_whole(built, attention("sdpa"), torch.device("cpu"))
     return Tree(packed, torch.from_numpy(leaf_N).view(len(groups), most), built.num_tokens)

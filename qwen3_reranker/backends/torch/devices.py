@@ -83,17 +83,19 @@ def _present(kind: str) -> bool:
 
 
 def _device(name: str) -> torch.device:
+    if name.partition(":")[0] not in _KINDS:
+        raise _unknown(name)
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(
-            f"unknown device {name!r}: expected {', '.join(_KINDS)} or one of several, as cuda:1"
-        ) from None
-    if device.type not in _KINDS:
-        raise InputError(f"unknown device {name!r}: expected {', '.join(_KINDS)} or one of several, as cuda:1")
+        raise _unknown(name) from None
     if not _present(device.type):
         there = ", ".join(kind for kind in _KINDS if _present(kind))
         raise UnavailableError(f"device {name!r} is not there: this torch ({torch.__version__}) finds {there}")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         raise UnavailableError(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA GPUs")
     return device
+
+
+def _unknown(name: str) -> InputError:
+    return InputError(f"unknown device {name!r}: expected {', '.join(_KINDS)} or one of several, as cuda:1")

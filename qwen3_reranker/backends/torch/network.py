@@ -175,7 +175,7 @@ class Network(nn.Module):
     def fuse(self) -> None:
         """Compile what lies between attention and attention: norms, rotation and gates are fused around the products.
 
-        The first batches take longer, up to a minute in all; shapes that differ in tokens share the code.
+        The first batches wait for the compiler; shapes that differ in tokens share the code.
         """
         # Entries belong to the code, so dtypes, devices and networks share one bound, and what is beyond it would run
         # uncompiled without a word. And while one replica compiles, another may run: uncompiled, not as an error.

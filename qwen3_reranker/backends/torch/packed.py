@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from qwen3_reranker.backends.torch.layout import BatchLayout, Integers, Sequences
+from qwen3_reranker.backends.torch.layout import BatchLayout, Integers, Sequences, lay_out
+from qwen3_reranker.plan import Plan, split
 
 #: Attention of queries (T, H, E) over a pool of keys and values (P, G, E): what they take, (T, H * E).
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -31,6 +33,15 @@ class Packed:
     leaves_F: Tensor
     kept_L2CGE: Tensor | None = None
     keep_N: Tensor | None = None
+
+
+def pack_whole(plan: Plan, prepare: PrepareAttention, device: torch.device) -> tuple[Packed, Integers]:
+    """A whole plan as one batch, and the place of each row among its leaves, (N,): what training runs."""
+    [batch] = split(plan, plan.num_tokens)
+    layout = lay_out(plan, batch, ())
+    leaf_N = np.empty(plan.num_rows, dtype=np.int64)
+    leaf_N[batch.rows_M] = layout.leaf_of_row_M
+    return pack(layout, prepare, device), leaf_N
 
 
 def pack(

@@ -27,7 +27,7 @@ class ReplicaBackend:
             return self.backends[0].run(plan, on_progress)
         together = _Together(len(shares), on_progress)
         runs = [
-            self._workers.submit(backend.run, part(plan, rows_M), together.of(number) if on_progress else None)
+            self._workers.submit(backend.run, part(plan, rows_M), together.of(number))
             for number, (backend, rows_M) in enumerate(zip(self.backends, shares, strict=False))
         ]
         try:
@@ -67,15 +67,17 @@ class _Together:
         """Let the runs that report progress end at their next report."""
         self._stopped = True
 
-    def of(self, number: int) -> OnProgress:
-        """What one of the runs reports to."""
+    def of(self, number: int) -> OnProgress | None:
+        """What one of the runs reports to; nothing where nobody listens."""
+        on_progress = self._on_progress
+        if on_progress is None:
+            return None
 
         def advance(share: float) -> None:
             with self._lock:
                 if self._stopped:
                     raise InterruptedError("another device's run failed")
                 self._shares[number] = share
-                if self._on_progress:
-                    self._on_progress(sum(self._shares) / len(self._shares))
+                on_progress(sum(self._shares) / len(self._shares))
 
         return advance

@@ -11,8 +11,7 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.backends.torch import Network, load
 from qwen3_reranker.backends.torch.attention import attention
-from qwen3_reranker.backends.torch.layout import lay_out
-from qwen3_reranker.backends.torch.packed import Packed, pack
+from qwen3_reranker.backends.torch.packed import pack_whole
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.names import HEAD, expected_shapes
@@ -28,18 +27,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return write_checkpoint(folder, initializer_range=0.2, num_hidden_layers=3, tied=False, dtype=request.param)
 
 
-def packed(built: Plan) -> tuple[Packed, np.ndarray]:
-    """The whole plan in one batch, and the order of its rows among the leaves."""
-    [batch] = plan.split(built, 100_000)
-    layout = lay_out(built, batch, ())
-    order = np.empty(built.num_rows, dtype=np.int64)
-    order[batch.rows_M] = layout.leaf_of_row_M
-    return pack(layout, attention("sdpa"), CPU), order
-
-
 def hidden(network: Network, built: Plan) -> Tensor:
     """States in the order of rows."""
-    some, order = packed(built)
+    some, order = pack_whole(built, attention("sdpa"), CPU)
     return network(some)[0][torch.from_numpy(order)]
 
 
