@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from tests.testing.model_card import padded_batches
+
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
-MOST_PADDED_TOKENS = 16_384
 
 
 def query_text(query: str, instruction: str = INSTRUCTION) -> str:
@@ -48,14 +49,8 @@ class EmbeddingCard:
     @torch.no_grad()
     def _computed(self, texts: list[str]) -> torch.Tensor:
         rows = self.rows(texts)
-        # Sorted by length into batches that fit in memory; which rows share a batch is not part of the card's recipe.
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         states = torch.empty(len(rows), self.model.config.hidden_size)
-        while order:
-            count = 1
-            while count < len(order) and (count + 1) * len(rows[order[count]]) <= MOST_PADDED_TOKENS:
-                count += 1
-            batch, order = order[:count], order[count:]
+        for batch in padded_batches(rows):
             inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
             assert inputs["attention_mask"][:, -1].all(), "padding is on the left"
             states[batch] = self.model(**inputs).last_hidden_state[:, -1]

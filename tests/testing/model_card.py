@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ PREFIX = (
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 MOST_PADDED_TOKENS = 16_384
+
+
+def padded_batches(rows: list[list[int]]) -> Iterator[list[int]]:
+    """The places of rows, sorted by length into batches that fit in memory; no card says which rows share a batch."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    while order:
+        count = 1
+        while count < len(order) and (count + 1) * len(rows[order[count]]) <= MOST_PADDED_TOKENS:
+            count += 1
+        batch, order = order[:count], order[count:]
+        yield batch
 
 
 class ModelCard:
@@ -55,14 +67,8 @@ class ModelCard:
     def logits(self, pairs: list[tuple[str, str]], instruction: str = INSTRUCTION) -> np.ndarray:
         """yes - no of each pair, (num_pairs,) float32."""
         rows = self.rows(pairs, instruction)
-        # Sorted by length into batches that fit in memory; which rows share a batch is not part of the card's recipe.
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         result = np.empty(len(rows), dtype=np.float32)
-        while order:
-            count = 1
-            while count < len(order) and (count + 1) * len(rows[order[count]]) <= MOST_PADDED_TOKENS:
-                count += 1
-            batch, order = order[:count], order[count:]
+        for batch in padded_batches(rows):
             inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
             # The head is applied to the last position alone: 151,669 words times every token would not fit in memory.
             last = self.model(**inputs, logits_to_keep=1).logits[:, -1, :]
