@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
@@ -161,12 +161,30 @@ class PlanRunner:
         )
         return np.concatenate([each.hidden_ND for each in executed]), rows, usage
 
+    def _steps(self, tree: Plan) -> Steps:
+        """One plan in steps, each of which takes its turn among the calls of all threads."""
+        steps: Steps | None = None
+        while True:
+            with self._turn:
+                if self.backend is None:
+                    raise self._closed()
+                steps = steps or self.backend.steps(tree)
+                try:
+                    next(steps)
+                except StopIteration as ended:
+                    executed: Executed = ended.value
+                    return executed
+            yield
+
+    def _closed(self) -> InputError:
+        return InputError(f"this {type(self).__name__} is closed or was made with plan_only; make a new one")
+
     def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
         if self._running_in == threading.get_ident():
             raise InputError(f"{self._kind} cannot be used from inside its own on_progress")
         with self._turn:
             if self.backend is None:
-                raise InputError(f"this {type(self).__name__} is closed or was made with plan_only; make a new one")
+                raise self._closed()
             self._running_in = threading.get_ident()
             try:
                 return self.backend.run(tree, on_progress)

@@ -23,6 +23,16 @@ class QueryTooLongError(InputError):
     http_status = 422
 
 
+class TooLongError(InputError):
+    """A pair does not fit, and the caller forbade cutting it; `index` is its place."""
+
+    http_status = 422
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 class ModelNotFoundError(InputError):
     """No model of that name: not bundled, no such folder, not on the Hub or not in its cache."""
 

@@ -53,12 +53,37 @@ class Row:
     """One pair as tokens: prefix | head | document | suffix.
 
     `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix, of the instruction and of the head,
-    where rows of other calls are likely to part; `receipt` says what was cut.
+    where rows of other calls are likely to part; `receipt` says what was cut. Rows of different owners share the
+    prefix alone, so that nobody can tell from the time a call takes what others asked.
     """
 
     ids: NDArray[np.int32]
     boundaries: tuple[int, ...]
     receipt: Receipt
+    owner: int = 0
+
+    @property
+    def num_public_tokens(self) -> int:
+        """Tokens of the prefix, which is nobody's secret."""
+        return self.boundaries[0] if self.boundaries else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of the texts a caller wants read, in tokens, beside what fits the model: None for no wish.
+
+    keep: the end of a document that stays when it is cut, "start" or "end". truncate: cut what does not fit, or else
+    refuse it.
+    """
+
+    document_tokens: int | None = None
+    query_tokens: int | None = None
+    row_tokens: int | None = None
+    keep: str = "start"
+    truncate: bool = True
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from qwen3_reranker.engine import (
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
-from qwen3_reranker.records import Ranking, Receipt, Row, Usage
+from qwen3_reranker.records import NO_LIMITS, Limits, Ranking, Receipt, Row, Usage
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import open_checkpoint
 
@@ -123,10 +123,38 @@ class Reranker(PlanRunner):
         """Probability of yes of each (query, document), (num_pairs,) float32, in input order; else like `logits`."""
         return score.probabilities(self.logits(pairs, instruction, on_progress=on_progress))
 
+    def rows(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        instruction: str | None = None,
+        *,
+        limits: Limits = NO_LIMITS,
+        owner: int = 0,
+    ) -> list[Row]:
+        """The tokens of each pair of a query and a document, for callers who gather the rows of many requests.
+
+        limits: what is cut beyond what must be. owner: rows of different owners share nothing but the template.
+        Raises InputError, QueryTooLongError.
+        """
+        refuse_non_strings("queries", queries)
+        refuse_non_strings("documents", documents)
+        refuse_non_instruction(instruction)
+        heads, tails = self._template.pieces(instruction, queries, documents)
+        return self.tokens.encode(heads, tails, limits, owner)
+
+    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+        """The logits of rows that `rows` made, (num_rows,) float32, in steps between which others may run.
+
+        Raises CheckpointError for weights that give no finite logit.
+        """
+        executed = yield from self._steps(self._grow(rows))
+        return self.head(executed.hidden_ND)
+
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
         _refuse_non_strings(query, documents)
-        return self._grow(self._rows([query] * len(documents), documents, instruction))
+        return self._grow(self.rows([query] * len(documents), documents, instruction))
 
     def _score(
         self,
@@ -136,15 +164,10 @@ class Reranker(PlanRunner):
         on_progress: OnProgress | None,
     ) -> _Scored:
         def rows_of(some: slice) -> list[Row]:
-            return self._rows(queries[some], documents[some], instruction)
+            return self.rows(queries[some], documents[some], instruction)
 
         hidden_ND, rows, usage = self._run(documents, rows_of, on_progress)
         return _Scored(self.head(hidden_ND), [row.receipt for row in rows], usage)
-
-    def _rows(self, queries: Sequence[str], documents: Sequence[str], instruction: str | None) -> list[Row]:
-        refuse_non_instruction(instruction)
-        heads, tails = self._template.pieces(instruction, queries, documents)
-        return self.tokens.encode(heads, tails)
 
 
 def _refuse_non_strings(query: object, documents: object) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker import fast_tokenizer
-from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
+from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError, TooLongError
 from qwen3_reranker.json_object import read_object, shown
-from qwen3_reranker.records import Head, Receipt, Row
+from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
 
 Ids = NDArray[np.int32]
 
@@ -100,43 +100,74 @@ class Tokens:
     def _body_budget(self) -> int:
         return self.max_length - len(self.prefix_ids) - len(self.suffix_ids)
 
-    def encode(self, heads: Sequence[Head], tails: Sequence[str]) -> list[Row]:
+    def encode(
+        self, heads: Sequence[Head], tails: Sequence[str], limits: Limits = NO_LIMITS, owner: int = 0
+    ) -> list[Row]:
         """One row for each pair of a head and a tail; equal heads and equal tails are encoded once.
 
-        Raises QueryTooLongError where a head alone does not fit, InputError for text that is no valid Unicode.
+        limits: what the caller wants cut beyond what must be. owner: whose the rows are, for the plan.
+        Raises QueryTooLongError where a head alone does not fit, InputError for text that is no valid Unicode and for
+        a row that does not fit where the limits forbid cutting.
         """
+        budget = self._body_budget
+        if limits.row_tokens is not None:
+            budget = min(budget, limits.row_tokens - len(self.prefix_ids) - len(self.suffix_ids))
         distinct_heads, distinct_tails = list(dict.fromkeys(heads)), list(dict.fromkeys(tails))
-        encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads), strict=True))
+        encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads, budget, limits), strict=True))
         encoded_tails = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
-        return [self._row(encoded_heads[head], encoded_tails[tail]) for head, tail in zip(heads, tails, strict=True)]
+        rows = [
+            self._row(encoded_heads[head], encoded_tails[tail], budget, limits, owner)
+            for head, tail in zip(heads, tails, strict=True)
+        ]
+        if not limits.truncate:
+            self._refuse_cut(rows, budget)
+        return rows
 
-    def _row(self, head: _EncodedHead, tail: Ids) -> Row:
-        kept = tail[: self._body_budget - len(head.ids)]
+    def _refuse_cut(self, rows: Sequence[Row], budget: int) -> None:
+        for index, row in enumerate(rows):
+            if row.receipt.truncated or row.receipt.query_truncated:
+                raise TooLongError(
+                    f"pair {index} is longer than the {budget} tokens that fit beside the template, and was not to be "
+                    "cut; shorten its document or allow cutting",
+                    index,
+                )
+
+    def _row(self, head: _EncodedHead, tail: Ids, budget: int, limits: Limits, owner: int) -> Row:
+        room = budget - len(head.ids)
+        if limits.document_tokens is not None:
+            room = min(room, limits.document_tokens)
+        kept = tail[:room] if limits.keep == "start" or len(tail) <= room else tail[len(tail) - room :]
         start = len(self.prefix_ids)
         boundaries = (start, start + head.opening_tokens, start + len(head.ids))
         receipt = Receipt(len(tail), len(kept), head.query_tokens, head.kept_query_tokens)
-        return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt)
+        return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt, owner)
 
-    def _encode_heads(self, heads: Sequence[Head]) -> list[_EncodedHead]:
+    def _encode_heads(self, heads: Sequence[Head], budget: int, limits: Limits) -> list[_EncodedHead]:
         parts = [(head.text, head.opening, head.query, head.closing) for head in heads]
         # Queries share their instruction: what is equal is encoded once.
         distinct = list(dict.fromkeys(chain.from_iterable(parts)))
         ids = dict(zip(distinct, self._encode_user(distinct), strict=True))
-        return [self._fitted(*(ids[text] for text in texts)) for texts in parts]
+        most = limits.query_tokens
+        return [self._fitted(*(ids[text] for text in texts), budget=budget, most=most) for texts in parts]
 
-    def _fitted(self, whole: Ids, opening: Ids, query: Ids, closing: Ids) -> _EncodedHead:
+    def _fitted(
+        self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, most: int | None
+    ) -> _EncodedHead:
         """The whole head if it fits, else one whose query is cut; the parts meet where the tokenizer never joins."""
-        if len(whole) < self._body_budget:
-            return _EncodedHead(whole, len(opening), len(query), len(query))
-        room = self._body_budget - len(opening) - len(closing)
+        if most is None or len(query) <= most:
+            if len(whole) < budget:
+                return _EncodedHead(whole, len(opening), len(query), len(query))
+        elif len(opening) + most + len(closing) < budget:
+            return _EncodedHead(np.concatenate((opening, query[:most], closing)), len(opening), len(query), most)
+        room = budget - len(opening) - len(closing)
         if room < 2:
             raise QueryTooLongError(
-                f"the instruction alone takes {len(opening)} of the {self._body_budget} tokens that max_length="
+                f"the instruction alone takes {len(opening)} of the {budget} tokens that max_length="
                 f"{self.max_length} leaves; shorten it or raise max_length"
             )
         if not self._truncate_queries:
             raise QueryTooLongError(
-                f"instruction and query take {len(whole)} of the {self._body_budget} tokens that max_length="
+                f"instruction and query take {len(whole)} of the {budget} tokens that max_length="
                 f"{self.max_length} leaves, so no document fits; shorten the query, raise max_length, or ask for "
                 "truncate_queries"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,11 +37,29 @@ class MemoryItem:
     reason: str
 
 
+#: A run that stops between batches; what it returns is what `run` would.
+Steps = Generator[None, None, Executed]
+
+
+def run_all(steps: Steps) -> Executed:
+    """What is left of a run, at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            result: Executed = ended.value
+            return result
+
+
 class Backend(Protocol):
     """Runs plans of one checkpoint. It never sees text; a row's state does not depend on the other rows."""
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """Compute the plan; `on_progress` is told the share done, from above 0 to 1."""
+        ...
+
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The same in steps; other plans may run between two of them, and one closed early gives its memory back."""
         ...
 
     def close(self) -> None:

@@ -11,12 +11,13 @@ from qwen3_reranker.plan import Plan
 
 #: What a backend keeps of a segment: its keys and values in every layer, as an array of the backend's own kind.
 KeysValues = TypeVar("KeysValues")
-# The same prefix may be cut into other segments in another plan, so its tokens alone do not name an entry.
-Key = tuple[int, bytes]
+# Whose it is, where it starts, and the tokens up to its end: the same prefix may be cut into other segments in another
+# plan, so its tokens alone do not name an entry.
+Key = tuple[int, int, bytes]
 
 
 class PrefixCache(Generic[KeysValues]):
-    """Segments by where they start and all the tokens from the root to their end, so that none is taken for another."""
+    """Segments by owner, start and all the tokens from the root to their end, so that none is taken for another."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
@@ -82,4 +83,4 @@ class PrefixCache(Generic[KeysValues]):
 
 def _key(plan: Plan, segment: int) -> Key:
     path = b"".join(plan.tokens(each).tobytes() for each in [*plan.ancestors(segment), segment])
-    return int(plan.offsets_S[segment]), path
+    return int(plan.owners_S[segment]), int(plan.offsets_S[segment]), path

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import Checkpoint, Layer
 
@@ -36,12 +36,17 @@ class ReferenceBackend:
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; every token of every row is computed."""
+        return run_all(self.steps(plan, on_progress))
+
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The same, row by row."""
         hidden_ND = np.empty((plan.num_rows, self.config.hidden_size), dtype=self._dtype)
         for index in range(plan.num_rows):
             with np.errstate(over="ignore", invalid="ignore"):  # the head refuses what is not finite
                 hidden_ND[index] = self.row(plan.row(index))[-1]
             if on_progress:
                 on_progress((index + 1) / plan.num_rows)
+            yield
         return Executed(hidden_ND, computed_tokens=plan.num_row_tokens, cached_tokens=0)
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ def part(plan: Plan, rows_M: NDArray[np.int64]) -> Plan:
         offsets_S=plan.offsets_S[chosen],
         parents_S=np.where(parents >= 0, place_S[parents], -1).astype(np.int32),
         reusable_S=plan.reusable_S[chosen],
+        owners_S=plan.owners_S[chosen],
         leaves_N=(starts[place_S[ends_M] + 1] - 1).astype(np.int32),
         num_row_tokens=int((plan.offsets_S + np.diff(plan.starts_S1))[ends_M].sum()),
     )

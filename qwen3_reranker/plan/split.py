@@ -45,6 +45,7 @@ def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
         offsets_S=(plan.offsets_S[owner_P] + turn_P * max_batch_tokens).astype(np.int32),
         parents_S=np.where(turn_P > 0, np.arange(len(owner_P)) - 1, above_S[owner_P]).astype(np.int32),
         reusable_S=plan.reusable_S[owner_P],
+        owners_S=plan.owners_S[owner_P],
     )
 
 

@@ -16,16 +16,18 @@ class Segment:
     """A run of tokens without branches: `ids[start:end]` of one row, below `parent`.
 
     `reusable` says that it ends where rows of other calls are likely to part: after the prefix or after a head.
+    `owner`: whose it is; 0 for what everybody shares.
     """
 
-    __slots__ = ("children", "end", "ids", "parent", "reusable", "start")
+    __slots__ = ("children", "end", "ids", "owner", "parent", "reusable", "start")
 
-    def __init__(self, ids: Ids, start: int, end: int, parent: Segment | None, reusable: bool) -> None:
+    def __init__(self, ids: Ids, start: int, end: int, parent: Segment | None, reusable: bool, owner: int = 0) -> None:
         self.ids = ids
         self.start = start
         self.end = end
         self.parent = parent
         self.reusable = reusable
+        self.owner = owner
         self.children: list[Segment] = []
 
 
@@ -36,25 +38,34 @@ def grow(rows: Sequence[Row], min_shared_tokens: int) -> tuple[list[Segment], li
     segment needs no cut and always happens. Linear in tokens after one sort of the rows.
     """
     # Big-endian bytes compare like the tokens they hold, so one sort of bytes objects sorts the rows.
-    keys = [row.ids.astype(">u4").tobytes() for row in rows]
+    public = min((row.num_public_tokens for row in rows), default=0)
+    keys = [_key(row, public) for row in rows]
     ends: dict[bytes, Segment] = {}
     first_with = {key: row for row, key in zip(reversed(rows), reversed(keys), strict=True)}
     roots: list[Segment] = []
     path: list[Segment] = []
-    previous = np.empty(0, dtype=np.int32)
+    previous: Row | None = None
     for key in sorted(first_with):
         row = first_with[key]
         assert len(row.ids), "a row holds at least the template"
-        _follow(path, roots, _shared(previous, row.ids), min_shared_tokens)
-        _extend(path, roots, row)
+        _follow(path, roots, _shared(previous, row, public) if previous else 0, min_shared_tokens)
+        _extend(path, roots, row, public)
         ends[key] = path[-1]
-        previous = row.ids
+        previous = row
     return roots, [ends[key] for key in keys]
 
 
-def _shared(first: Ids, second: Ids) -> int:
-    length = min(len(first), len(second))
-    different = first[:length] != second[:length]
+def _key(row: Row, public: int) -> bytes:
+    """What sorts the rows: an owner's stand together behind the prefix."""
+    ids = row.ids.astype(">u4")
+    return ids[:public].tobytes() + row.owner.to_bytes(8, "big") + ids[public:].tobytes()
+
+
+def _shared(first: Row, second: Row, public: int) -> int:
+    length = min(len(first.ids), len(second.ids))
+    if first.owner != second.owner:
+        length = min(length, public)
+    different = first.ids[:length] != second.ids[:length]
     return int(different.argmax()) if different.any() else length
 
 
@@ -67,7 +78,7 @@ def _follow(path: list[Segment], roots: list[Segment], shared: int, min_shared_t
     lower = path.pop()
     if shared - lower.start < min_shared_tokens:
         return
-    upper = Segment(lower.ids, lower.start, shared, lower.parent, reusable=False)
+    upper = Segment(lower.ids, lower.start, shared, lower.parent, reusable=False, owner=lower.owner)
     siblings = lower.parent.children if lower.parent else roots
     siblings[siblings.index(lower, len(siblings) - 1)] = upper
     upper.children.append(lower)
@@ -76,13 +87,14 @@ def _follow(path: list[Segment], roots: list[Segment], shared: int, min_shared_t
     path.append(upper)
 
 
-def _extend(path: list[Segment], roots: list[Segment], row: Row) -> None:
+def _extend(path: list[Segment], roots: list[Segment], row: Row, public: int) -> None:
     """Append what the row does not share, one segment up to each of its boundaries and one for the rest."""
     start = path[-1].end if path else 0
     cuts = [boundary for boundary in row.boundaries if start < boundary < len(row.ids)]
     for end in [*cuts, len(row.ids)]:
         parent = path[-1] if path else None
-        segment = Segment(row.ids, start, end, parent, reusable=end in cuts)
+        owner = 0 if end <= public else row.owner
+        segment = Segment(row.ids, start, end, parent, reusable=end in cuts, owner=owner)
         (parent.children if parent else roots).append(segment)
         path.append(segment)
         start = end

@@ -6,22 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen3_reranker.records import Receipt
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of the texts the model may read, in tokens, beside what it can: None for no limit of the caller's.
-
-    keep: the end of a document that stays when it is cut, "start" or "end". truncate: cut what does not fit, or else
-    refuse the request.
-    """
-
-    document_tokens: int | None = None
-    query_tokens: int | None = None
-    row_tokens: int | None = None
-    keep: str = "start"
-    truncate: bool = True
+from qwen3_reranker.records import NO_LIMITS, Limits, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +26,7 @@ class Ask:
     top_n: int | None = None
     raw_scores: bool = False
     echoes: Sequence[Any] | None = None
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     form: str = ""
     warnings: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.engine import KeysValues, LayerEngine, Timings
@@ -66,12 +66,18 @@ class CpuBackend:
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
+        return run_all(self.steps(plan, on_progress))
+
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The same, batch by batch."""
         plan = cut_long_segments(plan, self._max_batch_tokens)
         known = self._constant.segments(plan) if self._constant else None
         schedule = Schedule(plan, self._max_batch_tokens, self._cache, known)
         hidden_ND = np.empty((plan.num_rows, self._network.config.hidden_size), dtype=np.float32)
         done = 0
         for batch, keep in schedule:
+            if done:
+                yield
             layout = lay_out(plan, batch, schedule.kept, self._num_threads)
             for segment in keep:
                 schedule.kept[segment] = self._network.room(len(plan.tokens(segment)))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention
@@ -60,11 +60,15 @@ class TorchBackend:
         Where memory does not suffice, the plan is run once more in batches of half the tokens; raises OutOfMemoryError
         if that fails too. The backend can be used afterwards.
         """
+        return run_all(self.steps(plan, on_progress))
+
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The same, batch by batch."""
         threads = torch.get_num_threads()
         if self._num_threads:
             torch.set_num_threads(self._num_threads)
         try:
-            return self._run_or_halve(plan, on_progress)
+            return (yield from self._run_or_halve(plan, on_progress))
         finally:
             torch.set_num_threads(threads)
 
@@ -74,9 +78,9 @@ class TorchBackend:
         self._graphs = None
         del self.network
 
-    def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Executed:
+    def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Steps:
         try:
-            return self._run(plan, self._max_batch_tokens, on_progress)
+            return (yield from self._run(plan, self._max_batch_tokens, on_progress))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 _refuse_without_compiler(error)
@@ -88,7 +92,7 @@ class TorchBackend:
         self._forget()
         _log.warning("out of memory in batches of %d tokens; trying once more with %d: %s", largest, half, first)
         try:
-            return self._run(cut_long_segments(plan, half), half, on_progress)
+            return (yield from self._run(cut_long_segments(plan, half), half, on_progress))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -96,7 +100,7 @@ class TorchBackend:
         self._forget()
         raise out_of_memory(self.network, self.device, (largest, half), second)
 
-    def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Executed:
+    def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Steps:
         schedule = Schedule(plan, max_batch_tokens, self._cache)
         config = self.network.config
         states_FD: list[Tensor] = []
@@ -105,6 +109,8 @@ class TorchBackend:
         num_leaves = 0
         layers, done = config.num_hidden_layers, 0
         for batch, keep in schedule:
+            if done:
+                yield
             layout = lay_out(plan, batch, schedule.kept)
 
             def advance(layers_done: int, before: int = done, tokens: int = len(layout.tokens_T)) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from qwen3_reranker.backends.base import Executed, OnProgress
+from qwen3_reranker.backends.base import Executed, OnProgress, Steps
 from qwen3_reranker.backends.torch.backend import TorchBackend
 from qwen3_reranker.plan import Plan, divide, part
 
@@ -46,6 +46,11 @@ class ReplicaBackend:
             computed_tokens=sum(result.computed_tokens for result in results),
             cached_tokens=sum(result.cached_tokens for result in results),
         )
+
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The same in a single step, as each device goes at its own pace."""
+        yield from ()
+        return self.run(plan, on_progress)
 
     def close(self) -> None:
         """Give the memory of every device back."""
