@@ -6,27 +6,37 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qwen3_reranker.serve.accounts import Accounts, KeyRecord
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.records import KeyRecord
 from qwen3_reranker.serve.log import log_request
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problem import Problem, busy
 
 #: What anybody may GET, keys or not: pages, which hold nothing of anybody's, and what load balancers ask.
 PUBLIC = frozenset(
-    {"/", "/models", "/keys", "/health", "/health/live", "/health/ready", "/ping", "/version", "/openapi.json", "/robots.txt"}
+    {
+        "/",
+        "/models",
+        "/keys",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/ping",
+        "/version",
+        "/openapi.json",
+        "/robots.txt",
+    }
 )
 _PUBLIC_BELOW = ("/models/", "/assets/")
 _HEALTH = frozenset({"/health", "/health/live", "/health/ready", "/ping"})
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-WriteProblem = Callable[[Problem, str, Scope], Awaitable[ASGIApp]]
 
 
 @dataclass(slots=True)
@@ -47,11 +57,18 @@ class Passing:
 
 @dataclass(slots=True)
 class Door:
-    """Whether new requests are let in, and how many are inside."""
+    """Who is inside. is_leaving: no new request should come; is_draining: none is let in any more."""
 
+    is_leaving: bool = False
     is_draining: bool = False
     inside: int = 0
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until_empty(self) -> None:
+        """Return when nobody is inside."""
+        while self.inside:
+            self.emptied.clear()
+            await self.emptied.wait()
 
 
 class Gate:
@@ -115,9 +132,7 @@ class Gate:
                 self._door.emptied.set()
             self._note(scope, passing, status)
 
-    async def _pass(
-        self, scope: Scope, headers: Headers, receive: Receive, send: Send, passing: Passing
-    ) -> None:
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, passing: Passing) -> None:
         app = self._app
         try:
             await self._admit(scope, headers, passing)

@@ -24,7 +24,6 @@ class Caller:
     request_id: str
     owner: int
     deadline: float
-    started: float
 
 
 async def judge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,6 +121,12 @@ class Models:
         if (found := self._embedders.get(name.lower())) is None:
             raise _not_found("embed", [each.id for each in self.embedders])
         return found
+
+    @property
+    def prices(self) -> dict[str, Decimal | None]:
+        """US dollars for a million prompt tokens, by id."""
+        chosen = [each.settings for each in self.rerankers] + [each.settings for each in self.embedders]
+        return {each.name: each.price for each in chosen}
 
     def close(self) -> None:
         """Give the memory of all of them back."""
