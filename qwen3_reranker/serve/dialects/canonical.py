@@ -109,6 +109,6 @@ def ranked(ask: Ask, answer: Answer, version: str) -> Ranked:
             "billed_units": {"search_units": units, "total_tokens": spent.prompt_tokens},
             "tokens": {"input_tokens": spent.prompt_tokens, "output_tokens": 0},
             "cached_tokens": 0,
-            "warnings": [*ask.warnings, *answer.warnings],
+            "warnings": list(dict.fromkeys((*ask.warnings, *answer.warnings))),
         },
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, SkipValidation
 from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body, Count, Documents, Flag, Query
 from qwen3_reranker.serve.dialects.rerank import (
+    EXAMPLE_DOCUMENTS,
+    EXAMPLE_QUERY,
     MAX_DOCUMENTS,
     Error,
     RerankDialect,
@@ -71,8 +72,14 @@ class NativeBody(Body):
     """The flat form's fields, parted in two; they are read as those."""
 
     model: str | None = None
-    input: SkipValidation[NativeInput]
-    parameters: SkipValidation[NativeParameters] | None = Field(None)
+    input: NativeInput
+    parameters: NativeParameters | None = None
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """A query and two documents."""
+        texts = {"query": EXAMPLE_QUERY, "documents": list(EXAMPLE_DOCUMENTS)}
+        return {"input": texts, "parameters": {"top_n": 2}}
 
 
 class NativeOutput(TypedDict):

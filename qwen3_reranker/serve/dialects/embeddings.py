@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from qwen3_reranker.serve.ask import EmbeddingAsk
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body, Dimensions, one_of, wrong
-from qwen3_reranker.serve.dialects.rerank import Error, TokenUsage, error_of
+from qwen3_reranker.serve.dialects.rerank import EXAMPLE_DOCUMENTS, Error, TokenUsage, error_of
 from qwen3_reranker.serve.problem import Problem, invalid
 
 MAX_TEXTS = 2048
@@ -49,6 +49,11 @@ class EmbeddingsBody(Body):
     ] = Field("float", description="Vectors as numbers, or as little-endian float32 in base64.")
     dimensions: Dimensions | None = Field(None, description="Keep so many dimensions; null for all.")
     instruction: str | None = Field(None, description="What the texts are searched for, for queries alone.")
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """Two texts."""
+        return {"input": list(EXAMPLE_DOCUMENTS)}
 
 
 class Vector(TypedDict):
@@ -114,8 +119,3 @@ class OpenAIEmbeddings:
     def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
         """The error for every client."""
         return problem.status, error_of(problem, request_id)
-
-
-def no_embedder() -> Problem:
-    """What a server without an embedding model answers."""
-    return invalid("embeddings_not_served", "the models here rank and do not embed; use /v1/rerank", "model")

@@ -50,6 +50,11 @@ class Body(BaseModel):
         return cls.spellings.get(name, (name,))
 
     @classmethod
+    def example(cls) -> dict[str, Any] | None:
+        """A body for the document, None for a part of one."""
+        return None
+
+    @classmethod
     def _validated(cls, body: Mapping[str, Any], chosen: dict[str, str]) -> Self:
         try:
             read = cls.model_validate({name: body[spelling] for name, spelling in chosen.items()})
@@ -103,6 +108,8 @@ class Body(BaseModel):
             schema["required"] = plain
         if several := [{"anyOf": choice} for choice in alternatives if len(choice) > 1]:
             schema["allOf"] = several
+        if example := cls.example():
+            schema["examples"] = [example]
         return reference
 
 

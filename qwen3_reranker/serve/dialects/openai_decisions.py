@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body
-from qwen3_reranker.serve.dialects.rerank import Error, error_of
+from qwen3_reranker.serve.dialects.rerank import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Error, error_of
 from qwen3_reranker.serve.documents import as_line, lines, text_of_parts
 from qwen3_reranker.serve.problem import Problem, invalid
 
@@ -65,6 +65,12 @@ class DecisionsBody(Body):
     model: str | None = None
     input: SkipValidation[str | Annotated[list[Message], Field(min_length=1)]]
     questions: SkipValidation[Annotated[list[Question], Field(min_length=1, max_length=MAX_QUESTIONS)]]
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """One question about one text."""
+        question = {"type": "predicate", "name": "rainbows", "instructions": EXAMPLE_QUERY}
+        return {"input": EXAMPLE_DOCUMENTS[0], "questions": [question]}
 
 
 class Predicate(TypedDict):

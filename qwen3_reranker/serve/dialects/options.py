@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import WithJsonSchema as Schema
 
-from qwen3_reranker.serve.ask import Limits
+from qwen3_reranker.records import Limits
 from qwen3_reranker.serve.dialects.fields import Body, Count, CountOrMost, Flag, Side, one_of
 
 

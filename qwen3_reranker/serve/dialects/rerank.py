@@ -15,6 +15,8 @@ from qwen3_reranker.serve.documents import echo_of, text_of
 from qwen3_reranker.serve.problem import Problem, invalid
 
 MAX_DOCUMENTS = 1000
+EXAMPLE_QUERY = "How are rainbows made?"
+EXAMPLE_DOCUMENTS = ("Drops of water part sunlight into its colours.", "The library opens at nine.")
 _DETAILS = "details"
 
 
@@ -38,6 +40,12 @@ class RerankBody(Options):
     return_details: Flag = Field(
         False, description="Add logit, probability and what was read and cut, in tokens, to each result."
     )
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """A query and two documents, by the dialect's own names."""
+        query, documents, top_n = (cls._names(name)[0] for name in ("query", "documents", "top_n"))
+        return {query: EXAMPLE_QUERY, documents: list(EXAMPLE_DOCUMENTS), top_n: 2}
 
 
 class EchoingBody(RerankBody):

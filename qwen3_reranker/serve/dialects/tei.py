@@ -13,7 +13,13 @@ from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import wrong
 from qwen3_reranker.serve.dialects.options import Options
-from qwen3_reranker.serve.dialects.rerank import MAX_DOCUMENTS, RerankBody, RerankDialect
+from qwen3_reranker.serve.dialects.rerank import (
+    EXAMPLE_DOCUMENTS,
+    EXAMPLE_QUERY,
+    MAX_DOCUMENTS,
+    RerankBody,
+    RerankDialect,
+)
 from qwen3_reranker.serve.problem import Problem, invalid
 
 LABEL = "LABEL_0"
@@ -28,6 +34,7 @@ _ERRORS = {
 }
 _EMPTY = (400, "Empty")
 _OVERLOADED = (429, "Overloaded")
+_UNHEALTHY = frozenset({"accounts_unavailable", "draining", "loading"})
 
 
 class TEIBody(RerankBody):
@@ -113,6 +120,11 @@ class PredictBody(Options):
         Schema({"anyOf": [_PAIR, {"type": "array", "minItems": 1, "items": _PAIR}]}),
     ] = Field(description="A pair of query and document, or a list of pairs.")
 
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """Two pairs."""
+        return {"inputs": [[EXAMPLE_QUERY, document] for document in EXAMPLE_DOCUMENTS]}
+
 
 class TEIPredict:
     """/predict: scores in the order of the pairs, one list of labels for each; of a single pair its list alone."""
@@ -157,7 +169,7 @@ def _error(problem: Problem) -> tuple[int, TEIError]:
     status, kind = _ERRORS.get(problem.status, (problem.status, "Validation"))
     if problem.code == "no_documents":
         status, kind = _EMPTY
-    elif problem.status == 503 and problem.kind == "overloaded_error" and problem.code not in ("loading", "draining"):
+    elif problem.status == 503 and problem.code not in _UNHEALTHY:
         status, kind = _OVERLOADED
     return status, {"error": problem.message, "error_type": kind}
 

@@ -14,6 +14,8 @@ from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import DOCUMENT_SCHEMA, wrong
 from qwen3_reranker.serve.dialects.options import Options
 from qwen3_reranker.serve.dialects.rerank import (
+    EXAMPLE_DOCUMENTS,
+    EXAMPLE_QUERY,
     MAX_DOCUMENTS,
     EchoingBody,
     Error,
@@ -84,6 +86,11 @@ class ScoreBody(Options):
 
     queries: Texts = Field(description="One query for all documents, or one for each.")
     documents: Texts = Field(description="What is judged.")
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """A query and two documents."""
+        return {"text_1": EXAMPLE_QUERY, "text_2": list(EXAMPLE_DOCUMENTS)}
 
 
 class Score(TypedDict):
