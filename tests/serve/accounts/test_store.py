@@ -276,6 +276,8 @@ def test_any_postgres_url_and_a_plain_driver_reach_the_same_database(postgres: P
     Store(url).close()
     for scheme in ("postgres", "postgresql+psycopg", "postgresql+psycopg2"):
         Store(url.replace("postgresql", scheme, 1), create=False).close()
-    with create_engine(url.replace("postgresql", "postgresql+psycopg", 1)).connect() as connection:
+    engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
+    with engine.connect() as connection:
         names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
         assert set(names) == {"reranker_schema", "reranker_keys", "reranker_usage", "reranker_hours"}
+    engine.dispose()
