@@ -16,14 +16,30 @@ TEXTS: dict[str, tuple[Any, list[str] | None, str]] = {
         None,
         "a\nb",
     ),
-    "other objects as lines in their order": ({"z": "last", "a": 1, "b": True, "c": None}, None, "z: last\na: 1\nb: true"),
-    "what is nested as JSON on its line": ({"tags": ["é", 2], "by": {"name": "n"}}, None, 'tags: ["é", 2]\nby: {"name": "n"}'),
+    "other objects as lines in their order": (
+        {"z": "last", "a": 1, "b": True, "c": None},
+        None,
+        "z: last\na: 1\nb: true",
+    ),
+    "what is nested as JSON on its line": (
+        {"tags": ["é", 2], "by": {"name": "n"}},
+        None,
+        'tags: ["é", 2]\nby: {"name": "n"}',
+    ),
     "the chosen fields in the chosen order": ({"a": "1", "b": "2", "c": "3"}, ["c", "a", "nothing"], "c: 3\na: 1"),
     "a text that is chosen alone without its name": ({"text": "x", "title": "t"}, ["text"], "x"),
-    "a text that is chosen among others with its name": ({"text": "x", "title": "t"}, ["title", "text"], "title: t\ntext: x"),
+    "a text that is chosen among others with its name": (
+        {"text": "x", "title": "t"},
+        ["title", "text"],
+        "title: t\ntext: x",
+    ),
     "a string, for which there are no fields to choose": ("x", ["title"], "x"),
     "nothing where all chosen fields are missing": ({"text": "x"}, ["title"], ""),
-    "an image's address among facts": ({"title": "t", "image": "https://e.example/i.png"}, None, "title: t\nimage: https://e.example/i.png"),
+    "an image's address among facts": (
+        {"title": "t", "image": "https://e.example/i.png"},
+        None,
+        "title: t\nimage: https://e.example/i.png",
+    ),
     "an empty object": ({}, None, ""),
 }
 

@@ -151,7 +151,9 @@ def test_a_shared_path_tells_dialects_by_the_body(path: str, body: dict[str, Any
     assert ROUTES[path].choose(body).name == name
 
 
-@pytest.mark.parametrize("path", ["/jina/v1/rerank", "/vllm/v1/rerank", "/sglang/v1/rerank", "/openrouter/api/v1/rerank"])
+@pytest.mark.parametrize(
+    "path", ["/jina/v1/rerank", "/vllm/v1/rerank", "/sglang/v1/rerank", "/openrouter/api/v1/rerank"]
+)
 def test_some_dialects_give_documents_back_unless_they_are_declined(path: str) -> None:
     assert read(path, BASE).echoes is not None
     assert read(path, {**BASE, "return_documents": False}).echoes is None
@@ -209,7 +211,11 @@ def test_decisions_ask_each_question_of_the_one_input() -> None:
     ]
     messages = [
         {"role": "developer", "content": "Judge tickets."},
-        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_json", "data": {"b": 1}}]},
+        {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "a"}, {"type": "input_json", "data": {"b": 1}}],
+        },
         {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]},
     ]
     ask = read("/v1/decisions", {"model": "m", "input": messages, "questions": questions})
