@@ -12,6 +12,7 @@ from typing import TypeVar
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.serve.dialects.embeddings import no_embedder
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problem import Problem
 from qwen3_reranker.serve.scheduler import Job, Scheduler
@@ -82,6 +83,8 @@ class ServedEmbedder:
 class Models:
     """The models served, by every name that clients may use."""
 
+    NUM_TOKENISING = 2
+
     def __init__(
         self,
         rerankers: Sequence[ServedReranker],
@@ -95,7 +98,7 @@ class Models:
         self._rerankers = _by_name(self.rerankers)
         self._embedders = _by_name(self.embedders)
         # Making tokens releases the interpreter; a second thread keeps a long text from stalling the short ones.
-        self.tokenising = ThreadPoolExecutor(2, thread_name_prefix="tokens")
+        self.tokenising = ThreadPoolExecutor(self.NUM_TOKENISING, thread_name_prefix="tokens")
 
     def reranker(self, name: str | None) -> ServedReranker:
         """The reranker of that name, or the first; raises Problem 404 naming those there are."""
@@ -110,12 +113,7 @@ class Models:
     def embedder(self, name: str | None) -> ServedEmbedder:
         """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
         if not self.embedders:
-            raise Problem(
-                400,
-                "invalid_request_error",
-                "no_embedder",
-                "this server ranks and has no embedding model; use /v1/rerank, or serve an embedder beside the model",
-            )
+            raise no_embedder()
         if name is None or (self._accept_any and name.lower() not in self._embedders):
             return self.embedders[0]
         if (found := self._embedders.get(name.lower())) is None:
