@@ -12,9 +12,8 @@ from typing import TypeVar
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.serve.dialects.embeddings import no_embedder
 from qwen3_reranker.serve.metrics import Metrics
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problem import Problem, invalid
 from qwen3_reranker.serve.scheduler import Job, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, Settings
 
@@ -113,7 +112,11 @@ class Models:
     def embedder(self, name: str | None) -> ServedEmbedder:
         """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
         if not self.embedders:
-            raise no_embedder()
+            raise invalid(
+                "no_embedder",
+                "the models here rank and do not embed; use /v1/rerank, or serve an embedder too",
+                "model",
+            )
         if name is None or (self._accept_any and name.lower() not in self._embedders):
             return self.embedders[0]
         if (found := self._embedders.get(name.lower())) is None:
