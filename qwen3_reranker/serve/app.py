@@ -51,9 +51,11 @@ class Application:
             door=self.door,
             version=version,
         )
+        #: What is routed; behind the gate there is nothing else.
+        self.routes = self._routes()
         self.asgi: ASGIApp = Gate(
             Starlette(
-                routes=self._routes(),
+                routes=self.routes,
                 exception_handlers={
                     Problem: _on_problem,
                     HTTPException: _on_http_error,
