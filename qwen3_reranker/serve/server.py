@@ -28,7 +28,10 @@ class Server:
     that is over, the server; a second one ends it at once.
     """
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """on_ready is called once requests and signals are taken."""
         self._application = application
         self._settings = settings
         self._stopping: asyncio.Task[None] | None = None
@@ -42,7 +45,7 @@ class Server:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_LAST_BYTES,
         )
-        self._server = _Uvicorn(config, self._on_signal)
+        self._server = _Uvicorn(config, on_ready, self._on_signal)
 
     def run(self, listening: socket.socket) -> None:
         """Serve until the end, and write what usage is left; raises StoreError if that cannot be."""
@@ -82,8 +85,11 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, with signals of our own."""
 
-    def __init__(self, config: uvicorn.Config, on_signal: Callable[[int], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_signal: Callable[[int], None]
+    ) -> None:
         super().__init__(config)
+        self._on_ready = on_ready
         self._on_signal = on_signal
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -91,6 +97,7 @@ class _Uvicorn(uvicorn.Server):
         """Begin, and be ready for signals."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn would close the door at once."""

@@ -138,6 +138,11 @@ class Scheduler:
         with self._changed:
             return self._rate.seconds(self._waiting_tokens())
 
+    def watch(self, judge: Judge) -> None:
+        """Ask another judge from the next batch on, such as one that looks on and passes the rows to the first."""
+        with self._changed:
+            self._judge = judge
+
     def close(self, error: BaseException | None = None) -> None:
         """End all jobs that are left, and the thread once the batch under way is through."""
         with self._changed:
