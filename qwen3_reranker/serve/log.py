@@ -19,17 +19,23 @@ def log_request(facts: dict[str, Any]) -> None:
 
 def set_up_logs(form: str) -> None:
     """Send the package's logs, and the HTTP library's warnings, to stderr as "text" or "json"."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logger = logging.getLogger("qwen3_reranker")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-    logger.propagate = False
     # What it says of requests could repeat them; what it says of itself is ours to say.
     library = logging.getLogger("uvicorn")
     library.handlers = [handler]
     library.setLevel(logging.WARNING)
     library.propagate = False
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
 
 
 class _Lines(logging.Formatter):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from qwen3_reranker.embedder import Embedder
-from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problem import Problem, invalid
@@ -141,7 +140,7 @@ class Models:
 def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None) -> Models:
     """Load and warm up every model of the settings; on_open is told the name of each before it is loaded.
 
-    Raises what Reranker and Embedder raise, and InputError for two models of one name.
+    Raises what Reranker and Embedder raise.
     """
     rerankers: list[ServedReranker] = []
     embedders: list[ServedEmbedder] = []
@@ -171,8 +170,6 @@ def _by_name(models: Iterable[Served]) -> dict[str, Served]:
     short: dict[str, Served] = {}
     for each in models:
         for name in {each.settings.name, *each.settings.aliases}:
-            if name.lower() in found:
-                raise InputError(f"two models are called {name!r}; give one of them another id")
             found[name.lower()] = each
         for name in (each.settings.source, Path(each.settings.source).name):
             short.setdefault(name.lower(), each)

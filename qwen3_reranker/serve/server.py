@@ -19,6 +19,8 @@ from qwen3_reranker.serve.settings import Settings
 _log = logging.getLogger(__name__)
 # Between the end of the last request and the last byte of its reply on the wire.
 _LAST_BYTES = 5
+# Connections that have not been accepted yet: as many as may come at once are told to come again, not hung up on.
+_BACKLOG = 2048
 
 
 class Server:
@@ -85,9 +87,7 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, with signals of our own."""
 
-    def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], on_signal: Callable[[int], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_signal: Callable[[int], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._on_signal = on_signal
@@ -115,13 +115,8 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; raises UnavailableError for an address that is taken or not ours."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
-        listening = socket.socket(found[0], found[1])
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(found[4])
-        listening.listen(2048)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise UnavailableError(
             f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another with --port"
         ) from None
-    return listening

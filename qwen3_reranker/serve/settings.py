@@ -85,6 +85,16 @@ class Settings(BaseSettings):
     watchdog: float = Field(default=600.0, gt=0)
     log_format: Literal["text", "json"] = "text"
 
+    @field_validator("models")
+    @classmethod
+    def _one_name_each(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        seen: set[str] = set()
+        for name in (name.lower() for model in models for name in {model.name, *model.aliases}):
+            if name in seen:
+                raise ValueError(f"two models are called {name!r}; give one of them another id")
+            seen.add(name)
+        return models
+
     @field_validator("host")
     @classmethod
     def _no_empty_host(cls, host: str) -> str:

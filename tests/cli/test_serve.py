@@ -1,0 +1,56 @@
+"""`serve` on the command line: what is wrong is one line before a model is loaded, and what is right serves."""
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from qwen3_reranker.cli import main
+from tests.testing.live_server import server_process
+
+WRONG = {
+    "a public address without keys": (["--host", "0.0.0.0"], 2, "--allow-public"),
+    "a file that is not there": (["--config", "none.toml"], 2, "none.toml"),
+    "an unknown precision": (["--precision", "int3"], 2, "int3"),
+    "an option without its model": (["--precision", "int8"], 2, "--model"),
+    "an address of somebody else": (["--host", "192.0.2.7", "--allow-public"], 4, "192.0.2.7"),
+    "a model that is not there": (["--model", "./no/such/folder", "--port", "0"], 2, "no/such/folder"),
+    "two models of one name": (["--model", "nano", "--model", "nano", "--port", "0"], 2, "nano"),
+    "a database that is none": (["--keys", "mysql://x/y", "--port", "0"], 2, "sqlite"),
+    "a log format that is none": (["--log-format", "xml"], 2, "log_format"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_line_and_an_exit_code(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, code, says = WRONG[name]
+    assert main(["serve", *arguments]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    errors = [line for line in printed.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert says in errors[0]
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", "--port", str(taken.getsockname()[1])]) == 4
+    assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_serves_several_models_by_their_names_and_ends_with_0_on_ctrl_c(tmp_path: Path) -> None:
+    arguments = ["--model", "nano=small", "--model", "nano=other", "--log-format", "json", "--precision", "int8"]
+    with server_process(*arguments) as server:
+        ids = [model["id"] for model in httpx2.get(f"{server.url}/v1/models").json()["data"]]
+        assert ids == ["small", "other"]
+        body = {"query": "secret question", "documents": ["secret answer"], "model": "OTHER"}
+        reply = httpx2.post(f"{server.url}/v1/rerank", json=body)
+        assert reply.json()["model"] == "other"
+        server.tell(signal.SIGINT)
+        assert server.wait() == 0
+    log = "".join(server.log)
+    assert '"route": "/v1/rerank"' in log
+    assert "secret" not in log

@@ -1,0 +1,89 @@
+"""Settings: the file, the environment and flags, the later before the earlier, and no open door by accident."""
+
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.serve.settings import PREFIX, Settings, read_settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "server.toml"
+    path.write_text(
+        'port = 9001\ntimeout = 5\n[[models]]\nsource = "nano"\nid = "one"\nprice = "0.05"\n'
+        '[models.options]\nprecision = "int8"\n',
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def test_nothing_given_serves_the_bundled_model_to_this_machine_alone() -> None:
+    settings = read_settings({})
+    assert (settings.host, settings.keys, [model.name for model in settings.models]) == ("127.0.0.1", None, ["nano"])
+
+
+def test_the_environment_goes_before_the_file_and_flags_before_both(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings({}, file).port == 9001
+    monkeypatch.setenv(f"{PREFIX}PORT", "9002")
+    assert read_settings({}, file).port == 9002
+    settings = read_settings({"port": 9003}, file)
+    assert (settings.port, settings.timeout) == (9003, 5)
+    assert settings.models[0].options == {"precision": "int8"}
+
+
+def test_the_file_may_be_named_by_the_environment(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}CONFIG", file)
+    assert read_settings({}).models[0].name == "one"
+
+
+def test_models_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}MODELS", '[{"source": "nano", "aliases": ["rerank-v3.5"]}]')
+    assert read_settings({}).models[0].aliases == ("rerank-v3.5",)
+
+
+WRONG = {
+    "prot = 1": "prot",
+    "port = 70000": "port",
+    "port = 'x'": "port",
+    "timeout = 0": "timeout",
+    "host = ' '": "host",
+    "models = []": "models",
+    "[[models]]\nname = 'x'": "models",
+    "[[models]]\nprice = -1": "price",
+    "port = ": "Invalid value",
+    "\x00": "Invalid statement",
+    "[[models]]\n[[models]]": "two models are called 'nano'",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_cannot_be_used_is_named_with_its_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=WRONG[text]) as caught:
+        read_settings({}, str(path))
+    assert "wrong.toml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such configuration file"):
+        read_settings({}, str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_an_address_that_others_reach_needs_keys_or_a_word_for_it(host: str) -> None:
+    with pytest.raises(InputError, match="--keys"):
+        read_settings({"host": host})
+    assert read_settings({"host": host, "allow_public": True}).is_public
+    assert read_settings({"host": host, "keys": "keys.db"}).is_public
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_an_address_of_this_machine_needs_none(host: str) -> None:
+    assert not read_settings({"host": host}).is_public
+
+
+def test_a_pepper_is_in_no_print_of_the_settings() -> None:
+    assert "hush" not in repr(Settings(pepper="hush"))
