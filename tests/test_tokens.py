@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from qwen3_reranker import prompt
-from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError
-from qwen3_reranker.records import Head, Row
+from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError, TooLongError
+from qwen3_reranker.records import Head, Limits, Row
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from tests.testing.tokenizer import NANO_TOKENIZER
 
@@ -135,6 +135,34 @@ def test_the_documents_tail_is_cut_to_fit_and_everything_else_survives(
     assert short.receipt.kept_tokens == 100 - short.boundaries[-1] - 9
     assert short.receipt.truncated
     assert not long.receipt.truncated
+
+
+@pytest.mark.parametrize("keep", ["start", "end"])
+def test_a_caller_may_have_documents_cut_at_either_end(nano: Tokens, keep: str) -> None:
+    text = " ".join(f"word{number}" for number in range(60))
+    whole = encode(nano, "query", text)
+    [cut] = nano.encode(*CARD.pieces(None, ["query"], [text]), Limits(document_tokens=7, keep=keep))
+    first, last = whole.boundaries[-1], len(whole.ids) - len(nano.suffix_ids)
+    document = whole.ids[first:last]
+    assert cut.ids[first:-9].tolist() == (document[:7] if keep == "start" else document[-7:]).tolist()
+    assert (cut.receipt.document_tokens, cut.receipt.kept_tokens) == (len(document), 7)
+
+
+def test_a_caller_may_have_queries_and_rows_cut(nano: Tokens) -> None:
+    text = " ".join(f"word{number}" for number in range(60))
+    [row] = nano.encode(*CARD.pieces(None, [text], [text]), Limits(query_tokens=5, row_tokens=120))
+    assert len(row.ids) == 120
+    assert row.receipt.kept_query_tokens == 5
+    assert row.receipt.query_truncated
+    assert row.receipt.truncated
+
+
+def test_a_pair_that_may_not_be_cut_is_refused_by_its_place(nano: Tokens) -> None:
+    heads, tails = CARD.pieces(None, ["q", "q"], ["short", "word " * 50])
+    with pytest.raises(TooLongError, match="pair 1") as caught:
+        nano.encode(heads, tails, Limits(document_tokens=10, truncate=False))
+    assert caught.value.index == 1
+    assert len(nano.encode(heads, tails, Limits(truncate=False))) == 2
 
 
 def test_a_row_that_just_fits_is_not_cut(nano_tokenizer: TokenizerJson, nano: Tokens) -> None:

@@ -4,6 +4,7 @@ import functools
 import threading
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,42 @@ def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(referenc
     some = tree_rows(6, 4, 30)
     together = reference.run(plan.build(some)).hidden_ND
     assert np.array_equal(together[1], reference.run(plan.build([some[1]])).hidden_ND[0])
+
+
+def test_runs_whose_steps_alternate_do_not_move_a_state(fast: Maker, folder: Path, whole: Whole) -> None:
+    backend = fast(folder, 64, prefix_cache_tokens=100)
+    runs = {seed: backend.steps(plan.build(tree_rows(seed, 8, 40), 4)) for seed in (21, 22)}
+    found, steps = {}, 0
+    while runs:
+        for seed, run in list(runs.items()):
+            steps += 1
+            try:
+                next(run)
+            except StopIteration as ended:
+                found[seed] = ended.value.hidden_ND
+                del runs[seed]
+    assert steps > 4
+    for seed, hidden_ND in found.items():
+        assert fast.same(hidden_ND, whole(seed, 8, 40))
+
+
+def test_a_run_that_is_closed_early_leaves_the_backend_as_it_was(fast: Maker, folder: Path, whole: Whole) -> None:
+    backend = fast(folder, 64)
+    begun = backend.steps(plan.build(tree_rows(21, 8, 40), 4))
+    next(begun)
+    begun.close()
+    assert fast.same(backend.run(plan.build(tree_rows(22, 8, 40), 4)).hidden_ND, whole(22, 8, 40))
+
+
+def test_what_is_kept_for_one_owner_is_computed_anew_for_another(fast: Maker, folder: Path) -> None:
+    backend = fast(folder, prefix_cache_tokens=1000)
+    some = tree_rows(7, 6, 30)
+    owned = {owner: plan.build([replace(row, owner=owner) for row in some], 4) for owner in (1, 2)}
+    backend.run(owned[1])
+    again, other = backend.run(owned[1]), backend.run(owned[2])
+    assert other.cached_tokens == 11  # the prefix of every row
+    assert again.cached_tokens > other.cached_tokens
+    assert fast.same(again.hidden_ND, other.hidden_ND)
 
 
 @pytest.mark.parametrize("max_batch_tokens", [9, 4096])

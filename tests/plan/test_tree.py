@@ -94,3 +94,22 @@ def test_a_plan_prints_as_an_outline_with_its_saving() -> None:
 def test_a_large_plan_prints_as_a_short_outline() -> None:
     some = [row([first, second, third]) for first in range(9) for second in range(9) for third in range(9)]
     assert len(str(plan.build(some)).splitlines()) < 50
+
+
+@settings(max_examples=300, deadline=None)
+@given(some=rows(), owners=st.lists(st.integers(0, 2), min_size=12, max_size=12))
+def test_rows_of_different_owners_share_the_template_and_nothing_else(some: list[Row], owners: list[int]) -> None:
+    prefix = [7, 8, 9]
+    owned = [
+        Row(np.array([*prefix, *each.ids.tolist()], dtype=np.int32), (3,), NO_RECEIPT, owner)
+        for each, owner in zip(some, owners, strict=False)
+    ]
+    built = plan.build(owned)
+    check(built, owned)
+    apart = sum(distinct_prefixes([each for each in owned if each.owner == owner]) for owner in {*owners})
+    alone = len({each.owner for each in owned})
+    assert built.num_tokens == apart - max(0, alone - 1) * len(prefix)
+    for row_number, end in enumerate(built.ends().tolist()):
+        for segment in [*built.ancestors(end), end]:
+            shared = built.offsets_S[segment] + len(built.tokens(segment)) <= len(prefix)
+            assert built.owners_S[segment] == (0 if shared else owned[row_number].owner)
