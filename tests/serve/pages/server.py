@@ -23,21 +23,21 @@ from qwen3_reranker.serve.pages import ServedModel, Site
 KEY = "qr_live_0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def site_of(reranker: Reranker, *, keys: bool = False, ids: tuple[str, ...] = ("nano", "nano-int8")) -> Site:
-    """nano under one name and another, with a price."""
+def site_of(rerankers: dict[str, Reranker], *, keys: bool = False) -> Site:
+    """What the pages say of a server of these, of which the first has a price."""
     models = tuple(
         ServedModel(
             id=id,
-            repository="nano",
+            repository="nano" if id.startswith("nano") else f"models/{id}",
             config=reranker.config,
             max_length=reranker.tokens.max_length,
-            precision="int8" if id.endswith("int8") else "float32",
+            precision="float32",
             backend="cpu",
             default_instruction=reranker.default_instruction,
             aliases=(f"{id}-latest",),
-            price=Decimal("0.02"),
+            price=Decimal("0.02") if id == "nano" else None,
         )
-        for id in ids
+        for id, reranker in rerankers.items()
     )
     return Site(models=models, keys_required=keys, version="0.1.0")
 

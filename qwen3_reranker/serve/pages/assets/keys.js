@@ -48,8 +48,7 @@ function showCredit(data) {
   const unlimited = data.limit === null || data.limit === undefined;
   const expires = data.expires_at ? dateOf(data.expires_at) : "never";
   const figures = [
-    ["left", unlimited ? "no limit" : dollars(data.limit_remaining)],
-    ["of", unlimited ? null : dollars(data.limit)],
+    unlimited ? ["limit", "none"] : [`left of ${dollars(data.limit)}`, dollars(data.limit_remaining)],
     ["used today", dollars(data.usage_daily)],
     ["this week", dollars(data.usage_weekly)],
     ["this month", dollars(data.usage_monthly)],
@@ -57,9 +56,7 @@ function showCredit(data) {
     ["expires", expires],
   ];
   byId("credit").replaceChildren(
-    ...figures
-      .filter(([, value]) => value !== null)
-      .map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+    ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
   );
 }
 

@@ -107,7 +107,10 @@ function start() {
           asked.length > 1
             ? make("h3", { class: "side-name" }, make("span", { class: "letter" }, letter), ` ${model.value}`)
             : null;
-        const about = { title: asked.length > 1 ? `Ranking ${letter}` : "Ranking", before: place ? first : null };
+        const about =
+          asked.length > 1
+            ? { title: `Ranking ${letter}`, before: (place && first) || new Map() }
+            : { title: "Ranking", before: null };
         return make("div", { class: "column" }, head, contentOf(outcome, bodies[place].documents, about));
       }),
     );
@@ -150,7 +153,9 @@ function start() {
       query.value = chip.dataset.query;
       box.value = chip.dataset.documents;
       sides[0].instruction.value = chip.dataset.instruction;
-      sides[1].instruction.value = chip.dataset.other;
+      // One difference at a time: another model with the same instruction, or the same model with another.
+      const sameModel = sides[0].model.value === sides[1].model.value;
+      sides[1].instruction.value = sameModel ? chip.dataset.other : chip.dataset.instruction;
       unpressExamples(chip);
       refresh();
     });

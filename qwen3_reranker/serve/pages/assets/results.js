@@ -5,8 +5,9 @@ import { shown } from "./documents.js";
 
 const LONG = 280;
 
-// `before` are the places of documents in another ranking, to say who moved; null for none.
-export function rankingOf(answer, documents, { title, before = null }) {
+// `before` holds the places of documents in another ranking, to say who moved: an empty map for the ranking that others
+// are compared with, null where nothing is compared.
+export function rankingOf(answer, documents, { title, before }) {
   const list = make("ol", { class: "hits" });
   for (const [place, result] of answer.results.entries()) {
     list.append(hitOf(result, place, documents[result.index], before));
@@ -60,7 +61,7 @@ function textOf(text) {
 }
 
 function moveOf(earlier, place) {
-  if (earlier === undefined) return make("span", { class: "move" }, "new");
+  if (earlier === undefined) return make("span", { class: "move" });
   const by = earlier - place;
   if (by === 0) return make("span", { class: "move" }, make("span", { class: "hidden" }, "same place as in A"));
   const [sign, word] = by > 0 ? ["▲", "up"] : ["▼", "down"];
@@ -74,14 +75,15 @@ function moveOf(earlier, place) {
 
 function figuresOf(answer) {
   const { usage = {}, meta = {} } = answer;
+  const priced = usage.cost !== undefined && usage.cost !== null;
   const saved = usage.prompt_tokens - usage.computed_tokens;
   const share = usage.prompt_tokens > 0 && Number.isFinite(saved) ? ` (${Math.round((100 * saved) / usage.prompt_tokens)} %)` : "";
   const figures = [
-    ["tokens charged", count(usage.prompt_tokens)],
+    [priced ? "tokens charged" : "tokens", count(usage.prompt_tokens)],
     ["saved by sharing", Number.isFinite(saved) ? `${count(saved)}${share}` : "–"],
     ["time", seconds(meta.timings?.total)],
   ];
-  if (usage.cost !== undefined && usage.cost !== null) figures.push(["cost", dollars(usage.cost)]);
+  if (priced) figures.push(["cost", dollars(usage.cost)]);
   return make(
     "dl",
     { class: "figures" },
