@@ -65,3 +65,10 @@ class EndpointError(RerankerError, RuntimeError):
 
     exit_code = 4
     http_status = 502
+
+
+class StoreError(RerankerError, RuntimeError):
+    """The store of keys and usage cannot be reached, is damaged, or was written by a newer release."""
+
+    exit_code = 4
+    http_status = 503

@@ -13,6 +13,7 @@ from qwen3_reranker.cli.doctor import doctor
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.rank import rank
+from qwen3_reranker.cli.serve import serve
 
 app = typer.Typer(
     cls=Group, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -44,6 +45,7 @@ def _program(
       qwen3-reranker rank "how do I undo my last commit" notes/
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
       qwen3-reranker inspect nano
+      qwen3-reranker serve
       qwen3-reranker doctor http://localhost:8000
       qwen3-reranker bench nano
     """
@@ -54,3 +56,4 @@ app.command("inspect", cls=Verb)(inspect)
 app.command("bench", cls=Verb)(bench)
 app.command("convert", cls=Verb)(convert)
 app.command("doctor", cls=Verb)(doctor)
+app.command("serve", cls=Verb)(serve)

@@ -1,0 +1,1 @@
+"""Accounts: keys, their limits and credit, and what they used."""

@@ -1,0 +1,47 @@
+"""A token bucket: a rate per minute -> whether an amount may pass now, and if not, when."""
+
+from __future__ import annotations
+
+import math
+
+_MINUTE = 60.0
+# Far below one unit, far above what float64 loses in adding up: who waits as long as told must pass.
+_SLACK = 1e-6
+
+
+class Bucket:
+    """Holds `limit` units when full, and a full one fills in a minute; times are seconds of a clock that never turns back.
+
+    So in any T seconds at most limit * (1 + T / 60) units pass.
+    """
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.limit = limit
+        self._level = float(limit)
+        self._seen = now
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until the amount is there: 0 if it is, infinite if it never will be."""
+        self._fill(now)
+        if amount > self.limit:
+            return math.inf
+        missing = amount - self._level
+        return 0.0 if missing <= _SLACK else missing * _MINUTE / self.limit
+
+    def take(self, amount: int) -> None:
+        """Take an amount, even one that is not there; a negative one is given back."""
+        self._level = min(float(self.limit), self._level - amount)
+
+    def remaining(self, now: float) -> int:
+        """Whole units that may pass now."""
+        self._fill(now)
+        return max(0, math.floor(self._level + _SLACK))
+
+    def reset(self, now: float) -> float:
+        """Seconds until it is full."""
+        self._fill(now)
+        return (self.limit - self._level) * _MINUTE / self.limit if self.limit else 0.0
+
+    def _fill(self, now: float) -> None:
+        self._level = min(float(self.limit), self._level + (now - self._seen) * self.limit / _MINUTE)
+        self._seen = now

@@ -1,0 +1,139 @@
+"""The database of accounts: an address -> short transactions, SQLite or Postgres, and one error for all that fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from qwen3_reranker.errors import InputError, StoreError, UnavailableError
+
+_PATIENCE_SECONDS = 5
+
+
+class Database:
+    """Connections to one SQLite file or Postgres database, for use by many threads."""
+
+    def __init__(self, address: str, *, create: bool) -> None:
+        """Read the address: a path, sqlite:///PATH or postgresql://...; a new file only if `create`.
+
+        Raises InputError for another address, UnavailableError without the driver, StoreError for a file that cannot
+        be made. No connection is opened yet.
+        """
+        url = _url_of(address)
+        self.name = str(url.database) if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
+        self.is_postgres = url.drivername != "sqlite"
+        if self.is_postgres:
+            self._engine = _postgres(url)
+        else:
+            _require_file(self.name, create)
+            self._engine = _sqlite(url)
+        self._writing = self._engine.execution_options(writes=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that reads; raises StoreError."""
+        with self._told(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that writes, all or nothing; raises StoreError, after which it may have been written."""
+        with self._told(), self._writing.begin() as connection:
+            yield connection
+
+    def insert(self, table: Any) -> Any:
+        """An INSERT in the database's own dialect, which knows ON CONFLICT."""
+        return postgresql.insert(table) if self.is_postgres else sqlite.insert(table)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            # Only the driver's first line: those that follow, and the statement, may hold values.
+            cause = str(error.orig) if isinstance(error, DBAPIError) else "no connection is free"
+            raise StoreError(f"the keys at {self.name} cannot be used: {cause.splitlines()[0]}") from error
+
+
+def _url_of(address: str) -> URL:
+    if "://" not in address:
+        url = URL.create("sqlite", database=address)
+    else:
+        try:
+            url = make_url(address)
+        except (ArgumentError, ValueError):
+            # What could not be read may hold a password, so it is not repeated.
+            raise InputError("the address of the keys is not a URL that can be read") from None
+    kind = url.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise InputError(f"keys are kept in a file, or at sqlite:///PATH or postgresql://..., not at {kind}://")
+    if not url.database or url.database.startswith((":memory:", "file:")):
+        raise InputError("keys are kept in a file: expected a path or sqlite:///PATH")
+    return url.set(drivername="sqlite")
+
+
+def _require_file(path: str, create: bool) -> None:
+    if not create:
+        if not Path(path).exists():
+            raise InputError(f"no keys at {path}: `qwen3-reranker keys create` makes the file and the first key")
+        return
+    try:
+        # Usage is nobody else's business; the files that SQLite lays beside this one get the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"the keys at {path} cannot be used: {error.strerror}") from None
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _PATIENCE_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # or else the driver begins transactions of its own kind
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that turns from reading to writing fails at once where another writes; this one waits.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    # Prepared statements and settings of a session do not survive a pooler such as PgBouncer.
+    options = {
+        "connect_timeout": _PATIENCE_SECONDS,
+        "tcp_user_timeout": _PATIENCE_SECONDS * 1000,
+        "prepare_threshold": None,
+    }
+    try:
+        engine = create_engine(
+            url, hide_parameters=True, connect_args=options, pool_pre_ping=True, pool_timeout=_PATIENCE_SECONDS
+        )
+    except ImportError:
+        raise UnavailableError(
+            'keys in Postgres need psycopg, which is not installed: pip install "qwen3_reranker[postgres]"'
+        ) from None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_PATIENCE_SECONDS * 1000}")
+
+    return engine

@@ -1,0 +1,75 @@
+"""A key as text: how one is made, where a request carries it, what tells a typing error, and what is kept of it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import zlib
+from collections.abc import Iterable
+
+from qwen3_reranker.serve.accounts.problems import invalid_api_key
+
+PREFIX = b"qr_live_"
+_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_DIGITS = 43  # 62**43 is more than 2**256
+_CHECKSUM_DIGITS = 6  # 62**6 is more than 2**32
+_LENGTH = len(PREFIX) + _SECRET_DIGITS + _CHECKSUM_DIGITS
+_SHOWN = len(PREFIX) + 8
+_HEADERS = (b"authorization", b"x-api-key", b"api-key")
+
+
+def generate() -> str:
+    """A new key: qr_live_, 32 random bytes and the CRC-32 of both in base62. It is nowhere but in what is returned."""
+    body = PREFIX + _base62(int.from_bytes(secrets.token_bytes(32)), _SECRET_DIGITS)
+    return (body + _checksum(body)).decode()
+
+
+def parse(presented: bytes) -> bytes:
+    """The key if its form and its checksum hold; raises Problem 401 for any other bytes, without asking anyone."""
+    body = presented[:-_CHECKSUM_DIGITS]
+    if (
+        len(presented) != _LENGTH
+        or not presented.startswith(PREFIX)
+        or not hmac.compare_digest(_checksum(body), presented[-_CHECKSUM_DIGITS:])
+    ):
+        raise invalid_api_key()
+    return presented
+
+
+def digest(key: bytes, pepper: bytes | None) -> str:
+    """What is stored of a key, in hexadecimal: HMAC-SHA256 under the pepper, SHA-256 without one."""
+    return hmac.new(pepper, key, hashlib.sha256).hexdigest() if pepper else hashlib.sha256(key).hexdigest()
+
+
+def shown_part(key: str) -> str:
+    """The beginning of a key, by which people tell it from others."""
+    return key[:_SHOWN]
+
+
+def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The key in a request's headers as ASGI gives them (names in lower case), or nothing.
+
+    It stands in Authorization, with `Bearer` in any case or bare, or else in x-api-key or api-key.
+    """
+    carried = {name: value.strip() for name, value in headers if name in _HEADERS}
+    value = next((carried[name] for name in _HEADERS if carried.get(name)), b"")
+    scheme, _, rest = value.partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" else value
+
+
+def random_id(kind: str) -> str:
+    """A name that nothing else has, such as key_4f9cAb12Zx90QwErTyUi."""
+    return f"{kind}_{_base62(secrets.randbits(119), 20).decode()}"
+
+
+def _checksum(body: bytes) -> bytes:
+    return _base62(zlib.crc32(body), _CHECKSUM_DIGITS)
+
+
+def _base62(number: int, digits: int) -> bytes:
+    letters = bytearray()
+    for _ in range(digits):
+        number, digit = divmod(number, 62)
+        letters.append(_DIGITS[digit])
+    return bytes(reversed(letters))

@@ -1,0 +1,110 @@
+"""The tables of accounts, and how they come to be: once, whole, whoever comes first."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+)
+
+from qwen3_reranker.errors import InputError, StoreError
+from qwen3_reranker.serve.accounts.database import Database
+
+VERSION = 1
+# Any number will do, as long as no other program that shares the database locks the same one.
+_POSTGRES_LOCK = 0x7172_6B65_7973
+
+_METADATA = MetaData()
+SCHEMA = Table("reranker_schema", _METADATA, Column("version", Integer), Column("pepper", String))
+KEYS = Table(
+    "reranker_keys",
+    _METADATA,
+    Column("id", String, primary_key=True),
+    Column("digest", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),
+    Column("shown", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON(none_as_null=True)),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("revoked", BigInteger),
+    Column("last_used", BigInteger),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrency", BigInteger),
+    Column("credit_granted", BigInteger),
+    Column("credit_used", BigInteger, nullable=False),
+)
+USAGE = Table(
+    "reranker_usage",
+    _METADATA,
+    Column("id", String, primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("route", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("documents", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("computed_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("duration", Double, nullable=False),
+    Column("status", Integer, nullable=False),
+)
+# Sums of USAGE, written with it: a month of a busy key is 744 of these rows and millions of those.
+HOURS = Table(
+    "reranker_hours",
+    _METADATA,
+    Column("key_id", String, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("documents", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("computed_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+)
+
+
+def prepare(database: Database, pepper: bytes | None, *, create: bool) -> None:
+    """Make the tables, or see that those which are there are this release's and were filled under this pepper.
+
+    Raises InputError for another pepper, or where there are no tables and none may be made; StoreError for tables
+    of a newer release or an unreachable database.
+    """
+    mark = hmac.new(pepper, b"qwen3_reranker accounts", hashlib.sha256).hexdigest() if pepper else ""
+    with database.writing() as connection:
+        if database.is_postgres:
+            connection.execute(select(func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
+        if inspect(connection).has_table(SCHEMA.name):
+            _check(connection, database.name, mark)
+        elif create:
+            _METADATA.create_all(connection)
+            connection.execute(insert(SCHEMA).values(version=VERSION, pepper=mark))
+        else:
+            raise InputError(f"no keys at {database.name}: `qwen3-reranker keys create` makes the first")
+
+
+def _check(connection: Connection, name: str, mark: str) -> None:
+    version, stored_mark = connection.execute(select(SCHEMA.c.version, SCHEMA.c.pepper)).one()
+    if version != VERSION:
+        raise StoreError(
+            f"the keys at {name} are of schema {version}, and this release reads schema {VERSION}: "
+            "upgrade qwen3_reranker"
+        )
+    if not hmac.compare_digest(stored_mark, mark):
+        raise InputError(f"the keys at {name} were made with another pepper, or with none: no key would be known")

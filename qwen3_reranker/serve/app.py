@@ -1,0 +1,122 @@
+"""Application: settings, models and keys -> everything that answers, behind the gate."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.prices import Prices
+from qwen3_reranker.serve.body import Bodies
+from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.dialects.rerank import error_of
+from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.gate import Door, Gate
+from qwen3_reranker.serve.health import Health
+from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.rerank_endpoint import RerankEndpoint
+from qwen3_reranker.serve.scheduler import Refused
+from qwen3_reranker.serve.served import Models
+from qwen3_reranker.serve.settings import Settings
+
+_KINDS = {
+    404: ("not_found_error", "not_found", "nothing is at this address"),
+    405: ("invalid_request_error", "method_not_allowed", "this address takes another method"),
+}
+
+
+class Application:
+    """One server without its socket; `asgi` is what an ASGI server runs. It owns models and accounts: `close` it."""
+
+    def __init__(
+        self, settings: Settings, models: Models, accounts: Accounts | None, metrics: Metrics, version: str
+    ) -> None:
+        self.door = Door()
+        self.context = Context(
+            settings=settings,
+            models=models,
+            accounts=accounts,
+            prices=Prices(models.prices),
+            metrics=metrics,
+            bodies=Bodies(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout),
+            door=self.door,
+            version=version,
+        )
+        self.asgi: ASGIApp = Gate(
+            Starlette(
+                routes=self._routes(),
+                exception_handlers={
+                    Problem: _on_problem,
+                    HTTPException: _on_http_error,
+                    Exception: _on_bug,
+                },
+            ),
+            accounts=accounts,
+            metrics=metrics,
+            door=self.door,
+            max_requests=settings.max_requests,
+            public_metrics=settings.public_metrics,
+            answer_problem=answer_problem,
+        )
+
+    def abandon(self) -> None:
+        """End what is still judged; those who wait for it are told to come again."""
+        for model in self.context.models.rerankers:
+            model.scheduler.close(Refused("the server is shutting down", 1.0))
+
+    def close(self) -> None:
+        """Give the models' memory back and write what usage is left; raises StoreError if that cannot be."""
+        self.context.models.close()
+        if self.context.accounts is not None:
+            self.context.accounts.close()
+
+    def _routes(self) -> list[Route]:
+        health = Health(self.context)
+        return [
+            *(
+                Route(route.path, RerankEndpoint(self.context, route).answer, methods=["POST"])
+                for route in judging_routes(self.context.settings.max_documents)
+            ),
+            Route("/health", health.ready),
+            Route("/health/ready", health.ready),
+            Route("/health/live", health.live),
+            Route("/ping", health.live),
+            Route("/metrics", self._metrics),
+        ]
+
+    async def _metrics(self, request: Request) -> Response:
+        passing = passing_of(request)
+        passing.route = "/metrics"
+        if passing.key:
+            passing.key.require_scope("metrics")
+        metrics = self.context.metrics
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+def answer_problem(problem: Problem, request_id: str) -> ASGIApp:
+    """The application that answers with a problem, as every client can read it."""
+    return JsonResponse(error_of(problem, request_id), problem.status, problem.headers)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return JsonResponse(error_of(error, passing_of(request).request_id), error.status, error.headers)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind, code, message = _KINDS.get(
+        error.status_code, ("invalid_request_error", "http_error", "the request is not right")
+    )
+    return await _on_problem(request, Problem(error.status_code, kind, code, message, headers=error.headers))
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return await _on_problem(
+        request, Problem(500, "server_error", "internal_error", "the server failed; its log says where")
+    )

@@ -1,0 +1,73 @@
+"""Health: alive is whoever answers, ready is whoever has lately judged or could."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.scheduler import Vitals
+from qwen3_reranker.serve.served import ServedReranker
+
+_PROBE_EVERY = 5.0
+
+
+class Health:
+    """What load balancers ask; `ready` is what the schedulers' own batches say."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._probed = 0.0
+        self._probes: set[asyncio.Task[None]] = set()
+
+    async def live(self, request: Request) -> Response:
+        """The event loop turns."""
+        passing_of(request).route = request.url.path
+        return JsonResponse({"status": "live"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 if every model would answer a request now, else 503 with what is wrong."""
+        passing_of(request).route = request.url.path
+        wrong = self.what_is_wrong()
+        if wrong:
+            return JsonResponse({"status": "unready", "reason": wrong}, 503, {"retry-after": "1"})
+        return JsonResponse({"status": "ready"})
+
+    def what_is_wrong(self) -> str:
+        """Why no request should come now; nothing if some may."""
+        if self._context.door.is_leaving:
+            return "shutting down"
+        for model in self._context.models.rerankers:
+            vitals = model.scheduler.vitals()
+            self._context.metrics.queue_tokens.labels(model.id).set(vitals.waiting_tokens)
+            if reason := self._ailment(vitals):
+                self._probe(model)
+                return f"{model.id}: {reason}"
+        return ""
+
+    def _ailment(self, vitals: Vitals) -> str:
+        if not vitals.is_running:
+            return "its thread has ended"
+        if vitals.batch_seconds > self._context.settings.watchdog:
+            return "a batch takes longer than the watchdog allows"
+        return "batch after batch fails" if vitals.is_broken else ""
+
+    def _probe(self, model: ServedReranker) -> None:
+        """A model that fails gets no requests by which to show that it has recovered: ask it something ourselves."""
+        if time.monotonic() - self._probed < _PROBE_EVERY:
+            return
+        self._probed = time.monotonic()
+        task = asyncio.create_task(_warm_up(model))
+        self._probes.add(task)
+        task.add_done_callback(self._probes.discard)
+
+
+async def _warm_up(model: ServedReranker) -> None:
+    try:
+        await asyncio.to_thread(model.warm_up)
+    except Exception:
+        # The scheduler has logged it, and readiness goes on saying no.
+        return

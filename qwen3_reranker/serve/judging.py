@@ -1,0 +1,105 @@
+"""Ask -> Answer: tokens aside, a turn in the line, and the end of whoever is late or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen3_reranker import score
+from qwen3_reranker.errors import RerankerError, TooLongError
+from qwen3_reranker.serve.ask import Answer, Ask, Spent, Timings
+from qwen3_reranker.serve.problem import Problem, busy, invalid, of_error
+from qwen3_reranker.serve.scheduler import Job, Refused
+from qwen3_reranker.serve.served import Models, ServedReranker
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is: `owner` numbers the key, 0 none; deadline by time.monotonic()."""
+
+    request_id: str
+    owner: int
+    deadline: float
+
+
+async def judge(
+    ask: Ask, model: ServedReranker, models: Models, caller: Caller, on_counted: Callable[[int], str | None]
+) -> Answer:
+    """What the model says to an Ask.
+
+    on_counted: told the prompt tokens before anything is computed; it raises Problem for a key that cannot pay for
+    them, and returns the cost. Raises Problem; cancelling takes the pairs that have not been computed out of the line.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def end() -> None:
+        loop.call_soon_threadsafe(tell)
+
+    began = time.monotonic()
+    try:
+        job = await loop.run_in_executor(models.tokenising, _tokenised, ask, model, caller, end)
+    except TooLongError as error:
+        raise invalid(
+            "context_length_exceeded", "a document does not fit and was not to be cut", f"documents.{error.index}"
+        ) from None
+    except RerankerError as error:
+        raise of_error(error) from error
+    tokenised = time.monotonic()
+    prompt_tokens = sum(len(row.ids) for row in job.rows)
+    cost = on_counted(prompt_tokens)
+    try:
+        model.scheduler.submit(job)
+        async with asyncio.timeout_at(loop.time() + max(0.0, caller.deadline - time.monotonic())):
+            await ended
+    except Refused as refusal:
+        raise busy("overloaded", f"{refusal.reason}; try again later", refusal.seconds) from None
+    except TimeoutError:
+        model.scheduler.cancel(job, TimeoutError())
+        raise _late() from None
+    except asyncio.CancelledError:
+        model.scheduler.cancel(job, asyncio.CancelledError())
+        raise
+    _raise_failure(job)
+    receipts = [row.receipt for row in job.rows]
+    return Answer(
+        request_id=caller.request_id,
+        model=model.id,
+        created=int(time.time()),
+        logits=job.logits_N.tolist(),
+        probabilities=score.probabilities(job.logits_N).tolist(),
+        order=np.argsort(-job.logits_N, kind="stable")[: ask.top_n].tolist(),
+        receipts=receipts,
+        spent=Spent(prompt_tokens, job.computed_tokens, sum(each.truncated for each in receipts), cost),
+        timings=Timings(tokenised - began, job.started - job.submitted, job.ended - job.started, job.ended - began),
+        warnings=ask.warnings,
+    )
+
+
+def _tokenised(ask: Ask, model: ServedReranker, caller: Caller, on_end: Callable[[], None]) -> Job:
+    rows = model.reranker.rows(ask.queries, ask.documents, ask.instruction, limits=ask.limits, owner=caller.owner)
+    return Job(rows, deadline=caller.deadline, on_end=on_end)
+
+
+def _raise_failure(job: Job) -> None:
+    if job.error is None:
+        return
+    if isinstance(job.error, TimeoutError):
+        raise _late()
+    if isinstance(job.error, Refused):
+        raise busy("draining", "the server is shutting down", job.error.seconds)
+    if isinstance(job.error, RerankerError):
+        raise of_error(job.error) from job.error
+    raise Problem(500, "server_error", "inference_error", "the model failed; the server's log says why") from job.error
+
+
+def _late() -> Problem:
+    return Problem(504, "timeout_error", "deadline_exceeded", "the deadline passed before the answer was ready")

@@ -1,0 +1,110 @@
+"""Metrics: counts and times for Prometheus, without a key's or a text's trace in any label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from qwen3_reranker.serve.ask import Answer
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+
+
+class Metrics:
+    """The measures of one server, in a registry of their own."""
+
+    CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+    def __init__(self, version: str) -> None:
+        registry = self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "rerank_requests", "Requests by route, model and status.", ["route", "model", "status"], registry=registry
+        )
+        self._duration = Histogram(
+            "rerank_request_duration_seconds", "Whole requests.", ["route"], registry=registry, buckets=_SECONDS
+        )
+        self._waiting = Histogram(
+            "rerank_queue_wait_seconds", "Until the first batch.", ["model"], registry=registry, buckets=_SECONDS
+        )
+        self._tokenising = Histogram(
+            "rerank_tokenize_seconds", "Making tokens.", ["model"], registry=registry, buckets=_SECONDS
+        )
+        self._inference = Histogram(
+            "rerank_inference_seconds",
+            "From the first batch to the last logit.",
+            ["model"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._documents = Histogram(
+            "rerank_documents", "Documents of a request.", ["model"], registry=registry, buckets=_COUNTS
+        )
+        self._truncated = Counter(
+            "rerank_truncated_documents", "Documents that were cut.", ["model"], registry=registry
+        )
+        self._prompt_tokens = Counter(
+            "rerank_prompt_tokens", "Tokens as separate rows would hold them.", ["model"], registry=registry
+        )
+        self._computed_tokens = Counter(
+            "rerank_distinct_tokens",
+            "Tokens after each request's shared beginnings are counted once.",
+            ["model"],
+            registry=registry,
+        )
+        self._batch_pairs = Histogram(
+            "rerank_batch_pairs", "Pairs that a batch ends.", ["model"], registry=registry, buckets=_COUNTS
+        )
+        self._batch_tokens = Histogram(
+            "rerank_batch_tokens", "Tokens of a batch.", ["model"], registry=registry, buckets=_TOKENS
+        )
+        self._batch_seconds = Histogram(
+            "rerank_batch_seconds", "Batches.", ["model"], registry=registry, buckets=_SECONDS
+        )
+        self._cancelled = Counter("rerank_cancelled", "Requests whose client went away.", ["model"], registry=registry)
+        self._rejected = Counter("rerank_rejected", "Requests turned away.", ["reason"], registry=registry)
+        self.queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
+        self.in_flight = Gauge("rerank_requests_in_flight", "Requests in the server.", registry=registry)
+        build = Gauge("rerank_build_info", "The running version.", ["version"], registry=registry)
+        build.labels(version).set(1)
+
+    def on_request(self, route: str, model: str, status: int, seconds: float) -> None:
+        """A request has been answered; `route` is a path's template, "" for none that is known."""
+        self._requests.labels(route, model, str(status)).inc()
+        self._duration.labels(route).observe(seconds)
+
+    def on_answer(self, answer: Answer) -> None:
+        """Pairs have been judged."""
+        name, timings, spent = answer.model, answer.timings, answer.spent
+        self._waiting.labels(name).observe(timings.waiting)
+        self._tokenising.labels(name).observe(timings.tokenising)
+        self._inference.labels(name).observe(timings.computing)
+        self._documents.labels(name).observe(len(answer.logits))
+        self._truncated.labels(name).inc(spent.truncated_documents)
+        self._prompt_tokens.labels(name).inc(spent.prompt_tokens)
+        self._computed_tokens.labels(name).inc(spent.computed_tokens)
+
+    def on_batch(self, model: str) -> Callable[[int, int, float], None]:
+        """What a model's scheduler reports its batches to."""
+
+        def observe(rows: int, tokens: int, seconds: float) -> None:
+            self._batch_pairs.labels(model).observe(rows)
+            self._batch_tokens.labels(model).observe(tokens)
+            self._batch_seconds.labels(model).observe(seconds)
+
+        return observe
+
+    def on_cancelled(self, model: str) -> None:
+        """A client has gone before its answer."""
+        self._cancelled.labels(model).inc()
+
+    def on_rejected(self, reason: str) -> None:
+        """A request was turned away; `reason` is a problem's code."""
+        self._rejected.labels(reason).inc()
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,189 @@
+"""The models of one server: what each is called, what it costs, and the scheduler that owns it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.scheduler import Job, Scheduler
+from qwen3_reranker.serve.settings import ModelSettings, Settings
+
+#: Rows judged at the start: a first answer that is no slower than the next, and a rate to foretell waiting times by.
+_WARM_UP = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
+_WARM_UP_SECONDS = 600.0
+
+Served = TypeVar("Served", bound="ServedReranker | ServedEmbedder")
+
+
+class ServedReranker:
+    """A Reranker that many callers share."""
+
+    def __init__(self, reranker: Reranker, settings: ModelSettings, scheduler: Scheduler) -> None:
+        self.reranker = reranker
+        self.settings = settings
+        self.scheduler = scheduler
+        self.created = int(time.time())
+
+    @property
+    def id(self) -> str:
+        """The name it is served under."""
+        return self.settings.name
+
+    def warm_up(self) -> None:
+        """Judge a few pairs. Raises what the network raises."""
+        queries = ["Will it rain tomorrow?"] * len(_WARM_UP)
+        ended: list[None] = []
+        job = Job(
+            self.reranker.rows(queries, _WARM_UP),
+            deadline=time.monotonic() + _WARM_UP_SECONDS,
+            on_end=lambda: ended.append(None),
+        )
+        self.scheduler.submit(job)
+        while not ended:
+            time.sleep(0.001)
+        if job.error:
+            raise job.error
+
+    def close(self) -> None:
+        """End what is left and give the memory back."""
+        self.scheduler.close()
+        self.reranker.close()
+
+
+class ServedEmbedder:
+    """An Embedder that many callers share; calls run one after the other."""
+
+    def __init__(self, embedder: Embedder, settings: ModelSettings) -> None:
+        self.embedder = embedder
+        self.settings = settings
+        self.created = int(time.time())
+        self.turn = ThreadPoolExecutor(1, thread_name_prefix=f"embedder {settings.name}")
+
+    @property
+    def id(self) -> str:
+        """The name it is served under."""
+        return self.settings.name
+
+    def close(self) -> None:
+        """Give the memory back once the calls under way have ended."""
+        self.turn.shutdown(cancel_futures=True)
+        self.embedder.close()
+
+
+class Models:
+    """The models served, by every name that clients may use."""
+
+    def __init__(
+        self,
+        rerankers: Sequence[ServedReranker],
+        embedders: Sequence[ServedEmbedder] = (),
+        *,
+        accept_any: bool = False,
+    ) -> None:
+        self.rerankers = list(rerankers)
+        self.embedders = list(embedders)
+        self._accept_any = accept_any
+        self._rerankers = _by_name(self.rerankers)
+        self._embedders = _by_name(self.embedders)
+        # Making tokens releases the interpreter; a second thread keeps a long text from stalling the short ones.
+        self.tokenising = ThreadPoolExecutor(2, thread_name_prefix="tokens")
+
+    def reranker(self, name: str | None) -> ServedReranker:
+        """The reranker of that name, or the first; raises Problem 404 naming those there are."""
+        if not self.rerankers:
+            raise _not_found("rerank", [])
+        if name is None or (self._accept_any and name.lower() not in self._rerankers):
+            return self.rerankers[0]
+        if (found := self._rerankers.get(name.lower())) is None:
+            raise _not_found("rerank", [each.id for each in self.rerankers])
+        return found
+
+    def embedder(self, name: str | None) -> ServedEmbedder:
+        """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
+        if not self.embedders:
+            raise Problem(
+                400,
+                "invalid_request_error",
+                "no_embedder",
+                "this server ranks and has no embedding model; use /v1/rerank, or serve an embedder beside the model",
+            )
+        if name is None or (self._accept_any and name.lower() not in self._embedders):
+            return self.embedders[0]
+        if (found := self._embedders.get(name.lower())) is None:
+            raise _not_found("embed", [each.id for each in self.embedders])
+        return found
+
+    @property
+    def prices(self) -> dict[str, Decimal | None]:
+        """US dollars for a million prompt tokens, by id."""
+        chosen = [each.settings for each in self.rerankers] + [each.settings for each in self.embedders]
+        return {each.name: each.price for each in chosen}
+
+    def close(self) -> None:
+        """Give the memory of all of them back."""
+        for reranker in self.rerankers:
+            reranker.close()
+        for embedder in self.embedders:
+            embedder.close()
+        self.tokenising.shutdown(cancel_futures=True)
+
+
+def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None) -> Models:
+    """Load and warm up every model of the settings; on_open is told the name of each before it is loaded.
+
+    Raises what Reranker and Embedder raise, and InputError for two models of one name.
+    """
+    rerankers: list[ServedReranker] = []
+    embedders: list[ServedEmbedder] = []
+    for chosen in settings.models:
+        on_open(chosen.name)
+        if chosen.kind == "embedder":
+            embedders.append(
+                ServedEmbedder(Embedder(chosen.source, revision=chosen.revision, **chosen.options), chosen)
+            )
+            continue
+        reranker = Reranker(chosen.source, revision=chosen.revision, **chosen.options)
+        scheduler = Scheduler(
+            reranker,
+            batch_tokens=reranker.options.batch_tokens,
+            max_waiting_tokens=settings.max_waiting_tokens,
+            name=chosen.name,
+            on_batch=metrics.on_batch(chosen.name),
+        )
+        served = ServedReranker(reranker, chosen, scheduler)
+        served.warm_up()
+        rerankers.append(served)
+    return Models(rerankers, embedders, accept_any=settings.accept_any_model)
+
+
+def _by_name(models: Iterable[Served]) -> dict[str, Served]:
+    found: dict[str, Served] = {}
+    short: dict[str, Served] = {}
+    for each in models:
+        for name in {each.settings.name, *each.settings.aliases}:
+            if name.lower() in found:
+                raise InputError(f"two models are called {name!r}; give one of them another id")
+            found[name.lower()] = each
+        for name in (each.settings.source, Path(each.settings.source).name):
+            short.setdefault(name.lower(), each)
+    return {**short, **found}
+
+
+def _not_found(verb: str, names: Sequence[str]) -> Problem:
+    there = ", ".join(names) if names else "none"
+    return Problem(
+        404,
+        "not_found_error",
+        "model_not_found",
+        f"no model of that name; models that {verb} here: {there}",
+        parameter="model",
+    )

@@ -1,0 +1,103 @@
+"""Running the application: one process, signals, and an end that loses no accepted request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.serve.app import Application
+from qwen3_reranker.serve.settings import Settings
+
+_log = logging.getLogger(__name__)
+# Between the end of the last request and the last byte of its reply on the wire.
+_LAST_BYTES = 5
+
+
+class Server:
+    """An application on a socket, until it is told to stop.
+
+    A first SIGTERM or SIGINT ends readiness, then new requests, then, once those inside have ended or the time for
+    that is over, the server; a second one ends it at once.
+    """
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        self._application = application
+        self._settings = settings
+        self._stopping: asyncio.Task[None] | None = None
+        config = uvicorn.Config(
+            application.asgi,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=_LAST_BYTES,
+        )
+        self._server = _Uvicorn(config, self._on_signal)
+
+    def run(self, listening: socket.socket) -> None:
+        """Serve until the end, and write what usage is left; raises StoreError if that cannot be."""
+        try:
+            self._server.run(sockets=[listening])
+        finally:
+            self._application.close()
+
+    def stop(self) -> None:
+        """Begin the end, from the event loop's thread."""
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        else:
+            self._server.force_exit = self._server.should_exit = True
+
+    def _on_signal(self, number: int) -> None:
+        _log.info("%s: no new requests, %d to end", signal.Signals(number).name, self._application.door.inside)
+        self.stop()
+
+    async def _stop(self) -> None:
+        door = self._application.door
+        door.is_leaving = True
+        await asyncio.sleep(self._settings.drain_delay)
+        door.is_draining = True
+        try:
+            async with asyncio.timeout(self._settings.shutdown_timeout):
+                await door.until_empty()
+        except TimeoutError:
+            _log.warning("%d requests had not ended after %g s", door.inside, self._settings.shutdown_timeout)
+            self._application.abandon()
+        self._server.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, with signals of our own."""
+
+    def __init__(self, config: uvicorn.Config, on_signal: object) -> None:
+        super().__init__(config)
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn would close the door at once."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(self._on_signal, sig)  # type: ignore[arg-type]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; raises UnavailableError for an address that is taken or not ours."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
+        listening = socket.socket(found[0], found[1])
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(found[4])
+        listening.listen(2048)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another with --port"
+        ) from None
+    return listening
