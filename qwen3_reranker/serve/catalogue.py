@@ -139,6 +139,8 @@ _06B = ModelConfig(
     tie_word_embeddings=True,
 )
 _4B = replace(_06B, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32)
+# The larger embedding models are reported to lack vectors for the last four control tokens.
+_REPORTED_WORDS = 151665
 _8B = replace(_4B, hidden_size=4096, intermediate_size=12288, tie_word_embeddings=False)
 
 
@@ -215,8 +217,8 @@ KNOWN: tuple[Specification, ...] = (
     _qwen(
         "Qwen/Qwen3-Reranker-0.6B",
         RERANKING,
-        "The smallest of Qwen's rerankers, and the one to begin with: it needs no GPU. By the published numbers it helps "
-        "most with long documents, and not with code.",
+        "The smallest of Qwen's rerankers, and the one to begin with: it needs no GPU. By the published numbers it "
+        "helps most with long documents, and not with code.",
         _06B,
         "Qwen3-0.6B-Base, fine-tuned",
         _reranker_scores("65.80", "71.31", "66.36", "67.28", "73.42", "5.41"),
@@ -251,7 +253,7 @@ KNOWN: tuple[Specification, ...] = (
         "Qwen/Qwen3-Embedding-4B",
         EMBEDDING,
         "Turns texts into vectors of up to 2,560 numbers.",
-        _4B,
+        replace(_4B, vocab_size=_REPORTED_WORDS),
         "Qwen3-4B-Base, fine-tuned",
         _embedding_scores("69.45", "69.60", "74.60", "72.27"),
     ),
@@ -260,7 +262,7 @@ KNOWN: tuple[Specification, ...] = (
         EMBEDDING,
         "Turns texts into vectors of up to 4,096 numbers.",
         # An embedding model's checkpoint has no second matrix of words: nobody asks it for one.
-        replace(_8B, tie_word_embeddings=True),
+        replace(_8B, vocab_size=_REPORTED_WORDS, tie_word_embeddings=True),
         "Qwen3-8B-Base, fine-tuned",
         _embedding_scores("70.58", "70.88", "75.22", "73.84"),
     ),

@@ -8,10 +8,7 @@ from decimal import Decimal
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.serve.catalogue import EMBEDDING, RERANKING, Specification, known
-
-
-def _always() -> bool:
-    return True
+from qwen3_reranker.serve.served import Models, ServedEmbedder, ServedReranker
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +17,7 @@ class ServedModel:
 
     id: the name that requests give. repository: what it was opened as, such as "nano" or a Hub id. price: US dollars
     for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it would answer now.
+    default_instruction: empty for a model that takes none.
     """
 
     id: str
@@ -29,10 +27,10 @@ class ServedModel:
     precision: str
     backend: str
     default_instruction: str
-    aliases: tuple[str, ...] = ()
-    price: Decimal | None = None
-    task: str = RERANKING
-    is_ready: Callable[[], bool] = _always
+    aliases: tuple[str, ...]
+    price: Decimal | None
+    task: str
+    is_ready: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,12 @@ class Site:
     keys_required: bool
     version: str
 
+    @classmethod
+    def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
+        """The site of the models that a server has opened."""
+        served = (*(_reranker(each) for each in models.rerankers), *(_embedder(each) for each in models.embedders))
+        return cls(models=served, keys_required=keys_required, version=version)
+
     @property
     def rerankers(self) -> tuple[ServedModel, ...]:
         """The models that can rank, in the order in which they are served; the first is the default."""
@@ -84,7 +88,9 @@ class Site:
             name = first.id if specification is None else specification.name
             entries.append(Entry(id, name, first.task, first.config, specification, tuple(models)))
         entries += [
-            Entry(each.id, each.name, each.task, each.config, each, ()) for each in specifications if each.id not in served
+            Entry(each.id, each.name, each.task, each.config, each, ())
+            for each in specifications
+            if each.id not in served
         ]
         return tuple(entries)
 
@@ -92,3 +98,42 @@ class Site:
         """Every name, in lower case, under which a model of the catalogue may be asked for."""
         mine = {name for model in entry.served for name in (model.id, model.repository, *model.aliases)}
         return frozenset(name.lower() for name in {entry.id, *mine})
+
+
+def _reranker(served: ServedReranker) -> ServedModel:
+    reranker = served.reranker
+
+    def is_ready() -> bool:
+        vitals = served.scheduler.vitals()
+        return vitals.is_running and not vitals.is_broken
+
+    return ServedModel(
+        id=served.id,
+        repository=served.settings.source,
+        config=reranker.config,
+        max_length=reranker.tokens.max_length,
+        precision=reranker.options.precision,
+        backend=reranker.options.backend,
+        default_instruction=reranker.default_instruction,
+        aliases=served.settings.aliases,
+        price=served.settings.price,
+        task=RERANKING,
+        is_ready=is_ready,
+    )
+
+
+def _embedder(served: ServedEmbedder) -> ServedModel:
+    embedder = served.embedder
+    return ServedModel(
+        id=served.id,
+        repository=served.settings.source,
+        config=embedder.config,
+        max_length=embedder.tokens.max_length,
+        precision=embedder.options.precision,
+        backend=embedder.options.backend,
+        default_instruction="",
+        aliases=served.settings.aliases,
+        price=served.settings.price,
+        task=EMBEDDING,
+        is_ready=lambda: True,
+    )

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve import pages
+from qwen3_reranker.serve.catalogue import RERANKING
 from qwen3_reranker.serve.pages import ServedModel, Site
 
 KEY = "qr_live_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -36,6 +37,8 @@ def site_of(rerankers: dict[str, Reranker], *, keys: bool = False) -> Site:
             default_instruction=reranker.default_instruction,
             aliases=(f"{id}-latest",),
             price=Decimal("0.02") if id == "nano" else None,
+            task=RERANKING,
+            is_ready=lambda: True,
         )
         for id, reranker in rerankers.items()
     )
@@ -50,8 +53,7 @@ class Api:
         self._keys = keys
         self._slow = slow
         self._used: dict[str, dict[str, Any]] = {}
-        self.started = 0
-        self.finished = 0
+        self.gone = 0
 
     def routes(self) -> list[Route]:
         posts = [Route(path, self._rerank, methods=["POST"]) for path in ("/v1/rerank", "/v2/rerank")]
@@ -71,10 +73,10 @@ class Api:
         reranker = self._rerankers.get(body["model"])
         if reranker is None:
             return _problem(404, "model_not_found", "no such model")
-        self.started += 1
         if self._slow:
             while not await request.is_disconnected():
                 await asyncio.sleep(0.02)
+            self.gone += 1
             return _problem(499, "gone", "nobody waits")
         start = time.perf_counter()
         ranking = await asyncio.to_thread(
@@ -98,7 +100,6 @@ class Api:
         used["requests"] += 1
         used["documents"] += len(results)
         used["prompt_tokens"] += prompt
-        self.finished += 1
         usage = {"prompt_tokens": prompt, "total_tokens": prompt, "search_units": 1, "computed_tokens": tree.num_tokens}
         timings = {"tokenising": elapsed / 10, "waiting": 0.0, "computing": elapsed * 0.9, "total": elapsed}
         return JSONResponse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from dataclasses import replace
 from importlib.resources import files
@@ -20,7 +21,15 @@ from tests.serve.pages.markup import Element, Markup
 from tests.serve.pages.server import app_of, site_of
 
 ASSETS = files("qwen3_reranker.serve.pages") / "assets"
-PATHS = ("/", "/models", "/keys", "/nothing/here", "/models/nano", "/models/random", *(f"/models/{x.id}" for x in KNOWN[1:]))
+PATHS = (
+    "/",
+    "/models",
+    "/keys",
+    "/nothing/here",
+    "/models/nano",
+    "/models/random",
+    *(f"/models/{x.id}" for x in KNOWN[1:]),
+)
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -57,7 +66,7 @@ def test_a_page_is_whole_and_has_its_landmarks(client: TestClient, path: str) ->
 def test_headings_go_down_one_level_at_a_time(client: TestClient, path: str) -> None:
     levels = [int(each.tag[1]) for each in markup(client, path).all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
-    assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -132,7 +141,9 @@ def test_pages_themselves_are_asked_for_again(client: TestClient) -> None:
 def test_an_asset_names_no_other_host_and_keeps_nothing(name: str) -> None:
     source = (ASSETS / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|@import|url\(", source)
-    assert not re.search(r"localStorage|sessionStorage|indexedDB|cookie|innerHTML|outerHTML|insertAdjacent|\beval\b", source)
+    assert not re.search(
+        r"localStorage|sessionStorage|indexedDB|cookie|innerHTML|outerHTML|insertAdjacent|\beval\b", source
+    )
     for imported in re.findall(r'from "([^"]*)"', source):
         assert (ASSETS / imported.removeprefix("./")).is_file()
 
@@ -162,8 +173,8 @@ def test_a_models_page_has_its_specification_and_scores_with_their_source(client
 
 def test_an_available_model_is_shown_with_the_command_that_serves_it(client: TestClient) -> None:
     for each in KNOWN[1:]:
-        shown = f"qwen3-reranker serve --model {each.id}" in html.unescape(client.get(f"/models/{each.id}").text)
-        assert shown == (each.task == RERANKING)
+        flag = "--model" if each.task == RERANKING else "--embedder"
+        assert f"qwen3-reranker serve {flag} {each.id}" in markup(client, f"/models/{each.id}").all("main")[0].text
 
 
 @pytest.mark.parametrize(
@@ -222,9 +233,9 @@ def test_a_model_that_is_not_ready_is_marked(site: Site) -> None:
     ready = False
     models = (replace(site.models[0], is_ready=lambda: ready),)
     client = TestClient(app_of(replace(site, models=models)))
-    assert "(loading)" in client.get("/").text
+    assert "(not ready)" in client.get("/").text
     ready = True
-    assert "(loading)" not in client.get("/").text
+    assert "(not ready)" not in client.get("/").text
 
 
 def test_names_of_models_are_text_wherever_they_stand(site: Site) -> None:
@@ -243,9 +254,10 @@ def test_a_hostile_host_header_does_not_reach_a_command_that_people_copy(site: S
         text = html.unescape(client.get("/models/nano", headers={"host": host}).text)
         assert "curl http://localhost:8000/v1/rerank" in text
         assert host not in text
-    assert "curl http://search.example:8443/v1/rerank" in client.get(
-        "/models/nano", headers={"host": "search.example:8443"}
-    ).text
+    assert (
+        "curl http://search.example:8443/v1/rerank"
+        in client.get("/models/nano", headers={"host": "search.example:8443"}).text
+    )
 
 
 def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
