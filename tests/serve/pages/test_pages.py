@@ -275,3 +275,9 @@ def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
 def test_the_page_of_keys_says_how_to_turn_them_on_where_they_are_off(site: Site) -> None:
     assert "--keys" in TestClient(app_of(site)).get("/keys").text
     assert "--keys" not in TestClient(app_of(replace(site, keys_required=True))).get("/keys").text
+
+
+def test_where_scripts_do_not_run_the_pages_that_need_them_say_so(client: TestClient, site: Site) -> None:
+    assert [each.text for each in markup(client, "/").all("noscript") if "needs JavaScript" in each.text]
+    keyed = TestClient(app_of(replace(site, keys_required=True)))
+    assert [each.text for each in markup(keyed, "/keys").all("noscript") if "needs JavaScript" in each.text]

@@ -96,7 +96,9 @@ def test_what_was_cut_is_said(open_page: OpenPage, address: str, rerankers: Rera
     long = "Simmer the rice for twelve minutes. " * 40
     page.get_by_label("Documents").fill(f"git tag\n{long}")
     rank(page)
-    [receipt] = [hit.receipt for hit in rerankers["nano-short"].rank(FIRST.query, ["git tag", long.strip()]) if hit.index]
+    [receipt] = [
+        hit.receipt for hit in rerankers["nano-short"].rank(FIRST.query, ["git tag", long.strip()]) if hit.index
+    ]
     assert receipt.truncated
     said = page.locator("[data-index='1'] .hit-facts").inner_text()
     assert said.endswith(f"cut: {receipt.kept_tokens} of {receipt.document_tokens} tokens read")
@@ -306,7 +308,7 @@ def test_files_become_documents(open_page: OpenPage, address: str, tmp_path: Pat
     assert page.locator(".hit").count() == 3
 
 
-NASTY = ["it's \"quoted\" \\ $HOME `id` %s {x} #", "two\nlines\ttab \u2028 end", "日本語 😀", "</script><b>"]
+NASTY = ['it\'s "quoted" \\ $HOME `id` %s {x} #', "two\nlines\ttab \u2028 end", "日本語 😀", "</script><b>"]
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["open", "keyed"])
@@ -315,10 +317,10 @@ def test_copied_code_runs_and_ranks_alike(
 ) -> None:
     at = keyed_address if keyed else address
     page = open_page(at, permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_label("Query").fill("what's \"it\" $(id)?")
+    page.get_by_label("Query").fill('what\'s "it" $(id)?')
     page.get_by_label("Documents").fill(json.dumps(NASTY))
     page.get_by_label("Instruction").first.fill("Retrieve what's \\ quoted")
-    expected = rerankers["nano"].rank("what's \"it\" $(id)?", NASTY, instruction="Retrieve what's \\ quoted")
+    expected = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY, instruction="Retrieve what's \\ quoted")
     environment = os.environ | {"QWEN3_RERANKER_KEY": KEY, "NO_PROXY": "*", "PYTHONWARNINGS": "ignore"}
     for tab, runner in (
         ("curl", ["bash", "-eu"]),
@@ -331,7 +333,9 @@ def test_copied_code_runs_and_ranks_alike(
         expect(page.get_by_role("tabpanel").get_by_role("button")).to_have_text("Copied")
         script = tmp_path / "copied"
         script.write_text(page.evaluate("navigator.clipboard.readText()"), encoding="utf-8")
-        run = subprocess.run([*runner, script], capture_output=True, text=True, env=environment, timeout=60, check=False)
+        run = subprocess.run(
+            [*runner, script], capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
         assert run.returncode == 0, f"{tab}: {run.stderr}"
         if tab == "curl":
             pairs = [(each["index"], each["relevance_score"]) for each in json.loads(run.stdout)["results"]]
