@@ -12,6 +12,7 @@ from qwen3_reranker.cli.convert import convert
 from qwen3_reranker.cli.doctor import doctor
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
+from qwen3_reranker.cli.keys import keys
 from qwen3_reranker.cli.rank import rank
 from qwen3_reranker.cli.serve import serve
 
@@ -38,8 +39,8 @@ def _program(
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
 
     Exit codes: 0 done, 1 no memory, no room to write, or faults that doctor found, 2 wrong input, 3 a damaged
-    checkpoint, 4 kernels that this installation or processor lacks or a server that does not answer, 5 scores that
-    moved in a conversion, 130 interrupted.
+    checkpoint, 4 kernels that this installation or processor lacks, or a server or store of keys that does not answer,
+    5 scores that moved in a conversion, 130 interrupted.
 
     Examples:
       qwen3-reranker rank "how do I undo my last commit" notes/
@@ -48,6 +49,7 @@ def _program(
       qwen3-reranker serve
       qwen3-reranker doctor http://localhost:8000
       qwen3-reranker bench nano
+      qwen3-reranker keys create "search team"
     """
 
 
@@ -57,3 +59,4 @@ app.command("bench", cls=Verb)(bench)
 app.command("convert", cls=Verb)(convert)
 app.command("doctor", cls=Verb)(doctor)
 app.command("serve", cls=Verb)(serve)
+app.add_typer(keys, name="keys")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -138,9 +137,8 @@ def serve(
     with listen(settings.host, settings.port) as listening:
         application = open_application(settings, __version__, lambda name: note(f"loading {name} ..."))
         address, taken = listening.getsockname()[:2]
-        note(f"serving http://{f'[{address}]' if ':' in address else address}:{taken}; Ctrl-C ends it")
-        sys.stderr.flush()
-        Server(application, settings).run(listening)
+        url = f"http://{f'[{address}]' if ':' in address else address}:{taken}"
+        Server(application, settings, lambda: note(f"serving {url}; Ctrl-C ends it")).run(listening)
 
 
 def _model(name: str, kind: str, revision: str | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -9,15 +9,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from qwen3_reranker.serve.account_routes import AccountRoutes
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.prices import Prices
 from qwen3_reranker.serve.body import Bodies
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
 from qwen3_reranker.serve.dialects.rerank import error_of
 from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.embeddings_endpoint import EmbeddingsEndpoint
 from qwen3_reranker.serve.gate import Door, Gate
 from qwen3_reranker.serve.health import Health
+from qwen3_reranker.serve.information import Information
 from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.openapi import embedding_operation, judging_operation
 from qwen3_reranker.serve.problem import Problem
 from qwen3_reranker.serve.rerank_endpoint import RerankEndpoint
 from qwen3_reranker.serve.scheduler import Refused
@@ -47,9 +51,11 @@ class Application:
             door=self.door,
             version=version,
         )
+        #: What is routed; behind the gate there is nothing else.
+        self.routes = self._routes()
         self.asgi: ASGIApp = Gate(
             Starlette(
-                routes=self._routes(),
+                routes=self.routes,
                 exception_handlers={
                     Problem: _on_problem,
                     HTTPException: _on_http_error,
@@ -76,26 +82,22 @@ class Application:
             self.context.accounts.close()
 
     def _routes(self) -> list[Route]:
-        health = Health(self.context)
-        return [
-            *(
-                Route(route.path, RerankEndpoint(self.context, route).answer, methods=["POST"])
-                for route in judging_routes(self.context.settings.max_documents)
-            ),
-            Route("/health", health.ready),
-            Route("/health/ready", health.ready),
-            Route("/health/live", health.live),
-            Route("/ping", health.live),
-            Route("/metrics", self._metrics),
+        context = self.context
+        judging = judging_routes(context.settings.max_documents)
+        embeddings, account, health = EmbeddingsEndpoint(context), AccountRoutes(context), Health(context)
+        operations = [
+            *map(judging_operation, judging),
+            embedding_operation(embeddings.PATH),
+            *account.operations(),
+            *health.operations(),
         ]
-
-    async def _metrics(self, request: Request) -> Response:
-        passing = passing_of(request)
-        passing.route = "/metrics"
-        if passing.key:
-            passing.key.require_scope("metrics")
-        metrics = self.context.metrics
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+        return [
+            *(Route(each.path, RerankEndpoint(context, each).answer, methods=["POST"]) for each in judging),
+            Route(embeddings.PATH, embeddings.answer, methods=["POST"]),
+            *account.routes(),
+            *health.routes(),
+            *Information(context, operations).routes(),
+        ]
 
 
 def answer_problem(problem: Problem, request_id: str) -> ASGIApp:

@@ -23,11 +23,11 @@ from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
 from qwen3_reranker.serve.problem import Problem, invalid, of_error
 from qwen3_reranker.serve.served import ServedEmbedder
 
-PATH = "/v1/embeddings"
-
 
 class EmbeddingsEndpoint:
     """Answers /v1/embeddings."""
+
+    PATH = "/v1/embeddings"
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -36,7 +36,7 @@ class EmbeddingsEndpoint:
     async def answer(self, request: Request) -> Response:
         """The reply, or the problem."""
         return await respond(
-            self._context, request, route=PATH, scope="embeddings", writer=self._writer, answer=self._embedded
+            self._context, request, route=self.PATH, scope="embeddings", writer=self._writer, answer=self._embedded
         )
 
     def _writer(self, _body: Mapping[str, Any] | None) -> OpenAIEmbeddings:

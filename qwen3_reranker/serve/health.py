@@ -7,12 +7,28 @@ import time
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.openapi import Operation
 from qwen3_reranker.serve.scheduler import Vitals
 from qwen3_reranker.serve.served import ServedReranker
 
 _PROBE_EVERY = 5.0
+
+
+class Status(TypedDict):
+    """live or ready."""
+
+    status: str
+
+
+class Unready(TypedDict):
+    """Why no request should come now."""
+
+    status: str
+    reason: str
 
 
 class Health:
@@ -22,6 +38,32 @@ class Health:
         self._context = context
         self._probed = 0.0
         self._probes: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[Route]:
+        """All of them; /health is what a load balancer that knows one address should ask."""
+        return [
+            Route("/health", self.ready),
+            Route("/health/ready", self.ready),
+            Route("/health/live", self.live),
+            Route("/ping", self.live),
+        ]
+
+    @staticmethod
+    def operations() -> list[Operation]:
+        """The same for the OpenAPI document."""
+        unready = {503: (Unready,)}
+        return [
+            *(
+                Operation(
+                    "get", path, "Ready for requests", "operations", replies=(Status,), errors=unready, public=True
+                )
+                for path in ("/health", "/health/ready")
+            ),
+            *(
+                Operation("get", path, "Alive", "operations", replies=(Status,), public=True)
+                for path in ("/health/live", "/ping")
+            ),
+        ]
 
     async def live(self, request: Request) -> Response:
         """The event loop turns."""

@@ -13,7 +13,7 @@ from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problem import Problem, invalid
 from qwen3_reranker.serve.scheduler import Job, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, Settings
 
@@ -82,6 +82,8 @@ class ServedEmbedder:
 class Models:
     """The models served, by every name that clients may use."""
 
+    NUM_TOKENISING = 2
+
     def __init__(
         self,
         rerankers: Sequence[ServedReranker],
@@ -95,7 +97,7 @@ class Models:
         self._rerankers = _by_name(self.rerankers)
         self._embedders = _by_name(self.embedders)
         # Making tokens releases the interpreter; a second thread keeps a long text from stalling the short ones.
-        self.tokenising = ThreadPoolExecutor(2, thread_name_prefix="tokens")
+        self.tokenising = ThreadPoolExecutor(self.NUM_TOKENISING, thread_name_prefix="tokens")
 
     def reranker(self, name: str | None) -> ServedReranker:
         """The reranker of that name, or the first; raises Problem 404 naming those there are."""
@@ -110,11 +112,10 @@ class Models:
     def embedder(self, name: str | None) -> ServedEmbedder:
         """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
         if not self.embedders:
-            raise Problem(
-                400,
-                "invalid_request_error",
+            raise invalid(
                 "no_embedder",
-                "this server ranks and has no embedding model; use /v1/rerank, or serve an embedder beside the model",
+                "the models here rank and do not embed; use /v1/rerank, or serve an embedder too",
+                "model",
             )
         if name is None or (self._accept_any and name.lower() not in self._embedders):
             return self.embedders[0]

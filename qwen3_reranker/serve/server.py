@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -26,7 +28,10 @@ class Server:
     that is over, the server; a second one ends it at once.
     """
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """on_ready is called once requests and signals are taken."""
         self._application = application
         self._settings = settings
         self._stopping: asyncio.Task[None] | None = None
@@ -40,7 +45,7 @@ class Server:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_LAST_BYTES,
         )
-        self._server = _Uvicorn(config, self._on_signal)
+        self._server = _Uvicorn(config, on_ready, self._on_signal)
 
     def run(self, listening: socket.socket) -> None:
         """Serve until the end, and write what usage is left; raises StoreError if that cannot be."""
@@ -49,8 +54,11 @@ class Server:
         finally:
             self._application.close()
 
-    def stop(self) -> None:
-        """Begin the end, from the event loop's thread."""
+    def stop_from_outside(self) -> None:
+        """Do what a signal does, from another thread; the server must be running."""
+        self._server.call(self._stop_or_hurry)
+
+    def _stop_or_hurry(self) -> None:
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop())
         else:
@@ -58,7 +66,7 @@ class Server:
 
     def _on_signal(self, number: int) -> None:
         _log.info("%s: no new requests, %d to end", signal.Signals(number).name, self._application.door.inside)
-        self.stop()
+        self._stop_or_hurry()
 
     async def _stop(self) -> None:
         door = self._application.door
@@ -77,14 +85,30 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, with signals of our own."""
 
-    def __init__(self, config: uvicorn.Config, on_signal: object) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_signal: Callable[[int], None]
+    ) -> None:
         super().__init__(config)
+        self._on_ready = on_ready
         self._on_signal = on_signal
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, and be ready for signals."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn would close the door at once."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(self._on_signal, sig)  # type: ignore[arg-type]
+        self.call(self._on_signal, sig)
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call in the event loop's thread, from any thread or from a signal's handler."""
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(function, *arguments)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ _SLACK = 1e-6
 
 
 class Bucket:
-    """Holds `limit` units when full, and a full one fills in a minute; times are seconds of a clock that never turns back.
+    """Holds `limit` units when full, and an empty one fills in a minute; times are seconds, and never go back.
 
     So in any T seconds at most limit * (1 + T / 60) units pass.
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Row, bindparam, func, insert, select, update
 
+from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.serve.accounts import key_format
 from qwen3_reranker.serve.accounts.database import Database
 from qwen3_reranker.serve.accounts.records import (
@@ -38,7 +39,11 @@ class Store:
         self._database = Database(address, create=create)
         self._pepper = pepper
         self.name = self._database.name
-        prepare(self._database, pepper, create=create)
+        try:
+            prepare(self._database, pepper, create=create)
+        except RerankerError:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -86,7 +91,7 @@ class Store:
             row = connection.execute(select(KEYS).where(KEYS.c.digest == digest)).one_or_none()
         return None if row is None else _record(row)
 
-    def keys(self) -> list[KeyRecord]:
+    def all_keys(self) -> list[KeyRecord]:
         """Every key that was ever made, oldest first."""
         with self._database.reading() as connection:
             return [_record(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created, KEYS.c.id))]
@@ -110,11 +115,11 @@ class Store:
 
         Gives the credit of every key among them, as it stands then.
         """
-        distinct = {row.id: row for row in rows}
+        distinct = {row.id: _storable(row) for row in rows}
         key_ids = sorted({row.key_id for row in distinct.values()})
         with self._database.writing() as connection:
             inserting = self._database.insert(USAGE).on_conflict_do_nothing().returning(USAGE.c.id)
-            inserted = connection.execute(inserting, [_storable(row) for row in distinct.values()]).scalars().all()
+            inserted = connection.execute(inserting, [asdict(row) for row in distinct.values()]).scalars().all()
             new = [distinct[row_id] for row_id in inserted]
             if new:
                 # In one order everywhere, so that servers which share the database never wait for each other in a ring.
@@ -159,14 +164,13 @@ def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
     )
 
 
-def _storable(row: UsageRow) -> dict[str, object]:
+def _storable(row: UsageRow) -> UsageRow:
     # One text that a database refuses (NUL, a lone surrogate) would keep all rows behind it from being written.
-    return {
-        name: value.encode("ascii", "replace").replace(b"\0", b"?").decode()[:_LONGEST_TEXT]
-        if isinstance(value, str)
-        else value
-        for name, value in asdict(row).items()
-    }
+    return replace(row, model=_clean(row.model), route=_clean(row.route), request_id=_clean(row.request_id))
+
+
+def _clean(text: str) -> str:
+    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _taken(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
@@ -181,7 +185,7 @@ def _taken(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
 def _hourly(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
     sums: dict[tuple[str, int, str], list[int]] = {}
     for row in rows:
-        place = (row.key_id, row.time - row.time % _HOUR, str(_storable(row)["model"]))
+        place = (row.key_id, row.time - row.time % _HOUR, row.model)
         total = sums.setdefault(place, [0] * len(_SUMMED))
         amounts = (1, row.documents, row.prompt_tokens, row.computed_tokens, row.cost)
         for number, amount in enumerate(amounts):

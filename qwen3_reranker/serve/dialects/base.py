@@ -23,13 +23,18 @@ class Reply:
 class Dialect(Protocol):
     """Reads and writes one wire format.
 
-    name: for the table of routes, metrics and the OpenAPI document; request and response: the shapes as that document
-    gives them, which bodies that are accepted and sent agree with.
+    name: for the table of routes, metrics and the OpenAPI document; request, response and error: the shapes as that
+    document gives them, which bodies that are accepted and sent agree with.
     """
 
-    name: str
-    request: type[BaseModel]
-    response: Any
+    @property
+    def name(self) -> str: ...
+    @property
+    def request(self) -> type[BaseModel]: ...
+    @property
+    def response(self) -> Any: ...
+    @property
+    def error(self) -> Any: ...
 
     def read(self, body: Mapping[str, Any], route: str) -> Ask:
         """What a body asks for; `route` is the path's template. Raises Problem, with nothing of the body in it."""

@@ -62,8 +62,8 @@ class _LongRun:
     """A row that is longer than a batch, and how much of it is still to do."""
 
     taken: Taken
-    steps: Generator[None, None, NDArray[np.float32]]
     tokens_left: int
+    steps: Generator[None, None, NDArray[np.float32]] | None = None
 
 
 class Scheduler:
@@ -137,6 +137,11 @@ class Scheduler:
         """How long what waits will take."""
         with self._changed:
             return self._rate.seconds(self._waiting_tokens())
+
+    def watch(self, judge: Judge) -> None:
+        """Ask another judge from the next batch on, such as one that looks on and passes the rows to the first."""
+        with self._changed:
+            self._judge = judge
 
     def close(self, error: BaseException | None = None) -> None:
         """End all jobs that are left, and the thread once the batch under way is through."""
@@ -216,18 +221,21 @@ class Scheduler:
 
     def _next_long(self) -> _LongRun | None:
         for taken in self._next(self._long, 1):
-            return _LongRun(taken, self._judge.judge([taken.job.rows[taken.place]]), taken.tokens)
+            return _LongRun(taken, taken.tokens)
         return None
 
     def _advance(self, long: _LongRun) -> None:
         """One step of a row that is longer than a batch; the others go on between its steps."""
         self._under_way = None
         if long.taken.job.is_over:
-            long.steps.close()
+            if long.steps:
+                long.steps.close()
             return
         started = time.monotonic()
         tokens = min(long.tokens_left, self._batch_tokens)
         try:
+            if long.steps is None:
+                long.steps = self._judge.judge([long.taken.job.rows[long.taken.place]])
             next(long.steps)
         except StopIteration as ended:
             self._account(1, long.tokens_left, time.monotonic() - started)

@@ -1,0 +1,44 @@
+"""SGLang's rerank: a bare list, documents as strings, which come back unless they are declined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from qwen3_reranker.serve.ask import Answer, Ask
+from qwen3_reranker.serve.dialects.base import Reply
+from qwen3_reranker.serve.dialects.rerank import EchoingBody, RerankBody, RerankDialect
+
+
+class SGLangResult(TypedDict):
+    """One document's score."""
+
+    score: float
+    document: NotRequired[str]
+    index: int
+    meta_info: None
+
+
+class SGLang(RerankDialect):
+    """Unlike SGLang's own server, blank documents are judged and do not fail the request."""
+
+    name = "sglang"
+    request: type[RerankBody] = EchoingBody
+    response: Any = list[SGLangResult]
+
+    def echoes_strings(self, body: Mapping[str, Any]) -> bool:
+        """Always."""
+        return True
+
+    def write(self, ask: Ask, answer: Answer) -> Reply:
+        """The list, best first."""
+        scores = answer.scores(ask)
+        results: list[SGLangResult] = []
+        for place in answer.order:
+            result: SGLangResult = {"score": float(scores[place]), "index": int(place), "meta_info": None}
+            if ask.echoes is not None:
+                result["document"] = ask.echoes[place]
+            results.append(result)
+        return Reply(results, {})

@@ -1,0 +1,148 @@
+"""What the server says of itself and its models: /v1/models, /info, /version, the metrics and the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.dialects.infos import Model, ModelFacts, Models, TEIInfo, model_list, model_object, tei_info
+from qwen3_reranker.serve.openapi import Operation, errors, openapi
+from qwen3_reranker.serve.problem import Problem
+
+_LISTS = (
+    "/v1/models",
+    "/api/v1/models",
+    "/cohere/v1/models",
+    "/voyage/v1/models",
+    "/jina/v1/models",
+    "/vllm/v1/models",
+)
+_BUSY = (401, 503)
+
+
+class Information:
+    """Routes that only tell; `others` are the operations of all other routes, for the OpenAPI document."""
+
+    def __init__(self, context: Context, others: Sequence[Operation]) -> None:
+        self._context = context
+        self._document = openapi([*others, *self.operations()], context.version, keyed=context.accounts is not None)
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            *(Route(path, self._models) for path in _LISTS),
+            *(Route(f"{path}/{{model:path}}", self._model) for path in _LISTS[:2]),
+            Route("/info", self._info),
+            Route("/tei/info", self._info),
+            Route("/version", self._version),
+            Route("/metrics", self._metrics),
+            Route("/openapi.json", self._openapi),
+        ]
+
+    @staticmethod
+    def operations() -> list[Operation]:
+        """The same for the OpenAPI document."""
+        told = errors(*_BUSY)
+        return [
+            *(Operation("get", path, "The models served", "models", replies=(Models,), errors=told) for path in _LISTS),
+            *(
+                Operation(
+                    "get", f"{path}/{{model}}", "One model", "models", replies=(Model,), errors=errors(404, *_BUSY)
+                )
+                for path in _LISTS[:2]
+            ),
+            *(
+                Operation("get", path, "TEI's description", "models", replies=(TEIInfo,), errors=errors(404, *_BUSY))
+                for path in ("/info", "/tei/info")
+            ),
+            Operation("get", "/version", "The running version", "operations", replies=(dict[str, str],), public=True),
+            Operation(
+                "get",
+                "/metrics",
+                "Measures for Prometheus",
+                "operations",
+                errors=errors(403, *_BUSY),
+                media="text/plain",
+            ),
+            Operation("get", "/openapi.json", "This document", "operations", replies=(dict[str, object],), public=True),
+        ]
+
+    def _facts(self) -> list[ModelFacts]:
+        context = self._context
+        found = [
+            ModelFacts(
+                id=each.id,
+                created=each.created,
+                owned_by=each.settings.source.split("/")[0],
+                context_length=each.reranker.tokens.max_length,
+                price=context.prices.per_token(each.id),
+                aliases=each.settings.aliases,
+                parameters=each.reranker.config.num_parameters,
+                precision=each.reranker.options.precision,
+            )
+            for each in context.models.rerankers
+        ]
+        return found + [
+            ModelFacts(
+                id=other.id,
+                created=other.created,
+                owned_by=other.settings.source.split("/")[0],
+                context_length=other.embedder.tokens.max_length,
+                task="embed",
+                price=context.prices.per_token(other.id),
+                aliases=other.settings.aliases,
+                parameters=other.embedder.config.num_parameters,
+                precision=other.embedder.options.precision,
+            )
+            for other in context.models.embedders
+        ]
+
+    async def _models(self, request: Request) -> Response:
+        passing_of(request).route = request.url.path
+        return JsonResponse(model_list(self._facts()))
+
+    async def _model(self, request: Request) -> Response:
+        passing_of(request).route = "/v1/models/{model}"
+        asked = request.path_params["model"].lower()
+        for facts in self._facts():
+            if asked in (facts.id.lower(), *(alias.lower() for alias in facts.aliases)):
+                return JsonResponse(model_object(facts))
+        raise Problem(404, "not_found_error", "model_not_found", "no model of that name is served", parameter="model")
+
+    async def _info(self, request: Request) -> Response:
+        passing_of(request).route = "/info"
+        context = self._context
+        model = context.models.reranker(None)
+        facts = next(each for each in self._facts() if each.id == model.id)
+        return JsonResponse(
+            tei_info(
+                facts,
+                version=context.version,
+                max_documents=context.settings.max_documents,
+                max_batch_tokens=model.reranker.options.batch_tokens,
+                max_concurrent_requests=context.settings.max_requests,
+                tokenisation_workers=context.models.NUM_TOKENISING,
+            )
+        )
+
+    async def _version(self, request: Request) -> Response:
+        passing_of(request).route = "/version"
+        return JsonResponse({"version": self._context.version})
+
+    async def _metrics(self, request: Request) -> Response:
+        passing = passing_of(request)
+        passing.route = "/metrics"
+        if passing.key:
+            passing.key.require_scope("metrics")
+        metrics = self._context.metrics
+        for model in self._context.models.rerankers:
+            metrics.queue_tokens.labels(model.id).set(model.scheduler.vitals().waiting_tokens)
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    async def _openapi(self, request: Request) -> Response:
+        passing_of(request).route = "/openapi.json"
+        return JsonResponse(self._document)

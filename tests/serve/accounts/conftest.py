@@ -1,0 +1,89 @@
+"""Fresh databases of both kinds, a clock that tests turn, and accounts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qwen3_reranker.errors import StoreError
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.records import KeyRecord, UsageRow
+from tests.testing.postgres import Postgres, program, running
+
+_NUMBERS = count()
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres server."""
+    if program("postgres") is None:
+        pytest.skip("no Postgres on this machine")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database that holds nothing."""
+    if request.param == "sqlite":
+        return str(tmp_path / "keys.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create(f"test_{next(_NUMBERS)}")
+
+
+Open = Callable[..., Accounts]
+
+
+@pytest.fixture
+def open_accounts(clock: Clock) -> Iterator[Open]:
+    """Open accounts on the test's clock, whose writer waits until `flush`; they are closed in the end."""
+    opened: list[Accounts] = []
+
+    def open_them(address: str, **options: Any) -> Accounts:
+        accounts = Accounts(address, **{"flush_interval": 3600, "clock": clock, "monotonic": clock, **options})
+        opened.append(accounts)
+        return accounts
+
+    yield open_them
+    for accounts in opened:
+        with suppress(StoreError):
+            accounts.close()
+
+
+def row_of(
+    key: KeyRecord, *, cost: int = 0, tokens: int = 10, model: str = "nano", time: float = 1_800_000_000
+) -> UsageRow:
+    """The usage of one request."""
+    return UsageRow(
+        time=int(time),
+        key_id=key.id,
+        model=model,
+        route="/v1/rerank",
+        request_id="req_1",
+        documents=2,
+        prompt_tokens=tokens,
+        computed_tokens=tokens // 2,
+        cost=cost,
+        duration=0.25,
+    )

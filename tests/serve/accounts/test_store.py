@@ -1,0 +1,283 @@
+"""The store holds hashes, keeps credit and usage in step, and is one thing for all who share it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, func, select, text
+
+from qwen3_reranker.errors import InputError, StoreError
+from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, UsageRow
+from qwen3_reranker.serve.accounts.store import Store
+from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
+from tests.serve.accounts.conftest import row_of
+from tests.testing.postgres import CutLine, Postgres
+
+ROOT = Path(__file__).parents[3]
+HOUR, DAY = 3600, 86_400
+
+
+def agreeing(store: Store, key: KeyRecord) -> tuple[int, int]:
+    """How many rows a key has and what they cost, after seeing that keys, hours and rows say the same."""
+    with store._database.reading() as connection:
+        rows, cost = connection.execute(
+            select(func.count(), func.coalesce(func.sum(USAGE.c.cost), 0)).where(USAGE.c.key_id == key.id)
+        ).one()
+        hours = connection.execute(
+            select(func.coalesce(func.sum(HOURS.c.requests), 0), func.coalesce(func.sum(HOURS.c.cost), 0)).where(
+                HOURS.c.key_id == key.id
+            )
+        ).one()
+        used = connection.execute(select(KEYS.c.credit_used).where(KEYS.c.id == key.id)).scalar_one()
+    assert tuple(map(int, hours)) == (rows, int(cost))
+    assert used == int(cost)
+    return rows, used
+
+
+def test_a_key_comes_back_as_it_was_made(address: str) -> None:
+    store = Store(address, b"pepper")
+    text, made = store.create_key(
+        "the name ☂",
+        scopes=["rerank", "metrics"],
+        models=["qwen3-reranker-0.6b"],
+        expires=2_000_000_000,
+        limits=KeyLimits(60, 100_000, 4),
+        credit=5_000_000_000,
+    )
+    assert store.find(store.digest(text.encode())) == made == store.key(made.id)
+    assert made.shown == text[:16]
+    assert (made.name, made.scopes, made.models) == ("the name ☂", ("rerank", "metrics"), ("qwen3-reranker-0.6b",))
+    assert (made.limits, made.expires, made.credit_left) == (KeyLimits(60, 100_000, 4), 2_000_000_000, 5_000_000_000)
+    _, plain = store.create_key("plain")
+    assert (plain.scopes, plain.models, plain.limits) == (("rerank", "embeddings"), None, KeyLimits())
+    assert (plain.credit_left, plain.expires, plain.revoked, plain.last_used) == (None, None, None, None)
+    assert store.all_keys() == sorted([made, plain], key=lambda key: (key.created, key.id))
+    assert store.find("0" * 64) is None
+    store.close()
+
+
+def test_no_key_is_in_the_files(tmp_path: Path) -> None:
+    for pepper in (None, b"pepper"):
+        store = Store(str(tmp_path / f"{pepper}.db"), pepper)
+        keys = [store.create_key(f"key {number}")[0].encode() for number in range(20)]
+        store.close()
+        kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b"key 19" in kept
+        assert not any(key[16:] in kept for key in keys)
+
+
+def test_the_file_is_its_owners_alone_and_set_up_for_many_readers(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    store = Store(f"sqlite:///{path}")
+    store.create_key("a")
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    with store._database.reading() as connection:
+        settings = [
+            connection.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+    assert settings == ["wal", 1, 5000]
+    store.close()
+
+
+def test_rows_written_twice_are_counted_once(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a", credit=100)
+    rows = [row_of(key, cost=7) for _ in range(3)]
+    assert store.write_usage(rows[:2]) == {key.id: Credit(100, 14)}
+    assert store.write_usage(rows) == {key.id: Credit(100, 21)}
+    assert store.write_usage([*rows, *rows]) == {key.id: Credit(100, 21)}
+    assert agreeing(store, key) == (3, 21)
+    assert store.key(key.id).last_used == rows[0].time
+    store.close()
+
+
+def test_more_rows_than_one_statement_takes_are_written_together(address: str) -> None:
+    store = Store(address)
+    keys = [store.create_key(f"key {number}")[1] for number in range(5)]
+    rows = [row_of(keys[number % 5], cost=number, time=number * 60) for number in range(5000)]
+    credits = store.write_usage(rows)
+    assert {key: credit.used for key, credit in credits.items()} == {
+        key.id: sum(range(place, 5000, 5)) for place, key in enumerate(keys)
+    }
+    assert all(agreeing(store, key)[0] == 1000 for key in keys)
+    store.close()
+
+
+def test_texts_that_a_database_refuses_do_not_keep_rows_from_being_written(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a")
+    strange = [row_of(key, model=model) for model in ("a\0b", "a\ud800b", "x" * 5000, "模型", "")]
+    store.write_usage(strange)
+    assert agreeing(store, key)[0] == len(strange)
+    assert "模型" in {each.model for each in store.usage(key.id, 0, 2**40, DAY)}
+    store.close()
+
+
+def test_usage_of_a_key_that_is_gone_is_written_and_stops_nothing(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a")
+    gone = UsageRow(0, "key_gone", "m", "/", "r", 1, 1, 1, 5, 0.1)
+    assert store.write_usage([gone, row_of(key, cost=1)]) == {key.id: Credit(None, 1)}
+    store.close()
+
+
+def test_usage_adds_up_by_hour_or_day_and_model(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a")
+    _, other = store.create_key("b")
+    midnight = 1_800_000_000 - 1_800_000_000 % DAY
+    times = [midnight, midnight + 10, midnight + HOUR, midnight + DAY + 5]
+    store.write_usage([row_of(key, cost=3, tokens=10, time=time) for time in times])
+    store.write_usage([row_of(key, cost=1, tokens=4, time=midnight, model="big"), row_of(other, time=midnight)])
+    by_hour = store.usage(key.id, midnight, midnight + 2 * DAY, HOUR)
+    assert [(each.start - midnight, each.model, each.requests, each.cost) for each in by_hour] == [
+        (0, "big", 1, 1),
+        (0, "nano", 2, 6),
+        (HOUR, "nano", 1, 3),
+        (DAY, "nano", 1, 3),
+    ]
+    by_day = store.usage(key.id, midnight, midnight + DAY, DAY)
+    assert [(each.model, each.documents, each.prompt_tokens, each.computed_tokens) for each in by_day] == [
+        ("big", 2, 4, 2),
+        ("nano", 6, 30, 15),
+    ]
+    assert store.usage(key.id, midnight + 2 * DAY, midnight + 3 * DAY, HOUR) == []
+    store.close()
+
+
+def test_a_revoked_key_keeps_its_first_time_and_a_top_up_adds(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a", credit=5)
+    revoked = store.revoke(key.id)
+    assert revoked.state(revoked.revoked or 0) == "revoked"
+    assert store.revoke(key.id) == revoked
+    assert store.top_up(key.id, 10).credit_granted == 15
+    _, free = store.create_key("b")
+    assert store.top_up(free.id, 10).credit_granted is None
+    store.close()
+
+
+def test_tables_of_a_newer_release_are_refused(address: str) -> None:
+    store = Store(address)
+    with store._database.writing() as connection:
+        connection.execute(text("UPDATE reranker_schema SET version = 2"))
+    store.close()
+    with pytest.raises(StoreError, match="schema 2, and this release reads schema 1: upgrade"):
+        Store(address)
+
+
+def test_another_pepper_is_refused(address: str) -> None:
+    Store(address, b"one").close()
+    for pepper in (b"two", None):
+        with pytest.raises(InputError, match="another pepper"):
+            Store(address, pepper)
+    Store(address, b"one").close()
+
+
+def test_nothing_is_made_where_keys_are_only_read(address: str) -> None:
+    with pytest.raises(InputError, match="no keys at"):
+        Store(address, create=False)
+    Store(address).close()
+    Store(address, create=False).close()
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_make_the_tables_once(address: str) -> None:
+    script = (
+        "import sys\n"
+        "from qwen3_reranker.serve.accounts.store import Store\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "Store(sys.argv[1]).create_key(sys.argv[2])\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, address, f"key {number}"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    store = Store(address)
+    assert {key.name for key in store.all_keys()} == {f"key {number}" for number in range(4)}
+    with store._database.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM reranker_schema")).scalar_one() == 1
+    store.close()
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_a_line_that_is_cut_at_the_commit_makes_no_row_count_twice_and_none_go_missing(
+    postgres: Postgres, cut: str
+) -> None:
+    database = f"cut_{cut}"
+    postgres.create(database)
+    line = CutLine(postgres)
+    store = Store(postgres.url(database, line.folder))
+    _, key = store.create_key("a", credit=1000)
+    rows = [row_of(key, cost=7) for _ in range(10)]
+    line.cut_at = cut
+    with pytest.raises(StoreError):
+        store.write_usage(rows)
+    assert agreeing(store, key) == ((0, 0) if cut == "before" else (10, 70))
+    assert store.write_usage(rows) == {key.id: Credit(1000, 70)}
+    assert agreeing(store, key) == (10, 70)
+    store.close()
+    line.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("mysql://host/db", "not at mysql://"),
+        ("sqlite://", "expected a path"),
+        ("sqlite:///:memory:", "expected a path"),
+        ("", "expected a path"),
+        ("postgresql://user:hunter2@host:port/db", "cannot? be read"),
+    ],
+)
+def test_an_address_that_is_no_database_is_one_sentence_without_its_password(address: str, words: str) -> None:
+    with pytest.raises(InputError, match=words.replace("cannot? ", "can ")) as caught:
+        Store(address)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_one_sentence_without_its_password(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database at all, but some text" * 100)
+    for address in (
+        "postgresql://user:hunter2@127.0.0.1:9/db",
+        str(tmp_path / "no" / "folder.db"),
+        str(tmp_path),
+        str(tmp_path / "text.db"),
+    ):
+        with pytest.raises(StoreError, match="cannot be used: ") as caught:
+            Store(address)
+        assert "hunter2" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_any_postgres_url_and_a_plain_driver_reach_the_same_database(postgres: Postgres) -> None:
+    url = postgres.create("spellings")
+    Store(url).close()
+    for scheme in ("postgres", "postgresql+psycopg", "postgresql+psycopg2"):
+        Store(url.replace("postgresql", scheme, 1), create=False).close()
+    engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
+    with engine.connect() as connection:
+        names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
+        assert set(names) == {"reranker_schema", "reranker_keys", "reranker_usage", "reranker_hours"}
+    engine.dispose()

@@ -1,0 +1,229 @@
+"""The scheduler with the real network behind it: what is merged, admitted, cancelled and outlived."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.records import Row
+from qwen3_reranker.serve.scheduler import Job, Refused, Scheduler
+
+QUERY = "how do I undo my last commit"
+DOCUMENTS = [f"Section {n}: git revert makes a commit that undoes an earlier one, number {n}." for n in range(12)]
+
+
+class Watched:
+    """The bundled model; it notes the rows of each batch, and waits at the door while it is shut."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.reranker = reranker
+        self.batches: list[list[Row]] = []
+        self.entered = threading.Semaphore(0)
+        self.door = threading.Event()
+        self.door.set()
+        self.fails: Callable[[Row], bool] = lambda _row: False
+
+    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+        self.batches.append(list(rows))
+        self.entered.release()
+        assert self.door.wait(30)
+        if any(map(self.fails, rows)):
+            raise CheckpointError("a poisoned row")
+        return self.reranker.judge(rows)
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[Reranker]:
+    with Reranker("nano", max_batch_tokens=512) as reranker:
+        yield reranker
+
+
+@pytest.fixture
+def watched(nano: Reranker) -> Watched:
+    return Watched(nano)
+
+
+@pytest.fixture
+def scheduler(watched: Watched) -> Iterator[Scheduler]:
+    made = Scheduler(watched, batch_tokens=512, max_waiting_tokens=3000)
+    yield made
+    watched.door.set()
+    made.close()
+
+
+class Waiting:
+    """A job and the event of its end."""
+
+    def __init__(
+        self, nano: Reranker, documents: Sequence[str] = DOCUMENTS, *, owner: int = 1, seconds: float = 30.0
+    ) -> None:
+        self.ended = threading.Event()
+        rows = nano.rows([QUERY] * len(documents), documents, owner=owner)
+        self.job = Job(rows, deadline=time.monotonic() + seconds, on_end=self.ended.set)
+
+    def logits(self) -> NDArray[np.float32]:
+        assert self.ended.wait(30)
+        if self.job.error:
+            raise self.job.error
+        return self.job.logits_N
+
+
+def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    watched.door.clear()
+    waiting = [Waiting(nano, DOCUMENTS[:n], owner=n % 3) for n in (12, 1, 5, 7, 3)]
+    for each in waiting:
+        scheduler.submit(each.job)
+    watched.door.set()
+    for each, n in zip(waiting, (12, 1, 5, 7, 3), strict=True):
+        alone = nano.logits([(QUERY, document) for document in DOCUMENTS[:n]])
+        np.testing.assert_allclose(each.logits(), alone, atol=1e-4)
+    assert len(watched.batches) < sum((12, 1, 5, 7, 3))
+    assert any(len({row.owner for row in batch}) > 1 for batch in watched.batches)
+
+
+def test_after_a_cancellation_no_further_batch_holds_a_row_of_the_job(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    watched.door.clear()
+    gone, stays = Waiting(nano, owner=1), Waiting(nano, owner=2)
+    scheduler.submit(gone.job)
+    assert watched.entered.acquire(timeout=10)
+    scheduler.submit(stays.job)
+    assert scheduler.cancel(gone.job, TimeoutError("gone"))
+    assert not scheduler.cancel(gone.job, TimeoutError("again"))
+    watched.door.set()
+    stays.logits()
+    assert all(row.owner != 1 for batch in watched.batches[1:] for row in batch)
+    with pytest.raises(TimeoutError):
+        gone.logits()
+    assert scheduler.vitals().waiting_tokens == 0
+
+
+def test_what_does_not_fit_is_refused_whole_and_what_fits_is_admitted_whole(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    watched.door.clear()
+    admitted, refused = [], 0
+    for _ in range(12):
+        waiting = Waiting(nano)
+        try:
+            scheduler.submit(waiting.job)
+        except Refused:
+            refused += 1
+        else:
+            admitted.append(waiting)
+    assert admitted
+    assert refused
+    assert scheduler.vitals().waiting_tokens <= 3000
+    watched.door.set()
+    assert all(np.isfinite(each.logits()).all() for each in admitted)
+
+
+def test_an_idle_model_takes_a_request_of_any_size(nano: Reranker, scheduler: Scheduler) -> None:
+    large = Waiting(nano, [f"{document} {n}" for n in range(40) for document in DOCUMENTS])
+    assert large.job.cost > 3000  # what may wait
+    scheduler.submit(large.job)
+    assert np.isfinite(large.logits()).all()
+
+
+def test_a_request_that_would_end_behind_its_deadline_is_refused_at_once(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    first = Waiting(nano)
+    scheduler.submit(first.job)
+    first.logits()
+    watched.door.clear()
+    scheduler.submit(Waiting(nano).job)
+    with pytest.raises(Refused, match="longer than it may wait"):
+        scheduler.submit(Waiting(nano, seconds=0.0).job)
+
+
+def test_a_request_whose_deadline_passes_in_the_line_costs_no_batch(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    watched.door.clear()
+    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=1).job)
+    assert watched.entered.acquire(timeout=10)
+    late = Waiting(nano, owner=2, seconds=0.2)
+    scheduler.submit(late.job)
+    time.sleep(0.3)
+    watched.door.set()
+    with pytest.raises(TimeoutError):
+        late.logits()
+    assert all(row.owner != 2 for batch in watched.batches for row in batch)
+
+
+def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
+    nano: Reranker, scheduler: Scheduler
+) -> None:
+    long = Waiting(nano, [" ".join(f"word{n}" for n in range(600))], owner=1)
+    assert 3 * 512 < long.job.cost < 2800
+    scheduler.submit(long.job)
+    order: list[str] = []
+    short = [Waiting(nano, DOCUMENTS[:3], owner=2) for _ in range(3)]
+    for each in short:
+        scheduler.submit(each.job)
+        each.logits()
+        order.append("long" if long.ended.is_set() else "short")
+    assert order[0] == "short"
+    alone = nano.logits([(QUERY, " ".join(f"word{n}" for n in range(600)))])
+    np.testing.assert_allclose(long.logits(), alone, atol=1e-4)
+
+
+def test_a_row_that_fails_fails_its_own_request_alone(
+    nano: Reranker, watched: Watched, scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.fails = lambda row: row.owner == 66
+    watched.door.clear()
+    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=9).job)
+    assert watched.entered.acquire(timeout=10)
+    poisoned, healthy = Waiting(nano, DOCUMENTS[:2], owner=66), Waiting(nano, DOCUMENTS[:2], owner=2)
+    scheduler.submit(poisoned.job)
+    scheduler.submit(healthy.job)
+    watched.door.set()
+    assert np.isfinite(healthy.logits()).all()
+    with pytest.raises(CheckpointError):
+        poisoned.logits()
+    assert not any(document in caplog.text for document in DOCUMENTS)
+
+
+def test_batch_after_batch_that_fails_is_a_broken_model_until_one_succeeds(
+    nano: Reranker, watched: Watched, scheduler: Scheduler
+) -> None:
+    watched.fails = lambda _row: True
+    for _ in range(3):
+        failing = Waiting(nano, DOCUMENTS[:1])
+        scheduler.submit(failing.job)
+        with pytest.raises(CheckpointError):
+            failing.logits()
+    assert scheduler.vitals().is_broken
+    watched.fails = lambda _row: False
+    healthy = Waiting(nano, DOCUMENTS[:1])
+    scheduler.submit(healthy.job)
+    healthy.logits()
+    assert not scheduler.vitals().is_broken
+
+
+def test_closing_ends_every_job_and_then_nothing_is_taken(nano: Reranker, watched: Watched) -> None:
+    scheduler = Scheduler(watched, batch_tokens=64, max_waiting_tokens=10_000)
+    watched.door.clear()
+    waiting = [Waiting(nano) for _ in range(3)]
+    for each in waiting:
+        scheduler.submit(each.job)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    for each in waiting:
+        with pytest.raises(Refused):
+            each.logits()
+    watched.door.set()
+    closing.join(timeout=10)
+    assert not closing.is_alive()
+    with pytest.raises(Refused):
+        scheduler.submit(Waiting(nano).job)

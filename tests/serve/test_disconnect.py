@@ -1,0 +1,88 @@
+"""Who goes away is not computed for; who asks for less time gets less."""
+
+import json
+import socket
+import threading
+from collections.abc import Generator, Sequence
+
+import httpx2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.records import Row
+from tests.testing.live_server import Live, live_server, until
+
+DOCUMENTS = [f"Section {n} of the handbook says what to do in case {n}." for n in range(200)]
+
+
+class Watch:
+    """Stands before the model: counts the rows that go in, and holds them up while the door is shut."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self._judge = reranker.judge
+        self.rows = 0
+        self.batches = 0
+        self.door = threading.Event()
+        self.door.set()
+
+    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+        self.rows += len(rows)
+        self.batches += 1
+        assert self.door.wait(30)
+        return self._judge(rows)
+
+
+@pytest.fixture
+def live():
+    with live_server(models=[{"source": "nano", "options": {"max_batch_tokens": 256}}], timeout=20) as running:
+        yield running
+
+
+@pytest.fixture
+def watch(live: Live) -> Watch:
+    [model] = live.application.context.models.rerankers
+    made = Watch(model.reranker)
+    model.scheduler.watch(made)
+    return made
+
+
+def request(live: Live, documents: list[str]) -> bytes:
+    body = json.dumps({"query": "what to do", "documents": documents}).encode()
+    return b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_after_a_client_has_gone_no_further_batch_holds_its_pairs(live: Live, watch: Watch) -> None:
+    watch.door.clear()
+    with socket.create_connection(("127.0.0.1", live.port)) as client:
+        client.sendall(request(live, DOCUMENTS))
+        until(lambda: watch.batches == 1)
+    in_flight = watch.rows
+    assert in_flight < len(DOCUMENTS) / 4
+    [model] = live.application.context.models.rerankers
+    until(lambda: model.scheduler.vitals().waiting_jobs == 0)
+    watch.door.set()
+    reply = httpx2.post(f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]})
+    assert reply.status_code == 200
+    assert watch.rows == in_flight + 1
+    metrics = httpx2.get(f"{live.url}/metrics").text
+    assert 'rerank_cancelled_total{model="nano"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("header", ["x-request-timeout", "x-stainless-read-timeout"])
+def test_a_request_ends_when_its_client_stops_waiting(live: Live, watch: Watch, header: str) -> None:
+    watch.door.clear()
+    reply = httpx2.post(
+        f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]}, headers={header: "0.3"}, timeout=10
+    )
+    assert reply.status_code == 504
+    assert reply.json()["error"]["code"] == "deadline_exceeded"
+    watch.door.set()
+
+
+def test_a_time_that_is_none_is_as_good_as_not_given(live: Live) -> None:
+    body = {"query": "a", "documents": ["b"]}
+    for value in ("soon", "-1", "nan", "0", "1e999"):
+        reply = httpx2.post(f"{live.url}/v1/rerank", json=body, headers={"x-request-timeout": value})
+        assert reply.status_code == 200, value
