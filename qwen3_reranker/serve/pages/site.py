@@ -1,0 +1,139 @@
+"""Site: what the pages say of the server that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.serve.catalogue import EMBEDDING, RERANKING, Specification, known
+from qwen3_reranker.serve.served import Models, ServedEmbedder, ServedReranker
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that this server runs.
+
+    id: the name that requests give. repository: what it was opened as, such as "nano" or a Hub id. price: US dollars
+    for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it would answer now.
+    default_instruction: empty for a model that takes none.
+    """
+
+    id: str
+    repository: str
+    config: ModelConfig
+    max_length: int
+    precision: str
+    backend: str
+    default_instruction: str
+    aliases: tuple[str, ...]
+    price: Decimal | None
+    task: str
+    is_ready: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model of the catalogue: what is known of it, what runs here of it, or both."""
+
+    id: str
+    name: str
+    task: str
+    config: ModelConfig
+    specification: Specification | None
+    served: tuple[ServedModel, ...]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this server runs it."""
+        return bool(self.served)
+
+    @property
+    def related(self) -> str:
+        """The model of the other task and the same size, where Qwen publishes one; else nothing."""
+        other = {RERANKING: ("-Reranker-", "-Embedding-"), EMBEDDING: ("-Embedding-", "-Reranker-")}[self.task]
+        found = known(self.id.replace(*other))
+        return found.id if found is not None and found.id != self.id else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server as its pages show it. keys_required: whether requests must carry a key; version: of the package."""
+
+    models: tuple[ServedModel, ...]
+    keys_required: bool
+    version: str
+
+    @classmethod
+    def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
+        """The site of the models that a server has opened."""
+        served = (*(_reranker(each) for each in models.rerankers), *(_embedder(each) for each in models.embedders))
+        return cls(models=served, keys_required=keys_required, version=version)
+
+    @property
+    def rerankers(self) -> tuple[ServedModel, ...]:
+        """The models that can rank, in the order in which they are served; the first is the default."""
+        return tuple(model for model in self.models if model.task == RERANKING)
+
+    def entries(self, specifications: tuple[Specification, ...]) -> tuple[Entry, ...]:
+        """The catalogue: what is served first, in its order, then what is known and not served."""
+        served: dict[str, list[ServedModel]] = {}
+        for model in self.models:
+            specification = known(model.repository)
+            served.setdefault(model.id if specification is None else specification.id, []).append(model)
+        entries = []
+        for id, models in served.items():
+            specification, first = known(id), models[0]
+            name = first.id if specification is None else specification.name
+            entries.append(Entry(id, name, first.task, first.config, specification, tuple(models)))
+        entries += [
+            Entry(each.id, each.name, each.task, each.config, each, ())
+            for each in specifications
+            if each.id not in served
+        ]
+        return tuple(entries)
+
+    def names(self, entry: Entry) -> frozenset[str]:
+        """Every name, in lower case, under which a model of the catalogue may be asked for."""
+        mine = {name for model in entry.served for name in (model.id, model.repository, *model.aliases)}
+        return frozenset(name.lower() for name in {entry.id, *mine})
+
+
+def _reranker(served: ServedReranker) -> ServedModel:
+    reranker = served.reranker
+
+    def is_ready() -> bool:
+        vitals = served.scheduler.vitals()
+        return vitals.is_running and not vitals.is_broken
+
+    return ServedModel(
+        id=served.id,
+        repository=served.settings.source,
+        config=reranker.config,
+        max_length=reranker.tokens.max_length,
+        precision=reranker.options.precision,
+        backend=reranker.options.backend,
+        default_instruction=reranker.default_instruction,
+        aliases=served.settings.aliases,
+        price=served.settings.price,
+        task=RERANKING,
+        is_ready=is_ready,
+    )
+
+
+def _embedder(served: ServedEmbedder) -> ServedModel:
+    embedder = served.embedder
+    return ServedModel(
+        id=served.id,
+        repository=served.settings.source,
+        config=embedder.config,
+        max_length=embedder.tokens.max_length,
+        precision=embedder.options.precision,
+        backend=embedder.options.backend,
+        default_instruction="",
+        aliases=served.settings.aliases,
+        price=served.settings.price,
+        task=EMBEDDING,
+        is_ready=lambda: True,
+    )

@@ -1,0 +1,345 @@
+"""The playground in a real browser: it ranks as the library does, compares, refuses, cancels, and gives code that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.serve.pages.examples import EXAMPLES
+from tests.serve.pages.conftest import OpenPage
+from tests.serve.pages.server import KEY, Api, app_of, served, site_of
+
+pytestmark = pytest.mark.slow
+FIRST = EXAMPLES[0]
+Rerankers = dict[str, Reranker]
+
+
+def rank(page: Page) -> None:
+    page.get_by_role("button", name="Rank", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"^(Ranked|\d+ of)"))
+
+
+def ranked(page: Page, side: int = 0) -> list[tuple[int, str]]:
+    """Place in the input and probability of each result, as they are shown."""
+    hits = page.locator(".ranking").nth(side).locator(".hit")
+    return [
+        (int(hit.get_attribute("data-index") or -1), hit.locator(".probability").inner_text().split()[-1])
+        for hit in hits.all()
+    ]
+
+
+def by_library(reranker: Reranker, query: str, documents: list[str], instruction: str | None = None) -> list:
+    ranking = reranker.rank(query, documents, instruction=instruction)
+    return [(hit.index, f"{hit.probability:.3f}") for hit in ranking]
+
+
+def test_it_ranks_the_example_as_the_library_does(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
+    page = open_page(address)
+    rank(page)
+    documents = list(FIRST.documents)
+    assert ranked(page) == by_library(rerankers["nano"], FIRST.query, documents)
+    usage = rerankers["nano"].rank(FIRST.query, documents).usage
+    saved = usage.prompt_tokens - rerankers["nano"].tree(FIRST.query, documents).num_tokens
+    figures = page.locator(".figures").inner_text()
+    assert f"{usage.prompt_tokens:,}" in figures
+    assert f"{saved:,} ({round(100 * saved / usage.prompt_tokens)} %)" in figures
+    best = rerankers["nano"].rank(FIRST.query, documents)[0]
+    facts = page.locator(".hit-facts").first.inner_text()
+    assert facts == f"document {best.index + 1} · logit +{best.logit:.2f} · {best.receipt.document_tokens} tokens"
+    assert page.get_by_role("status").inner_text().endswith(f"The best is document {best.index + 1}.")
+
+
+def test_bars_are_as_long_as_probabilities(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    rank(page)
+    for hit in page.locator(".hit").all():
+        whole, part = hit.locator(".bar").bounding_box(), hit.locator(".bar span").bounding_box()
+        assert whole
+        assert part
+        shown = float(hit.locator(".probability").inner_text().split()[-1])
+        assert part["width"] / whole["width"] == pytest.approx(shown, abs=0.02)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
+def test_every_example_is_ranked_with_its_instruction(
+    open_page: OpenPage, address: str, rerankers: Rerankers, example: object
+) -> None:
+    page = open_page(address)
+    page.get_by_role("button", name=example.name).click()
+    rank(page)
+    expected = by_library(rerankers["nano"], example.query, list(example.documents), example.instruction or None)
+    assert ranked(page) == expected
+
+
+def test_another_model_and_instruction_are_what_is_asked(
+    open_page: OpenPage, address: str, rerankers: Rerankers
+) -> None:
+    page = open_page(address)
+    page.get_by_label("Model", exact=True).first.select_option("random")
+    page.get_by_label("Instruction").first.fill("Retrieve recipes")
+    rank(page)
+    expected = by_library(rerankers["random"], FIRST.query, list(FIRST.documents), "Retrieve recipes")
+    assert ranked(page) == expected
+
+
+def test_what_was_cut_is_said(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
+    page = open_page(address + "/?model=nano-short")
+    long = "Simmer the rice for twelve minutes. " * 40
+    page.get_by_label("Documents").fill(f"git tag\n{long}")
+    rank(page)
+    [receipt] = [
+        hit.receipt for hit in rerankers["nano-short"].rank(FIRST.query, ["git tag", long.strip()]) if hit.index
+    ]
+    assert receipt.truncated
+    said = page.locator("[data-index='1'] .hit-facts").inner_text()
+    assert said.endswith(f"cut: {receipt.kept_tokens} of {receipt.document_tokens} tokens read")
+    assert "cut" not in page.locator("[data-index='0'] .hit-facts").inner_text()
+
+
+def test_a_long_document_is_folded_and_unfolds(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_label("Documents").fill("Simmer the rice for twelve minutes. " * 40)
+    rank(page)
+    button = page.get_by_role("button", name="Show all of it")
+    text = page.locator(".hit-text")
+    folded = text.bounding_box()
+    button.click()
+    unfolded = text.bounding_box()
+    assert folded
+    assert unfolded
+    assert unfolded["height"] > 2 * folded["height"]
+    expect(page.get_by_role("button", name="Show less")).to_have_attribute("aria-expanded", "true")
+
+
+def test_two_models_are_compared_with_what_moved(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
+    page = open_page(address)
+    page.get_by_label("Compare with another").check()
+    page.locator("#model-b").select_option("random")
+    rank(page)
+    documents = list(FIRST.documents)
+    assert ranked(page, 0) == by_library(rerankers["nano"], FIRST.query, documents)
+    assert ranked(page, 1) == by_library(rerankers["random"], FIRST.query, documents)
+    before = [index for index, _ in ranked(page, 0)]
+    shown = [hit.locator(".move").text_content() for hit in page.locator(".ranking").nth(1).locator(".hit").all()]
+    expected = []
+    for place, (index, _) in enumerate(ranked(page, 1)):
+        by = before.index(index) - place
+        sign, word = ("▲", "up") if by > 0 else ("▼", "down")
+        expected.append(f"{sign} {abs(by)}{word} {abs(by)} from A" if by else "same place as in A")
+    assert shown == expected
+    moved = sum(text != "same place as in A" for text in expected)
+    assert 0 < moved
+    expect(page.get_by_role("status")).to_contain_text(f"{moved} of {len(documents)} documents")
+
+
+def test_two_instructions_are_compared(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
+    page = open_page(address)
+    page.get_by_label("Compare with another").check()
+    page.locator("#model-b").select_option("nano")
+    page.locator("#instruction-b").fill(FIRST.other_instruction)
+    rank(page)
+    documents = list(FIRST.documents)
+    assert ranked(page, 0) == by_library(rerankers["nano"], FIRST.query, documents)
+    assert ranked(page, 1) == by_library(rerankers["nano"], FIRST.query, documents, FIRST.other_instruction)
+
+
+def test_one_side_may_fail_alone(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_label("Compare with another").check()
+    page.locator("#model-b option").first.evaluate("option => (option.value = 'no such model')")
+    page.locator("#model-b").select_option("no such model")
+    page.get_by_role("button", name="Rank", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("404 Not found")
+    expect(page.locator(".ranking .hit")).to_have_count(len(FIRST.documents))
+
+
+def test_markup_in_documents_stays_text(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    evil = ["<script>document.title = 'taken'</script>", '"><img src=x onerror="document.title = \'taken\'">']
+    page.get_by_label("Documents").fill("\n".join(evil))
+    page.get_by_label("Query").fill("<b>bold</b>")
+    rank(page)
+    assert sorted(hit.inner_text() for hit in page.locator(".hit-text").all()) == sorted(evil)
+    assert page.locator("main img, main script").count() == 0
+    assert page.title().startswith("Playground")
+
+
+def test_a_busy_server_is_shown_with_when_to_come_again(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_label("Query").fill("503")
+    page.get_by_role("button", name="Rank", exact=True).click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("503 Busy")
+    expect(alert).to_contain_text("no room now Try again in 7 s.")
+    expect(alert).to_contain_text("queue_full · req_1")
+    page.get_by_label("Query").fill(FIRST.query)
+    rank(page)
+
+
+def test_a_server_that_is_gone_is_told_apart(open_page: OpenPage, rerankers: Rerankers) -> None:
+    with served(app_of(site_of(rerankers), Api(rerankers, keys=False))) as at:
+        page = open_page(at)
+    page.get_by_role("button", name="Rank", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("The server could not be reached")
+
+
+def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed_address: str) -> None:
+    page = open_page(keyed_address)
+    key = page.get_by_label("API key")
+    button = page.get_by_role("button", name="Rank", exact=True)
+    button.click()
+    assert key.evaluate("field => field.validity.valueMissing")
+    assert page.locator(".hit").count() == 0
+    key.fill("wrong")
+    button.click()
+    expect(page.get_by_role("alert")).to_contain_text("401 The key is not accepted")
+    expect(key).to_be_focused()
+    expect(key).to_have_attribute("aria-invalid", "true")
+    key.fill("schlüssel")
+    button.click()
+    expect(page.get_by_role("alert")).to_contain_text("no accented letters")
+    key.fill(KEY)
+    rank(page)
+    assert key.get_attribute("aria-invalid") is None
+    stored = page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])")
+    assert KEY not in stored
+    assert KEY not in page.locator("#snippets").inner_html()
+    page.reload()
+    assert page.get_by_label("API key").input_value() == ""
+
+
+def test_cancel_ends_the_request_on_the_server_too(open_page: OpenPage, rerankers: Rerankers) -> None:
+    api = Api(rerankers, keys=False, slow=True)
+    with served(app_of(site_of(rerankers), api)) as at:
+        page = open_page(at)
+        for end in (lambda: page.get_by_role("button", name="Cancel").click(), lambda: page.keyboard.press("Escape")):
+            before = api.gone
+            page.get_by_role("button", name="Rank", exact=True).click()
+            expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+            end()
+            expect(page.get_by_role("status")).to_have_text("Cancelled.")
+            expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+            while api.gone == before:
+                time.sleep(0.01)
+        assert page.locator(".hit").count() == 0
+
+
+def test_everything_works_from_the_keyboard(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    press = page.keyboard.press
+
+    def tab_to(id: str) -> None:
+        for _ in range(40):
+            press("Tab")
+            if page.evaluate("document.activeElement.id") == id:
+                return
+        raise AssertionError(f"{id} cannot be reached")
+
+    press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    press("Enter")
+    tab_to("query")
+    press("Control+Enter")
+    expect(page.locator(".hit")).to_have_count(len(FIRST.documents))
+    tab_to("files")
+    tab_to("compare")
+    press("Space")
+    expect(page.locator("#side-b")).to_be_visible()
+    tab_to("rank")
+    press("Enter")
+    expect(page.locator(".ranking")).to_have_count(2)
+    tab_to("tab-curl")
+    press("ArrowRight")
+    expect(page.locator("#snippet-http")).to_be_visible()
+    expect(page.locator("#snippet-curl")).to_be_hidden()
+    press("End")
+    expect(page.get_by_role("tab", name="Python, no server")).to_be_focused()
+    press("ArrowRight")
+    expect(page.get_by_role("tab", name="curl")).to_have_attribute("aria-selected", "true")
+
+
+@pytest.mark.parametrize(
+    ("text", "documents"),
+    [
+        ("one\ntwo\r\nthree", ["one", "two", "three"]),
+        ("  a b  \n\n", ["a b"]),
+        ("first line\nsecond line\n\nanother\n  \n\nlast", ["first line\nsecond line", "another", "last"]),
+        ('["a, b", "c\\nd"]', ["a, b", "c\nd"]),
+        ('[{"text": "a"}, "b"]', [{"text": "a"}, "b"]),
+        ("[note] not JSON\n[1, 2]", ["[note] not JSON", "[1, 2]"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ('{"text": "a"}\n{"text": "b"}\n', [{"text": "a"}, {"text": "b"}]),
+        ('"quoted" words\n"more"', ['"quoted" words', '"more"']),
+        ("", []),
+        (" \n \n", []),
+    ],
+)
+def test_text_is_taken_apart_into_documents(
+    open_page: OpenPage, address: str, text: str, documents: list[object]
+) -> None:
+    page = open_page(address + "/models")
+    script = "async ([from, text]) => (await import(from)).documentsOf(text).documents"
+    folder = page.locator("link[rel=stylesheet]").get_attribute("href")
+    assert folder
+    found = page.evaluate(script, [folder.replace("style.css", "documents.js"), text])
+    assert found == documents
+
+
+def test_files_become_documents(open_page: OpenPage, address: str, tmp_path: Path) -> None:
+    texts = {"a.txt": "Simmer the rice.\n\nFor long.", "b.md": '"quotes" and <tags>', "c.jsonl": '{"text": "x"}\n"y"'}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    page = open_page(address)
+    page.locator("#files").set_input_files(tmp_path / "c.jsonl")
+    expect(page.locator("#documents-count")).to_have_text("2 documents, JSON, one a line")
+    page.locator("#files").set_input_files([tmp_path / name for name in texts])
+    expect(page.locator("#documents-count")).to_have_text("3 documents, a JSON list")
+    assert json.loads(page.get_by_label("Documents").input_value()) == list(texts.values())
+    rank(page)
+    assert page.locator(".hit").count() == 3
+
+
+NASTY = ['it\'s "quoted" \\ $HOME `id` %s {x} #', "two\nlines\ttab \u2028 end", "日本語 😀", "</script><b>"]
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["open", "keyed"])
+def test_copied_code_runs_and_ranks_alike(
+    open_page: OpenPage, address: str, keyed_address: str, rerankers: Rerankers, tmp_path: Path, keyed: bool
+) -> None:
+    at = keyed_address if keyed else address
+    page = open_page(at, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("Query").fill('what\'s "it" $(id)?')
+    page.get_by_label("Documents").fill(json.dumps(NASTY))
+    page.get_by_label("Instruction").first.fill("Retrieve what's \\ quoted")
+    expected = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY, instruction="Retrieve what's \\ quoted")
+    environment = os.environ | {"QWEN3_RERANKER_KEY": KEY, "NO_PROXY": "*", "PYTHONWARNINGS": "ignore"}
+    for tab, runner in (
+        ("curl", ["bash", "-eu"]),
+        ("Python, HTTP", [sys.executable]),
+        ("Cohere SDK", [sys.executable]),
+        ("Python, no server", [sys.executable]),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        page.get_by_role("tabpanel").get_by_role("button", name="Copy").click()
+        expect(page.get_by_role("tabpanel").get_by_role("button")).to_have_text("Copied")
+        script = tmp_path / "copied"
+        script.write_text(page.evaluate("navigator.clipboard.readText()"), encoding="utf-8")
+        run = subprocess.run(
+            [*runner, script], capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
+        assert run.returncode == 0, f"{tab}: {run.stderr}"
+        if tab == "curl":
+            pairs = [(each["index"], each["relevance_score"]) for each in json.loads(run.stdout)["results"]]
+        else:
+            pairs = [(int(line.split()[0]), float(line.split()[1])) for line in run.stdout.splitlines()]
+        assert [index for index, _ in pairs] == [hit.index for hit in expected], tab
+        assert [score for _, score in pairs] == pytest.approx([hit.probability for hit in expected], abs=1e-6), tab

@@ -1,0 +1,63 @@
+"""What the catalogue says of a model is what its files, its card and its makers say."""
+
+import json
+import re
+from importlib.resources import files
+
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.backends.cpu.memory import memory_needed
+from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.serve.catalogue import KNOWN, NANO, known
+
+BUNDLED = files("qwen3_reranker.weights") / "bundled" / "nano"
+CARD = (BUNDLED / "README.md").read_text(encoding="utf-8")
+# As the benchmark's registry counts them (mteb), but the embedding models, which are these without a head of their own.
+PUBLISHED_PARAMETERS = {"0.6B": 595_776_512, "4B": 4_021_784_576, "8B": 8_188_548_096}
+
+
+def test_nano_has_the_shape_of_its_own_files() -> None:
+    fields = json.loads((BUNDLED / "config.json").read_text(encoding="utf-8"))
+    assert ModelConfig.from_json(fields, "config.json") == NANO.config
+
+
+def test_every_score_of_nano_stands_in_its_card() -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in CARD.splitlines() if line.startswith("|")]
+    shown = {row[0]: (row[5], row[4]) for row in rows if len(row) == 8}
+    for score in NANO.scores.rows:
+        name = "mean over sets" if score.benchmark.startswith("mean") else score.benchmark
+        assert (score.value, score.baseline) == shown[name]
+
+
+def test_nanos_licence_is_that_of_its_card() -> None:
+    assert re.search(r"^license: (.*)$", CARD, re.MULTILINE)[1].lower() == NANO.licence.lower()
+
+
+@pytest.mark.parametrize("size", PUBLISHED_PARAMETERS)
+def test_a_reranker_of_qwens_has_as_many_parameters_as_published(size: str) -> None:
+    assert known(f"Qwen/Qwen3-Reranker-{size}").config.num_parameters == PUBLISHED_PARAMETERS[size]
+
+
+def test_memory_is_what_inspect_says() -> None:
+    reranker = Reranker("nano", plan_only=True)
+    options = EngineOptions(precision="int8", prefix_cache_tokens=1000)
+    items = {
+        item.name: item.num_bytes
+        for item in memory_needed(reranker.checkpoint, options, max_length=512, tokenizer_entries=1, prefix_tokens=1)
+    }
+    assert items["layers"] == NANO.bytes_in_8_bits
+    assert items["prefix cache"] == 1000 * NANO.cache_bytes_per_token
+
+
+def test_a_model_is_found_whatever_the_case_of_its_name() -> None:
+    assert known("qwen/QWEN3-reranker-0.6b") is known("Qwen/Qwen3-Reranker-0.6B") is not None
+    assert known("qwen") is None
+
+
+def test_names_are_unique_and_every_score_has_a_source() -> None:
+    assert len({each.id.lower() for each in KNOWN}) == len(KNOWN)
+    for each in KNOWN:
+        assert each.scores.source
+        assert each.scores.rows
+        assert all((row.baseline is None) == (each.scores.baseline is None) for row in each.scores.rows)
