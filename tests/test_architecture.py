@@ -21,6 +21,7 @@ LAYERS = [
     {"reranker", "embedder"},
     {"bench", "drift", "evaluate", "search", "train"},
     {"convert", "doctor"},
+    {"serve"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -38,6 +39,15 @@ LIBRARIES = {
     "rich": {"cli"},
     "torch": {"backends", "train"},
     "safetensors": {"train"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
+    "pydantic": {"serve"},
+    "pydantic_core": {"serve"},
+    "pydantic_settings": {"serve"},
+    "jinja2": {"serve"},
+    "sqlalchemy": {"serve"},
+    "prometheus_client": {"serve"},
+    "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

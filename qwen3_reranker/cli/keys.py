@@ -33,7 +33,9 @@ DEFAULT_PLACE = "keys.db"
 _MOST_DOLLARS = 1_000_000_000
 _LONGEST_NAME = 100
 _SECONDS = {"h": 3600, "d": 86_400}
-_FEWEST_LETTERS = 4
+_HIGHEST_LIMIT = 10**12
+# A beginning that names a key: what all keys begin with, and four characters of its own.
+_SHORTEST_BEGINNING = 12
 
 keys = typer.Typer(cls=Group)
 
@@ -137,9 +139,9 @@ def create(
         "credit": None if credit is None else _nanodollars("--credit", credit),
     }
     limits = KeyLimits(
-        flags.at_least_one("--requests-per-minute", requests_per_minute),
-        flags.at_least_one("--tokens-per-minute", tokens_per_minute),
-        flags.at_least_one("--concurrency", concurrency),
+        _bounded("--requests-per-minute", requests_per_minute),
+        _bounded("--tokens-per-minute", tokens_per_minute),
+        _bounded("--concurrency", concurrency),
     )
     if not name.strip() or len(name) > _LONGEST_NAME or visible(name) != name:
         raise InputError(f"NAME must be 1 to {_LONGEST_NAME} visible characters")
@@ -235,14 +237,17 @@ def _chosen(store: Store, wanted: str) -> KeyRecord:
         found = store.find(store.digest(wanted.encode("utf-8", "surrogateescape")))
         records = [found] if found else []
     except Problem:  # it is not of a whole key's form
-        records = [each for each in store.all_keys() if wanted in (each.id, each.shown)]
-        if not records and len(wanted.removeprefix("qr_live_").removeprefix("key_")) >= _FEWEST_LETTERS:
-            records = [each for each in store.all_keys() if each.id.startswith(wanted) or each.shown.startswith(wanted)]
+        records = [each for each in store.all_keys() if _is_named(each, wanted)]
     if not records:
         raise InputError(f"no key at {store.name} is the one named: give its id, as `keys list` shows it")
     if len(records) > 1:
         raise InputError(f"{len(records)} keys begin so: {', '.join(each.id for each in records)}")
     return records[0]
+
+
+def _is_named(record: KeyRecord, wanted: str) -> bool:
+    names = (record.id, record.shown)
+    return wanted in names or (len(wanted) >= _SHORTEST_BEGINNING and any(name.startswith(wanted) for name in names))
 
 
 def _facts(record: KeyRecord) -> dict[str, Any]:
@@ -272,6 +277,12 @@ def _dollars(nanodollars: int | None) -> float | None:
 
 def _written(moment: int | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _bounded(flag: str, value: int | None) -> int | None:
+    if value is not None and value > _HIGHEST_LIMIT:
+        raise InputError(f"{flag} must be at most {_HIGHEST_LIMIT:,}; leave it out for no limit")
+    return flags.at_least_one(flag, value)
 
 
 def _names(flag: str, value: str) -> list[str]:

@@ -24,7 +24,16 @@ def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [["--help"], ["rank", "--help"], ["inspect", "--help"], ["bench", "--help"], ["--version"]]
+    "page",
+    [
+        ["--help"],
+        ["rank", "--help"],
+        ["inspect", "--help"],
+        ["bench", "--help"],
+        ["keys", "--help"],
+        ["keys", "create", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
     script = (
@@ -32,6 +41,7 @@ def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
         "from qwen3_reranker.cli import main\n"
         f"code = main({page!r})\n"
         "heavy = {'numpy', 'tokenizers', 'huggingface_hub', 'rich', 'torch', 'transformers', 'asyncio', 'httpx'}\n"
+        "heavy |= {'sqlalchemy', 'starlette', 'uvicorn'}\n"
         "print(*heavy & set(sys.modules), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

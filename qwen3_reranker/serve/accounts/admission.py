@@ -202,7 +202,7 @@ def _told(standing: _Standing, now: float) -> dict[str, str]:
 def _duration(seconds: float) -> str:
     """A duration as OpenAI writes it: 12ms, 7.5s, 6m0s."""
     if seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
+        return f"{math.ceil(round(seconds * 1000, 3))}ms"
     if seconds < 60:
         return f"{round(seconds, 3):g}s"
     minutes, rest = divmod(math.ceil(seconds), 60)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 _MINUTE = 60.0
-# Far below one unit, far above what float64 loses in adding up: who waits as long as told must pass.
-_SLACK = 1e-6
+# A share of the limit, microseconds of filling: float64 loses less, and who waits as long as told must pass.
+_SLACK = 1e-7
 
 
 class Bucket:
@@ -26,7 +26,7 @@ class Bucket:
         if amount > self.limit:
             return math.inf
         missing = amount - self._level
-        return 0.0 if missing <= _SLACK else missing * _MINUTE / self.limit
+        return 0.0 if missing <= _SLACK * self.limit else missing * _MINUTE / self.limit
 
     def take(self, amount: int) -> None:
         """Take an amount, even one that is not there; a negative one is given back."""
@@ -35,7 +35,7 @@ class Bucket:
     def remaining(self, now: float) -> int:
         """Whole units that may pass now."""
         self._fill(now)
-        return max(0, math.floor(self._level + _SLACK))
+        return max(0, math.floor(self._level + _SLACK * self.limit))
 
     def reset(self, now: float) -> float:
         """Seconds until it is full."""

@@ -1,4 +1,4 @@
-"""A key as text: how one is made, where a request carries it, what tells a typing error, and what is kept of it."""
+"""A key as text: how one is made, what tells a typing error, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import secrets
 import zlib
-from collections.abc import Iterable
 
 from qwen3_reranker.serve.accounts.problems import invalid_api_key
 
@@ -16,7 +15,6 @@ _SECRET_DIGITS = 43  # 62**43 is more than 2**256
 _CHECKSUM_DIGITS = 6  # 62**6 is more than 2**32
 _LENGTH = len(PREFIX) + _SECRET_DIGITS + _CHECKSUM_DIGITS
 _SHOWN = len(PREFIX) + 8
-_HEADERS = (b"authorization", b"x-api-key", b"api-key")
 
 
 def generate() -> str:
@@ -45,17 +43,6 @@ def digest(key: bytes, pepper: bytes | None) -> str:
 def shown_part(key: str) -> str:
     """The beginning of a key, by which people tell it from others."""
     return key[:_SHOWN]
-
-
-def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The key in a request's headers as ASGI gives them (names in lower case), or nothing.
-
-    It stands in Authorization, with `Bearer` in any case or bare, or else in x-api-key or api-key.
-    """
-    carried = {name: value.strip() for name, value in headers if name in _HEADERS}
-    value = next((carried[name] for name in _HEADERS if carried.get(name)), b"")
-    scheme, _, rest = value.partition(b" ")
-    return rest.strip() if scheme.lower() == b"bearer" else value
 
 
 def random_id(kind: str) -> str:

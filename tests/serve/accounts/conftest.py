@@ -13,6 +13,7 @@ import pytest
 from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.records import KeyRecord, UsageRow
+from qwen3_reranker.serve.problem import Problem
 from tests.testing.postgres import Postgres, program, running
 
 _NUMBERS = count()
@@ -87,3 +88,20 @@ def row_of(
         cost=cost,
         duration=0.25,
     )
+
+
+def problem_of(call: Callable[..., object], *arguments: object) -> Problem | None:
+    """The problem that a call ends in, or None."""
+    try:
+        call(*arguments)
+    except Problem as problem:
+        return problem
+    return None
+
+
+def refused(status: int, call: Callable[..., object], *arguments: object) -> Problem:
+    """The problem that a call ends in, which has this status."""
+    problem = problem_of(call, *arguments)
+    assert problem is not None
+    assert problem.status == status
+    return problem

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen3_reranker.serve.accounts.key_format import digest, generate, key_in, parse, random_id
+from qwen3_reranker.serve.accounts.key_format import digest, generate, parse, random_id
 from qwen3_reranker.serve.problem import Problem
 
 KEY = generate().encode()
@@ -56,26 +56,6 @@ def test_any_other_bytes_are_the_same_problem(presented: bytes) -> None:
 def test_what_is_stored_is_an_hmac_under_the_pepper_or_a_plain_hash() -> None:
     assert digest(KEY, b"pepper") == hmac.new(b"pepper", KEY, "sha256").hexdigest()
     assert digest(KEY, None) == hashlib.sha256(KEY).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([], b""),
-        ([(b"authorization", b"Bearer " + KEY)], KEY),
-        ([(b"authorization", b"bEARER   " + KEY + b" ")], KEY),
-        ([(b"authorization", KEY)], KEY),
-        ([(b"x-api-key", KEY)], KEY),
-        ([(b"host", b"x"), (b"api-key", KEY)], KEY),
-        ([(b"x-api-key", b"other"), (b"authorization", b"Bearer " + KEY)], KEY),
-        ([(b"authorization", b"  "), (b"api-key", KEY)], KEY),
-        ([(b"authorization", b"Basic " + KEY)], b"Basic " + KEY),
-        ([(b"authorization", b"Bearer")], b""),
-        ([(b"authorization", b"Bearer \xff\xfe")], b"\xff\xfe"),
-    ],
-)
-def test_a_key_is_found_in_the_headers_that_clients_use(headers: list[tuple[bytes, bytes]], expected: bytes) -> None:
-    assert key_in(headers) == expected
 
 
 def test_ids_say_what_they_name() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import Table, create_engine, func, select, text
 
 from qwen3_reranker.errors import InputError, StoreError
 from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, UsageRow
@@ -22,18 +23,22 @@ HOUR, DAY = 3600, 86_400
 
 def agreeing(store: Store, key: KeyRecord) -> tuple[int, int]:
     """How many rows a key has and what they cost, after seeing that keys, hours and rows say the same."""
+
+    def of_key(what: Any, table: Table) -> Any:
+        return select(func.coalesce(what, 0)).where(table.c.key_id == key.id).scalar_subquery()
+
+    # One statement, as only that sees one moment.
+    query = select(
+        of_key(func.count(), USAGE),
+        of_key(func.sum(USAGE.c.cost), USAGE),
+        of_key(func.sum(HOURS.c.requests), HOURS),
+        of_key(func.sum(HOURS.c.cost), HOURS),
+        select(KEYS.c.credit_used).where(KEYS.c.id == key.id).scalar_subquery(),
+    )
     with store._database.reading() as connection:
-        rows, cost = connection.execute(
-            select(func.count(), func.coalesce(func.sum(USAGE.c.cost), 0)).where(USAGE.c.key_id == key.id)
-        ).one()
-        hours = connection.execute(
-            select(func.coalesce(func.sum(HOURS.c.requests), 0), func.coalesce(func.sum(HOURS.c.cost), 0)).where(
-                HOURS.c.key_id == key.id
-            )
-        ).one()
-        used = connection.execute(select(KEYS.c.credit_used).where(KEYS.c.id == key.id)).scalar_one()
-    assert tuple(map(int, hours)) == (rows, int(cost))
-    assert used == int(cost)
+        rows, cost, hour_rows, hour_cost, used = map(int, connection.execute(query).one())
+    assert (rows, cost) == (hour_rows, hour_cost)
+    assert cost == used
     return rows, used
 
 
@@ -60,8 +65,8 @@ def test_a_key_comes_back_as_it_was_made(address: str) -> None:
 
 
 def test_no_key_is_in_the_files(tmp_path: Path) -> None:
-    for pepper in (None, b"pepper"):
-        store = Store(str(tmp_path / f"{pepper}.db"), pepper)
+    for name, pepper in (("plain", None), ("peppered", b"pepper")):
+        store = Store(str(tmp_path / name), pepper)
         keys = [store.create_key(f"key {number}")[0].encode() for number in range(20)]
         store.close()
         kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -91,7 +96,7 @@ def test_rows_written_twice_are_counted_once(address: str) -> None:
     assert store.write_usage(rows) == {key.id: Credit(100, 21)}
     assert store.write_usage([*rows, *rows]) == {key.id: Credit(100, 21)}
     assert agreeing(store, key) == (3, 21)
-    assert store.key(key.id).last_used == rows[0].time
+    assert store.all_keys()[0].last_used == rows[0].time
     store.close()
 
 

@@ -1,0 +1,422 @@
+"""Accounts: who is let in, what is written of it, and what happens when the store is away or the process is killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from qwen3_reranker.errors import StoreError
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.key_format import generate
+from qwen3_reranker.serve.accounts.records import KeyLimits, KeyRecord
+from qwen3_reranker.serve.accounts.store import Store
+from qwen3_reranker.serve.accounts.tables import USAGE
+from qwen3_reranker.serve.problem import Problem
+from tests.serve.accounts.conftest import Clock, Open, refused, row_of
+from tests.serve.accounts.test_store import agreeing
+from tests.testing.postgres import CutLine, Postgres
+
+ROOT = Path(__file__).parents[3]
+
+
+def spend(accounts: Accounts, key: KeyRecord, cost: int, tokens: int = 10) -> None:
+    with accounts.enter(key) as reservation:
+        reservation.charge(tokens, cost)
+        reservation.settle(row_of(key, cost=cost, tokens=tokens))
+
+
+def test_memory_answers_once_the_store_was_asked(address: str, open_accounts: Open, clock: Clock) -> None:
+    store = Store(address)
+    text, record = store.create_key("a")
+    accounts = open_accounts(address)
+    assert accounts.cached(text.encode()) is None
+    assert accounts.find(text.encode()) == record
+    assert accounts.cached(text.encode()) == record
+    clock.now += 4.9
+    assert accounts.cached(text.encode()) == record
+    clock.now += 0.2
+    assert accounts.cached(text.encode()) is None
+    store.close()
+
+
+def test_keys_that_are_not_valid_all_get_the_same_answer(address: str, open_accounts: Open, clock: Clock) -> None:
+    store = Store(address)
+    now = int(clock.now)
+    expired, _ = store.create_key("expired", expires=now)
+    revoked, record = store.create_key("revoked")
+    store.revoke(record.id)
+    accounts = open_accounts(address)
+    unknown = generate()
+    mistyped = unknown[:-1] + ("a" if unknown[-1] != "a" else "b")
+    answers = set()
+    for presented in (b"", b"\xff", mistyped.encode(), unknown.encode(), expired.encode(), revoked.encode()):
+        for ask in (accounts.find, accounts.find, accounts.cached):
+            problem = refused(401, ask, presented)
+            answers.add((problem.status, problem.kind, problem.code, problem.message, str(problem.headers)))
+    assert len(answers) == 1
+    assert answers.pop()[0] == 401
+    store.close()
+
+
+def test_a_key_expires_while_it_is_remembered(tmp_path: Path, open_accounts: Open, clock: Clock) -> None:
+    accounts = open_accounts(str(tmp_path / "keys.db"), cache_seconds=1e6)
+    text, _ = accounts._store.create_key("a", expires=int(clock.now) + 10)
+    accounts.find(text.encode())
+    clock.now += 9
+    assert accounts.cached(text.encode())
+    clock.now += 1
+    refused(401, accounts.cached, text.encode())
+
+
+def test_a_revocation_takes_effect_within_the_seconds_that_keys_are_remembered(
+    address: str, open_accounts: Open, clock: Clock
+) -> None:
+    store = Store(address)
+    text, record = store.create_key("a")
+    accounts = open_accounts(address)
+    accounts.find(text.encode())
+    store.revoke(record.id)
+    clock.now += 5
+    assert accounts.cached(text.encode()) is None
+    refused(401, accounts.find, text.encode())
+    store.close()
+
+
+def test_a_flood_of_bad_keys_is_answered_from_memory_that_stays_small(postgres: Postgres, open_accounts: Open) -> None:
+    address = postgres.create("flood")
+    accounts = open_accounts(address)
+    bad = [generate().encode() for _ in range(50)]
+    for each in bad:
+        refused(401, accounts.find, each)
+    postgres.stop()
+    try:
+        # Nobody asks a store that is not there.
+        for each in (*bad, b"", b"x" * 57, *bad):
+            refused(401, accounts.find, each)
+        refused(503, accounts.find, generate().encode())
+    finally:
+        postgres.start()
+
+
+def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
+    postgres: Postgres, open_accounts: Open, clock: Clock
+) -> None:
+    address = postgres.create("away")
+    accounts = open_accounts(address, flush_interval=3)
+    text, key = accounts._store.create_key("a", credit=1000)
+    accounts.find(text.encode())
+    spend(accounts, key, 10)
+    postgres.stop()
+    try:
+        assert accounts.cached(text.encode()) == key
+        clock.now += 6
+        for presented in (text.encode(), generate().encode()):
+            problem = refused(503, accounts.find, presented)
+            assert problem.code == "accounts_unavailable"
+            assert problem.headers["retry-after"]
+        refused(503, accounts.key_facts, key)
+        refused(503, accounts.usage, key, 0, 3600, 3600)
+        with pytest.raises(StoreError):
+            accounts.flush()
+        spend(accounts, key, 20)
+    finally:
+        postgres.start()
+    clock.now += 3
+    found = accounts.find(text.encode())
+    accounts.flush()
+    assert agreeing(accounts._store, found) == (2, 30)
+
+
+def test_requests_are_refused_once_too_much_usage_waits_or_waits_too_long(
+    postgres: Postgres, open_accounts: Open, clock: Clock
+) -> None:
+    address = postgres.create("waiting")
+    accounts = open_accounts(address, most_waiting_rows=5, most_waiting_seconds=30)
+    _, key = accounts._store.create_key("a")
+    running = accounts.enter(key)
+    for _ in range(5):
+        spend(accounts, key, 1)
+    postgres.stop()
+    try:
+        assert refused(503, accounts.enter, key).code == "accounts_unavailable"
+        running.settle(row_of(key, cost=1))  # who was let in is written down all the same
+    finally:
+        postgres.start()
+    accounts.flush()
+    spend(accounts, key, 1)
+    clock.now += 30
+    accounts.enter(key).release()
+    clock.now += 0.1
+    refused(503, accounts.enter, key)
+    accounts.flush()
+    accounts.enter(key).release()
+    assert agreeing(accounts._store, key) == (7, 7)
+
+
+def test_a_writer_that_failed_writes_on_by_itself_when_the_store_is_back(postgres: Postgres) -> None:
+    address = postgres.create("again")
+    accounts = Accounts(address, flush_interval=0.05)
+    _, key = accounts._store.create_key("a")
+    spend(accounts, key, 1)
+    accounts.flush()
+    postgres.stop()
+    try:
+        for _ in range(3):
+            spend(accounts, key, 1)
+        wait_until(lambda: accounts._writer._failing)
+    finally:
+        postgres.start()
+    wait_until(lambda: not accounts._writer._failing)
+    assert agreeing(accounts._store, key) == (4, 4)
+    accounts.close()
+
+
+def wait_until(true: object) -> None:
+    for _ in range(1200):
+        if true():  # type: ignore[operator]
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def test_usage_and_credit_agree_after_every_flush(address: str, open_accounts: Open) -> None:
+    accounts = open_accounts(address)
+    _, key = accounts._store.create_key("a", credit=1_000_000)
+    total = 0
+    for cost in (1, 5, 700):
+        for _ in range(cost % 7 + 1):
+            spend(accounts, key, cost)
+            total += cost
+        accounts.flush()
+        assert agreeing(accounts._store, key)[1] == total
+
+
+def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postgres: Postgres) -> None:
+    postgres.create("cut_accounts")
+    line = CutLine(postgres)
+    accounts = Accounts(postgres.url("cut_accounts", line.folder), flush_interval=3600)
+    _, key = accounts._store.create_key("a", credit=100)
+    for cut in ("after", "before", "after"):
+        spend(accounts, key, 30)
+        line.cut_at = cut
+        with pytest.raises(StoreError):
+            accounts.flush()
+    spent = 90
+    with accounts.enter(key) as reservation:
+        refused(402, reservation.charge, 1, 101 - spent)
+        reservation.charge(1, 100 - spent)
+    accounts.flush()
+    assert agreeing(accounts._store, key) == (3, 90)
+    with accounts.enter(key) as reservation:
+        refused(402, reservation.charge, 1, 101 - spent)
+        reservation.charge(1, 100 - spent)
+    accounts.close()
+    line.close()
+
+
+def test_closing_writes_all_that_is_left_and_says_what_it_could_not(postgres: Postgres) -> None:
+    address = postgres.create("closing")
+    accounts = Accounts(address, flush_interval=3600)
+    _, key = accounts._store.create_key("a")
+    for _ in range(2500):
+        spend(accounts, key, 1)
+    accounts.close()
+    store = Store(address)
+    assert agreeing(store, key) == (2500, 2500)
+    store.close()
+    accounts = Accounts(address, flush_interval=3600)
+    for _ in range(3):
+        spend(accounts, key, 1)
+    postgres.stop()
+    try:
+        with pytest.raises(StoreError, match="3 rows of usage are lost: "):
+            accounts.close()
+    finally:
+        postgres.start()
+
+
+def test_facts_of_a_key_are_summed_over_day_week_and_month_in_utc(
+    address: str, open_accounts: Open, clock: Clock
+) -> None:
+    clock.now = 1_800_000_000  # Friday, 2027-01-15 08:00 UTC
+    accounts = open_accounts(address)
+    _, key = accounts._store.create_key("a", credit=10_000)
+    days = {0: 1, 4: 20, 5: 300, 14: 1000, 15: 4000}  # days ago: cost; Monday is 4 days ago, the first 14
+    accounts._store.write_usage([row_of(key, cost=cost, time=clock.now - ago * 86_400) for ago, cost in days.items()])
+    facts = accounts.key_facts(key)
+    assert (facts.today, facts.this_week, facts.this_month) == (1, 21, 1321)
+    assert (facts.key.credit_used, facts.key.credit_left) == (5321, 4679)
+    by_day = accounts.usage(key, int(clock.now) - 20 * 86_400, int(clock.now) + 86_400, 86_400)
+    assert [each.cost for each in by_day] == [4000, 1000, 300, 20, 1]
+
+
+def test_scopes_and_models_are_403() -> None:
+    key = KeyRecord("key_a", "a", "q", 0, scopes=("rerank",), models=("Qwen3-Reranker-0.6B",))
+    key.require_scope("rerank")
+    key.require_model("qwen3-reranker-0.6b")
+    for call, name in ((key.require_scope, "metrics"), (key.require_model, "qwen3-reranker-4b")):
+        problem = refused(403, call, name)
+        assert problem.kind == "permission_error"
+        assert "4b" not in problem.message
+    replace(key, models=None).require_model("anything")
+
+
+WORKER = """
+import json, sys, time
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.problem import Problem
+from tests.serve.accounts.conftest import row_of
+
+address, text, cost, interval = sys.argv[1:]
+accounts = Accounts(address, flush_interval=float(interval), cache_seconds=0.2)
+answered = refused = 0
+print("ready", flush=True)
+sys.stdin.readline()
+while not refused:
+    key = accounts.cached(text.encode()) or accounts.find(text.encode())
+    try:
+        with accounts.enter(key) as reservation:
+            reservation.charge(10, int(cost))
+            row = row_of(key, cost=int(cost))
+            print(json.dumps([row.id, accounts._monotonic()]), flush=True)
+            reservation.settle(row)
+            answered += 1
+        time.sleep(0.001)
+    except Problem as problem:
+        refused = problem.status
+accounts.close()
+print(json.dumps({"answered": answered, "refused": refused}), flush=True)
+"""
+
+
+def start_worker(address: str, text: str, cost: int, interval: float) -> subprocess.Popen[str]:
+    """A process that makes requests for ever, or until one is refused."""
+    arguments = [address, text, str(cost), str(interval)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return process
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_only_its_last_moments_and_leaves_a_store_that_agrees(address: str) -> None:
+    store = Store(address)
+    text, key = store.create_key("a", credit=10**15)
+    settled: list[tuple[str, float]] = []
+    with start_worker(address, text, 3, 0.2) as process:
+        assert process.stdout
+        for line in process.stdout:
+            settled.append(json.loads(line))
+            if len(settled) % 100 == 0 and settled[-1][1] - settled[0][1] > 3:
+                process.kill()
+    assert process.returncode == -signal.SIGKILL
+    rows, used = agreeing(store, key)
+    assert used == 3 * rows
+    kept = stored_ids(store)
+    assert kept == {row_id for row_id, _ in settled[: len(kept)]}, "rows are written in the order of their requests"
+    # The interval is 0.2 s, and a write on a busy machine may take long.
+    assert settled[-1][1] - settled[len(kept) - 1][1] < 2
+    store.close()
+
+
+def stored_ids(store: Store) -> set[str]:
+    with store._database.reading() as connection:
+        return set(connection.execute(select(USAGE.c.id)).scalars())
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_credit_of_one_key(postgres: Postgres) -> None:
+    address = postgres.create("shared")
+    store = Store(address)
+    text, key = store.create_key("a", credit=100_000)
+    processes = [start_worker(address, text, 100, 0.05) for _ in range(2)]
+    results = []
+    for process in processes:
+        out, _ = process.communicate(timeout=60)
+        results.append(json.loads(out.splitlines()[-1]))
+    rows, used = agreeing(store, key)
+    assert rows == sum(result["answered"] for result in results)
+    assert {result["refused"] for result in results} == {402}
+    assert all(result["answered"] for result in results)
+    assert used > 100_000 - 100 * len(processes)
+    store.close()
+
+
+def test_servers_that_share_a_key_overspend_by_no_more_than_they_let_through_before_they_look_again(
+    address: str, open_accounts: Open, clock: Clock
+) -> None:
+    here, there = open_accounts(address), open_accounts(address)
+    text, _ = here._store.create_key("a", credit=100)
+    presented = text.encode()
+    for accounts in (here, there):
+        spend(accounts, accounts.find(presented), 50)
+    # Neither has heard of the other, and each holds to what it knows.
+    for accounts in (here, there):
+        with accounts.enter(accounts.find(presented)) as reservation:
+            refused(402, reservation.charge, 1, 51)
+    here.flush()
+    there.flush()
+    clock.now += 5
+    for accounts in (here, there):
+        with accounts.enter(accounts.find(presented)) as reservation:
+            refused(402, reservation.charge, 1, 1)
+
+
+def test_many_threads_of_one_server_never_overspend_while_usage_is_written(address: str) -> None:
+    accounts = Accounts(address, flush_interval=0.01, cache_seconds=0.01)
+    text, key = accounts._store.create_key("a", credit=30_000)
+    answered = []
+    reasons = set()
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        start.wait()
+        while True:
+            record = accounts.cached(text.encode()) or accounts.find(text.encode())
+            try:
+                with accounts.enter(record) as reservation:
+                    reservation.charge(1, 70)
+                    reservation.settle(row_of(record, cost=70))
+                    answered.append(70)
+            except Problem as problem:
+                reasons.add(problem.status)
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    accounts.flush()
+    assert reasons == {402}
+    assert sum(answered) == 30_000 // 70 * 70
+    assert agreeing(accounts._store, key) == (30_000 // 70, 30_000 // 70 * 70)
+    accounts.close()
+
+
+def test_limits_are_the_keys_own(tmp_path: Path, open_accounts: Open) -> None:
+    accounts = open_accounts(str(tmp_path / "keys.db"))
+    _, narrow = accounts._store.create_key("narrow", limits=KeyLimits(1, 10, 1))
+    _, wide = accounts._store.create_key("wide")
+    accounts.enter(narrow)
+    refused(429, accounts.enter, narrow)
+    for _ in range(10):
+        accounts.enter(wide).charge(10**6, 0)
