@@ -17,7 +17,7 @@ DIALECTS = {dialect.name: dialect for route in judging_routes(5) for dialect in 
 # Letters that no message of ours is written in.
 SECRET = "жщю"
 TEXTS = st.text(st.sampled_from(SECRET + " \n"), max_size=4) | st.sampled_from(["true", "END", "left", "", "predicate"])
-NAMES = st.sampled_from("text content type role instructions image data query documents top_n".split())
+NAMES = st.sampled_from(("text", "content", "type", "role", "instructions", "image", "data", "query", "documents"))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
