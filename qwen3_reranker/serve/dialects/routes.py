@@ -65,7 +65,8 @@ def judging_routes(max_documents: int = MAX_DOCUMENTS) -> tuple[Route, ...]:
     shared = (
         Route("/v1/rerank", canonical),
         Route("/v2/rerank", cohere_v2),
-        Route("/rerank", canonical, texts),
+        # TEI knows no top_n, but Dify can be told to call the documents of its Jina-like body `texts`.
+        Route("/rerank", canonical, ((lambda body: _holds("texts")(body) and body.get("top_n") is None, tei),)),
         # Cohere's SDK appends its paths to a base URL that already ends with /v1.
         Route("/v1/v1/rerank", cohere_v1),
         Route("/v1/v2/rerank", cohere_v2),

@@ -1,0 +1,72 @@
+"""Any JSON object makes an Ask or a Problem, and a Problem holds nothing of it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from qwen3_reranker.serve.dialects.base import Dialect
+from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
+from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.problem import Problem
+from tests.testing.answers import answer_to
+
+DIALECTS = {dialect.name: dialect for route in judging_routes(5) for dialect in route.dialects}
+# Letters that no message of ours is written in.
+SECRET = "жщю"
+TEXTS = st.text(st.sampled_from(SECRET + " \n"), max_size=4) | st.sampled_from(["true", "END", "left", "", "predicate"])
+NAMES = st.sampled_from(("text", "content", "type", "role", "instructions", "image", "data", "query", "documents"))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(NAMES | TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def bodies(shape: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with the fields of a shape, one or the other of them right."""
+    schema = shape.model_json_schema()
+    properties, example = sorted(schema["properties"]), schema["examples"][0]
+    return st.builds(
+        lambda wrong, right: {**wrong, **{name: example[name] for name in right}},
+        st.dictionaries(st.sampled_from(properties) | TEXTS, VALUES, max_size=6),
+        st.sets(st.sampled_from(sorted(example))),
+    )
+
+
+BODIES = {name: bodies(dialect.request) for name, dialect in DIALECTS.items()}
+
+
+def assert_nothing_of_the_body(problem: Problem) -> None:
+    assert 400 <= problem.status < 500
+    assert not set(SECRET) & set(f"{problem.message}{problem.parameter}{problem.code}")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_object_makes_an_ask_that_can_be_answered_or_a_problem(dialect: Dialect, data: st.DataObject) -> None:
+    body = data.draw(BODIES[dialect.name])
+    try:
+        ask = dialect.read(body, "/")
+    except Problem as problem:
+        assert_nothing_of_the_body(problem)
+        return
+    assert 1 <= len(ask.documents) == len(ask.queries)
+    assert all(isinstance(text, str) for text in (*ask.queries, *ask.documents))
+    assert not set(SECRET) & set("".join(ask.warnings))
+    dialect.write(ask, answer_to(ask, [0.0] * len(ask.documents)))
+
+
+@given(bodies(OpenAIEmbeddings.request))
+@settings(max_examples=60, deadline=None)
+def test_any_object_makes_texts_to_embed_or_a_problem(body: dict[str, Any]) -> None:
+    try:
+        ask = OpenAIEmbeddings().read(body)
+    except Problem as problem:
+        assert_nothing_of_the_body(problem)
+        return
+    assert all(isinstance(text, str) for text in ask.texts)

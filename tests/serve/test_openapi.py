@@ -1,0 +1,114 @@
+"""The OpenAPI document is whole, and what it says of bodies is what is read."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from qwen3_reranker.serve.dialects.base import Dialect
+from qwen3_reranker.serve.dialects.infos import Models
+from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.openapi import Operation, embedding_operation, errors, judging_operation, openapi
+from qwen3_reranker.serve.problem import Problem, busy
+
+ROUTES = judging_routes()
+DIALECTS = {dialect.name: dialect for route in ROUTES for dialect in route.dialects}
+MODELS = Operation("get", "/v1/models/{model}", "A model", "models", replies=(Models,), errors=errors(401, 404))
+LIVE = Operation("get", "/health/live", "Whether it runs", "health", media="text/plain", public=True)
+OPERATIONS = [*map(judging_operation, ROUTES), embedding_operation("/v1/embeddings"), MODELS, LIVE]
+DOCUMENT = openapi(OPERATIONS, "1.0", keyed=True)
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+
+
+def request_schema(dialect: Dialect) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{dialect.request.__name__}"}
+
+
+def test_every_operation_is_there_under_a_name_of_its_own() -> None:
+    assert set(DOCUMENT["paths"]) == {operation.path for operation in OPERATIONS}
+    names = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
+    assert len(set(names)) == len(OPERATIONS)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
+    references = {
+        line.split('"')[3] for line in json.dumps(DOCUMENT, indent=0).splitlines() if line.startswith('"$ref"')
+    }
+    assert references
+    for reference in references:
+        assert reference.removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"]
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_status_that_a_dialect_writes_is_declared_with_its_shape() -> None:
+    problems = [
+        *(Problem(status, "k", "c", "m") for status in (400, 401, 402, 403, 404, 408, 413, 415, 429, 500, 504)),
+        busy("overloaded", "m", 1),
+        busy("draining", "m", 1),
+    ]
+    for route in ROUTES:
+        declared = DOCUMENT["paths"][route.path]["post"]["responses"]
+        for dialect in route.dialects:
+            for problem in problems:
+                status, written = dialect.write_problem(problem, "req_1")
+                validator(declared[str(status)]["content"]["application/json"]["schema"]).validate(written)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_the_example_is_valid_and_is_read(dialect: Dialect) -> None:
+    example = DOCUMENT["components"]["schemas"][dialect.request.__name__]["examples"][0]
+    validator(request_schema(dialect)).validate(example)
+    assert dialect.read(example, "/").documents
+
+
+LAX: list[dict[str, Any]] = [
+    {"query": "q", "texts": ["a", {"text": "b"}, {}]},
+    {"query": {"text": "q"}, "documents": ["a"], "top_n": None, "return_documents": "true", "unknown": [1]},
+    {"query": "q", "documents": [""], "top_n": 2.0, "truncate": "END", "truncation_side": "Left"},
+]
+WRONG: list[dict[str, Any]] = [
+    {"documents": ["a"]},
+    {"query": "q"},
+    {"query": " ", "documents": ["a"]},
+    {"query": "q", "documents": []},
+    {"query": "q", "documents": [5]},
+    {"query": "q", "documents": "a"},
+    {"query": "q", "documents": ["a"], "top_n": -1},
+    {"query": "q", "documents": ["a"], "top_k": 1.5},
+    {"query": "q", "documents": ["a"], "return_documents": 1},
+    {"query": "q", "documents": ["a"], "texts": 5},
+    {"query": "q", "documents": ["a"], "instruct": 5},
+    {"query": "q", "documents": ["a"], "truncate": "sideways"},
+]
+
+
+def test_what_the_document_allows_is_read_and_what_it_forbids_is_refused() -> None:
+    canonical = DIALECTS["canonical"]
+    valid = validator(request_schema(canonical))
+    for body in LAX:
+        valid.validate(body)
+        canonical.read(body, "/v1/rerank")
+    for body in WRONG:
+        assert not valid.is_valid(body)
+        with pytest.raises(Problem):
+            canonical.read(body, "/v1/rerank")
+
+
+def test_without_keys_nothing_is_said_of_them() -> None:
+    open_to_all = openapi(OPERATIONS, "1.0", keyed=False)
+    assert open_to_all["security"] == []
+    statuses = open_to_all["paths"]["/v1/rerank"]["post"]["responses"]
+    assert not {"401", "402", "403"} & statuses.keys()
+    assert DOCUMENT["security"]
+    assert DOCUMENT["paths"]["/health/live"]["get"]["security"] == []
+
+
+def test_a_path_names_its_parameters() -> None:
+    described = DOCUMENT["paths"]["/v1/models/{model}"]["get"]
+    assert [parameter["name"] for parameter in described["parameters"]] == ["model"]
+    assert described["responses"].keys() == {"200", "401", "404"}
