@@ -1,0 +1,46 @@
+"""Evaluation: is it better on my data, and can I prove it? Sets and systems in, measures and significance out."""
+
+from qwen3_reranker.evaluate.evaluation import RUN_ENDINGS, Candidate, evaluate
+from qwen3_reranker.evaluate.first_stage import FirstStage, bm25, fused, given, oracle, stored, with_positives
+from qwen3_reranker.evaluate.labelled import LabelledSet, Qrels, Run
+from qwen3_reranker.evaluate.measures import Measure
+from qwen3_reranker.evaluate.page import page
+from qwen3_reranker.evaluate.report import as_json, markdown
+from qwen3_reranker.evaluate.scores import Scores, score_run
+from qwen3_reranker.evaluate.significance import best_of_p, holm, mean_interval, paired_p
+from qwen3_reranker.evaluate.sources import read_sets
+from qwen3_reranker.evaluate.summary import Comparison, Summary, System
+from qwen3_reranker.evaluate.trec import read_qrels, read_run, write_run
+
+__all__ = [
+    "RUN_ENDINGS",
+    "Candidate",
+    "Comparison",
+    "FirstStage",
+    "LabelledSet",
+    "Measure",
+    "Qrels",
+    "Run",
+    "Scores",
+    "Summary",
+    "System",
+    "as_json",
+    "best_of_p",
+    "bm25",
+    "evaluate",
+    "fused",
+    "given",
+    "holm",
+    "markdown",
+    "mean_interval",
+    "oracle",
+    "page",
+    "paired_p",
+    "read_qrels",
+    "read_run",
+    "read_sets",
+    "score_run",
+    "stored",
+    "with_positives",
+    "write_run",
+]
