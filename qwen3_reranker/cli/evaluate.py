@@ -18,9 +18,9 @@ from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
     from qwen3_reranker.evaluate import Candidate, FirstStage, LabelledSet, Summary
+    from qwen3_reranker.evaluate.tuning import Tuning
 
 FORMATS = ("table", "json", "markdown")
-FIRST_STAGES = ("auto", "bm25", "data")
 DEPTH = 100
 _DATA, _COMPARING, _MEASURING = "Data", "Comparing", "Measuring"
 
@@ -38,12 +38,21 @@ FirstStageFlag = Annotated[
     _flag(
         _DATA,
         "--first-stage",
-        value="bm25|data|RUN.trec",
-        meaning="The lists to rerank: BM25's, the data's own, or a stored TREC run, repeated for several sets. "
+        value="bm25|data|RUN.trec|MODEL",
+        meaning="The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
+        "Qwen3-Embedding model, searching all documents. "
         "[auto: the data's own where they have lists, otherwise bm25]",
     ),
 ]
-Depth = Annotated[int, _flag(_DATA, "--depth", value="N", meaning=f"Documents of a list that are reranked. [{DEPTH}]")]
+Depth = Annotated[
+    int | None,
+    _flag(
+        _DATA,
+        "--depth",
+        value="N",
+        meaning=f"Documents of a list that are reranked. [{DEPTH}; all where the data bring their lists]",
+    ),
+]
 Queries = Annotated[
     int | None,
     _flag(
@@ -65,6 +74,15 @@ Instructions = Annotated[
         meaning="For all queries; repeat it to compare several, with data for the data's own. [data]",
     ),
 ]
+Tune = Annotated[
+    bool,
+    _flag(
+        _COMPARING,
+        "--tune-instruction",
+        meaning="Try a library of instructions, and those of --instruction, on one half of the queries, and say "
+        "whether the winner holds on the other.",
+    ),
+]
 Precisions = Annotated[
     list[str] | None,
     _flag(_COMPARING, "--precision", value=flags.choice(PRECISIONS), meaning="Repeat it to compare several. [float32]"),
@@ -79,8 +97,8 @@ Measures = Annotated[
         _MEASURING,
         "--measures",
         value="NAME,...",
-        meaning="Beside what each set is judged by: nDCG, nDCG-exp, AP, RR, R, P, success, Judged, with @10 or the like. "
-        "[RR@10,R@100]",
+        meaning="Beside what each set is judged by: nDCG, nDCG-exp, AP, RR, R, P, success, Judged, with @10 or the "
+        "like. [RR@10,R@100]",
     ),
 ]
 Seed = Annotated[int, _flag(_MEASURING, "--seed", value="N", meaning="Where random draws begin. [0]")]
@@ -96,10 +114,11 @@ def evaluate(
     *,
     on: On = None,
     first_stage: FirstStageFlag = None,
-    depth: Depth = DEPTH,
+    depth: Depth = None,
     queries: Queries = None,
     with_positives: Positives = False,
     instructions: Instructions = None,
+    tune_instruction: Tune = False,
     precisions: Precisions = None,
     prompts: Prompts = None,
     measures: Measures = "RR@10,R@100",
@@ -128,6 +147,8 @@ def evaluate(
       folder/qrels/dev.tsv   the same with these judgements; a folder of such folders is all of them
       lines.jsonl     {"query", "positive", "negative"} or {"query", "documents", "labels"} a line
       qrels.txt       TREC judgements alone, to measure stored runs
+      suite           a column of Qwen's table, its data fetched by mteb: mteb-r, cmteb-r, mmteb-r, mldr, mteb-code,
+                      followir, both prompts unless --prompt names one; or cheap: mldr-rerank, nanobeir
 
     Logits are kept query by query: after Ctrl-C, the same command goes on where it stopped. The report is written to
     the output folder as Markdown, HTML and JSON.
@@ -137,6 +158,7 @@ def evaluate(
       qwen3-reranker evaluate nano --on lines.jsonl --precision float32 --precision int8
       qwen3-reranker evaluate Qwen/Qwen3-Reranker-0.6B other.trec --on my-data/ --first-stage search.trec
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
+      qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
     """
     form = flags.chosen_format(form, FORMATS)
     if not on:
@@ -155,19 +177,23 @@ def evaluate(
     }
     variants = [
         {**options, "precision": precision, "prompt": prompt}
-        for precision, prompt in product(_once(precisions, flags.ENGINE.precision), _once(prompts, flags.ENGINE.prompt))
+        for precision, prompt in product(precisions or [flags.ENGINE.precision], prompts or _prompts(on))
     ]
     for variant in variants:
         EngineOptions(**variant)
+        variant["revision"] = revision
 
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import Measure
+    from qwen3_reranker.evaluate import Measure, compared, narrowed
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
+    from qwen3_reranker.evaluate.tuning import tune
 
     extra = [Measure.parse(name) for name in measures.split(",") if name.strip()]
     folder = Path(output)
-    candidates = _candidates(models or [], [{**each, "revision": revision} for each in variants], instructions)
     sets = [labelled.drawn(queries, seed) for labelled in _sets(on)]
+    if tune_instruction:
+        instructions = _tried(models or [], variants, instructions, sets)
+    candidates = _candidates(models or [], variants, instructions, one_model=tune_instruction)
     stages = _stages(sets, first_stage or ["auto"], depth, seed, folder)
     if with_positives:
         from qwen3_reranker.evaluate import with_positives as added
@@ -175,16 +201,35 @@ def evaluate(
         stages = [added(labelled, stage) for labelled, stage in zip(sets, stages, strict=True)]
     with ProgressBar("judging") as bar:
         summary = evaluate_systems(sets, stages, candidates, folder, measures=extra, seed=seed, on_progress=bar)
-    _write(summary, folder, form)
+    tuning = tune(summary) if tune_instruction else None
+    if tuning is not None:
+        summary = narrowed(summary, {tuning.baseline, tuning.winner.label})
+    _write(compared(summary), folder, form, tuning)
+
+
+def _tried(
+    models: Sequence[str],
+    variants: Sequence[dict[str, Any]],
+    instructions: Sequence[str] | None,
+    sets: Sequence[LabelledSet],
+) -> list[str]:
+    """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
+    from qwen3_reranker.evaluate.tuning import library
+
+    if len(models) != 1 or len(variants) != 1:
+        raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
+    # Without an instruction in the data, the model's usual one is the baseline, and need not be tried twice.
+    own = any(labelled.instruction or labelled.instructions for labelled in sets)
+    return ["data", *(instructions or []), *(library() if own else library()[1:])]
 
 
 def _candidates(
-    models: Sequence[str], variants: Sequence[dict[str, Any]], instructions: Sequence[str] | None
+    models: Sequence[str], variants: Sequence[dict[str, Any]], instructions: Sequence[str] | None, one_model: bool
 ) -> list[Candidate]:
-    """Every model in every variant with every instruction; labels say what differs."""
+    """Every model in every variant with every instruction; labels say what differs; one_model: instructions alone."""
     from qwen3_reranker.evaluate import RUN_ENDINGS, Candidate
 
-    texts = [None if text == "data" else text for text in _once(instructions, "data")]
+    texts = [None if text == "data" else text for text in dict.fromkeys(instructions or ["data"])]
     found = []
     for model in dict.fromkeys(models):
         name = Path(model).name if Path(model).exists() else model
@@ -192,7 +237,7 @@ def _candidates(
             found.append(Candidate(name, model))
             continue
         for variant, text in product(variants, texts):
-            parts = [name]
+            parts = [] if one_model else [name]
             parts += [variant["precision"]] if len({each["precision"] for each in variants}) > 1 else []
             parts += [variant["prompt"]] if len({each["prompt"] for each in variants}) > 1 else []
             parts += ["the data's instruction" if text is None else f'"{text}"'] if len(texts) > 1 else []
@@ -204,9 +249,17 @@ def _candidates(
 
 
 def _sets(places: Sequence[str]) -> list[LabelledSet]:
+    from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.evaluate import read_sets
+    from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite_sets
 
-    sets = [labelled for place in dict.fromkeys(places) for labelled in read_sets(Path(place))]
+    sets: list[LabelledSet] = []
+    for place in dict.fromkeys(places):
+        if place in SUITE_NAMES and not Path(place).exists():
+            with ProgressBar(f"loading {place}") as bar:
+                sets += suite_sets(place, bar)
+        else:
+            sets += read_sets(Path(place))
     names = [labelled.name for labelled in sets]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"two sets are named {min(twice)!r}; name the folder above both, or rename one")
@@ -214,11 +267,12 @@ def _sets(places: Sequence[str]) -> list[LabelledSet]:
 
 
 def _stages(
-    sets: Sequence[LabelledSet], wanted: Sequence[str], depth: int, seed: int, folder: Path
+    sets: Sequence[LabelledSet], wanted: Sequence[str], depth: int | None, seed: int, folder: Path
 ) -> list[FirstStage]:
     """Each set's lists; runs are given one a set, or one for all where there is one set."""
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import bm25, given, stored
+    from qwen3_reranker.embedder import Embedder
+    from qwen3_reranker.evaluate import RUN_ENDINGS, bm25, dense, given, stored
 
     if len(wanted) not in (1, len(sets)):
         raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
@@ -229,30 +283,37 @@ def _stages(
             stages.append(given(labelled, depth))
         elif name in ("auto", "bm25"):
             with ProgressBar(f"BM25, set {number + 1} of {len(sets)}") as bar:
-                stages.append(bm25(labelled, depth, seed, folder / "first-stages", bar))
+                stages.append(bm25(labelled, depth or DEPTH, seed, folder / "first-stages", bar))
+        elif name.endswith(RUN_ENDINGS) or Path(name).is_file():
+            stages.append(stored(labelled, Path(name), depth or DEPTH))
         else:
-            stages.append(stored(labelled, Path(name), depth))
+            with Embedder(name) as embedder, ProgressBar(f"embedding, set {number + 1} of {len(sets)}") as bar:
+                stages.append(dense(labelled, embedder, depth or DEPTH, folder / "first-stages", bar))
     return stages
 
 
-def _write(summary: Summary, folder: Path, form: str) -> None:
+def _write(summary: Summary, folder: Path, form: str, tuning: Tuning | None) -> None:
     from qwen3_reranker.evaluate import as_json, markdown, page
 
     folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n"
+    content = json.dumps(as_json(summary, tuning), indent=2, ensure_ascii=False) + "\n"
     (folder / "report.json").write_text(content, encoding="utf-8")
-    (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
-    (folder / "report.html").write_text(page(summary), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(summary, tuning), encoding="utf-8")
+    (folder / "report.html").write_text(page(summary, tuning), encoding="utf-8")
     if form == "json":
         print(content, end="")
     elif form == "markdown":
-        print(markdown(summary), end="")
+        print(markdown(summary, tuning), end="")
     else:
         from qwen3_reranker.cli.evaluate_table import write_table
 
-        write_table(summary, sys.stdout)
+        write_table(summary, sys.stdout, tuning)
     note(f"report written to {folder / 'report.html'}, .md and .json")
 
 
-def _once(given: Sequence[str] | None, otherwise: str) -> list[str]:
-    return list(dict.fromkeys(given)) if given else [otherwise]
+def _prompts(places: Sequence[str]) -> Sequence[str]:
+    """The ways to write the prompt where none is named: a suite's own, or the usual one."""
+    from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite
+
+    named = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
+    return list(dict.fromkeys(named)) or [flags.ENGINE.prompt]

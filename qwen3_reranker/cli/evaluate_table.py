@@ -11,8 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from qwen3_reranker.cli.terminal import coloured, one_line
-from qwen3_reranker.evaluate.report import comparison_rows, set_rows, system_rows, tie_remarks, verdict
+from qwen3_reranker.evaluate.report import (
+    comparison_rows,
+    set_rows,
+    system_rows,
+    tie_remarks,
+    tuning_remark,
+    tuning_rows,
+    verdict,
+)
 from qwen3_reranker.evaluate.summary import Summary
+from qwen3_reranker.evaluate.tuning import Tuning
 
 _GAP = "  "
 _NARROWEST_NAME = 12
@@ -20,7 +29,7 @@ _NARROWEST_NAME = 12
 _NAMES = ("system", "minus", "set")
 
 
-def write_table(summary: Summary, stream: TextIO) -> None:
+def write_table(summary: Summary, stream: TextIO, tuning: Tuning | None = None) -> None:
     """Write the tables to a stream, as wide as the terminal or COLUMNS say."""
     console = Console(file=stream, color_system="auto" if coloured(stream) else None, highlight=False)
 
@@ -30,12 +39,15 @@ def write_table(summary: Summary, stream: TextIO) -> None:
             console.print(line, no_wrap=True, crop=True)
         console.print()
 
+    if tuning is not None:
+        show("Instructions", tuning_rows(tuning))
     show(f"Mean {summary.headline_name}", system_rows(summary))
     if len(summary.sets) > 1:
         show("Sets", set_rows(summary))
     if summary.comparisons:
         show("Differences", comparison_rows(summary))
-    notes = [verdict(summary), *tie_remarks(summary)]
+    found = [verdict(summary)] if tuning is None else [tuning_remark(tuning), tuning.verdict]
+    notes = [*found, *tie_remarks(summary)]
     if summary.missing:
         notes.append(f"Missing from runs, counted as 0: {sum(map(len, summary.missing.values())):,} queries.")
     for text in notes:

@@ -1,7 +1,7 @@
 """Evaluation: is it better on my data, and can I prove it? Sets and systems in, measures and significance out."""
 
 from qwen3_reranker.evaluate.evaluation import RUN_ENDINGS, Candidate, evaluate
-from qwen3_reranker.evaluate.first_stage import FirstStage, bm25, fused, given, oracle, stored, with_positives
+from qwen3_reranker.evaluate.first_stage import FirstStage, bm25, dense, fused, given, oracle, stored, with_positives
 from qwen3_reranker.evaluate.labelled import LabelledSet, Qrels, Run
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.page import page
@@ -9,7 +9,7 @@ from qwen3_reranker.evaluate.report import as_json, markdown
 from qwen3_reranker.evaluate.scores import Scores, score_run
 from qwen3_reranker.evaluate.significance import best_of_p, holm, mean_interval, paired_p
 from qwen3_reranker.evaluate.sources import read_sets
-from qwen3_reranker.evaluate.summary import Comparison, Summary, System
+from qwen3_reranker.evaluate.summary import Comparison, Summary, System, compared, narrowed
 from qwen3_reranker.evaluate.trec import read_qrels, read_run, write_run
 
 __all__ = [
@@ -27,12 +27,15 @@ __all__ = [
     "as_json",
     "best_of_p",
     "bm25",
+    "compared",
+    "dense",
     "evaluate",
     "fused",
     "given",
     "holm",
     "markdown",
     "mean_interval",
+    "narrowed",
     "oracle",
     "page",
     "paired_p",

@@ -25,7 +25,8 @@ def read_folder(folder: Path, name: str | None = None, qrels: Path | None = None
     """The set in a folder; qrels: which judgements, None for those named test, or the only ones.
 
     A document is its title, on a line of its own, and its text. meta.json may hold a name, which `name` overrides, and
-    an instruction; a query's metadata may hold its own. Raises InputError for missing files, queries without text, and lines that are damaged.
+    an instruction; a query's metadata may hold its own. Raises InputError for missing files, queries without text, and
+    lines that are damaged.
     """
     queries_file = _queries_file(folder)
     if queries_file is None:

@@ -17,7 +17,7 @@ from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import Scores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
-from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, Summary, System, summarise
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, Summary, System, facts_of
 from qwen3_reranker.reranker import Reranker
 
 RUN_ENDINGS = (".trec", ".run")
@@ -52,7 +52,9 @@ def evaluate(
     seed: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> Summary:
-    """Judge every list by every candidate and compare them; measures: beside what each set is judged by.
+    """Judge every list by every candidate; `compared` says what the differences are worth.
+
+    measures: beside what each set is judged by.
 
     folder: where logits are kept, a file for each candidate and set, and found again when a run was stopped.
     on_progress is told the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and files
@@ -72,7 +74,7 @@ def evaluate(
         both = [fused(stage.run, run) for stage, run in zip(stages, runs, strict=True)]
         fusions.append(System(f"{candidate.label} + {ordered[0].label}", FUSION, scores(both)))
     best = System("oracle", ORACLE, scores([oracle(*each) for each in zip(sets, stages, strict=True)]))
-    return summarise(sets, stages, [*ordered, *fusions, best], measures, seed)
+    return Summary(facts_of(sets, stages), (*ordered, *fusions, best), tuple(measures), seed)
 
 
 _Judgement = tuple[Candidate, list[Run], Cost | None, Mapping[str, object]]
@@ -107,11 +109,8 @@ def _all_judged(
                             on_progress((before + share * some) / total)
 
                     settings = belonging(reranker, hashed, labelled, stage, candidate.instruction)
-                    file = JudgementsFile(folder / file_name(labelled.name), model, settings)
-                    try:
+                    with JudgementsFile(folder / file_name(labelled.name), model, settings) as file:
                         run, took = judge(reranker, labelled, stage, candidate.instruction, file, advance)
-                    finally:
-                        file.close()
                     judged.append(run)
                     cost = cost + took
                     done += some

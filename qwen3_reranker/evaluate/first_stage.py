@@ -1,4 +1,4 @@
-"""The lists that are reranked: BM25's, a stored run's or the data's own; and what can be made of them without a model."""
+"""The lists that are reranked: BM25's, a stored run's or the data's own; and what is made of them without a model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate.judgements import file_name
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
 from qwen3_reranker.evaluate.trec import missing_documents, read_run, write_run
-from qwen3_reranker.search import Bm25
+from qwen3_reranker.search import Bm25, Dense
 
 #: The constant of reciprocal-rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
 FUSION_CONSTANT = 60
@@ -39,26 +42,62 @@ def bm25(
     """
     if not labelled.documents:
         raise InputError(f"{labelled.name}: BM25 needs documents, and the set has judgements alone; name a stored run")
-    path = kept / f"bm25-{depth}-{seed}-{labelled.digest()[:12]}.trec"
+
+    def retriever() -> _Top:
+        index = Bm25(list(labelled.documents.values()), seed)
+        return lambda query, count: index.top(labelled.queries[query], count)
+
+    return _kept("BM25", f"bm25-{depth}-{seed}", labelled, depth, kept, retriever, on_progress)
+
+
+def dense(
+    labelled: LabelledSet,
+    embedder: Embedder,
+    depth: int,
+    kept: Path,
+    on_progress: Callable[[float], None] | None = None,
+) -> FirstStage:
+    """An embedding model's lists, by cosine over all documents, kept like those of `bm25`.
+
+    Queries carry the instructions of the data, or else the model's own. Raises InputError for a set without documents.
+    """
+    name = embedder.checkpoint.name
+    made_by = f"{file_name(name)}-{embedder.options.precision}-{embedder.dim}-{embedder.tokens.max_length}-{depth}"
+
+    def retriever() -> _Top:
+        index = Dense(embedder, list(labelled.documents.values()), on_progress)
+        return lambda query, count: index.top(labelled.queries[query], count, labelled.instruction_of(query))
+
+    return _kept(name, made_by, labelled, depth, kept, retriever, None)
+
+
+_Top = Callable[[str, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+
+def _kept(
+    name: str,
+    made_by: str,
+    labelled: LabelledSet,
+    depth: int,
+    kept: Path,
+    retriever: Callable[[], _Top],
+    on_progress: Callable[[float], None] | None,
+) -> FirstStage:
+    """The lists that a retriever makes, of all queries, or those that it made before of the same texts."""
+    if not labelled.documents:
+        raise InputError(f"{labelled.name}: {name} needs documents, and the set has none; name a stored run")
+    path = kept / f"{made_by}-{labelled.digest()[:12]}.trec"
     if not path.is_file():
+        ids, top, run = list(labelled.documents), retriever(), {}
+        for number, query in enumerate(labelled.queries, start=1):
+            places, scores = top(query, depth + labelled.excludes_itself)
+            run[query] = {ids[place]: float(score) for place, score in zip(places, scores, strict=True)}
+            if on_progress:
+                on_progress(number / len(labelled.queries))
         kept.mkdir(parents=True, exist_ok=True)
-        write_run(path, _retrieved(labelled, depth, seed, on_progress), "bm25")
-    # Read back even when it was just made, so that its hash is that of the file.
-    return _of_run("BM25", labelled, read_run(path), depth)
-
-
-def _retrieved(
-    labelled: LabelledSet, depth: int, seed: int, on_progress: Callable[[float], None] | None
-) -> dict[str, dict[str, float]]:
-    ids = list(labelled.documents)
-    index = Bm25(list(labelled.documents.values()), seed)
-    run = {}
-    for number, (query, text) in enumerate(labelled.queries.items(), start=1):
-        places, scores = index.top(text, depth)
-        run[query] = {ids[place]: float(score) for place, score in zip(places, scores, strict=True)}
-        if on_progress:
-            on_progress(number / len(labelled.queries))
-    return run
+        write_run(path, run, made_by)
+    # Read back even when it was just made, so that the lists are those of the file.
+    return _of_run(name, labelled, read_run(path), depth)
 
 
 def given(labelled: LabelledSet, depth: int | None) -> FirstStage:
@@ -79,9 +118,15 @@ def stored(labelled: LabelledSet, path: Path, depth: int | None) -> FirstStage:
 
 
 def _of_run(name: str, labelled: LabelledSet, run: Run, depth: int | None) -> FirstStage:
-    chosen = {query: best(run[query], depth) for query in labelled.qrels if query in run}
+    chosen = {query: best(_others(labelled, query, run[query]), depth) for query in labelled.qrels if query in run}
     content = json.dumps(run, sort_keys=True, default=dict).encode()
     return FirstStage(name, max(map(len, chosen.values()), default=0), chosen, hashlib.sha256(content).hexdigest())
+
+
+def _others(labelled: LabelledSet, query: str, scores: Mapping[str, float]) -> Mapping[str, float]:
+    if not (labelled.excludes_itself and query in scores):
+        return scores
+    return {document: score for document, score in scores.items() if document != query}
 
 
 def best(scores: Mapping[str, float], depth: int | None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A file of one model's logits over one set's lists, a query a line: it says what it belongs to and can be continued."""
+"""A file of one model's logits over one set's lists, a query a line: it says what it belongs to, and is continued."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from qwen3_reranker.errors import InputError
 
@@ -57,8 +57,10 @@ class JudgementsFile:
         self._file.flush()
         self.judged[judged.query] = judged
 
-    def close(self) -> None:
-        """Close the file; it cannot be added to any more."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def _read(self) -> bool:

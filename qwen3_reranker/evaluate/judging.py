@@ -52,7 +52,7 @@ def fingerprint(reranker: Reranker) -> str:
 def belonging(
     reranker: Reranker, model_fingerprint: str, labelled: LabelledSet, stage: FirstStage, instruction: str | None
 ) -> dict[str, Any]:
-    """Everything that the logits depend on; instruction: None for the data's own, or the model's where they have none."""
+    """Everything that the logits depend on; instruction: None for the data's own, else the model's."""
     options = reranker.options
     return {
         "model": reranker.checkpoint.name,

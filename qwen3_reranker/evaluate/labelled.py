@@ -16,6 +16,7 @@ from qwen3_reranker.evaluate.measures import Measure
 Qrels = Mapping[str, Mapping[str, int]]
 #: By query, the score of each retrieved document.
 Run = Mapping[str, Mapping[str, float]]
+NDCG_10 = Measure("nDCG", 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class LabelledSet:
     group: sets of one group (the languages of one task) are averaged before groups are. documents: may be empty where
     only stored runs are measured. instruction, instructions: the set's, and those of single queries, which go first.
     candidates: the list that came with the data for each query. changed: for p-MRR, by query, the documents whose
-    relevance a changed instruction takes away. measure: what the set is usually judged by.
+    relevance a changed instruction takes away. measure: what the set is usually judged by. excludes_itself: a document
+    with the id of a query is left out of its list, as it is the query itself.
     """
 
     name: str
@@ -37,7 +39,8 @@ class LabelledSet:
     instructions: Mapping[str, str] = field(default_factory=dict)
     candidates: Run | None = None
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    measure: Measure = Measure("nDCG", 10)
+    measure: Measure = NDCG_10
+    excludes_itself: bool = False
 
     def instruction_of(self, query: str) -> str | None:
         """What the data say counts as an answer to this query, or None."""

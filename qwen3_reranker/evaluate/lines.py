@@ -11,7 +11,7 @@ from qwen3_reranker.errors import InputError
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, with "file:line"; raises InputError for a file that cannot be read or is not UTF-8."""
+    """Each line that is not blank, with "file:line"; raises InputError for a file that is not UTF-8 text."""
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, start=1):

@@ -14,9 +14,12 @@ from qwen3_reranker.evaluate.report import (
     remarks,
     set_rows,
     system_rows,
+    tuning_remark,
+    tuning_rows,
     verdict,
 )
 from qwen3_reranker.evaluate.summary import MODEL, Summary
+from qwen3_reranker.evaluate.tuning import Tuning
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #69727d; --paper: #fff; --line: #d9dee4;
@@ -40,16 +43,17 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink) } .grid, .axis { s
 """
 
 
-def page(summary: Summary) -> str:
-    """The report as one self-contained page."""
+def page(summary: Summary, tuning: Tuning | None = None) -> str:
+    """The report as one self-contained page; tuning: what choosing among instructions gave, if that was asked for."""
     first = summary.systems[0]
     models = [system for system in summary.systems if system.kind == MODEL]
     bars = [(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems]
     parts = [
-        f'<h1>Evaluation</h1><p class="verdict">{escape(verdict(summary))}</p>',
+        f'<h1>Evaluation</h1><p class="verdict">{escape(tuning.verdict if tuning else verdict(summary))}</p>',
+        *([f"<p>{escape(tuning_remark(tuning))}</p>{_table(tuning_rows(tuning))}"] if tuning else []),
         f"<h2>{escape(summary.headline_name)}</h2>{plots.intervals(bars)}{_table(system_rows(summary))}",
-        '<h2>Differences</h2><p class="dim">95 % bootstrap intervals over queries; p of a two-sided paired randomisation '
-        f"test, corrected for the number of comparisons (Holm).</p>{_table(comparison_rows(summary))}",
+        '<h2>Differences</h2><p class="dim">95 % bootstrap intervals over queries; p of a two-sided paired '
+        f"randomisation test, corrected for the number of comparisons (Holm).</p>{_table(comparison_rows(summary))}",
     ]
     for system in models:
         values = np.concatenate(

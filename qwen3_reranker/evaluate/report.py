@@ -7,19 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 from qwen3_reranker.evaluate.summary import FIRST_STAGE, MODEL, ORACLE, Comparison, Summary, System, set_p
+from qwen3_reranker.evaluate.tuning import Tuning
 
 _MOST_NAMED = 10
 
 
-def markdown(summary: Summary) -> str:
-    """The report as one page of Markdown."""
+def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
+    """The report as one page of Markdown; tuning: what choosing among instructions gave, if that was asked for."""
     parts = [
         "# Evaluation",
-        verdict(summary),
+        verdict(summary) if tuning is None else tuning.verdict,
+        *([] if tuning is None else [tuning_remark(tuning), _table(tuning_rows(tuning))]),
         _table(system_rows(summary)),
         "## Differences",
-        "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, corrected "
-        "for the number of comparisons (Holm).",
+        "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
+        "corrected for the number of comparisons (Holm).",
         _table(comparison_rows(summary)),
         "## Sets",
         _table(set_rows(summary)),
@@ -77,7 +79,7 @@ def comparison_rows(summary: Summary) -> list[list[str]]:
 
 
 def set_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a set: its size, its ceiling and every system by number; * where p < 0.05 on this set alone."""
+    """A head, then a row a set: its size, its ceiling, every system by number; * where p < 0.05 on it alone."""
     several = len({each.measure for each in summary.sets}) > 1
     numbers = [str(number) for number in range(1, len(summary.systems) + 1)]
     rows = [["set", *(["measure"] if several else []), "queries", "found", *numbers]]
@@ -98,6 +100,21 @@ def set_rows(summary: Summary) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def tuning_rows(tuning: Tuning) -> list[list[str]]:
+    """A head, then a row an instruction, the winner first."""
+    rows = [["system", f"{tuning.measure} where chosen", "held out"]]
+    return rows + [[each.label, f"{each.chosen_on:.3f}", f"{each.held_out:.3f}"] for each in tuning.tried]
+
+
+def tuning_remark(tuning: Tuning) -> str:
+    """How the winner was chosen and judged."""
+    return (
+        f"{len(tuning.tried)} instructions were compared on {tuning.choosing_queries:,} queries, and the winner judged "
+        f"on {tuning.held_out_queries:,} others. Where it was chosen, the best lead over {tuning.baseline} has p = "
+        f"{tuning.choosing_p:.3f}, allowing for its being the best of so many."
+    )
 
 
 def depth_rows(summary: Summary) -> list[list[str]]:
@@ -127,8 +144,8 @@ def remarks(summary: Summary) -> Iterator[str]:
             cost = system.cost
             saved = 1 - cost.computed_tokens / cost.prompt_tokens if cost.prompt_tokens else 0.0
             yield (
-                f"{system.label}: {settings_line(system)}; {cost.pairs:,} pairs, {cost.prompt_tokens:,} tokens of which "
-                f"{saved:.0%} were shared, {cost.truncated_documents:,} documents cut, {cost.seconds:,.1f} s"
+                f"{system.label}: {settings_line(system)}; {cost.pairs:,} pairs, {cost.prompt_tokens:,} tokens of "
+                f"which {saved:.0%} were shared, {cost.truncated_documents:,} documents cut, {cost.seconds:,.1f} s"
             )
         elif system.kind == MODEL:
             yield f"{system.label}: {settings_line(system)}"
@@ -142,7 +159,7 @@ def remarks(summary: Summary) -> Iterator[str]:
 def tie_remarks(summary: Summary) -> Iterator[str]:
     """What equal scores leave open, where there are any."""
     for system in summary.systems:
-        if system.kind == ORACLE:
+        if system.kind not in (FIRST_STAGE, MODEL):
             continue
         scores = [summary.headline(system, place) for place in range(len(summary.sets))]
         if not (tied := sum(each.tied for each in scores)):
@@ -154,8 +171,8 @@ def tie_remarks(summary: Summary) -> Iterator[str]:
         )
         if high - low >= 0.0005:
             yield (
-                f"{system.label}: equal scores in {tied:,} lists; the mean over their orders is shown, orders give {low:.3f} "
-                f"to {high:.3f}, trec_eval's (by id) {trec:.3f}"
+                f"{system.label}: equal scores in {tied:,} lists; the mean over their orders is shown, orders give "
+                f"{low:.3f} to {high:.3f}, trec_eval's (by id) {trec:.3f}"
             )
 
 
@@ -174,7 +191,7 @@ def settings_line(system: System) -> str:
     )
 
 
-def as_json(summary: Summary) -> dict[str, Any]:
+def as_json(summary: Summary, tuning: Tuning | None = None) -> dict[str, Any]:
     """Every number of the report, for programs."""
     return {
         "headline": summary.headline_name,
@@ -183,6 +200,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "systems": [_system_json(summary, system) for system in summary.systems],
         "comparisons": [asdict(each) for each in summary.comparisons],
         "missing": {place: list(missing) for place, missing in summary.missing.items()},
+        "tuning": None if tuning is None else {**asdict(tuning), "verdict": tuning.verdict},
     }
 
 

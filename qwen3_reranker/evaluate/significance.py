@@ -60,12 +60,12 @@ def paired_p(differences: Sequence[Values], weights: Sequence[float], *, seed: i
 
 
 def best_of_p(differences_KQ: Values, *, seed: int = 0, draws: int = DRAWS) -> float:
-    """The p of the best of K candidates against one baseline, two-sided, that choosing the best of them allows for.
+    """The p of the best of K candidates against one baseline, that choosing the best of them allows for.
 
     The same random signs are used for all candidates, and the largest of their means counts (the maximum statistic of
     Westfall and Young): the share of draws in which some candidate moves as far from 0 as the winner did.
     """
-    seen = abs(float(differences_KQ.mean(axis=1).max()))
+    seen = max(float(differences_KQ.mean(axis=1).max()), 0.0)
     largest_B = np.abs(_flipped_means(differences_KQ, (seed, 0), draws)).max(axis=0)
     return float((1 + (largest_B >= seen - _ROUNDING).sum()) / (1 + draws))
 

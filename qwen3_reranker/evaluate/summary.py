@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -76,13 +76,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle."""
+    """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle.
+
+    measures: those asked for beside what each set is judged by. comparisons: of `compared`.
+    """
 
     sets: tuple[SetFacts, ...]
     systems: tuple[System, ...]
-    comparisons: tuple[Comparison, ...]
     measures: tuple[Measure, ...]
     seed: int
+    comparisons: tuple[Comparison, ...] = ()
 
     def mean(self, system: System, measure: Measure | None = None) -> float:
         """The mean over sets of a measure; None for what each set is judged by."""
@@ -120,15 +123,9 @@ class Summary:
         return [system.scores[place][measure or facts.measure].values_Q for place, facts in enumerate(self.sets)]
 
 
-def summarise(
-    sets: Sequence[LabelledSet],
-    stages: Sequence[FirstStage],
-    systems: Sequence[System],
-    measures: Sequence[Measure],
-    seed: int,
-) -> Summary:
-    """Compare every model and fusion with the first stage, and every further model with the first one."""
-    facts = tuple(
+def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple[SetFacts, ...]:
+    """What there is to say of each set and its lists."""
+    return tuple(
         SetFacts(
             name=labelled.name,
             group=labelled.group,
@@ -143,20 +140,27 @@ def summarise(
         )
         for labelled, stage, weight in zip(sets, stages, weights(sets), strict=True)
     )
-    summary = Summary(facts, tuple(systems), (), tuple(measures), seed)
-    first = next(system for system in systems if system.kind == FIRST_STAGE)
-    models = [system for system in systems if system.kind == MODEL]
-    pairs = [(system, first) for system in systems if system.kind in (MODEL, FUSION)]
+
+
+def compared(summary: Summary) -> Summary:
+    """With every model and fusion compared with the first stage, and every further model with the first one."""
+    models = [system for system in summary.systems if system.kind == MODEL]
+    pairs = [(system, summary.systems[0]) for system in summary.systems if system.kind in (MODEL, FUSION)]
     pairs += [(model, models[0]) for model in models[1:]]
-    compared = [_compared(summary, system, baseline) for system, baseline in pairs]
-    corrected = holm([each.p for each in compared])
-    return Summary(
-        facts,
-        tuple(systems),
-        tuple(replace(each, corrected_p=p) for each, p in zip(compared, corrected, strict=True)),
-        tuple(measures),
-        seed,
-    )
+    found = [_compared(summary, system, baseline) for system, baseline in pairs]
+    corrected = holm([each.p for each in found])
+    comparisons = tuple(replace(each, corrected_p=p) for each, p in zip(found, corrected, strict=True))
+    return replace(summary, comparisons=comparisons)
+
+
+def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
+    """With these models and their fusions alone, not compared yet."""
+    models = [system.label for system in summary.systems if system.kind == MODEL]
+    fusions = [system.label for system in summary.systems if system.kind == FUSION]
+    # Fusions stand in the order of their models.
+    kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
+    systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
+    return replace(summary, systems=systems, comparisons=())
 
 
 def set_p(summary: Summary, system: System, baseline: System, place: int) -> float:

@@ -5,6 +5,7 @@ Shapes: N documents.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -29,6 +30,9 @@ class Bm25:
         if find_spec("bm25s") is None:
             raise UnavailableError('BM25 needs bm25s, which is not installed: pip install "qwen3_reranker[search]"')
         import bm25s
+
+        # On import it asks for every detail of its work to be logged.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
 
         self._number_of: dict[str, int] = {}
         ids = [[self._number_of.setdefault(word, len(self._number_of)) for word in words(text)] for text in documents]
