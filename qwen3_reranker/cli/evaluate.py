@@ -192,7 +192,7 @@ def evaluate(
     folder = Path(output)
     sets = [labelled.drawn(queries, seed) for labelled in _sets(on)]
     if tune_instruction:
-        instructions = _tried(models or [], variants, instructions, sets)
+        instructions = _tried(models or [], variants, instructions, sets, seed)
     candidates = _candidates(models or [], variants, instructions, one_model=tune_instruction)
     stages = _stages(sets, first_stage or ["auto"], depth, seed, folder)
     if with_positives:
@@ -212,12 +212,15 @@ def _tried(
     variants: Sequence[dict[str, Any]],
     instructions: Sequence[str] | None,
     sets: Sequence[LabelledSet],
+    seed: int,
 ) -> list[str]:
     """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
-    from qwen3_reranker.evaluate.tuning import library
+    from qwen3_reranker.evaluate.tuning import held_out, library
 
     if len(models) != 1 or len(variants) != 1:
         raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
+    # Judging takes long; that there are too few queries is told before.
+    held_out([f"{labelled.name}/{query}" for labelled in sets for query in labelled.changed or labelled.qrels], seed)
     # Without an instruction in the data, the model's usual one is the baseline, and need not be tried twice.
     own = any(labelled.instruction or labelled.instructions for labelled in sets)
     return ["data", *(instructions or []), *(library() if own else library()[1:])]

@@ -32,7 +32,9 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2.2rem }
 .verdict { font-size: 1.1rem } .dim, footer { color: var(--dim); font-size: .9rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap }
-td.number, th.number { text-align: right } svg { width: 100%; height: auto; margin: .6rem 0 }
+td.number, th.number { text-align: right } svg { width: 100%; min-width: 34rem; height: auto; margin: .6rem 0 }
+.key { margin-right: 1.2rem } .key::before { content: "●"; margin-right: .4rem } .key.c1 { color: var(--c1) }
+.key.c2 { color: var(--c2) } .key.c3 { color: var(--c3) } .key.c4 { color: var(--c4) } .key.c5 { color: var(--c5) }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink) } .grid, .axis { stroke: var(--line) }
 .whisker { stroke-width: 3; stroke-linecap: round; opacity: .45 } .line { fill: none; stroke-width: 2.5 }
 .level { stroke: var(--c0); stroke-width: 2; stroke-dasharray: 5 4 } .area { fill: var(--c1); opacity: .7 }
@@ -51,7 +53,7 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
     parts = [
         f'<h1>Evaluation</h1><p class="verdict">{escape(tuning.verdict if tuning else verdict(summary))}</p>',
         *([f"<p>{escape(tuning_remark(tuning))}</p>{_table(tuning_rows(tuning))}"] if tuning else []),
-        f"<h2>{escape(summary.headline_name)}</h2>{plots.intervals(bars)}{_table(system_rows(summary))}",
+        f"<h2>{escape(summary.headline_name)}</h2>{_wide(plots.intervals(bars))}{_table(system_rows(summary))}",
         '<h2>Differences</h2><p class="dim">95 % bootstrap intervals over queries; p of a two-sided paired '
         f"randomisation test, corrected for the number of comparisons (Holm).</p>{_table(comparison_rows(summary))}",
     ]
@@ -65,14 +67,15 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
         parts.append(
             f"<h2>{escape(system.label)}, query by query</h2>"
             f'<p class="dim">Its {escape(summary.headline_name)} minus that of {escape(first.label)}, best first.</p>'
-            + plots.differences(values.tolist())
+            + _wide(plots.differences(values.tolist()))
         )
     rows = depth_rows(summary)
     if rows:
         lines = {system.label: system.depth_curve for system in models}
         parts.append(
             '<h2>How deep to rerank</h2><p class="dim">When only the first documents of a list are reranked.</p>'
-            + plots.curves(lines, summary.mean(first), first.label)
+            + _wide(plots.curves(lines, summary.mean(first), first.label))
+            + "".join(f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
             + _table(rows)
         )
     parts.append(f"<h2>Sets</h2>{_table(set_rows(summary))}")
@@ -94,7 +97,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
         return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(row, classes, strict=True))
 
     lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in body)
-    return f'<div class="wide"><table><thead><tr>{cells(head, "th")}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return _wide(f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{lines}</tbody></table>")
+
+
+def _wide(content: str) -> str:
+    """What may be wider than a small screen, to be moved from side to side in a place of its own."""
+    return f'<div class="wide">{content}</div>'
 
 
 def _is_number(cell: str) -> bool:

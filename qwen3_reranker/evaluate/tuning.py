@@ -79,38 +79,41 @@ def library() -> list[str]:
     return texts
 
 
-def is_held_out(query: str, seed: int) -> bool:
-    """Whether this query judges the winner rather than chooses it: about half do, by their hash."""
-    return hashlib.blake2b(f"{seed}/{query}".encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % 2 == 1
+def held_out(queries: Sequence[str], seed: int) -> NDArray[np.bool_]:
+    """Which of these queries, as "set/query", judge the winner rather than choose it: about half do, by their hash.
 
-
-def tune(summary: Summary) -> Tuning:
-    """Choose among the models of a summary, which differ in their instructions; the first is the baseline.
-
-    Raises InputError for fewer than two, for several measures, or where a half would have fewer than 10 queries.
+    Raises InputError where a half would have fewer than 10.
     """
-    systems = [system for system in summary.systems if system.kind == MODEL]
-    if len(systems) < 2 or len({each.measure for each in summary.sets}) > 1:
-        raise InputError("expected at least two instructions, and sets that are judged by one measure")
-    values_KQ = np.array(
-        [
-            np.concatenate([summary.headline(each, place).values_Q for place in range(len(summary.sets))])
-            for each in systems
-        ]
-    )
-    held_Q = np.array(
-        [
-            is_held_out(f"{facts.name}/{query}", summary.seed)
-            for place, facts in enumerate(summary.sets)
-            for query in summary.headline(systems[0], place).queries
-        ]
-    )
+    held_Q = np.array([_hash(f"{seed}/{query}") % 2 == 1 for query in queries], bool)
     if min(held_Q.sum(), (~held_Q).sum()) < _FEWEST_QUERIES:
         raise InputError(
             f"{len(held_Q):,} labelled queries are too few to choose an instruction by one half and judge it by the "
             f"other; expected at least {_FEWEST_QUERIES} in each half"
         )
-    return _tuned(summary, [each.label for each in systems], values_KQ, held_Q)
+    return held_Q
+
+
+def tune(summary: Summary) -> Tuning:
+    """Choose among the models of a summary, which differ in their instructions; the first is the baseline.
+
+    Every query counts alike, whatever its set. Raises InputError for fewer than two models, for several measures, and
+    what `held_out` raises.
+    """
+    systems = [system for system in summary.systems if system.kind == MODEL]
+    if len(systems) < 2 or len({each.measure for each in summary.sets}) > 1:
+        raise InputError("expected at least two instructions, and sets that are judged by one measure")
+    places = range(len(summary.sets))
+    rows = [np.concatenate([summary.headline(each, place).values_Q for place in places]) for each in systems]
+    names = [
+        f"{facts.name}/{query}"
+        for place, facts in enumerate(summary.sets)
+        for query in summary.headline(systems[0], place).queries
+    ]
+    return _tuned(summary, [each.label for each in systems], np.array(rows), held_out(names, summary.seed))
+
+
+def _hash(text: str) -> int:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0]
 
 
 def _tuned(summary: Summary, labels: Sequence[str], values_KQ: Values, held_Q: NDArray[np.bool_]) -> Tuning:

@@ -27,7 +27,7 @@ from qwen3_reranker.evaluate import (
 )
 from qwen3_reranker.evaluate.judgements import JudgementsFile
 from qwen3_reranker.evaluate.judging import belonging, fingerprint, judge
-from qwen3_reranker.evaluate.tuning import is_held_out, tune
+from qwen3_reranker.evaluate.tuning import held_out, tune
 
 NANO = Candidate("nano", "nano")
 MEASURES = (Measure("RR", 10), Measure("AP"))
@@ -180,12 +180,12 @@ def test_tuning_judges_the_winner_by_queries_that_did_not_choose_it(tmp_path: Pa
     candidates = [NANO, Candidate("other", "nano", "Given a task, retrieve the command")]
     summary = evaluate([wide], [stage], candidates, tmp_path / "out")
     tuning = tune(summary)
-    held = [is_held_out(f"wide/{query}", 0) for query in many]
-    assert (tuning.held_out_queries, tuning.choosing_queries) == (sum(held), 60 - sum(held))
+    held = held_out([f"wide/{query}" for query in many], 0)
+    assert (tuning.held_out_queries, tuning.choosing_queries) == (held.sum(), 60 - held.sum())
     values = {each.label: summary.headline(each, 0).values_Q for each in summary.systems}
     for tried in tuning.tried:
-        assert tried.held_out == pytest.approx(values[tried.label][np.array(held)].mean())
-        assert tried.chosen_on == pytest.approx(values[tried.label][~np.array(held)].mean())
+        assert tried.held_out == pytest.approx(values[tried.label][held].mean())
+        assert tried.chosen_on == pytest.approx(values[tried.label][~held].mean())
     assert tuning.winner.chosen_on == max(tried.chosen_on for tried in tuning.tried)
     assert tuning.baseline == "nano"
     assert [each.label for each in narrowed(summary, {"other"}).systems] == ["BM25", "other", "other + BM25", "oracle"]

@@ -30,13 +30,18 @@ QUERIES = {"q1": "how do I undo my last commit", "q2": "cook rice", "q3": "list 
 QRELS = {"q1": {"d1": 2, "d4": 1}, "q2": {"d2": 1}, "q3": {"d3": 1, "d1": 0}}
 TOP_RANKED = {"q1": ["d2", "d4", "d1"], "q2": ["d3", "d2", "d1", "d4"], "q3": ["d1", "d2", "d4"]}
 
+INSTRUCTIONS = {
+    "-og": "Retrieve the command that does it",
+    "-changed": "Retrieve recipes: rice, minutes, simmer, commits",
+}
+
 
 def task_class(kind: str, main_score: str) -> Any:
     """A task of mteb's own classes, whose data are those above."""
     import datasets
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
-    from mteb.mocks.mock_tasks.create_mock_samples import general_args  # type: ignore[attr-defined]
+    from mteb.mocks.mock_tasks.retrieval import general_args
 
     follow = main_score == "p-MRR"
 
@@ -44,13 +49,17 @@ def task_class(kind: str, main_score: str) -> Any:
         metadata = TaskMetadata(
             type=kind, name="OurTask", main_score=main_score, **{**general_args, "eval_splits": ["test"]}
         )
-        changed_documents = {"q1": ["d4"], "q2": ["d3", "d2"]} if follow else None
+        changed_documents = {"q1": ["d4", "d2"], "q2": ["d3", "d1", "d4"], "q3": ["d2", "d4"]} if follow else None
         ignore_identical_ids = not follow
 
         def load_data(self, num_proc: int | None = None, **_: Any) -> None:
             versions = ("-og", "-changed") if follow else ("",)
+
+            def versioned(values: dict[str, Any]) -> dict[str, Any]:
+                return {query + version: value for query, value in values.items() for version in versions}
+
             rows = [
-                {"id": query + version, "text": text, **({"instruction": f"Judge{version}"} if follow else {})}
+                {"id": query + version, "text": text, **({"instruction": INSTRUCTIONS[version]} if follow else {})}
                 for query, text in QUERIES.items()
                 for version in versions
             ]
@@ -59,12 +68,8 @@ def task_class(kind: str, main_score: str) -> Any:
                     "test": {
                         "corpus": datasets.Dataset.from_list([{"id": d, **each} for d, each in DOCUMENTS.items()]),
                         "queries": datasets.Dataset.from_list(rows),
-                        "relevant_docs": {
-                            query + version: labels for query, labels in QRELS.items() for version in versions
-                        },
-                        "top_ranked": {
-                            query + version: listed for query, listed in TOP_RANKED.items() for version in versions
-                        },
+                        "relevant_docs": versioned(QRELS),
+                        "top_ranked": versioned(TOP_RANKED),
                     }
                 }
             }
@@ -87,26 +92,29 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def ours(nano: Reranker, labelled: LabelledSet) -> float:
+def ours(reranker: Reranker, labelled: LabelledSet) -> float:
     run: dict[str, dict[str, float]] = {}
     for query, scores in given(labelled, None).run.items():
         texts = [labelled.documents[document] for document in scores]
-        hits = nano.rank(labelled.queries[query], texts, instruction=labelled.instruction_of(query))
+        hits = reranker.rank(labelled.queries[query], texts, instruction=labelled.instruction_of(query))
         run[query] = {list(scores)[hit.index]: hit.logit for hit in hits}
     return score_run(labelled, run, [labelled.measure])[labelled.measure].mean
 
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(("kind", "main_score"), [("Reranking", "ndcg_at_10"), ("InstructionReranking", "p-MRR")])
-def test_our_number_is_the_one_that_mteb_computes_from_our_search(nano: Reranker, kind: str, main_score: str) -> None:
+def test_our_number_is_the_one_that_mteb_computes_from_our_search(
+    small_reranker: Reranker, kind: str, main_score: str
+) -> None:
+    """The random network, which heeds every word of an instruction, so that p-MRR is not 0."""
     import mteb
 
     task = task_class(kind, main_score)()
-    result = mteb.evaluate(MtebSearch(nano), task, cache=None)
+    result = mteb.evaluate(MtebSearch(small_reranker), task, cache=None)
     theirs = result[0].get_score()
     task.load_data()
     [labelled] = labelled_sets(task, "test")
-    assert ours(nano, labelled) == pytest.approx(theirs, abs=1e-5)
+    assert ours(small_reranker, labelled) == pytest.approx(theirs, abs=1e-5)
     assert labelled.candidates is not None
     assert theirs not in (0.0, 1.0)
 
@@ -118,7 +126,7 @@ def test_a_document_is_title_space_text_and_a_query_s_instruction_stands_apart()
     [labelled] = labelled_sets(task, "test")
     assert labelled.documents["d1"] == "Git git reset --soft HEAD~1 undoes the last commit"
     assert labelled.queries["q1-og"] == QUERIES["q1"]
-    assert (labelled.instruction_of("q1-og"), labelled.instruction_of("q1-changed")) == ("Judge-og", "Judge-changed")
+    assert (labelled.instruction_of("q1-og"), labelled.instruction_of("q1-changed")) == tuple(INSTRUCTIONS.values())
     assert labelled.measure == Measure("p-MRR")
     assert labelled.drawn(1, 0).changed.keys() == {"q1"} or labelled.drawn(1, 0).changed.keys() == {"q2"}
     assert len(labelled.drawn(1, 0).qrels) == 2
