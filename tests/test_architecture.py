@@ -40,6 +40,7 @@ LIBRARIES = {
     "rich": {"cli"},
     "bm25s": {"search"},
     "mteb": {"evaluate"},
+    "datasets": {"evaluate"},  # comes with mteb, which hands out its tables
     "torch": {"backends", "train"},
     "safetensors": {"train"},
     "starlette": {"serve"},

@@ -60,7 +60,7 @@ def load(name: str, split: str) -> Any:
     for talker in ("huggingface_hub", "datasets", "mteb"):
         # What they would say of a network that fails, again at every try, is said once below.
         logging.getLogger(talker).setLevel(logging.ERROR)
-    task = mteb.get_task(name, eval_splits=[split])
+    task: Any = mteb.get_task(name, eval_splits=[split])
     try:
         task.load_data()
         task.convert_v1_dataset_format_to_v2(num_proc=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,3 +147,16 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: list[str], m
     assert outcome.err.startswith("error: ")
     assert outcome.err.count("\n") == 1
     assert message in outcome.err
+
+
+def test_the_example_of_the_page_prints_what_the_page_shows(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    [shown] = re.findall(
+        r"^```console\n(.*?)^```$", (root / "docs/evaluate.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("COLUMNS", "100")
+    outcome = run("evaluate", "nano", "--on", "examples/questions", "--format", "table", "-o", str(tmp_path / "out"))
+    assert outcome.out.strip() == shown.strip()
