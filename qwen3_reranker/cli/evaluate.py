@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,11 +16,9 @@ from qwen3_reranker.config import PRECISIONS, EngineOptions
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from qwen3_reranker.evaluate import Candidate, FirstStage, LabelledSet, Summary
-    from qwen3_reranker.evaluate.tuning import Tuning
+    from qwen3_reranker.evaluate import Summary, Tuning
 
 FORMATS = ("table", "json", "markdown")
-DEPTH = 100
 _DATA, _COMPARING, _MEASURING = "Data", "Comparing", "Measuring"
 
 
@@ -40,7 +37,7 @@ FirstStageFlag = Annotated[
         "--first-stage",
         value="bm25|data|RUN.trec|MODEL",
         meaning="The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
-        "Qwen3-Embedding model, searching all documents. "
+        "Qwen3-Embedding model, which runs as the first system does. "
         "[auto: the data's own where they have lists, otherwise bm25]",
     ),
 ]
@@ -50,7 +47,7 @@ Depth = Annotated[
         _DATA,
         "--depth",
         value="N",
-        meaning=f"Documents of a list that are reranked. [{DEPTH}; all where the data bring their lists]",
+        meaning="Documents of a list that are reranked. [100; all where the data bring their lists]",
     ),
 ]
 Queries = Annotated[
@@ -165,6 +162,13 @@ def evaluate(
         raise InputError("nothing to evaluate on: name a folder, a file or a suite with --on")
     flags.at_least_one("--depth", depth)
     flags.at_least_one("--queries", queries)
+
+    from qwen3_reranker.cli.evaluate_inputs import instructions_to_try, read_all, retrieved, systems, usual_prompts
+    from qwen3_reranker.cli.progress import ProgressBar
+    from qwen3_reranker.evaluate import Measure, compared, narrowed, tune
+    from qwen3_reranker.evaluate import evaluate as evaluate_systems
+    from qwen3_reranker.evaluate import with_positives as with_all_positives
+
     options: dict[str, Any] = {
         "max_length": max_length,
         "truncate_queries": truncate_queries,
@@ -177,122 +181,27 @@ def evaluate(
     }
     variants = [
         {**options, "precision": precision, "prompt": prompt}
-        for precision, prompt in product(precisions or [flags.ENGINE.precision], prompts or _prompts(on))
+        for precision, prompt in product(precisions or [flags.ENGINE.precision], prompts or usual_prompts(on))
     ]
     for variant in variants:
         EngineOptions(**variant)
         variant["revision"] = revision
 
-    from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import Measure, compared, narrowed
-    from qwen3_reranker.evaluate import evaluate as evaluate_systems
-    from qwen3_reranker.evaluate.tuning import tune
-
     extra = [Measure.parse(name) for name in measures.split(",") if name.strip()]
     folder = Path(output)
-    sets = [labelled.drawn(queries, seed) for labelled in _sets(on)]
+    sets = [labelled.drawn(queries, seed) for labelled in read_all(on)]
     if tune_instruction:
-        instructions = _tried(models or [], variants, instructions, sets, seed)
-    candidates = _candidates(models or [], variants, instructions, one_model=tune_instruction)
-    stages = _stages(sets, first_stage or ["auto"], depth, seed, folder)
+        instructions = instructions_to_try(models or [], variants, instructions, sets, seed)
+    candidates = systems(models or [], variants, instructions, one_model=tune_instruction)
+    stages = retrieved(sets, first_stage or ["auto"], depth, seed, folder / "first-stages", variants[0])
     if with_positives:
-        from qwen3_reranker.evaluate import with_positives as added
-
-        stages = [added(labelled, stage) for labelled, stage in zip(sets, stages, strict=True)]
+        stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]
     with ProgressBar("judging") as bar:
         summary = evaluate_systems(sets, stages, candidates, folder, measures=extra, seed=seed, on_progress=bar)
     tuning = tune(summary) if tune_instruction else None
     if tuning is not None:
         summary = narrowed(summary, {tuning.baseline, tuning.winner.label})
     _write(compared(summary), folder, form, tuning)
-
-
-def _tried(
-    models: Sequence[str],
-    variants: Sequence[dict[str, Any]],
-    instructions: Sequence[str] | None,
-    sets: Sequence[LabelledSet],
-    seed: int,
-) -> list[str]:
-    """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
-    from qwen3_reranker.evaluate.tuning import held_out, library
-
-    if len(models) != 1 or len(variants) != 1:
-        raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
-    # Judging takes long; that there are too few queries is told before.
-    held_out([f"{labelled.name}/{query}" for labelled in sets for query in labelled.changed or labelled.qrels], seed)
-    # Without an instruction in the data, the model's usual one is the baseline, and need not be tried twice.
-    own = any(labelled.instruction or labelled.instructions for labelled in sets)
-    return ["data", *(instructions or []), *(library() if own else library()[1:])]
-
-
-def _candidates(
-    models: Sequence[str], variants: Sequence[dict[str, Any]], instructions: Sequence[str] | None, one_model: bool
-) -> list[Candidate]:
-    """Every model in every variant with every instruction; labels say what differs; one_model: instructions alone."""
-    from qwen3_reranker.evaluate import RUN_ENDINGS, Candidate
-
-    texts = [None if text == "data" else text for text in dict.fromkeys(instructions or ["data"])]
-    found = []
-    for model in dict.fromkeys(models):
-        name = Path(model).name if Path(model).exists() else model
-        if model.endswith(RUN_ENDINGS):
-            found.append(Candidate(name, model))
-            continue
-        for variant, text in product(variants, texts):
-            parts = [] if one_model else [name]
-            parts += [variant["precision"]] if len({each["precision"] for each in variants}) > 1 else []
-            parts += [variant["prompt"]] if len({each["prompt"] for each in variants}) > 1 else []
-            parts += ["the data's instruction" if text is None else f'"{text}"'] if len(texts) > 1 else []
-            found.append(Candidate(", ".join(parts), model, text, variant))
-    labels = [each.label for each in found]
-    if twice := {label for label in labels if labels.count(label) > 1}:
-        raise InputError(f"two systems would have the name {min(twice)!r}; give folders or files other names")
-    return found
-
-
-def _sets(places: Sequence[str]) -> list[LabelledSet]:
-    from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import read_sets
-    from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite_sets
-
-    sets: list[LabelledSet] = []
-    for place in dict.fromkeys(places):
-        if place in SUITE_NAMES and not Path(place).exists():
-            with ProgressBar(f"loading {place}") as bar:
-                sets += suite_sets(place, bar)
-        else:
-            sets += read_sets(Path(place))
-    names = [labelled.name for labelled in sets]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"two sets are named {min(twice)!r}; name the folder above both, or rename one")
-    return sets
-
-
-def _stages(
-    sets: Sequence[LabelledSet], wanted: Sequence[str], depth: int | None, seed: int, folder: Path
-) -> list[FirstStage]:
-    """Each set's lists; runs are given one a set, or one for all where there is one set."""
-    from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.embedder import Embedder
-    from qwen3_reranker.evaluate import RUN_ENDINGS, bm25, dense, given, stored
-
-    if len(wanted) not in (1, len(sets)):
-        raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
-    chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)
-    stages = []
-    for number, (labelled, name) in enumerate(zip(sets, chosen, strict=True)):
-        if name == "data" or (name == "auto" and labelled.candidates is not None):
-            stages.append(given(labelled, depth))
-        elif name in ("auto", "bm25"):
-            with ProgressBar(f"BM25, set {number + 1} of {len(sets)}") as bar:
-                stages.append(bm25(labelled, depth or DEPTH, seed, folder / "first-stages", bar))
-        elif name.endswith(RUN_ENDINGS) or Path(name).is_file():
-            stages.append(stored(labelled, Path(name), depth or DEPTH))
-        else:
-            with Embedder(name) as embedder, ProgressBar(f"embedding, set {number + 1} of {len(sets)}") as bar:
-                stages.append(dense(labelled, embedder, depth or DEPTH, folder / "first-stages", bar))
-    return stages
 
 
 def _write(summary: Summary, folder: Path, form: str, tuning: Tuning | None) -> None:
@@ -312,11 +221,3 @@ def _write(summary: Summary, folder: Path, form: str, tuning: Tuning | None) -> 
 
         write_table(summary, sys.stdout, tuning)
     note(f"report written to {folder / 'report.html'}, .md and .json")
-
-
-def _prompts(places: Sequence[str]) -> Sequence[str]:
-    """The ways to write the prompt where none is named: a suite's own, or the usual one."""
-    from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite
-
-    named = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
-    return list(dict.fromkeys(named)) or [flags.ENGINE.prompt]

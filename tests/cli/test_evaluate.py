@@ -18,6 +18,7 @@ from qwen3_reranker.evaluate.suites import SUITE_NAMES
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 from tests.evaluate.conftest import write_lines, write_set
+from tests.test_readme import same
 
 
 @pytest.fixture
@@ -159,4 +160,4 @@ def test_the_example_of_the_page_prints_what_the_page_shows(
     monkeypatch.chdir(root)
     monkeypatch.setenv("COLUMNS", "100")
     outcome = run("evaluate", "nano", "--on", "examples/questions", "--format", "table", "-o", str(tmp_path / "out"))
-    assert outcome.out.strip() == shown.strip()
+    assert same(shown.strip(), outcome.out.strip()), outcome.out
