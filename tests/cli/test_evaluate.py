@@ -150,6 +150,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: list[str], m
     assert message in outcome.err
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_prints_what_the_page_shows(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

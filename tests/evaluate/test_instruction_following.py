@@ -11,6 +11,7 @@ from qwen3_reranker.evaluate.instruction_following import p_mrr
 Run = dict[str, dict[str, float]]
 
 
+@pytest.mark.slow
 def test_p_mrr_equals_mteb_s_on_random_runs() -> None:
     from mteb._evaluators.retrieval_metrics import calculate_pmrr
 
