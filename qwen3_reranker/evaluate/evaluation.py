@@ -133,19 +133,26 @@ def _depth_curve(sets: Sequence[LabelledSet], stages: Sequence[FirstStage], runs
 
 
 def _reranked_above(first: Run, run: Run, depth: int) -> Run:
-    """The first stage's order with its first `depth` documents reranked; its ties stay ties."""
+    """The first stage's order with its first `depth` documents reranked.
+
+    A tie of the first stage that lies across the depth is left as it is: which of its documents to take is not known,
+    and their ids must not say.
+    """
     made = {}
     for query, scores in first.items():
-        ids = sorted(scores, reverse=True)
-        ids.sort(key=lambda document: -scores[document])
-        top = {document: run.get(query, {}).get(document, -np.inf) for document in ids[:depth]}
-        below = {document: scores[document] for document in ids[depth:]}
-        # Places among distinct scores keep order and ties, and put one list below the other.
-        steps = {score: place for place, score in enumerate(sorted({np.float32(s) for s in below.values()}))}
-        above = {score: place + len(steps) for place, score in enumerate(sorted({np.float32(s) for s in top.values()}))}
-        made[query] = {d: float(above[np.float32(s)]) for d, s in top.items()}
-        made[query].update({d: float(steps[np.float32(s)]) for d, s in below.items()})
+        last = sorted((np.float32(score) for score in scores.values()), reverse=True)[depth : depth + 1]
+        taken = {document for document, score in scores.items() if not last or np.float32(score) > last[0]}
+        above = _places({document: run.get(query, {}).get(document, -np.inf) for document in taken})
+        below = _places({document: score for document, score in scores.items() if document not in taken})
+        made[query] = {**{document: place + len(below) for document, place in above.items()}, **below}
     return made
+
+
+def _places(scores: Mapping[str, float]) -> dict[str, float]:
+    """Places among the distinct scores, from 0 up: they keep order and ties, and put one list above another."""
+    rounded = {document: np.float32(score) for document, score in scores.items()}
+    place_of = {score: place for place, score in enumerate(sorted(set(rounded.values())))}
+    return {document: float(place_of[score]) for document, score in rounded.items()}
 
 
 def _joined(names: Iterable[str]) -> str:

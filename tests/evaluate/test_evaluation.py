@@ -62,6 +62,16 @@ def test_reranking_nothing_is_the_first_stage_and_all_of_it_the_model(summary: S
     assert model.depth_curve[8] == pytest.approx(summary.mean(model))
 
 
+def test_a_tie_across_the_depth_is_not_reranked_as_ids_must_not_choose(tasks: LabelledSet, tmp_path: Path) -> None:
+    """A first stage in which everything is tied has no first documents, whatever they are called."""
+    level = FirstStage("level", 6, {query: dict.fromkeys(list(tasks.documents)[:6], 1.0) for query in tasks.qrels}, "")
+    first, model, *_ = evaluate([tasks], [level], [NANO], tmp_path / "out").systems
+    values = list(model.depth_curve.values())
+    expected = first.scores[0][Measure("nDCG", 10)].mean
+    assert values[:-1] == pytest.approx([expected] * (len(values) - 1))
+    assert values[-1] != pytest.approx(expected), "at its full depth, all is reranked"
+
+
 def test_a_stopped_evaluation_goes_on_where_it_stopped(
     tasks: LabelledSet, stage: FirstStage, nano: Reranker, tmp_path: Path
 ) -> None:
