@@ -16,9 +16,9 @@ class Ask:
     """Pairs to judge: `queries[i]` with `documents[i]`, as text.
 
     model: the name that was asked for, None for the default one. instruction: None for the model's own. top_n: how
-    many results, best first, None for all. raw_scores: logits and not probabilities. echoes: what to give back as the
-    document of each pair, None where documents were not asked for. form: the dialect's own note on the shape of its
-    reply. warnings: what was asked for and not done.
+    many results, best first, None for all. raw_scores: logits and not probabilities. echoes: what to give back with
+    each pair, its document or the name of its question, None where nothing was asked for. form: the dialect's own note
+    on the shape of its reply. warnings: what was asked for and not done.
     """
 
     queries: Sequence[str]

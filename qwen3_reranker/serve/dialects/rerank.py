@@ -146,13 +146,19 @@ class RerankDialect:
         return problem.status, error_of(problem, request_id)
 
 
-def results_of(ask: Ask, answer: Answer) -> Iterator[Result]:
-    """Results, best first, with documents and details where they were asked for."""
+def best_first(ask: Ask, answer: Answer) -> Iterator[tuple[int, float, Any]]:
+    """Place, score and document of each result; None for the document where none was asked for."""
     scores = answer.scores(ask)
     for place in answer.order:
-        result: Result = {"index": int(place), "relevance_score": float(scores[place])}
-        if ask.echoes is not None:
-            result["document"] = ask.echoes[place]
+        yield int(place), float(scores[place]), None if ask.echoes is None else ask.echoes[place]
+
+
+def results_of(ask: Ask, answer: Answer) -> Iterator[Result]:
+    """Results, best first, with documents and details where they were asked for."""
+    for place, score, document in best_first(ask, answer):
+        result: Result = {"index": place, "relevance_score": score}
+        if document is not None:
+            result["document"] = document
         if ask.form == _DETAILS:
             receipt = answer.receipts[place]
             result["details"] = {
