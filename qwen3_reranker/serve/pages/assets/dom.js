@@ -22,8 +22,8 @@ export function seconds(value) {
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
 }
 
-// Costs may be far below a cent: three digits of them are shown then.
+// Costs may be far below a cent: below a dollar three digits of them are shown.
 export function dollars(value) {
-  const digits = value === 0 || value >= 0.01 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(value)));
+  const digits = value === 0 || value >= 1 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(value)));
   return `$${value.toFixed(digits)}`;
 }

@@ -95,6 +95,9 @@ function start() {
       return;
     }
     show(asked, bodies, outcomes);
+    // Below one another, what came of the form would lie out of sight.
+    const heading = byId("outcome-name");
+    if (heading.getBoundingClientRect().top > innerHeight * 0.8) heading.scrollIntoView();
     status.textContent = summaryOf(outcomes, (performance.now() - began) / 1000);
   }
 
