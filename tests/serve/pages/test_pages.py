@@ -7,6 +7,7 @@ import itertools
 import re
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -296,3 +297,9 @@ def test_the_server_itself_answers_with_these_pages(live: Live) -> None:
     lost = httpx2.get(live.url + "/nothing", headers=browser)
     assert (lost.status_code, "There is no page here" in lost.text) == (404, True)
     assert httpx2.get(live.url + "/nothing").json()["error"]["code"] == "not_found"
+
+
+def test_nobody_learns_the_servers_folders(client: TestClient, small_checkpoint: Path) -> None:
+    for path in ("/", "/models", "/models/random"):
+        assert str(small_checkpoint.parent) not in client.get(path).text
+    assert f'Reranker("path/to/{small_checkpoint.name}")' in markup(client, "/models/random").all("main")[0].text

@@ -201,7 +201,7 @@ def test_a_server_that_is_gone_is_told_apart(open_page: OpenPage) -> None:
 
 
 def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed: Keyed) -> None:
-    page = open_page(keyed.url)
+    page = open_page(keyed.url, width=360)
     key = page.get_by_label("API key")
     button = page.get_by_role("button", name="Rank", exact=True)
     button.click()
@@ -212,6 +212,10 @@ def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed: K
     expect(page.get_by_role("alert")).to_contain_text("401 The key is not accepted")
     expect(key).to_be_focused()
     expect(key).to_have_attribute("aria-invalid", "true")
+    # Nothing lies over it: the row that stays at the window's end keeps its distance.
+    box = key.bounding_box()
+    assert box
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", [box["x"] + 9, box["y"] + 9]) == "key"
     key.fill("schlüssel")
     button.click()
     expect(page.get_by_role("alert")).to_contain_text("no accented letters")
