@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from qwen3_reranker.serve import pages
 from qwen3_reranker.serve.account_routes import AccountRoutes
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.prices import Prices
@@ -51,6 +52,8 @@ class Application:
             door=self.door,
             version=version,
         )
+        self._site = pages.Site.of(models, keys_required=accounts is not None, version=version)
+        self._page_not_found = pages.not_found(self._site)
         #: What is routed; behind the gate there is nothing else.
         self.routes = self._routes()
         self.asgi: ASGIApp = Gate(
@@ -58,7 +61,7 @@ class Application:
                 routes=self.routes,
                 exception_handlers={
                     Problem: _on_problem,
-                    HTTPException: _on_http_error,
+                    HTTPException: self._on_http_error,
                     Exception: _on_bug,
                 },
             ),
@@ -97,7 +100,17 @@ class Application:
             *account.routes(),
             *health.routes(),
             *Information(context, operations).routes(),
+            *pages.routes(self._site),
         ]
+
+    async def _on_http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return self._page_not_found(request)
+        kind, code, message = _KINDS.get(
+            error.status_code, ("invalid_request_error", "http_error", "the request is not right")
+        )
+        return await _on_problem(request, Problem(error.status_code, kind, code, message, headers=error.headers))
 
 
 def answer_problem(problem: Problem, request_id: str) -> ASGIApp:
@@ -108,14 +121,6 @@ def answer_problem(problem: Problem, request_id: str) -> ASGIApp:
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return JsonResponse(error_of(error, passing_of(request).request_id), error.status, error.headers)
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    kind, code, message = _KINDS.get(
-        error.status_code, ("invalid_request_error", "http_error", "the request is not right")
-    )
-    return await _on_problem(request, Problem(error.status_code, kind, code, message, headers=error.headers))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -48,9 +48,10 @@ class _Pages:
 
     async def _playground(self, request: Request) -> Response:
         asked = request.query_params.get("model", "").lower()
-        chosen = [model for model in self._site.rerankers if asked in (model.id.lower(), model.repository.lower())]
-        first = (chosen or [*self._site.rerankers, None])[0]
-        return self._renderer.page(request, "playground.html", examples=EXAMPLES, chosen=first)
+        rerankers = self._site.rerankers
+        named = [model for model in rerankers if asked in (model.id.lower(), model.repository.lower())]
+        chosen = next(iter(named or rerankers), None)
+        return self._renderer.page(request, "playground.html", examples=EXAMPLES, chosen=chosen)
 
     async def _models(self, request: Request) -> Response:
         return self._renderer.page(request, "models.html", entries=self._entries)
