@@ -6,7 +6,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from qwen3_reranker.serve import pages
@@ -22,6 +21,7 @@ from qwen3_reranker.serve.gate import Door, Gate
 from qwen3_reranker.serve.health import Health
 from qwen3_reranker.serve.information import Information
 from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import embedding_operation, judging_operation
 from qwen3_reranker.serve.problem import Problem
 from qwen3_reranker.serve.rerank_endpoint import RerankEndpoint
@@ -84,7 +84,7 @@ class Application:
         if self.context.accounts is not None:
             self.context.accounts.close()
 
-    def _routes(self) -> list[Route]:
+    def _routes(self) -> list[NotedRoute]:
         context = self.context
         judging = judging_routes(context.settings.max_documents)
         embeddings, account, health = EmbeddingsEndpoint(context), AccountRoutes(context), Health(context)
@@ -95,8 +95,8 @@ class Application:
             *health.operations(),
         ]
         return [
-            *(Route(each.path, RerankEndpoint(context, each).answer, methods=["POST"]) for each in judging),
-            Route(embeddings.PATH, embeddings.answer, methods=["POST"]),
+            *(NotedRoute(each.path, RerankEndpoint(context, each).answer, methods=["POST"]) for each in judging),
+            NotedRoute(embeddings.PATH, embeddings.answer, methods=["POST"]),
             *account.routes(),
             *health.routes(),
             *Information(context, operations).routes(),

@@ -49,7 +49,9 @@ async def judge(
         job = await loop.run_in_executor(models.tokenising, _tokenised, ask, model, caller, end)
     except TooLongError as error:
         raise invalid(
-            "context_length_exceeded", "a document does not fit and was not to be cut", f"documents.{error.index}"
+            "context_length_exceeded",
+            "a document does not fit and was not to be cut",
+            f"{ask.documents_at}.{error.index}",
         ) from None
     except RerankerError as error:
         raise of_error(error) from error

@@ -113,7 +113,8 @@ class RerankDialect:
     def read(self, body: Mapping[str, Any], route: str) -> Ask:
         """What a body asks for. Raises Problem."""
         asked = self.request.of(body)
-        texts = self.texts(asked.documents, asked.rank_fields, asked.place("documents"))
+        place = asked.place("documents")
+        texts = self.texts(asked.documents, asked.rank_fields, place)
         echoes: list[Any] | None = None
         if asked.return_documents:
             whole = [echo_of(*pair) for pair in zip(asked.documents, texts, strict=True)]
@@ -126,6 +127,7 @@ class RerankDialect:
             top_n=asked.top_n or None,
             raw_scores=asked.raw(),
             echoes=echoes,
+            documents_at=place,
             limits=asked.limits(),
             form=_DETAILS if asked.return_details else "",
             warnings=asked.warnings(body),
