@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium")
 CREDIT = 5_000_000_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models(small_checkpoint: Path) -> list[dict[str, object]]:
     """What is served: one reads short rows only, one ranks at random."""
     return [
@@ -28,20 +28,20 @@ def models(small_checkpoint: Path) -> list[dict[str, object]]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(models: list[dict[str, object]]) -> Iterator[Live]:
     """A server that wants no keys."""
     with live_server(models=models) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rerankers(live: Live) -> dict[str, Reranker]:
     """Its models, by the names under which they are served."""
     return {each.id: each.reranker for each in live.application.context.models.rerankers}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(live: Live) -> str:
     """Where it is."""
     return live.url
@@ -56,7 +56,7 @@ class Keyed:
     key: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _keyed_place(
     models: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
@@ -76,9 +76,9 @@ def keyed(_keyed_place: tuple[str, str]) -> Keyed:
         store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium."""
+    """Debian's chromium, for these tests alone: its driver leaves an event loop running in the thread of all tests."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with sync_playwright() as playwright:

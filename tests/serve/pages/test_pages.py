@@ -43,12 +43,12 @@ def app_of(site: Site) -> Starlette:
     return Starlette(routes=pages.routes(site), exception_handlers={404: lambda request, _: answer(request)})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(live: Live) -> Site:
     return Site.of(live.application.context.models, keys_required=False, version="0.1.0")
 
 
-@pytest.fixture(scope="session", params=[False, True], ids=["open", "keyed"])
+@pytest.fixture(scope="package", params=[False, True], ids=["open", "keyed"])
 def client(site: Site, request: pytest.FixtureRequest) -> TestClient:
     return TestClient(app_of(replace(site, keys_required=request.param)))
 
