@@ -120,11 +120,11 @@ def serve(
         "log_format": log_format,
     }
     fields = {name: value for name, value in fields.items() if value is not None}
-    if model or embedder:
+    if model or embedder or (config is None and (given or revision)):
         named = [(each, "reranker") for each in model or ["nano"]] + [(each, "embedder") for each in embedder or []]
         fields["models"] = [_model(name, kind, revision, given) for name, kind in named]
     elif given or revision:
-        raise InputError("options of a model need the model they belong to: name it with --model")
+        raise InputError("options of a model need the model they belong to: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker.serve.log import logging_to_stderr

@@ -21,7 +21,7 @@ def log_request(facts: dict[str, Any]) -> None:
 
 @contextmanager
 def logging_to_stderr(form: str) -> Iterator[None]:
-    """Send the package's logs, and the HTTP library's warnings, to stderr as "text" or "json"; then as it was before."""
+    """Send the logs of the package and of the HTTP library to stderr as "text" or "json"; then as it was before."""
     handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     # What the library says of requests could repeat them; of itself it warns.
