@@ -124,7 +124,7 @@ def serve(
         named = [(each, "reranker") for each in model or ["nano"]] + [(each, "embedder") for each in embedder or []]
         fields["models"] = [_model(name, kind, revision, given) for name, kind in named]
     elif given or revision:
-        raise InputError("options of a model need the model they belong to: name it with --model, or write them in FILE")
+        raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker.serve.log import logging_to_stderr
