@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bm25 import Bm25
 from qwen3_reranker import Reranker
+from qwen3_reranker.train.bm25 import Bm25
 
 DEPTH = 100
 CUT = 10

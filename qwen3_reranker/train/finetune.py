@@ -19,7 +19,7 @@ from qwen3_reranker.json_object import read_object
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train import card
 from qwen3_reranker.train.examples import Example, digest
-from qwen3_reranker.train.losses import parse_mix
+from qwen3_reranker.train.loss_mix import parse_mix
 from qwen3_reranker.train.options import TrainOptions, refuse_others
 from qwen3_reranker.train.processes import join
 from qwen3_reranker.train.run_log import RunLog

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qwen3_reranker.errors import InputError
-
 _MU = 10.0
 _TINY = 1e-10
 
@@ -135,23 +133,6 @@ def anchor(logits_GD: Tensor, start_GD: Tensor, real_GD: Tensor) -> Tensor:
     entropy_GD = functional.binary_cross_entropy_with_logits(start_GD, p_GD, reduction="none")
     crossed_GD = functional.binary_cross_entropy_with_logits(logits_GD, p_GD, reduction="none")
     return _mean(crossed_GD - entropy_GD, real_GD)
-
-
-def parse_mix(text: str) -> dict[str, float]:
-    """Losses and their weights, written like "bce" or "bce+0.5*softmax"; raises InputError for anything else."""
-    mix: dict[str, float] = {}
-    for term in text.split("+"):
-        factor, _, name = term.strip().rpartition("*")
-        try:
-            weight = float(factor) if factor else 1.0
-        except ValueError:
-            weight = math.nan
-        if name not in LOSSES or name in mix or not (math.isfinite(weight) and weight > 0):
-            raise InputError(
-                f"loss {text!r}: expected names of {', '.join(LOSSES)}, each once, joined as in bce+0.5*softmax"
-            )
-        mix[name] = weight
-    return mix
 
 
 def mixed(mix: Mapping[str, float], judged: Judged, options: LossOptions) -> Tensor:

@@ -16,7 +16,8 @@ import torch
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.group_measures import Quality, quality, shown
 from qwen3_reranker.train.interruption import Interruption
-from qwen3_reranker.train.losses import LossOptions, anchor, mixed, parse_mix
+from qwen3_reranker.train.loss_mix import parse_mix
+from qwen3_reranker.train.losses import LossOptions, anchor, mixed
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.train.processes import Processes
 from qwen3_reranker.train.run_log import RunLog

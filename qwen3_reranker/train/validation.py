@@ -12,11 +12,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import Template
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train.examples import Example, normal
-
-#: Losses that compare the documents of a group, and those that learn from a teacher's scores.
-COMPARING = ("softmax", "ranknet", "lambda", "margin-mse")
-TAUGHT = ("margin-mse", "kl", "soft-bce")
-
+from qwen3_reranker.train.loss_mix import COMPARING, TAUGHT
 
 Test = Callable[[Example], bool]
 

@@ -57,6 +57,7 @@ def test_fifty_groups_are_learned_by_heart(
     assert (after.argmax(1) == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     small_checkpoint: Path, tmp_path: Path, method: str
@@ -194,6 +195,7 @@ def test_every_loss_and_precision_takes_steps(
     assert np.isfinite(logits(outcome.model, fifty(count=2))).all()
 
 
+@pytest.mark.slow
 def test_checkpointing_and_smaller_batches_change_no_result_beyond_rounding(
     small_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +212,7 @@ def test_checkpointing_and_smaller_batches_change_no_result_beyond_rounding(
     assert np.allclose(found[0], found[2], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_anchor_holds_the_model_where_it_was(small_checkpoint: Path, tmp_path: Path) -> None:
     start, moved = logits(small_checkpoint, fifty(count=10)), []
     for method in ("lora", "full"):
@@ -285,6 +288,7 @@ def test_leaks_and_missing_scores_are_refused(small_checkpoint: Path, tmp_path: 
         finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, loss="kl"))
 
 
+@pytest.mark.slow
 def test_a_gguf_file_can_be_no_adapter_s_base_and_a_classifier_is_not_trained_whole(
     small_checkpoint: Path, tmp_path: Path
 ) -> None:

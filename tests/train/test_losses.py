@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.losses import LOSSES, Judged, LossOptions, anchor, mixed, parse_mix
+from qwen3_reranker.train.loss_mix import NAMES, parse_mix
+from qwen3_reranker.train.losses import LOSSES, Judged, LossOptions, anchor, mixed
 
 PLAIN = LossOptions()
 
@@ -151,3 +152,7 @@ def test_bce_at_zero_is_a_coin_s() -> None:
     zero = Judged(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
     assert LOSSES["bce"](zero, PLAIN).item() == pytest.approx(math.log(2))
     assert LOSSES["bce"](zero, LossOptions(positive_weight=3.0)).item() == pytest.approx(2 * math.log(2))
+
+
+def test_every_name_has_its_loss() -> None:
+    assert tuple(LOSSES) == NAMES

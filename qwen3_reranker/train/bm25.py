@@ -1,4 +1,4 @@
-"""BM25 in plain numpy: the first stage whose list nano reranks."""
+"""BM25 in plain numpy: the candidates of hard negatives where no run is at hand."""
 
 from __future__ import annotations
 
