@@ -19,7 +19,7 @@ from qwen3_reranker.json_object import read_object
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train import card
 from qwen3_reranker.train.examples import Example, digest
-from qwen3_reranker.train.loss_mix import parse_mix
+from qwen3_reranker.train.loss_mix import TAUGHT, parse_mix
 from qwen3_reranker.train.options import TrainOptions, refuse_others
 from qwen3_reranker.train.processes import join
 from qwen3_reranker.train.run_log import RunLog
@@ -65,6 +65,10 @@ def finetune(
     options = options or TrainOptions()
     mix = parse_mix(options.loss)
     check(examples, evaluation, tuple(mix)).refuse()
+    if options.random_negatives and set(mix) & set(TAUGHT):
+        raise InputError(
+            f"random_negatives have no teacher's scores, which the loss {options.loss} needs; ask for none"
+        )
     processes = join(cpu=device == "cpu")
     place = processes.device(choose_devices(device)[0])
     checkpoint = open_checkpoint(model, revision)

@@ -17,9 +17,12 @@ _DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well queries' documents are ordered; per_query: nDCG@10 of each query that has both kinds of document."""
+    """How well documents are told apart (bce) and ordered (the rest).
 
-    loss: float
+    per_query: nDCG@10 of each query that has both kinds of document.
+    """
+
+    bce: float
     ndcg: float
     reciprocal_rank: float
     pairs: float
@@ -27,7 +30,7 @@ class Quality:
 
     def to_json(self) -> dict[str, float]:
         """The means by name."""
-        return {"loss": self.loss, "ndcg@10": self.ndcg, "mrr@10": self.reciprocal_rank, "pairs": self.pairs}
+        return {"bce": self.bce, "ndcg@10": self.ndcg, "mrr@10": self.reciprocal_rank, "pairs": self.pairs}
 
 
 def quality(losses: Sequence[float], judged: Sequence[tuple[NDArray[np.float32], Sequence[float]]]) -> Quality:

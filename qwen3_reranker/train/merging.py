@@ -83,7 +83,7 @@ def merge(
     head = tensors[own_head.name] if own_head.name in tensors else _blended(heads, method, weights_M)
     return replace(
         first,
-        name=" + ".join(map(os.fspath, models)),
+        name=" + ".join(os.fspath(model) for model in models),
         layout="causal-lm" if first.layout == "lora" else first.layout,
         tensors=tensors,
         stored_head=replace(first.head, tensor=head),

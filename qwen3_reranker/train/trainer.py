@@ -17,7 +17,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.group_measures import Quality, quality, shown
 from qwen3_reranker.train.interruption import Interruption
 from qwen3_reranker.train.loss_mix import parse_mix
-from qwen3_reranker.train.losses import LossOptions, anchor, mixed
+from qwen3_reranker.train.losses import LossOptions, anchor, bce, mixed
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.train.processes import Processes
 from qwen3_reranker.train.run_log import RunLog
@@ -196,7 +196,7 @@ class Trainer:
         """The loss of each group, (G,)."""
         judged = self.student.judged(batch, vocabulary="sft" in self._mix)
         loss_G = mixed(self._mix, judged, self._loss_options)
-        if self.options.anchor and torch.is_grad_enabled():
+        if self.options.anchor:
             start_GD = self.student.start_logits(batch)
             loss_G = loss_G + self.options.anchor * anchor(judged.logits_GD, start_GD, judged.real_GD)
         return loss_G
@@ -209,18 +209,20 @@ class Trainer:
         with evaluating(self.student):
             for some in pieces(own, self.options.max_batch_tokens):
                 batch = self.student.batch(some)
-                losses += self._loss(batch).tolist()
-                logits_GD = self.student.judged(batch).logits_GD.float().cpu().numpy()
+                found = self.student.judged(batch)
+                # Whatever is trained, held-out examples need no teacher, and runs can be compared.
+                losses += bce(found, LossOptions()).tolist()
+                logits_GD = found.logits_GD.float().cpu().numpy()
                 judged += [
                     (logits_D[: len(group.labels)], group.labels)
                     for logits_D, group in zip(logits_GD, some, strict=True)
                 ]
-        found = quality(self._processes.gather(losses), self._processes.gather(judged))
+        result = quality(self._processes.gather(losses), self._processes.gather(judged))
         if self._processes.is_first:
             if self.log:
-                self.log.evaluation(self.standing.step, found.to_json())
-            self._say(f"step {self.standing.step:,}/{self.total_steps:,}  {shown(found.to_json())}")
-        return found
+                self.log.evaluation(self.standing.step, result.to_json())
+            self._say(f"step {self.standing.step:,}/{self.total_steps:,}  {shown(result.to_json())}")
+        return result
 
     def _judge(self) -> None:
         """Evaluate; keep the weights if they are the best so far, end the run if nothing has improved for long."""

@@ -190,7 +190,13 @@ def test_a_whole_checkpoint_of_an_untied_model_has_its_trained_head(
 def test_every_loss_and_precision_takes_steps(
     small_checkpoint: Path, tmp_path: Path, options: TrainOptions, scored: bool
 ) -> None:
-    outcome = finetune(small_checkpoint, fifty(scored=scored), tmp_path / "run", replace(options, steps=2))
+    outcome = finetune(
+        small_checkpoint,
+        fifty(scored=scored),
+        tmp_path / "run",
+        replace(options, steps=2),
+        evaluation=fifty(2, count=3),
+    )
     assert outcome.standing.step == 2
     assert np.isfinite(logits(outcome.model, fifty(count=2))).all()
 
@@ -286,6 +292,9 @@ def test_leaks_and_missing_scores_are_refused(small_checkpoint: Path, tmp_path: 
         finetune(small_checkpoint, fifty(), tmp_path / "run", QUICK, evaluation=fifty()[:3])
     with pytest.raises(InputError, match="train distil"):
         finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, loss="kl"))
+    options = replace(QUICK, loss="kl", random_negatives=1)
+    with pytest.raises(InputError, match="random_negatives"):
+        finetune(small_checkpoint, fifty(scored=True), tmp_path / "run", options)
 
 
 @pytest.mark.slow
