@@ -23,7 +23,7 @@ import torch
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.train.examples import Example
-from qwen3_reranker.train.finetune import finetune
+from qwen3_reranker.train.finetuning import finetune
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
@@ -135,7 +135,7 @@ def _theirs(folder: Path, examples: list[Example], options: argparse.Namespace, 
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
 
     ends: list[float] = []
 
@@ -148,7 +148,7 @@ def _theirs(folder: Path, examples: list[Example], options: argparse.Namespace, 
     encoder = CrossEncoder(str(folder / "theirs"), device="cpu", model_kwargs={"dtype": torch.float32})
     rows = [(each.query, text, float(place == 0)) for each in examples for place, text in enumerate(each.documents)]
     queries, documents, labels = (list(column) for column in zip(*rows, strict=True))
-    CrossEncoderTrainer(
+    trainer = CrossEncoderTrainer(
         model=encoder,
         args=CrossEncoderTrainingArguments(
             output_dir=str(folder / f"theirs-{batch}-{turn}"),
@@ -166,7 +166,9 @@ def _theirs(folder: Path, examples: list[Example], options: argparse.Namespace, 
         train_dataset=Dataset.from_dict({"query": queries, "document": documents, "label": labels}),
         loss=BinaryCrossEntropyLoss(encoder),
         callbacks=[Clock()],
-    ).train()
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
     return np.diff(ends).tolist()
 
 

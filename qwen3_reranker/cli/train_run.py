@@ -138,7 +138,7 @@ def run(
     if find_spec("torch") is None:
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
     from qwen3_reranker.train.examples import read_examples
-    from qwen3_reranker.train.finetune import finetune
+    from qwen3_reranker.train.finetuning import finetune
     from qwen3_reranker.train.options import TrainOptions
     from qwen3_reranker.train.splitting import split
 

@@ -16,7 +16,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import BOUNDS, convert, measure_parity
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.train.examples import Example
-from qwen3_reranker.train.finetune import finetune
+from qwen3_reranker.train.finetuning import finetune
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint, read_entries
 from tests.train.tuning import fifty
