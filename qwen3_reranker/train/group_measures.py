@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 CUT = 10
 _DRAWS = 2000
+_SAME_ORDER, _SAME_BCE = 1e-9, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Quality:
     reciprocal_rank: float
     pairs: float
     per_query: tuple[float, ...]
+
+    def beats(self, other: Quality) -> bool:
+        """Whether nDCG@10 is higher or, where it is the same, probabilities are truer."""
+        if abs(self.ndcg - other.ndcg) > _SAME_ORDER:
+            return self.ndcg > other.ndcg
+        return self.bce < other.bce - _SAME_BCE
 
     def to_json(self) -> dict[str, float]:
         """The means by name."""

@@ -227,7 +227,7 @@ class Trainer:
     def _judge(self) -> None:
         """Evaluate; keep the weights if they are the best so far, end the run if nothing has improved for long."""
         standing, found = self.standing, self._evaluated()
-        if standing.best is None or found.ndcg > standing.best.ndcg:
+        if standing.best is None or found.beats(standing.best):
             standing.best, standing.best_step, standing.stale = found, standing.step, 0
             if self._keep:
                 self._keep(standing)

@@ -48,3 +48,12 @@ def test_the_interval_of_a_gain_holds_it_and_narrows_with_queries() -> None:
         assert low < gain < high
         widths.append(high - low)
     assert widths[1] < 0.3 * widths[0]
+
+
+def test_the_order_decides_which_is_better_and_probabilities_where_it_is_the_same() -> None:
+    logits = np.array([2.0, 1.0], np.float32)
+    right, wrong = ((logits, labels) for labels in ([1.0, 0.0], [0.0, 1.0]))
+    assert quality([0.9], [right]).beats(quality([0.1], [wrong]))
+    assert not quality([0.1], [wrong]).beats(quality([0.9], [right]))
+    assert quality([0.1], [right]).beats(quality([0.2], [right]))
+    assert not quality([0.2], [right]).beats(quality([0.2], [right]))
