@@ -20,8 +20,9 @@ LAYERS = [
     {"engine"},
     {"reranker", "embedder"},
     {"search"},
-    {"bench", "drift", "evaluate", "train"},
+    {"bench", "drift", "evaluate"},
     {"convert", "doctor"},
+    {"train"},
     {"serve"},
     {"cli"},
     {"__init__", "__main__"},
@@ -43,6 +44,7 @@ LIBRARIES = {
     "datasets": {"evaluate"},  # comes with mteb, which hands out its tables
     "torch": {"backends", "train"},
     "safetensors": {"train"},
+    "accelerate": {"train"},
     "starlette": {"serve"},
     "uvicorn": {"serve"},
     "pydantic": {"serve"},

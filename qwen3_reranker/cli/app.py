@@ -16,6 +16,7 @@ from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.keys import keys
 from qwen3_reranker.cli.rank import rank
 from qwen3_reranker.cli.serve import serve
+from qwen3_reranker.cli.train import train
 
 app = typer.Typer(
     cls=Group, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
@@ -52,6 +53,7 @@ def _program(
       qwen3-reranker evaluate nano --on my-data/
       qwen3-reranker bench nano
       qwen3-reranker keys create "search team"
+      qwen3-reranker train run data.jsonl --output runs/first
     """
 
 
@@ -63,3 +65,4 @@ app.command("convert", cls=Verb)(convert)
 app.command("doctor", cls=Verb)(doctor)
 app.command("serve", cls=Verb)(serve)
 app.add_typer(keys, name="keys")
+app.add_typer(train, name="train")

@@ -9,6 +9,8 @@ import pytest
 
 from qwen3_reranker.train import data, synthetic, tokenizer
 from qwen3_reranker.train.cache import Cache, build
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 THINGS = [
     "river",
@@ -69,3 +71,15 @@ def tokenizer_fields(records: list[data.Record]) -> dict[str, Any]:
 def cache(records: list[data.Record], tokenizer_fields: dict[str, Any]) -> Cache:
     """Labelled and synthetic records as tokens."""
     return build([*records, *synthetic.records(records, 1, 100)], tokenizer.literal(tokenizer_fields))
+
+
+@pytest.fixture(scope="session")
+def untied_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network with a language-model head of its own."""
+    return write_checkpoint(
+        tmp_path_factory.mktemp("untied"),
+        vocab_size=NANO_ENTRIES,
+        initializer_range=0.2,
+        tied=False,
+        tokenizer_file=NANO_TOKENIZER,
+    )

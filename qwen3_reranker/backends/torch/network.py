@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from qwen3_reranker.backends.torch.packed import Packed
 from qwen3_reranker.config import ModelConfig
@@ -183,6 +184,14 @@ class Network(nn.Module):
         torch._dynamo.config.error_on_nested_fx_trace = False
         self._before = torch.compile(Layer.before, dynamic=True)
         self._behind = torch.compile(Layer.behind, dynamic=True)
+
+    def recompute(self) -> None:
+        """Train in less memory: what lies between attention and attention is computed again when gradients come.
+
+        Kept are a layer's states, queries, keys, values and what attention took; the wide feed-forward states are not.
+        """
+        self._before = partial(checkpoint, Layer.before, use_reentrant=False)
+        self._behind = partial(checkpoint, Layer.behind, use_reentrant=False)
 
     def forward(self, packed: Packed, on_layer: Callable[[int], None] | None = None) -> tuple[Tensor, Tensor | None]:
         """The state after the final norm of each leaf, (F, D) float32, and keys and values of `packed.keep_N`.

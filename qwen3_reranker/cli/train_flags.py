@@ -1,0 +1,35 @@
+"""What the verbs of `train` share: flags, and how their facts are printed."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.terminal import visible
+
+FORMATS = ("table", "json")
+
+
+def flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
+    """An option in a group of the help page."""
+    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
+
+
+Data = Annotated[str, Argument(metavar="FILE")]
+Output = Annotated[str, flag("Output", "--output", "-o", value="FILE", meaning="Where the examples go, as JSON lines.")]
+Format = Annotated[str | None, flags.format_flag(FORMATS, what="what was done")]
+Seed = Annotated[int, flag("Data", "--seed", value="N", meaning="What is drawn at random follows from it. [0]")]
+Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on behind the lines that --output holds.")]
+
+
+def print_facts(facts: dict[str, Any], form: str) -> None:
+    """The facts as a JSON object, or one a line."""
+    if form == "json":
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        shown = f"{value:,}" if type(value) is int else visible(str(value))
+        print(f"{name.replace('_', ' '):<14}  {shown}")

@@ -1,0 +1,188 @@
+"""Other tools' training files -> examples: triplets, labelled pairs and lists, FlagEmbedding, ms-swift."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.train.examples import FIELDS, Example, example, json_lines, scores_of, text_of
+
+Fields = Mapping[str, Any]
+Lines = Iterable[tuple[Fields, str]]
+
+_QUERIES = ("query", "anchor", "question", "sentence1")
+_DOCUMENTS = ("document", "passage", "text", "response", "answer", "sentence2")
+_LISTS = ("docs", "documents", "passages")
+_LABELS = ("label", "labels", "score", "scores", "relevance")
+
+
+def read_any(path: str | os.PathLike[str], form: str = "auto") -> list[Example]:
+    """The examples of a JSON lines file in any format of `FORMATS`; "auto" looks at the fields of its first line.
+
+    Raises InputError for a format that is not known and for the first line that is not of it.
+    """
+    lines = list(json_lines(path))
+    if not lines:
+        raise InputError(f"{os.fspath(path)}: expected one JSON object a line, got an empty file")
+    if form == "auto":
+        form = _guessed(*lines[0])
+    if form not in FORMATS:
+        raise InputError(f"unknown format {form!r}: expected auto, {', '.join(FORMATS)}")
+    return list(FORMATS[form](lines))
+
+
+def _guessed(fields: Fields, place: str) -> str:
+    names = set(fields)
+    if "messages" in names:
+        return "ms-swift"
+    if "pos" in names or "neg" in names:
+        return "examples" if names <= set(FIELDS) else "flag-embedding"
+    if names.intersection(_LISTS) and names.intersection(_LABELS):
+        return "lists"
+    if "positive" in names:
+        return "triplets"
+    if names.intersection(_DOCUMENTS) and names.intersection(_LABELS):
+        return "pairs"
+    raise InputError(
+        f"{place}: no format that is known has the fields {', '.join(sorted(names)[:8])}; "
+        'write {"query": ..., "pos": [...], "neg": [...]}'
+    )
+
+
+def _examples(lines: Lines) -> Iterator[Example]:
+    for fields, place in lines:
+        yield example(fields, place)
+
+
+def _flag_embedding(lines: Lines) -> Iterator[Example]:
+    """{query, pos, neg, pos_scores?, neg_scores?, prompt?}; prompt is the instruction, other fields are left out."""
+    for fields, place in lines:
+        known = {name: fields[name] for name in FIELDS if fields.get(name) is not None}
+        if isinstance(known.get("id"), int):
+            known["id"] = str(known["id"])
+        if fields.get("prompt"):
+            known["instruction"] = fields["prompt"]
+        yield example(known, place)
+
+
+def _triplets(lines: Lines) -> Iterator[Example]:
+    """{query|anchor, positive, negative, negative_1...}; a positive or a negative may be a list of texts."""
+    for fields, place in lines:
+        negatives = [name for name in fields if name == "negative" or name.startswith(("negative_", "neg_"))]
+        yield Example(
+            query=_text(fields, _QUERIES, place),
+            positives=_several(fields["positive"], "positive", place) if "positive" in fields else (),
+            negatives=tuple(text for name in negatives for text in _several(fields[name], name, place)),
+            instruction=_instruction(fields, place),
+            place=place,
+        )
+
+
+def _pairs(lines: Lines) -> Iterator[Example]:
+    """{query, document, label in [0, 1]}: lines of one query and instruction become one example, 0.5 and up a yes."""
+    gathered = _Gathered()
+    for fields, place in lines:
+        query, document = _text(fields, _QUERIES, place), _text(fields, _DOCUMENTS, place)
+        gathered.add(query, _instruction(fields, place), document, _label(_value(fields, _LABELS, place), place), place)
+    yield from gathered.examples()
+
+
+def _lists(lines: Lines) -> Iterator[Example]:
+    """{query, docs, labels in [0, 1]}."""
+    for fields, place in lines:
+        query, gathered = _text(fields, _QUERIES, place), _Gathered()
+        documents, labels = _value(fields, _LISTS, place), _value(fields, _LABELS, place)
+        if not isinstance(documents, list) or not isinstance(labels, list) or len(documents) != len(labels):
+            raise InputError(f"{place}: documents and labels must be lists of one length")
+        for number, (document, label) in enumerate(zip(documents, labels, strict=True)):
+            text = text_of(document, f"documents[{number}]", place)
+            gathered.add(query, _instruction(fields, place), text, _label(label, place), place)
+        yield from gathered.examples()
+
+
+def _ms_swift(lines: Lines) -> Iterator[Example]:
+    """{messages: [system?, user], positive_messages: [[assistant]...], negative_messages}; system is the instruction.
+
+    Source: the custom dataset format of rerankers in the documentation of https://github.com/modelscope/ms-swift, 4.x.
+    """
+    for fields, place in lines:
+        spoken = _roles(fields.get("messages"), "messages", place)
+        positives, negatives = (
+            tuple(
+                text_of(_roles(each, f"{name}[{number}]", place).get("assistant"), f"{name}[{number}]", place)
+                for number, each in enumerate(fields.get(name) or [])
+            )
+            for name in ("positive_messages", "negative_messages")
+        )
+        instruction = fields.get("system") or spoken.get("system")
+        if instruction is not None and not isinstance(instruction, str):
+            raise InputError(f"{place}: system must be a string, got {type(instruction).__name__}")
+        yield Example(
+            text_of(spoken.get("user"), "the user's message", place), positives, negatives, instruction, place=place
+        )
+
+
+FORMATS: dict[str, Callable[[Lines], Iterator[Example]]] = {
+    "examples": _examples,
+    "triplets": _triplets,
+    "pairs": _pairs,
+    "lists": _lists,
+    "flag-embedding": _flag_embedding,
+    "ms-swift": _ms_swift,
+}
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Labelled documents by query and instruction, in the order in which they came."""
+
+    found: dict[tuple[str, str | None], tuple[str, list[str], list[str]]] = field(default_factory=dict)
+
+    def add(self, query: str, instruction: str | None, document: str, label: float, place: str) -> None:
+        _, positives, negatives = self.found.setdefault((query, instruction), (place, [], []))
+        (positives if label >= 0.5 else negatives).append(document)
+
+    def examples(self) -> Iterator[Example]:
+        for (query, instruction), (place, positives, negatives) in self.found.items():
+            yield Example(query, tuple(positives), tuple(negatives), instruction, place=place)
+
+
+def _value(fields: Fields, names: tuple[str, ...], place: str) -> Any:
+    for name in names:
+        if name in fields:
+            return fields[name]
+    raise InputError(f"{place}: expected a field {' or '.join(names)}, got {', '.join(sorted(fields)[:8])}")
+
+
+def _text(fields: Fields, names: tuple[str, ...], place: str) -> str:
+    return text_of(_value(fields, names, place), names[0], place)
+
+
+def _several(value: Any, name: str, place: str) -> tuple[str, ...]:
+    return tuple(text_of(each, name, place) for each in (value if isinstance(value, list) else [value]))
+
+
+def _instruction(fields: Fields, place: str) -> str | None:
+    value = fields.get("instruction")
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{place}: instruction must be a string, got {type(value).__name__}")
+    return value
+
+
+def _label(value: object, place: str) -> float:
+    if value in (True, False):
+        return float(bool(value))
+    scores = scores_of([value], 1, "label", place)
+    assert scores is not None
+    if not 0.0 <= scores[0] <= 1.0:
+        raise InputError(f"{place}: a label must lie in 0..1, got {scores[0]:g}; scale graded labels first")
+    return scores[0]
+
+
+def _roles(value: object, name: str, place: str) -> dict[str, Any]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) and "role" in each for each in value):
+        raise InputError(f'{place}: {name} must be a list of {{"role", "content"}}')
+    return {str(each["role"]): each.get("content") for each in value}

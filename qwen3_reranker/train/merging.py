@@ -1,0 +1,157 @@
+"""Checkpoints of one shape -> their average or slerp, tensor by tensor as it is read: no model is ever in memory.
+
+Slerp of two: Shoemake 1985; of more: the next is taken in by the share that keeps all alike, as the paper merges
+checkpoints of one fine-tune (arXiv 2506.05176 section 3.2, after arXiv 2410.15035). Both are sums of the models with a
+weight each, so one kind of tensor does for both. Shapes: M models.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.weights import Checkpoint, Source, Tensor, open_checkpoint
+
+METHODS = ("average", "slerp")
+_VALUES_AT_ONCE = 1 << 19
+# Below this sine of the angle the two are as good as parallel, and slerp is a straight line.
+_PARALLEL = 1e-6
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class BlendedTensor(Tensor):
+    """The sum of tensors with a weight each, added in float64 and rounded once when it is read."""
+
+    parts: tuple[Tensor, ...] = field(repr=False)
+    shares: tuple[float, ...]
+
+    @property
+    def is_stored(self) -> bool:
+        """False: no file holds these numbers."""
+        return False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every file of every part."""
+        return tuple(dict.fromkeys(source for part in self.parts for source in part.sources))
+
+    def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The whole sum, for vectors; matrices are read by `rows`."""
+        return self._summed(part.read(np.float64) for part in self.parts).astype(dtype)
+
+    def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Rows `ids` of the sum, like `Tensor.rows`."""
+        return self._summed(part.rows(ids, np.float64) for part in self.parts).astype(dtype)
+
+    def _summed(self, values: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = np.zeros(())
+        for share, each in zip(self.shares, values, strict=True):
+            each *= share
+            total = total + each
+        return total
+
+
+def merge(
+    models: Sequence[str | os.PathLike[str]], method: str = "slerp", shares: Sequence[float] | None = None
+) -> Checkpoint:
+    """The models as one checkpoint, which `convert` writes; for slerp all weights are read once, slab by slab.
+
+    shares: how much of each, brought to a sum of 1; None for as much of each. Raises InputError for fewer than two
+    models or unusable shares, CheckpointError where two are not of one shape and one judge.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    if len(models) < 2:
+        raise InputError(f"merging takes two models or more, got {len(models)}")
+    weights_M = _checked(shares, len(models))
+    opened = [open_checkpoint(model) for model in models]
+    first = opened[0]
+    for other in opened[1:]:
+        _compare(first, other)
+    own_head = first.head.tensor
+    tensors = {name: _blended([each.tensors[name] for each in opened], method, weights_M) for name in first.tensors}
+    heads = [each.head.tensor for each in opened]
+    head = tensors[own_head.name] if own_head.name in tensors else _blended(heads, method, weights_M)
+    return replace(
+        first,
+        name=" + ".join(os.fspath(model) for model in models),
+        layout="causal-lm" if first.layout == "lora" else first.layout,
+        tensors=tensors,
+        stored_head=replace(first.head, tensor=head),
+    )
+
+
+def slerp_shares(products_MM: Weights, weights_M: Weights) -> Weights:
+    """What each of M vectors counts in their slerp, (M,), from their inner products, (M, M).
+
+    Vectors are taken in one by one; `weights_M` say how much of each there is to be.
+    """
+    shares_M: Weights = np.zeros(len(weights_M))
+    shares_M[0] = 1.0
+    for place in range(1, len(weights_M)):
+        share = weights_M[place] / weights_M[: place + 1].sum()
+        lengths = shares_M @ products_MM @ shares_M, products_MM[place, place]
+        scale = math.sqrt(max(lengths[0], 0.0) * max(lengths[1], 0.0))
+        cosine = float(shares_M @ products_MM[:, place]) / scale if scale else 1.0
+        angle = math.acos(min(1.0, max(-1.0, cosine)))
+        before, after = 1.0 - share, share
+        if math.sin(angle) > _PARALLEL:
+            before, after = math.sin(before * angle) / math.sin(angle), math.sin(after * angle) / math.sin(angle)
+        shares_M *= before
+        shares_M[place] = after
+    return shares_M
+
+
+def _blended(parts: Sequence[Tensor], method: str, weights_M: Weights) -> BlendedTensor:
+    first = parts[0]
+    # Norms are scales, not directions.
+    is_turned = method == "slerp" and len(first.shape) > 1
+    shares_M = slerp_shares(_products(parts), weights_M) if is_turned else weights_M
+    place = (first.name, first.shape, first.dtype, first.source, first.offset, first.num_bytes)
+    return BlendedTensor(*place, parts=tuple(parts), shares=tuple(map(float, shares_M)))
+
+
+def _products(parts: Sequence[Tensor]) -> Weights:
+    """The inner products of all pairs, (M, M), slab by slab."""
+    products_MM: Weights = np.zeros((len(parts), len(parts)))
+    for rows in _slabs(parts[0].shape):
+        values = np.stack([part.rows(rows, np.float64).reshape(-1) for part in parts])
+        products_MM += values @ values.T
+    return products_MM
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
+    step = max(1, _VALUES_AT_ONCE // shape[1])
+    for start in range(0, shape[0], step):
+        yield np.arange(start, min(shape[0], start + step))
+
+
+def _checked(shares: Sequence[float] | None, count: int) -> Weights:
+    if shares is None:
+        return np.full(count, 1.0 / count)
+    if len(shares) != count or not all(math.isfinite(share) and share > 0 for share in shares):
+        raise InputError(f"shares must be {count} numbers above 0, one a model, got {list(shares)}")
+    given_M = np.array(shares, dtype=np.float64)
+    normed_M: Weights = given_M / given_M.sum()
+    return normed_M
+
+
+def _compare(first: Checkpoint, other: Checkpoint) -> None:
+    if first.config != other.config or set(first.tensors) != set(other.tensors):
+        raise CheckpointError(
+            f"{other.name}: not of one shape with {first.name}, so they cannot be merged; take checkpoints of one model"
+        )
+    heads = (first.head, other.head)
+    if heads[0].labels != heads[1].labels or heads[0].tensor.shape != heads[1].tensor.shape:
+        raise CheckpointError(f"{other.name}: judges by another head than {first.name}; convert both --to hf first")
+    if first.tokenizer.fields.get("model") != other.tokenizer.fields.get("model"):
+        raise CheckpointError(f"{other.name}: has another tokenizer than {first.name}; take checkpoints of one model")

@@ -1,0 +1,213 @@
+"""A checkpoint -> the network that is trained, with its judge: all weights, or adapters beside frozen ones.
+
+Shapes: G groups, D documents of the largest, F distinct rows, C hidden width, V words.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
+
+from qwen3_reranker import plan
+from qwen3_reranker.backends.torch import Network, load
+from qwen3_reranker.backends.torch.attention import attention
+from qwen3_reranker.backends.torch.devices import choose_attention
+from qwen3_reranker.backends.torch.packed import Packed, pack_whole
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.train.lora import LoraLinear, adapters, add_lora, switched_off
+from qwen3_reranker.train.losses import Judged
+from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.sampling import Group
+from qwen3_reranker.weights import Checkpoint, names
+from qwen3_reranker.weights import Tensor as StoredTensor
+from qwen3_reranker.weights.merged import MergedTensor
+
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """Groups as one tree: G groups of at most D documents. leaf_GD: each document's place among the leaves.
+
+    row_tokens: what separate rows hold; padded_tokens: the same, padded to the longest.
+    """
+
+    packed: Packed
+    leaf_GD: Tensor
+    real_GD: Tensor
+    labels_GD: Tensor
+    teacher_GD: Tensor | None
+    tree_tokens: int
+    row_tokens: int
+    padded_tokens: int
+
+
+class Student(nn.Module):
+    """A network and its judge. Parameters that are trained are float32 and ask for gradients.
+
+    Raises InputError where the method cannot train this checkpoint: a whole one needs words for its judge.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokens: Tokens, options: TrainOptions, device: torch.device, mix: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.device, self._half = device, options.precision == "bfloat16"
+        is_lora = options.method == "lora"
+        ids = checkpoint.head.labels or (tokens.yes_id, tokens.no_id)
+        judged_by_words = checkpoint.head.tensor.name in (names.EMBEDDING, names.HEAD) and len(ids) == 2
+        if not judged_by_words and (not is_lora or "sft" in mix):
+            raise InputError(
+                f"{checkpoint.name}: its judge is {checkpoint.head.tensor.name}, no pair of words, which full training "
+                "and the loss sft need; convert it first (qwen3-reranker convert MODEL FOLDER --to hf), or train lora"
+            )
+        self.yes_id, self.no_id = ids if judged_by_words else (0, 0)
+        # What is trained stays float32; what is frozen may take half the room.
+        stored = torch.bfloat16 if self._half and is_lora else torch.float32
+        started = {name: _base(tensor) if is_lora else tensor for name, tensor in checkpoint.tensors.items()}
+        self.network = load(replace(checkpoint, tensors=started), device, stored)
+        if is_lora:
+            _add_adapters(self.network, checkpoint, options)
+        self.lm_head: nn.Parameter | None = None
+        if checkpoint.head.tensor.name == names.HEAD and (not is_lora or "sft" in mix):
+            words_VC = torch.from_numpy(checkpoint.head.tensor.read()).to(device, stored)
+            self.lm_head = nn.Parameter(words_VC, requires_grad=not is_lora)
+        rows_2C = torch.from_numpy(checkpoint.head.rows(tokens.yes_id, tokens.no_id)).to(device)
+        self.register_buffer("frozen_judge_C", rows_2C[0] - rows_2C[1] if is_lora else None, persistent=False)
+        if options.checkpointing:
+            self.network.recompute()
+        self._start: Student | None = None
+        if options.anchor and not is_lora:
+            self._start = copy.deepcopy(self).requires_grad_(False)
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether adapters are trained, and nothing else."""
+        return self.frozen_judge_C is not None
+
+    @property
+    def words(self) -> Tensor:
+        """The language-model head, (V, C)."""
+        return self.network.model.embed_tokens.weight if self.lm_head is None else self.lm_head
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """What learns, by its name here; the copy that an anchor looks at is not among it."""
+        return {
+            name: weight
+            for name, weight in self.named_parameters()
+            if weight.requires_grad and not name.startswith("_start.")
+        }
+
+    def judged(self, batch: Batch, *, vocabulary: bool = False) -> Judged:
+        """The logits of a batch with its labels; vocabulary: also how much probability other words take."""
+        with self._autocast():
+            hidden_FC, _ = self.network(batch.packed)
+        logits_F = hidden_FC.float() @ self._direction()
+        elsewhere_F = self._elsewhere(hidden_FC.float()) if vocabulary else None
+        return Judged(
+            logits_F[batch.leaf_GD],
+            batch.labels_GD,
+            batch.real_GD,
+            batch.teacher_GD,
+            None if elsewhere_F is None else elsewhere_F[batch.leaf_GD],
+        )
+
+    @torch.no_grad()
+    def start_logits(self, batch: Batch) -> Tensor:
+        """What the model that training began with says, (G, D)."""
+        if self.is_lora:
+            with switched_off(self.network):
+                return self.judged(batch).logits_GD
+        assert self._start is not None
+        return self._start.judged(batch).logits_GD
+
+    def batch(self, groups: Sequence[Group]) -> Batch:
+        """The groups as one tree on the student's device."""
+        most = max(len(group.rows) for group in groups)
+        rows = [row for group in groups for row in group.rows]
+        built = plan.build(rows)
+        kernel = choose_attention(self.device, torch.bfloat16 if self._half else torch.float32)
+        packed, leaf_N = pack_whole(built, attention(kernel), self.device)
+        real_GD = torch.tensor([[place < len(group.rows) for place in range(most)] for group in groups])
+        leaf_GD = torch.zeros(real_GD.shape, dtype=torch.int64)
+        leaf_GD[real_GD] = torch.from_numpy(leaf_N)
+
+        def filled(values: Sequence[Sequence[float]]) -> Tensor:
+            return torch.tensor([[*some, *[0.0] * (most - len(some))] for some in values], device=self.device)
+
+        taught = [group.teacher for group in groups if group.teacher is not None]
+        return Batch(
+            packed,
+            leaf_GD.to(self.device),
+            real_GD.to(self.device),
+            filled([group.labels for group in groups]),
+            filled(taught) if len(taught) == len(groups) else None,
+            built.num_tokens,
+            built.num_row_tokens,
+            len(rows) * max(len(row.ids) for row in rows),
+        )
+
+    def _direction(self) -> Tensor:
+        """yes - no, (C,)."""
+        if isinstance(self.frozen_judge_C, Tensor):
+            return self.frozen_judge_C
+        return (self.words[self.yes_id] - self.words[self.no_id]).float()
+
+    def _elsewhere(self, hidden_FC: Tensor) -> Tensor:
+        """-log(p(yes) + p(no)) of each row, (F,); a few rows of words at once, computed again for gradients."""
+
+        def some(part_FC: Tensor, words_VC: Tensor) -> Tensor:
+            words_FV = part_FC @ words_VC.float().T
+            return words_FV.logsumexp(-1) - words_FV[:, [self.yes_id, self.no_id]].logsumexp(-1)
+
+        rows = torch.split(hidden_FC, _ROWS_AT_ONCE)
+        parts = [recomputed(some, part, self.words, use_reentrant=False) for part in rows]
+        return torch.cat(parts)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half and not self.is_lora)
+
+
+@contextmanager
+def evaluating(student: Student) -> Iterator[None]:
+    """No gradients and no dropout for as long as the block lasts."""
+    was = student.training
+    student.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        student.train(was)
+
+
+def _base(tensor: StoredTensor) -> StoredTensor:
+    return tensor.base if isinstance(tensor, MergedTensor) else tensor
+
+
+def _add_adapters(network: Network, checkpoint: Checkpoint, options: TrainOptions) -> None:
+    """New adapters, or those that the checkpoint already has."""
+    add_lora(network, options.rank, options.alpha, options.dropout)
+    merged = {
+        name.removesuffix(".weight"): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if isinstance(tensor, MergedTensor)
+    }
+    if not merged:
+        return
+    for name, module in adapters(network):
+        if name in merged:
+            _continue(module, merged[name])
+
+
+def _continue(module: LoraLinear, stored: MergedTensor) -> None:
+    device = module.lora_A.device
+    module.lora_A = nn.Parameter(torch.from_numpy(stored.down.read()).to(device))
+    module.lora_B = nn.Parameter(torch.from_numpy(stored.up.read()).to(device))
+    module.scale = stored.scale

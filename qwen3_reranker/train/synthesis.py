@@ -1,0 +1,202 @@
+"""Passages and a language model -> queries that they answer: two questions a passage, and a reranker as the filter.
+
+The recipe is the paper's (arXiv 2506.05176, section 3.3 and appendix): first who would ask and what kind of question,
+then the question, under a wished-for length and language. The wording of both questions is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qwen3_reranker.errors import EndpointError, InputError
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.search import Bm25
+from qwen3_reranker.train.chat import Chat
+from qwen3_reranker.train.examples import Example, line_of, normal, read_examples
+
+TYPES = {
+    "keywords": "a few search keywords",
+    "acquire_knowledge": "a question that seeks knowledge",
+    "summary": "a request whose answer sums the passage up",
+    "yes_or_no": "a question that yes or no answers",
+    "background": "a question about the background of something in the passage",
+}
+DIFFICULTIES = ("high_school", "university", "phd")
+PERSONAS = (
+    "a curious high-school student", "a nurse on a ward", "a software engineer on call", "a retired history teacher",
+    "a small shop's owner", "a journalist who checks facts", "a parent of two small children", "a law clerk",
+    "a farmer", "a doctoral student in the field", "a tourist planning a trip", "a home cook", "a mechanic",
+    "a customer-service agent", "a local politician", "a biologist", "an accountant", "a translator",
+)  # fmt: skip
+_OFFERED = 5
+_LONGEST_PASSAGE = 6000
+
+_CONFIGURE = """Read the passage and decide who would look for it, and how.
+
+Passage:
+{passage}
+
+Choose
+- Character: the one of these who is most likely to look for this passage: {characters}
+- Question_Type: the one of {types} that suits the passage
+- Difficulty: the one of {difficulties} that suits the passage and the character
+
+Answer with one JSON object and nothing else, for example
+{{"Character": "a nurse on a ward", "Question_Type": "acquire_knowledge", "Difficulty": "university"}}"""
+
+_ASK = """You are {character}. Write what you would type into a search engine so that the passage below is what you hope
+to find. It must make sense to somebody who has not seen the passage, and the passage must answer it.
+
+Passage:
+{passage}
+
+The query is {kind}, of {difficulty} difficulty, about {length} words long, and written in {language}.
+
+Answer with one JSON object and nothing else: {{"query": "..."}}"""
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisOptions:
+    """personas: who may ask; the five nearest to a passage are offered. lengths: words of a query, drawn evenly.
+
+    least: the filter's probability of yes below which a query is dropped.
+    """
+
+    personas: tuple[str, ...] = PERSONAS
+    languages: tuple[str, ...] = ("English",)
+    lengths: tuple[int, ...] = (4, 8, 16)
+    least: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.personas or not self.languages or not self.lengths or min(self.lengths) < 1:
+            raise InputError("synthesis needs a persona, a language and a length of at least one word")
+        if not 0.0 <= self.least <= 1.0:
+            raise InputError(f"the filter's probability must lie in 0..1, got {self.least}")
+
+
+@dataclass(slots=True)
+class Synthesised:
+    """What became of passages. unusable: answers without the JSON that was asked for; dropped: by the filter."""
+
+    passages: int = 0
+    kept: int = 0
+    unusable: int = 0
+    repeated: int = 0
+    dropped: int = 0
+    first_unusable: str = field(default="", repr=False)
+
+
+def synthesise(
+    passages: Sequence[str],
+    chat: Chat,
+    output: str | os.PathLike[str],
+    options: SynthesisOptions | None = None,
+    judge: Reranker | None = None,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[float], None] | None = None,
+) -> Synthesised:
+    """Write an example for each passage that gave a good query; negatives are for `mine` to find.
+
+    resume: go on behind the last passage that `output` holds. Raises InputError for an `output` that is there without
+    resume, EndpointError where the server does not answer or no answer of the first ten can be used.
+    """
+    options = options or SynthesisOptions()
+    path, found = Path(output), Synthesised()
+    if path.exists() and not resume:
+        raise InputError(f"{path} is there already: choose another place, or go on with --resume")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = read_examples(path) if path.exists() else []
+    known = {normal(each.query) for each in before}
+    start = 1 + max((int(each.id) for each in before if each.id.isdigit()), default=-1)
+    nearest = Bm25(options.personas, options.seed)
+    with path.open("a", encoding="utf-8") as file:
+        for number in range(start, len(passages)):
+            example = _asked(passages[number], number, chat, nearest, options, found)
+            if example is not None and _is_kept(example, known, judge, options, found):
+                known.add(normal(example.query))
+                file.write(line_of(example))
+                file.flush()
+            if found.unusable == found.passages == 10:
+                raise EndpointError(f"none of ten answers held the JSON asked for; the first: {found.first_unusable!r}")
+            if on_progress:
+                on_progress((number + 1) / len(passages))
+    return found
+
+
+def _asked(
+    passage: str, number: int, chat: Chat, nearest: Bm25, options: SynthesisOptions, found: Synthesised
+) -> Example | None:
+    rng = np.random.default_rng((options.seed, number))
+    seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
+    found.passages += 1
+    places_N, _ = nearest.top(shown, _OFFERED)
+    offered = [options.personas[place] for place in places_N.tolist()]
+    question = _CONFIGURE.format(
+        passage=shown, characters="; ".join(offered), types=", ".join(TYPES), difficulties=", ".join(DIFFICULTIES)
+    )
+    chosen = _object(chat.ask(question, seed=seed), found)
+    kind, difficulty = (
+        _one_of(chosen, name, known) for name, known in (("Question_Type", TYPES), ("Difficulty", DIFFICULTIES))
+    )
+    character = chosen.get("Character") if chosen else None
+    if kind is None or difficulty is None or not isinstance(character, str) or not character.strip():
+        found.unusable += 1
+        return None
+    question = _ASK.format(
+        character=character.strip()[:200],
+        passage=shown,
+        kind=TYPES[kind],
+        difficulty=difficulty.replace("_", " "),
+        length=options.lengths[int(rng.integers(len(options.lengths)))],
+        language=options.languages[int(rng.integers(len(options.languages)))],
+    )
+    answer = _object(chat.ask(question, seed=seed), found)
+    query = answer.get("query") if answer else None
+    if not isinstance(query, str) or not query.strip():
+        found.unusable += 1
+        return None
+    return Example(" ".join(query.split()), (passage,), (), id=str(number), source=f"synthetic {kind} {difficulty}")
+
+
+def _is_kept(
+    example: Example, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: Synthesised
+) -> bool:
+    if normal(example.query) in known or normal(example.query) == normal(example.positives[0]):
+        found.repeated += 1
+        return False
+    if judge is not None:
+        [probability] = judge.probabilities([(example.query, example.positives[0])], example.instruction)
+        if probability < options.least:
+            found.dropped += 1
+            return False
+    found.kept += 1
+    return True
+
+
+def _object(answer: str, found: Synthesised) -> Mapping[str, Any]:
+    """The JSON object in an answer, without what a model thinks or says around it; empty where there is none."""
+    text = answer.rpartition("</think>")[2]
+    match = re.search(r"\{.*\}", text, re.DOTALL)
+    try:
+        value = json.loads(match[0]) if match else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        found.first_unusable = found.first_unusable or answer[:80]
+        return {}
+    return value
+
+
+def _one_of(chosen: Mapping[str, Any], name: str, known: Sequence[str] | Mapping[str, str]) -> str | None:
+    value = chosen.get(name)
+    return value if isinstance(value, str) and value in known else None

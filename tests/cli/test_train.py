@@ -1,0 +1,109 @@
+"""`train` goes from any tool's file to a model that ranks, says what it did, and ends bad input in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.cli import main, train_data, train_merge
+from qwen3_reranker.train.examples import read_examples, write_examples
+from qwen3_reranker.train.formats import FORMATS
+from qwen3_reranker.train.merging import METHODS
+from tests.train.tuning import fifty
+
+
+def test_the_help_names_what_there_is() -> None:
+    assert ("auto", *FORMATS) == train_data.INPUT_FORMATS
+    assert train_merge.METHODS[::-1] == METHODS
+
+
+@pytest.fixture
+def triplets(tmp_path: Path) -> Path:
+    path = tmp_path / "triplets.jsonl"
+    objects = [
+        {"query": each.query, "positive": each.positives[0], "negative": list(each.negatives)} for each in fifty()
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in objects), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_triplets_to_a_model_that_ranks(
+    tmp_path: Path, triplets: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, held_out = tmp_path / "data.jsonl", tmp_path / "data.held-out.jsonl"
+    assert main(["train", "prepare", str(triplets), "--output", str(data), "--hold-out", "0.3"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["queries"] + facts["held_out"] == 50
+    assert 5 < facts["held_out"] < 30
+    assert main(["train", "mine", str(data), "-o", str(tmp_path / "hard.jsonl"), "--negatives", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["queries"] == facts["queries"]
+    teach = ["train", "distil", str(tmp_path / "hard.jsonl"), "-o", str(tmp_path / "taught.jsonl"), "--teacher", "nano"]
+    assert main(teach) == 0
+    assert all(each.scores is not None for each in read_examples(tmp_path / "taught.jsonl"))
+    check = ["train", "validate", str(tmp_path / "taught.jsonl"), "--evaluate", str(held_out), "--loss", "kl+bce"]
+    assert main([*check, "--format", "table"]) == 0
+    assert "is to answer yes" in capsys.readouterr().out
+    out = tmp_path / "run"
+    arguments = [
+        *("train", "run", str(tmp_path / "taught.jsonl"), "--output", str(out), "--model", str(small_checkpoint)),
+        *("--evaluate", str(held_out), "--loss", "kl+bce", "--steps", "2", "--rate", "0.001", "--tensorboard"),
+    ]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(out / "model")
+    assert "tokens computed of" in printed.err
+    assert list((out / "tensorboard").iterdir())
+    assert main([*arguments, "--resume"]) == 0
+    with Reranker(out / "model") as reranker:
+        assert len(reranker.rank("river", ["a", "b"])) == 2
+    capsys.readouterr()
+    merged = tmp_path / "merged"
+    assert main(["train", "merge", str(out / "model"), str(small_checkpoint), "-o", str(merged)]) == 0
+    with Reranker(merged) as reranker:
+        assert len(reranker.rank("river", ["a", "b"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "FILE", "-o", "OUT", "--from", "csv"], "--from"),
+        (["prepare", "FILE", "-o", "OUT", "--hold-out", "1.5"], "share"),
+        (["validate", "missing.jsonl"], "cannot be read"),
+        (["validate", "FILE", "--evaluate", "FILE"], "held-out query is trained on"),
+        (["validate", "FILE", "--loss", "magic"], "loss 'magic'"),
+        (["mine", "FILE", "-o", "OUT", "--ranks", "10"], "--ranks"),
+        (["mine", "FILE", "-o", "OUT", "--run", "FILE"], "--corpus"),
+        (["mine", "FILE", "-o", "OUT", "--margin", "2"], "margin"),
+        (["distil", "FILE", "-o", "OUT"], "teacher"),
+        (["distil", "FILE", "-o", "FILE", "--teacher", "nano"], "--resume"),
+        (["synthesise", "FILE", "-o", "OUT", "--endpoint", "nowhere", "--writer", "m"], "address"),
+        (["synthesise", "FILE", "-o", "OUT"], "endpoint"),
+        (["run", "FILE", "-o", "OUT", "--method", "qlora"], "method"),
+        (["run", "FILE", "-o", "OUT", "--rate", "-1"], "learning_rate"),
+        (["run", "FILE", "-o", "OUT", "--evaluate", "FILE"], "held-out query is trained on"),
+        (["run", "FILE", "-o", "OUT", "--model", "no/such/model/at/all"], "no model"),
+        (["run", "FILE", "-o", "OUT", "--loss", "kl"], "train distil"),
+        (["merge", "nano", "-o", "OUT"], "two models"),
+        (["merge", "nano", "nano", "-o", "OUT", "--shares", "a,b"], "--shares"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_examples(tmp_path / "data.jsonl", fifty())
+    places = {"FILE": str(tmp_path / "data.jsonl"), "OUT": str(tmp_path / "out")}
+    code = main(["train", *(places.get(each, each) for each in arguments)])
+    error = capsys.readouterr().err.strip()
+    assert code == 2
+    assert message in error
+    assert "\n" not in error.removeprefix("note: ").split("error:")[1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["prepare", "validate", "mine", "distil", "synthesise", "run", "merge"])
+def test_every_verb_has_a_page_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", verb, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert f"qwen3-reranker train {verb} " in page.partition("Examples:")[2]
