@@ -58,7 +58,7 @@ gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, 
 outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints with outliers (minutes).
 	$(BIN)/python -m benchmarks.outliers
 
-quality: $(VENV)/.installed  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev).
+quality: $(VENV)/.installed-tests  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev).
 	$(BIN)/python -m benchmarks.nano_quality --dev $(or $(DEV),../shared/data/dev)
 
 clean:  ## Remove the environment and every cache.

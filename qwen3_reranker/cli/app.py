@@ -10,6 +10,7 @@ from qwen3_reranker import __version__
 from qwen3_reranker.cli.bench import bench
 from qwen3_reranker.cli.convert import convert
 from qwen3_reranker.cli.doctor import doctor
+from qwen3_reranker.cli.evaluate import evaluate
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.inspect import inspect
 from qwen3_reranker.cli.keys import keys
@@ -49,6 +50,7 @@ def _program(
       qwen3-reranker inspect nano
       qwen3-reranker serve
       qwen3-reranker doctor http://localhost:8000
+      qwen3-reranker evaluate nano --on my-data/
       qwen3-reranker bench nano
       qwen3-reranker keys create "search team"
       qwen3-reranker train run data.jsonl --output runs/first
@@ -57,6 +59,7 @@ def _program(
 
 app.command("rank", cls=Verb)(rank)
 app.command("inspect", cls=Verb)(inspect)
+app.command("evaluate", cls=Verb)(evaluate)
 app.command("bench", cls=Verb)(bench)
 app.command("convert", cls=Verb)(convert)
 app.command("doctor", cls=Verb)(doctor)

@@ -120,21 +120,20 @@ def serve(
         "log_format": log_format,
     }
     fields = {name: value for name, value in fields.items() if value is not None}
-    if model or embedder:
+    if model or embedder or (config is None and (given or revision)):
         named = [(each, "reranker") for each in model or ["nano"]] + [(each, "embedder") for each in embedder or []]
         fields["models"] = [_model(name, kind, revision, given) for name, kind in named]
     elif given or revision:
-        raise InputError("options of a model need the model they belong to: name it with --model")
+        raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
-    from qwen3_reranker.serve.log import set_up_logs
+    from qwen3_reranker.serve.log import logging_to_stderr
     from qwen3_reranker.serve.opening import open_application
     from qwen3_reranker.serve.server import Server, listen
     from qwen3_reranker.serve.settings import read_settings
 
     settings = read_settings(fields, config)
-    set_up_logs(settings.log_format)
-    with listen(settings.host, settings.port) as listening:
+    with logging_to_stderr(settings.log_format), listen(settings.host, settings.port) as listening:
         application = open_application(settings, __version__, lambda name: note(f"loading {name} ..."))
         address, taken = listening.getsockname()[:2]
         url = f"http://{f'[{address}]' if ':' in address else address}:{taken}"

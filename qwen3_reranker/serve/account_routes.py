@@ -7,7 +7,6 @@ import time
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.records import KeyRecord
@@ -23,6 +22,7 @@ from qwen3_reranker.serve.accounts.replies import (
     usage_body,
 )
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation, errors
 from qwen3_reranker.serve.problem import Problem
 
@@ -35,13 +35,13 @@ class AccountRoutes:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[NotedRoute]:
         """All of them."""
         return [
-            *(Route(f"{before}/v1/key", self._key) for before in ("", "/api")),
-            *(Route(f"{before}/v1/credits", self._credits) for before in ("", "/api")),
-            Route("/v1/usage", self._usage),
-            *(Route(f"{before}/v1/check-api-key", self._check, methods=["POST"]) for before in ("", "/cohere")),
+            *(NotedRoute(f"{before}/v1/key", self._key) for before in ("", "/api")),
+            *(NotedRoute(f"{before}/v1/credits", self._credits) for before in ("", "/api")),
+            NotedRoute("/v1/usage", self._usage),
+            *(NotedRoute(f"{before}/v1/check-api-key", self._check, methods=["POST"]) for before in ("", "/cohere")),
         ]
 
     @staticmethod
@@ -68,28 +68,27 @@ class AccountRoutes:
             ),
         ]
 
-    def _account(self, request: Request, route: str) -> tuple[Accounts, KeyRecord]:
-        passing = passing_of(request)
-        passing.route = route
-        if self._context.accounts is None or passing.key is None:
+    def _account(self, request: Request) -> tuple[Accounts, KeyRecord]:
+        key = passing_of(request).key
+        if self._context.accounts is None or key is None:
             raise Problem(404, "not_found_error", "keys_off", "this server asks for no keys, so there are no accounts")
-        return self._context.accounts, passing.key
+        return self._context.accounts, key
 
     async def _key(self, request: Request) -> Response:
-        accounts, key = self._account(request, "/v1/key")
+        accounts, key = self._account(request)
         return JsonResponse(key_body(await asyncio.to_thread(accounts.key_facts, key)))
 
     async def _credits(self, request: Request) -> Response:
-        accounts, key = self._account(request, "/v1/credits")
+        accounts, key = self._account(request)
         facts = await asyncio.to_thread(accounts.key_facts, key)
         return JsonResponse(credits_body(facts.key))
 
     async def _usage(self, request: Request) -> Response:
-        accounts, key = self._account(request, "/v1/usage")
+        accounts, key = self._account(request)
         query = read_usage_query(request.query_params, time.time())
         sums = await asyncio.to_thread(accounts.usage, key, query.since, query.until, query.width)
         return JsonResponse(usage_body(query, sums))
 
     async def _check(self, request: Request) -> Response:
-        _, key = self._account(request, "/v1/check-api-key")
+        _, key = self._account(request)
         return JsonResponse(check_body(key))

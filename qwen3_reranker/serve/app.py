@@ -6,9 +6,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from qwen3_reranker.serve import pages
 from qwen3_reranker.serve.account_routes import AccountRoutes
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.prices import Prices
@@ -21,6 +21,7 @@ from qwen3_reranker.serve.gate import Door, Gate
 from qwen3_reranker.serve.health import Health
 from qwen3_reranker.serve.information import Information
 from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import embedding_operation, judging_operation
 from qwen3_reranker.serve.problem import Problem
 from qwen3_reranker.serve.rerank_endpoint import RerankEndpoint
@@ -51,6 +52,8 @@ class Application:
             door=self.door,
             version=version,
         )
+        self._site = pages.Site.of(models, keys_required=accounts is not None, version=version)
+        self._page_not_found = pages.not_found(self._site)
         #: What is routed; behind the gate there is nothing else.
         self.routes = self._routes()
         self.asgi: ASGIApp = Gate(
@@ -58,7 +61,7 @@ class Application:
                 routes=self.routes,
                 exception_handlers={
                     Problem: _on_problem,
-                    HTTPException: _on_http_error,
+                    HTTPException: self._on_http_error,
                     Exception: _on_bug,
                 },
             ),
@@ -81,7 +84,7 @@ class Application:
         if self.context.accounts is not None:
             self.context.accounts.close()
 
-    def _routes(self) -> list[Route]:
+    def _routes(self) -> list[NotedRoute]:
         context = self.context
         judging = judging_routes(context.settings.max_documents)
         embeddings, account, health = EmbeddingsEndpoint(context), AccountRoutes(context), Health(context)
@@ -92,12 +95,22 @@ class Application:
             *health.operations(),
         ]
         return [
-            *(Route(each.path, RerankEndpoint(context, each).answer, methods=["POST"]) for each in judging),
-            Route(embeddings.PATH, embeddings.answer, methods=["POST"]),
+            *(NotedRoute(each.path, RerankEndpoint(context, each).answer, methods=["POST"]) for each in judging),
+            NotedRoute(embeddings.PATH, embeddings.answer, methods=["POST"]),
             *account.routes(),
             *health.routes(),
             *Information(context, operations).routes(),
+            *pages.routes(self._site),
         ]
+
+    async def _on_http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return self._page_not_found(request)
+        kind, code, message = _KINDS.get(
+            error.status_code, ("invalid_request_error", "http_error", "the request is not right")
+        )
+        return await _on_problem(request, Problem(error.status_code, kind, code, message, headers=error.headers))
 
 
 def answer_problem(problem: Problem, request_id: str) -> ASGIApp:
@@ -108,14 +121,6 @@ def answer_problem(problem: Problem, request_id: str) -> ASGIApp:
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return JsonResponse(error_of(error, passing_of(request).request_id), error.status, error.headers)
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    kind, code, message = _KINDS.get(
-        error.status_code, ("invalid_request_error", "http_error", "the request is not right")
-    )
-    return await _on_problem(request, Problem(error.status_code, kind, code, message, headers=error.headers))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -16,9 +16,10 @@ class Ask:
     """Pairs to judge: `queries[i]` with `documents[i]`, as text.
 
     model: the name that was asked for, None for the default one. instruction: None for the model's own. top_n: how
-    many results, best first, None for all. raw_scores: logits and not probabilities. echoes: what to give back as the
-    document of each pair, None where documents were not asked for. form: the dialect's own note on the shape of its
-    reply. warnings: what was asked for and not done.
+    many results, best first, None for all. raw_scores: logits and not probabilities. echoes: what to give back with
+    each pair, its document or the name of its question, None where nothing was asked for. form: the dialect's own note
+    on the shape of its reply. documents_at: the field that the documents stood in. warnings: what was asked for and
+    not done.
     """
 
     queries: Sequence[str]
@@ -30,6 +31,7 @@ class Ask:
     echoes: Sequence[Any] | None = None
     limits: Limits = NO_LIMITS
     form: str = ""
+    documents_at: str = "documents"
     warnings: tuple[str, ...] = ()
 
 

@@ -105,7 +105,6 @@ async def respond(
     context: Context,
     request: Request,
     *,
-    route: str,
     scope: str,
     writer: Callable[[Mapping[str, Any] | None], WritesProblems],
     answer: Callable[[Call], Coroutine[Any, Any, Reply]],
@@ -115,7 +114,6 @@ async def respond(
     writer: what writes problems, given the body once it is read.
     """
     passing = passing_of(request)
-    passing.route = route
     body: Mapping[str, Any] | None = None
     try:
         with ExitStack() as held:

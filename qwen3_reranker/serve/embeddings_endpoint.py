@@ -35,9 +35,7 @@ class EmbeddingsEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """The reply, or the problem."""
-        return await respond(
-            self._context, request, route=self.PATH, scope="embeddings", writer=self._writer, answer=self._embedded
-        )
+        return await respond(self._context, request, scope="embeddings", writer=self._writer, answer=self._embedded)
 
     def _writer(self, _body: Mapping[str, Any] | None) -> OpenAIEmbeddings:
         return self.dialect

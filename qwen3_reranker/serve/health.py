@@ -7,10 +7,10 @@ import time
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
+from qwen3_reranker.serve.context import Context, JsonResponse
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation
 from qwen3_reranker.serve.scheduler import Vitals
 from qwen3_reranker.serve.served import ServedReranker
@@ -39,13 +39,13 @@ class Health:
         self._probed = 0.0
         self._probes: set[asyncio.Task[None]] = set()
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[NotedRoute]:
         """All of them; /health is what a load balancer that knows one address should ask."""
         return [
-            Route("/health", self.ready),
-            Route("/health/ready", self.ready),
-            Route("/health/live", self.live),
-            Route("/ping", self.live),
+            NotedRoute("/health", self.ready),
+            NotedRoute("/health/ready", self.ready),
+            NotedRoute("/health/live", self.live),
+            NotedRoute("/ping", self.live),
         ]
 
     @staticmethod
@@ -67,12 +67,10 @@ class Health:
 
     async def live(self, request: Request) -> Response:
         """The event loop turns."""
-        passing_of(request).route = request.url.path
         return JsonResponse({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
         """200 if every model would answer a request now, else 503 with what is wrong."""
-        passing_of(request).route = request.url.path
         wrong = self.what_is_wrong()
         if wrong:
             return JsonResponse({"status": "unready", "reason": wrong}, 503, {"retry-after": "1"})

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
 from qwen3_reranker.serve.dialects.infos import Model, ModelFacts, Models, TEIInfo, model_list, model_object, tei_info
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation, errors, openapi
 from qwen3_reranker.serve.problem import Problem
 
@@ -31,16 +31,16 @@ class Information:
         self._context = context
         self._document = openapi([*others, *self.operations()], context.version, keyed=context.accounts is not None)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[NotedRoute]:
         """All of them."""
         return [
-            *(Route(path, self._models) for path in _LISTS),
-            *(Route(f"{path}/{{model:path}}", self._model) for path in _LISTS[:2]),
-            Route("/info", self._info),
-            Route("/tei/info", self._info),
-            Route("/version", self._version),
-            Route("/metrics", self._metrics),
-            Route("/openapi.json", self._openapi),
+            *(NotedRoute(path, self._models) for path in _LISTS),
+            *(NotedRoute(f"{path}/{{model:path}}", self._model) for path in _LISTS[:2]),
+            NotedRoute("/info", self._info),
+            NotedRoute("/tei/info", self._info),
+            NotedRoute("/version", self._version),
+            NotedRoute("/metrics", self._metrics),
+            NotedRoute("/openapi.json", self._openapi),
         ]
 
     @staticmethod
@@ -102,11 +102,9 @@ class Information:
         ]
 
     async def _models(self, request: Request) -> Response:
-        passing_of(request).route = request.url.path
         return JsonResponse(model_list(self._facts()))
 
     async def _model(self, request: Request) -> Response:
-        passing_of(request).route = "/v1/models/{model}"
         asked = request.path_params["model"].lower()
         for facts in self._facts():
             if asked in (facts.id.lower(), *(alias.lower() for alias in facts.aliases)):
@@ -114,7 +112,6 @@ class Information:
         raise Problem(404, "not_found_error", "model_not_found", "no model of that name is served", parameter="model")
 
     async def _info(self, request: Request) -> Response:
-        passing_of(request).route = "/info"
         context = self._context
         model = context.models.reranker(None)
         facts = next(each for each in self._facts() if each.id == model.id)
@@ -130,12 +127,10 @@ class Information:
         )
 
     async def _version(self, request: Request) -> Response:
-        passing_of(request).route = "/version"
         return JsonResponse({"version": self._context.version})
 
     async def _metrics(self, request: Request) -> Response:
         passing = passing_of(request)
-        passing.route = "/metrics"
         if passing.key:
             passing.key.require_scope("metrics")
         metrics = self._context.metrics
@@ -144,5 +139,4 @@ class Information:
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
     async def _openapi(self, request: Request) -> Response:
-        passing_of(request).route = "/openapi.json"
         return JsonResponse(self._document)

@@ -48,9 +48,8 @@ async def judge(
     try:
         job = await loop.run_in_executor(models.tokenising, _tokenised, ask, model, caller, end)
     except TooLongError as error:
-        raise invalid(
-            "context_length_exceeded", "a document does not fit and was not to be cut", f"documents.{error.index}"
-        ) from None
+        place = f"{ask.documents_at}.{error.index}"
+        raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", place) from None
     except RerankerError as error:
         raise of_error(error) from error
     tokenised = time.monotonic()

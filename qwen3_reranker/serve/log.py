@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 REQUESTS = logging.getLogger("qwen3_reranker.serve.requests")
@@ -17,18 +19,23 @@ def log_request(facts: dict[str, Any]) -> None:
     REQUESTS.info("request", extra={_FACTS: facts})
 
 
-def set_up_logs(form: str) -> None:
-    """Send the package's logs, and the HTTP library's warnings, to stderr as "text" or "json"."""
+@contextmanager
+def logging_to_stderr(form: str) -> Iterator[None]:
+    """Send the logs of the package and of the HTTP library to stderr as "text" or "json"; then as it was before."""
     handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
-    logger = logging.getLogger("qwen3_reranker")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    # What it says of requests could repeat them; what it says of itself is ours to say.
-    library = logging.getLogger("uvicorn")
-    library.handlers = [handler]
-    library.setLevel(logging.WARNING)
-    library.propagate = False
+    # What the library says of requests could repeat them; of itself it warns.
+    levels = {"qwen3_reranker": logging.INFO, "uvicorn": logging.WARNING}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(level)
 
 
 class _ToStderr(logging.Handler):

@@ -27,7 +27,6 @@ class RerankEndpoint:
         return await respond(
             self._context,
             request,
-            route=self._route.path,
             scope="rerank",
             writer=lambda body: self._route.dialect if body is None else self._route.choose(body),
             answer=self._judged,

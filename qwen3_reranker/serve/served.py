@@ -19,6 +19,9 @@ from qwen3_reranker.serve.settings import ModelSettings, Settings
 #: Rows judged at the start: a first answer that is no slower than the next, and a rate to foretell waiting times by.
 _WARM_UP = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
 _WARM_UP_SECONDS = 600.0
+# On a processor a batch of a library call may take many seconds; a request should not wait that long for that of its
+# neighbour to end, and batches of this size compute no slower.
+_PROCESSOR_BATCH_TOKENS = 1024
 
 Served = TypeVar("Served", bound="ServedReranker | ServedEmbedder")
 
@@ -151,7 +154,10 @@ def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], N
                 ServedEmbedder(Embedder(chosen.source, revision=chosen.revision, **chosen.options), chosen)
             )
             continue
-        reranker = Reranker(chosen.source, revision=chosen.revision, **chosen.options)
+        options = dict(chosen.options)
+        if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
+            options["max_batch_tokens"] = _PROCESSOR_BATCH_TOKENS
+        reranker = Reranker(chosen.source, revision=chosen.revision, **options)
         scheduler = Scheduler(
             reranker,
             batch_tokens=reranker.options.batch_tokens,

@@ -80,7 +80,7 @@ class Server:
                 await door.until_empty()
         except TimeoutError:
             _log.warning("%d requests had not ended after %g s", door.inside, self._settings.shutdown_timeout)
-            self._application.abandon()
+            await asyncio.to_thread(self._application.abandon)
         self._server.should_exit = True
 
 

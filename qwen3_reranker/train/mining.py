@@ -9,7 +9,7 @@ import numpy as np
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.train.bm25 import Bm25
+from qwen3_reranker.search import Bm25
 from qwen3_reranker.train.examples import Example, normal
 from qwen3_reranker.train.trec_run import Candidate
 
@@ -88,7 +88,7 @@ class Bm25Candidates:
     def __call__(self, example: Example, last: int) -> list[tuple[str, float]]:
         """(text, score), best first: `last` beside the positives, which come whatever their rank."""
         scores_N = self._index.scores(example.query)
-        places = self._index.top(example.query, last + len(example.positives)).tolist()
+        places = self._index.top(example.query, last + len(example.positives))[0].tolist()
         known = {normal(text) for text in example.positives}
         places += [
             place for place, text in enumerate(self._documents) if normal(text) in known and place not in set(places)

@@ -18,7 +18,7 @@ import numpy as np
 
 from qwen3_reranker.errors import EndpointError, InputError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.train.bm25 import Bm25
+from qwen3_reranker.search import Bm25
 from qwen3_reranker.train.chat import Chat
 from qwen3_reranker.train.examples import Example, line_of, normal, read_examples
 
@@ -139,7 +139,7 @@ def _asked(
     rng = np.random.default_rng((options.seed, number))
     seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
     found.passages += 1
-    offered = [options.personas[place] for place in nearest.top(shown, _OFFERED).tolist()]
+    offered = [options.personas[place] for place in nearest.top(shown, _OFFERED)[0].tolist()]
     question = _CONFIGURE.format(
         passage=shown, characters="; ".join(offered), types=", ".join(TYPES), difficulties=", ".join(DIFFICULTIES)
     )

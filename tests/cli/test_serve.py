@@ -14,7 +14,7 @@ WRONG = {
     "a public address without keys": (["--host", "0.0.0.0"], 2, "--allow-public"),
     "a file that is not there": (["--config", "none.toml"], 2, "none.toml"),
     "an unknown precision": (["--precision", "int3"], 2, "int3"),
-    "an option without its model": (["--precision", "int8"], 2, "--model"),
+    "an option without its model": (["--precision", "int8", "--config", "x.toml"], 2, "--model"),
     "an address of somebody else": (["--host", "192.0.2.7", "--allow-public"], 4, "192.0.2.7"),
     "a model that is not there": (["--model", "./no/such/folder", "--port", "0"], 2, "no/such/folder"),
     "two models of one name": (["--model", "nano", "--model", "nano", "--port", "0"], 2, "nano"),

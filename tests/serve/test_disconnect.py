@@ -2,36 +2,14 @@
 
 import json
 import socket
-import threading
-from collections.abc import Generator, Sequence
 
 import httpx2
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from qwen3_reranker import Reranker
-from qwen3_reranker.records import Row
 from tests.testing.live_server import Live, live_server, until
+from tests.testing.watch import Watch
 
 DOCUMENTS = [f"Section {n} of the handbook says what to do in case {n}." for n in range(200)]
-
-
-class Watch:
-    """Stands before the model: counts the rows that go in, and holds them up while the door is shut."""
-
-    def __init__(self, reranker: Reranker) -> None:
-        self._judge = reranker.judge
-        self.rows = 0
-        self.batches = 0
-        self.door = threading.Event()
-        self.door.set()
-
-    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
-        self.rows += len(rows)
-        self.batches += 1
-        assert self.door.wait(30)
-        return self._judge(rows)
 
 
 @pytest.fixture
@@ -57,15 +35,15 @@ def test_after_a_client_has_gone_no_further_batch_holds_its_pairs(live: Live, wa
     watch.door.clear()
     with socket.create_connection(("127.0.0.1", live.port)) as client:
         client.sendall(request(live, DOCUMENTS))
-        until(lambda: watch.batches == 1)
-    in_flight = watch.rows
+        until(lambda: len(watch.batches) == 1)
+    in_flight = watch.num_rows
     assert in_flight < len(DOCUMENTS) / 4
     [model] = live.application.context.models.rerankers
     until(lambda: model.scheduler.vitals().waiting_jobs == 0)
     watch.door.set()
     reply = httpx2.post(f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]})
     assert reply.status_code == 200
-    assert watch.rows == in_flight + 1
+    assert watch.num_rows == in_flight + 1
     metrics = httpx2.get(f"{live.url}/metrics").text
     assert 'rerank_cancelled_total{model="nano"} 1.0' in metrics
 

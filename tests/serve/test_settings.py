@@ -1,5 +1,6 @@
 """Settings: the file, the environment and flags, the later before the earlier, and no open door by accident."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,22 @@ def test_an_address_of_this_machine_needs_none(host: str) -> None:
 
 def test_a_pepper_is_in_no_print_of_the_settings() -> None:
     assert "hush" not in repr(Settings(pepper="hush"))
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_lists_every_setting() -> None:
+    listed = {
+        name for row in re.findall(r"^\| (`[^|]+) \|", DOCS, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert listed == set(Settings.model_fields)
+
+
+def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    path = tmp_path / "documented.toml"
+    path.write_text(text, encoding="utf-8")
+    settings = read_settings({}, str(path))
+    assert [model.kind for model in settings.models] == ["reranker", "embedder"]
+    assert settings.models[0].options == {"precision": "int8"}

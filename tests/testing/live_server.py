@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Live:
 
     application: Application
     port: int
+    stop: Callable[[], None]
 
     @property
     def url(self) -> str:
@@ -45,9 +46,10 @@ def live_server(**fields: Any) -> Iterator[Live]:
         thread = threading.Thread(target=server.run, args=(listening,), name="server")
         thread.start()
         try:
-            yield Live(application, listening.getsockname()[1])
+            yield Live(application, listening.getsockname()[1], server.stop_from_outside)
         finally:
-            server.stop_from_outside()
+            if not application.door.is_leaving:
+                server.stop_from_outside()
             thread.join(timeout=30)
             assert not thread.is_alive()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from select import select
-from threading import Thread
+from threading import Event, Thread
 
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -82,11 +82,16 @@ def running() -> Iterator[Postgres]:
 
 
 class CutLine:
-    """Passes bytes to a server, and once cuts the line at a commit: before it arrives, or before its reply does."""
+    """Passes bytes to a server while `open` is set.
+
+    Once, if told so by `cut_at`, it cuts the line at a commit: before it arrives, or after that and before its reply.
+    """
 
     def __init__(self, server: Postgres) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="line-"))
         self.cut_at: str | None = None
+        self.open = Event()
+        self.open.set()
         self._target = str(server.socket)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.folder / ".s.PGSQL.5432"))
@@ -115,6 +120,7 @@ class CutLine:
             server.connect(self._target)
             while True:
                 ready, _, _ = select([client, server], [], [])
+                self.open.wait()
                 if client in ready:
                     sent = client.recv(1 << 16)
                     if self.cut_at is not None and b"COMMIT\0" in sent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from qwen3_reranker.serve.accounts.writer import UsageWriter
 _MOST_KEYS = 10_000
 _MOST_UNKNOWN = 10_000
 _DAY = 86_400
+_RETRY_SECONDS = 1.0
+_MOST_ASKING = 4
+_TURN_SECONDS = 2.0
 
 
 class Accounts:
@@ -50,8 +54,8 @@ class Accounts:
         self._store = Store(url, pepper)
         self._clock = clock
         self._monotonic = monotonic
-        self._retry_seconds = flush_interval
         self._retry_at = -float("inf")
+        self._asking = threading.BoundedSemaphore(_MOST_ASKING)
         self._known: Recent[KeyRecord] = Recent(cache_seconds, _MOST_KEYS, monotonic)
         self._unknown: Recent[bool] = Recent(cache_seconds, _MOST_UNKNOWN, monotonic)
         self._admission = Admission(self._settled, monotonic)
@@ -80,9 +84,6 @@ class Accounts:
         """The key, if need be from the store; raises Problem 401 if it is not valid, 503 if that cannot be told."""
         if known := self.cached(presented):
             return known
-        if self._monotonic() < self._retry_at:
-            # Each who asks a store that does not answer waits for seconds, in one of few threads.
-            raise accounts_unavailable()
         digest, since = self._store.digest(presented), self._monotonic()
         with self._answering():
             record = self._store.find(digest)
@@ -149,8 +150,16 @@ class Accounts:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
+        # Who asks a store that does not answer waits for seconds or for ever, in one of the server's few threads.
+        if self._monotonic() < self._retry_at:
+            raise accounts_unavailable()
+        if not self._asking.acquire(timeout=_TURN_SECONDS):
+            self._retry_at = self._monotonic() + _RETRY_SECONDS
+            raise accounts_unavailable()
         try:
             yield
         except StoreError as error:
-            self._retry_at = self._monotonic() + self._retry_seconds
+            self._retry_at = self._monotonic() + _RETRY_SECONDS
             raise accounts_unavailable() from error
+        finally:
+            self._asking.release()

@@ -65,8 +65,9 @@ class Database:
             yield
         except SQLAlchemyError as error:
             # Only the driver's first line: those that follow, and the statement, may hold values.
-            cause = str(error.orig) if isinstance(error, DBAPIError) else "no connection is free"
-            raise StoreError(f"the keys at {self.name} cannot be used: {cause.splitlines()[0]}") from error
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            line, *_ = str(cause).splitlines() or [type(cause).__name__]
+            raise StoreError(f"the keys at {self.name} cannot be used: {line}") from error
 
 
 def _url_of(address: str) -> URL:

@@ -65,7 +65,8 @@ USAGE = Table(
     Column("duration", Double, nullable=False),
     Column("status", Integer, nullable=False),
 )
-# Sums of USAGE, written with it: a month of a busy key is 744 of these rows and millions of those.
+# Sums of USAGE, written with it: a month of a busy key is 744 of these rows and millions of those, which may be deleted
+# when nobody wants them any more.
 HOURS = Table(
     "reranker_hours",
     _METADATA,

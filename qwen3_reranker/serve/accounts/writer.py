@@ -14,6 +14,8 @@ from qwen3_reranker.serve.accounts.store import Store
 
 _LOGGER = logging.getLogger(__name__)
 _BATCH_ROWS = 1000
+# Longer than a store that fails takes to say so.
+_CLOSING_SECONDS = 10.0
 
 
 class UsageWriter:
@@ -80,7 +82,9 @@ class UsageWriter:
         """Write what is left and stop; raises StoreError if it cannot be written, and says how much is lost."""
         self._closing.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_CLOSING_SECONDS)
+        if self._thread.is_alive():
+            raise StoreError(f"{len(self._waiting):,} rows of usage are lost: the store does not answer")
         try:
             self.flush()
         except StoreError as error:

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
-from qwen3_reranker.serve.dialects.rerank import RerankBody, RerankDialect
+from qwen3_reranker.serve.dialects.rerank import RerankBody, RerankDialect, TokenUsage, best_first, token_usage
 
 
 class MixedbreadBody(RerankBody):
@@ -28,15 +28,13 @@ class MixedbreadResult(TypedDict):
 
     index: int
     score: float
-    input: NotRequired[Any]
+    input: NotRequired[str]
     object: str
 
 
-class MixedbreadUsage(TypedDict):
-    """Tokens as separate rows would hold them."""
+class MixedbreadUsage(TokenUsage):
+    """Tokens as separate rows would hold them; nothing is written."""
 
-    prompt_tokens: int
-    total_tokens: int
     completion_tokens: int
 
 
@@ -64,15 +62,14 @@ class Mixedbread(RerankDialect):
 
     def write(self, ask: Ask, answer: Answer) -> Reply:
         """`data`, model and usage."""
-        scores, tokens = answer.scores(ask), answer.spent.prompt_tokens
         results: list[MixedbreadResult] = []
-        for place in answer.order:
-            result: MixedbreadResult = {"index": int(place), "score": float(scores[place]), "object": "rank_result"}
-            if ask.echoes is not None:
-                result["input"] = ask.echoes[place]
+        for place, score, text in best_first(ask, answer):
+            result: MixedbreadResult = {"index": place, "score": score, "object": "rank_result"}
+            if text is not None:
+                result["input"] = text
             results.append(result)
         body: MixedbreadRanked = {
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+            "usage": {**token_usage(answer), "completion_tokens": 0},
             "model": answer.model,
             "data": results,
             "object": "list",

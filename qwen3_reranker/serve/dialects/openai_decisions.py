@@ -22,6 +22,7 @@ from qwen3_reranker.serve.problem import Problem, invalid
 
 MAX_QUESTIONS = 400
 _INSTRUCTING = ("developer", "system")
+_ROLES = (*_INSTRUCTING, "user", "assistant")
 
 
 class TextPart(BaseModel):
@@ -49,11 +50,20 @@ class Message(BaseModel):
     type: Literal["message"] = "message"
 
 
+class StatementPart(TextPart):
+    """A part of a statement."""
+
+    text: str = Field(pattern=r"\S")
+
+
+Statement = Annotated[str, Field(pattern=r"\S")] | Annotated[list[StatementPart | JsonPart], Field(min_length=1)]
+
+
 class Question(BaseModel):
-    """A statement about the input."""
+    """A statement about the input; all of its parts may not be blank."""
 
     type: Literal["predicate"]
-    instructions: Content
+    instructions: Statement
     name: str | None = None
 
 
@@ -194,8 +204,10 @@ def _input(given: object) -> tuple[str, str]:
         place = f"input.{number}"
         if not isinstance(message, Mapping):
             raise invalid("invalid_type", f"`{place}` must be an object", place)
-        if message.get("type", "message") != "message" or not isinstance(message.get("role"), str):
-            raise invalid("unsupported_input", f"`{place}` must be a message with a role: nothing else is read", place)
+        if message.get("type", "message") != "message":
+            raise invalid("unsupported_input", f"`{place}` must be a message: nothing else is read", place)
+        if message.get("role") not in _ROLES:
+            raise invalid("invalid_value", f"`{place}.role` must be one of {', '.join(_ROLES)}", f"{place}.role")
     texts = [_text(message.get("content"), f"input.{number}.content") for number, message in enumerate(given)]
     leading = len(list(takewhile(lambda message: message["role"] in _INSTRUCTING, given)))
     return "\n".join(texts[:leading]).strip(), "\n".join(texts[leading:])

@@ -113,7 +113,8 @@ class RerankDialect:
     def read(self, body: Mapping[str, Any], route: str) -> Ask:
         """What a body asks for. Raises Problem."""
         asked = self.request.of(body)
-        texts = self.texts(asked.documents, asked.rank_fields, asked.place("documents"))
+        place = asked.place("documents")
+        texts = self.texts(asked.documents, asked.rank_fields, place)
         echoes: list[Any] | None = None
         if asked.return_documents:
             whole = [echo_of(*pair) for pair in zip(asked.documents, texts, strict=True)]
@@ -126,6 +127,7 @@ class RerankDialect:
             top_n=asked.top_n or None,
             raw_scores=asked.raw(),
             echoes=echoes,
+            documents_at=place,
             limits=asked.limits(),
             form=_DETAILS if asked.return_details else "",
             warnings=asked.warnings(body),
@@ -146,13 +148,19 @@ class RerankDialect:
         return problem.status, error_of(problem, request_id)
 
 
-def results_of(ask: Ask, answer: Answer) -> Iterator[Result]:
-    """Results, best first, with documents and details where they were asked for."""
+def best_first(ask: Ask, answer: Answer) -> Iterator[tuple[int, float, Any]]:
+    """Place, score and document of each result; None for the document where none was asked for."""
     scores = answer.scores(ask)
     for place in answer.order:
-        result: Result = {"index": int(place), "relevance_score": float(scores[place])}
-        if ask.echoes is not None:
-            result["document"] = ask.echoes[place]
+        yield int(place), float(scores[place]), None if ask.echoes is None else ask.echoes[place]
+
+
+def results_of(ask: Ask, answer: Answer) -> Iterator[Result]:
+    """Results, best first, with documents and details where they were asked for."""
+    for place, score, document in best_first(ask, answer):
+        result: Result = {"index": place, "relevance_score": score}
+        if document is not None:
+            result["document"] = document
         if ask.form == _DETAILS:
             receipt = answer.receipts[place]
             result["details"] = {

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
-from qwen3_reranker.serve.dialects.rerank import EchoingBody, RerankBody, RerankDialect
+from qwen3_reranker.serve.dialects.rerank import EchoingBody, RerankBody, RerankDialect, best_first
 
 
 class SGLangResult(TypedDict):
@@ -34,11 +34,10 @@ class SGLang(RerankDialect):
 
     def write(self, ask: Ask, answer: Answer) -> Reply:
         """The list, best first."""
-        scores = answer.scores(ask)
         results: list[SGLangResult] = []
-        for place in answer.order:
-            result: SGLangResult = {"score": float(scores[place]), "index": int(place), "meta_info": None}
-            if ask.echoes is not None:
-                result["document"] = ask.echoes[place]
+        for place, score, document in best_first(ask, answer):
+            result: SGLangResult = {"score": score, "index": place, "meta_info": None}
+            if document is not None:
+                result["document"] = document
             results.append(result)
         return Reply(results, {})

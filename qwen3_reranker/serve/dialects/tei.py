@@ -19,6 +19,7 @@ from qwen3_reranker.serve.dialects.rerank import (
     MAX_DOCUMENTS,
     RerankBody,
     RerankDialect,
+    best_first,
 )
 from qwen3_reranker.serve.problem import Problem, invalid
 
@@ -84,12 +85,11 @@ class TEIRerank(RerankDialect):
 
     def write(self, ask: Ask, answer: Answer) -> Reply:
         """The list, best first."""
-        scores = answer.scores(ask)
         ranks: list[Rank] = []
-        for place in answer.order:
-            rank: Rank = {"index": int(place), "score": float(scores[place])}
-            if ask.echoes is not None:
-                rank["text"] = ask.echoes[place]
+        for place, score, text in best_first(ask, answer):
+            rank: Rank = {"index": place, "score": score}
+            if text is not None:
+                rank["text"] = text
             ranks.append(rank)
         return Reply(ranks, _headers(ask, answer))
 

@@ -7,16 +7,16 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from qwen3_reranker.serve.catalogue import KNOWN
+from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.examples import EXAMPLES
 from qwen3_reranker.serve.pages.rendering import Renderer
 from qwen3_reranker.serve.pages.site import Site
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: Site) -> list[NotedRoute]:
     """The pages of a site, all of them public: they hold nothing of any key's."""
     return _Pages(site).routes()
 
@@ -34,13 +34,13 @@ class _Pages:
         self._entries = site.entries(KNOWN)
         self._entry_of = {name: entry for entry in reversed(self._entries) for name in site.names(entry)}
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[NotedRoute]:
         return [
-            Route("/", self._playground),
-            Route("/models", self._models),
-            Route("/models/{id:path}", self._model),
-            Route("/keys", self._keys),
-            Route("/assets/{digest}/{name}", self._assets.answer),
+            NotedRoute("/", self._playground),
+            NotedRoute("/models", self._models),
+            NotedRoute("/models/{id:path}", self._model),
+            NotedRoute("/keys", self._keys),
+            NotedRoute("/assets/{digest}/{name}", self._assets.answer),
         ]
 
     def not_found(self, request: Request) -> Response:
@@ -48,9 +48,10 @@ class _Pages:
 
     async def _playground(self, request: Request) -> Response:
         asked = request.query_params.get("model", "").lower()
-        chosen = [model for model in self._site.rerankers if asked in (model.id.lower(), model.repository.lower())]
-        first = (chosen or [*self._site.rerankers, None])[0]
-        return self._renderer.page(request, "playground.html", examples=EXAMPLES, chosen=first)
+        rerankers = self._site.rerankers
+        named = [model for model in rerankers if asked in (model.id.lower(), model.repository.lower())]
+        chosen = next(iter(named or rerankers), None)
+        return self._renderer.page(request, "playground.html", examples=EXAMPLES, chosen=chosen)
 
     async def _models(self, request: Request) -> Response:
         return self._renderer.page(request, "models.html", entries=self._entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.serve.catalogue import EMBEDDING, RERANKING, Specification, known
@@ -15,7 +16,7 @@ from qwen3_reranker.serve.served import Models, ServedEmbedder, ServedReranker
 class ServedModel:
     """A model that this server runs.
 
-    id: the name that requests give. repository: what it was opened as, such as "nano" or a Hub id. price: US dollars
+    id: the name that requests give. repository: what `Reranker` opens, such as "nano" or a Hub id. price: US dollars
     for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it would answer now.
     default_instruction: empty for a model that takes none.
     """
@@ -109,7 +110,7 @@ def _reranker(served: ServedReranker) -> ServedModel:
 
     return ServedModel(
         id=served.id,
-        repository=served.settings.source,
+        repository=_public(served.settings.source),
         config=reranker.config,
         max_length=reranker.tokens.max_length,
         precision=reranker.options.precision,
@@ -126,7 +127,7 @@ def _embedder(served: ServedEmbedder) -> ServedModel:
     embedder = served.embedder
     return ServedModel(
         id=served.id,
-        repository=served.settings.source,
+        repository=_public(served.settings.source),
         config=embedder.config,
         max_length=embedder.tokens.max_length,
         precision=embedder.options.precision,
@@ -137,3 +138,9 @@ def _embedder(served: ServedEmbedder) -> ServedModel:
         task=EMBEDDING,
         is_ready=lambda: True,
     )
+
+
+def _public(source: str) -> str:
+    """What anybody may see of where a model came from: not the server's folders."""
+    path = Path(source).expanduser()
+    return f"path/to/{path.name}" if path.exists() or path.is_absolute() else source

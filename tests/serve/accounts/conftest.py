@@ -44,13 +44,22 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+Make = Callable[[], str]
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database that holds nothing."""
+def make_address(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Gives the address of a database that holds nothing, another one each time."""
     if request.param == "sqlite":
-        return str(tmp_path / "keys.db")
+        return lambda: str(tmp_path / f"keys_{next(_NUMBERS)}.db")
     server: Postgres = request.getfixturevalue("postgres")
-    return server.create(f"test_{next(_NUMBERS)}")
+    return lambda: server.create(f"test_{next(_NUMBERS)}")
+
+
+@pytest.fixture
+def address(make_address: Make) -> str:
+    """The address of a database that holds nothing."""
+    return make_address()
 
 
 Open = Callable[..., Accounts]

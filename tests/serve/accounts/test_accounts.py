@@ -21,7 +21,7 @@ from qwen3_reranker.serve.accounts.records import KeyLimits, KeyRecord
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import USAGE
 from qwen3_reranker.serve.problem import Problem
-from tests.serve.accounts.conftest import Clock, Open, refused, row_of
+from tests.serve.accounts.conftest import Clock, Open, problem_of, refused, row_of
 from tests.serve.accounts.test_store import agreeing
 from tests.testing.postgres import CutLine, Postgres
 
@@ -111,7 +111,7 @@ def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
     postgres: Postgres, open_accounts: Open, clock: Clock
 ) -> None:
     address = postgres.create("away")
-    accounts = open_accounts(address, flush_interval=3)
+    accounts = open_accounts(address)
     text, key = accounts._store.create_key("a", credit=1000)
     accounts.find(text.encode())
     spend(accounts, key, 10)
@@ -130,7 +130,7 @@ def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
         spend(accounts, key, 20)
     finally:
         postgres.start()
-    clock.now += 3
+    clock.now += 1
     found = accounts.find(text.encode())
     accounts.flush()
     assert agreeing(accounts._store, found) == (2, 30)
@@ -242,6 +242,29 @@ def test_closing_writes_all_that_is_left_and_says_what_it_could_not(postgres: Po
             accounts.close()
     finally:
         postgres.start()
+
+
+@pytest.mark.slow
+def test_a_store_that_says_nothing_holds_up_no_more_than_a_few_who_ask_it(postgres: Postgres) -> None:
+    postgres.create("silent")
+    line = CutLine(postgres)
+    accounts = Accounts(postgres.url("silent", line.folder))
+    text, _ = accounts._store.create_key("a")
+    line.open.clear()
+    answers: list[Problem | None] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(problem_of(accounts.find, text.encode())), daemon=True)
+        for _ in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(answers) >= 8)
+    assert {problem.status for problem in answers if problem} == {503}
+    line.open.set()
+    for thread in threads:
+        thread.join()
+    accounts.close()
+    line.close()
 
 
 def test_facts_of_a_key_are_summed_over_day_week_and_month_in_utc(

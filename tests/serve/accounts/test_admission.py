@@ -110,6 +110,17 @@ def test_who_waits_as_long_as_told_passes(limit: int, tokens: int, before: list[
         reservation.charge(tokens, 0)
 
 
+def test_who_rests_for_long_has_no_more_than_a_minutes_worth() -> None:
+    desk = Desk(key_with(2, 100))
+    desk.admission.enter(desk.key).release()
+    desk.clock.now += 3600
+    for _ in range(2):
+        with desk.admission.enter(desk.key) as reservation:
+            reservation.charge(50, 0)
+            reservation.settle(row_of(desk.key, tokens=50))
+    refused(429, desk.admission.enter, desk.key)
+
+
 def test_the_request_after_the_last_is_told_when_to_come_back_and_what_its_limits_are() -> None:
     desk = Desk(key_with(2, 100))
     for _ in range(2):

@@ -14,7 +14,7 @@ from qwen3_reranker.errors import InputError, StoreError
 from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, UsageRow
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
-from tests.serve.accounts.conftest import row_of
+from tests.serve.accounts.conftest import Make, row_of
 from tests.testing.postgres import CutLine, Postgres
 
 ROOT = Path(__file__).parents[3]
@@ -191,23 +191,28 @@ def test_nothing_is_made_where_keys_are_only_read(address: str) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_start_together_make_the_tables_once(address: str) -> None:
+def test_processes_that_start_together_make_the_tables_once(make_address: Make) -> None:
     script = (
         "import sys\n"
         "from qwen3_reranker.serve.accounts.store import Store\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
-        "Store(sys.argv[1]).create_key(sys.argv[2])\n"
+        "for address in sys.argv[2:]:\n"
+        "    store = Store(address)\n"
+        "    store.create_key(sys.argv[1])\n"
+        "    store.close()\n"
     )
+    addresses = [make_address() for _ in range(8)]
+    names = {f"key {number}" for number in range(4)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, address, f"key {number}"],
+            [sys.executable, "-c", script, name, *addresses],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for number in range(4)
+        for name in names
     ]
     for process in processes:
         assert process.stdout
@@ -218,12 +223,13 @@ def test_processes_that_start_together_make_the_tables_once(address: str) -> Non
         process.stdin.flush()
     for process in processes:
         process.communicate(timeout=60)
-        assert process.returncode == 0
-    store = Store(address)
-    assert {key.name for key in store.all_keys()} == {f"key {number}" for number in range(4)}
-    with store._database.reading() as connection:
-        assert connection.execute(text("SELECT count(*) FROM reranker_schema")).scalar_one() == 1
-    store.close()
+    assert [process.returncode for process in processes] == [0] * len(names)
+    for address in addresses:
+        store = Store(address)
+        assert {key.name for key in store.all_keys()} == names
+        with store._database.reading() as connection:
+            assert connection.execute(text("SELECT count(*) FROM reranker_schema")).scalar_one() == 1
+        store.close()
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])

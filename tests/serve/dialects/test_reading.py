@@ -237,6 +237,9 @@ def test_decisions_refuse_questions_and_inputs_that_no_reranker_can_answer() -> 
         ({"questions": [{**good, "name": 5}]}, "invalid_type", "questions.0.name"),
         ({"input": []}, "invalid_type", "input"),
         ({"input": [{"type": "function_call", "name": "f"}]}, "unsupported_input", "input.0"),
+        ({"input": [{"role": "tool", "content": "a"}]}, "invalid_value", "input.0.role"),
+        ({"input": [{"role": "user", "content": 5}]}, "invalid_type", "input.0.content"),
+        ({"input": [5]}, "invalid_type", "input.0"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "u"}]}]},
             "unsupported_modality",

@@ -1,47 +1,84 @@
-"""The bundled model in two ways and a random one, servers of them, and a real browser, made once."""
+"""The bundled model in two ways and a random one, servers of them, and a real browser."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from qwen3_reranker import Reranker
-from tests.serve.pages.server import Api, app_of, served, site_of
+from qwen3_reranker.serve.accounts.store import Store
+from tests.testing.live_server import Live, live_server
 
 CHROMIUM = shutil.which("chromium")
+CREDIT = 5_000_000_000
 
 
-@pytest.fixture(scope="session")
-def rerankers(small_checkpoint: Path) -> dict[str, Reranker]:
-    """By the names under which they are served: one reads short rows only, one ranks at random."""
-    return {
-        "nano": Reranker("nano"),
-        "nano-short": Reranker("nano", max_length=100),
-        "random": Reranker(str(small_checkpoint)),
-    }
+@pytest.fixture(scope="package")
+def models(small_checkpoint: Path) -> list[dict[str, object]]:
+    """What is served: one reads short rows only, one ranks at random."""
+    return [
+        {"source": "nano", "aliases": ["nano-latest"], "price": "0.02"},
+        {"source": "nano", "id": "nano-short", "options": {"max_length": 100}},
+        {"source": str(small_checkpoint), "id": "random", "aliases": ["random-latest"]},
+    ]
 
 
-@pytest.fixture(scope="session")
-def address(rerankers: dict[str, Reranker]) -> Iterator[str]:
+@pytest.fixture(scope="package")
+def live(models: list[dict[str, object]]) -> Iterator[Live]:
     """A server that wants no keys."""
-    with served(app_of(site_of(rerankers), Api(rerankers, keys=False))) as at:
-        yield at
+    with live_server(models=models) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def rerankers(live: Live) -> dict[str, Reranker]:
+    """Its models, by the names under which they are served."""
+    return {each.id: each.reranker for each in live.application.context.models.rerankers}
+
+
+@pytest.fixture(scope="package")
+def address(live: Live) -> str:
+    """Where it is."""
+    return live.url
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A server that wants keys, where it keeps them, and one of them, which has used nothing yet."""
+
+    url: str
+    place: str
+    key: str
+
+
+@pytest.fixture(scope="package")
+def _keyed_place(
+    models: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    place = str(tmp_path_factory.mktemp("keys") / "keys.db")
+    with live_server(models=models, keys=place, usage_flush=0.05) as running:
+        yield running.url, place
 
 
 @pytest.fixture
-def keyed_address(rerankers: dict[str, Reranker]) -> Iterator[str]:
-    """A server that wants keys, and has counted nothing yet."""
-    with served(app_of(site_of(rerankers, keys=True), Api(rerankers, keys=True))) as at:
-        yield at
+def keyed(_keyed_place: tuple[str, str]) -> Keyed:
+    """The server with a new key."""
+    url, place = _keyed_place
+    store = Store(place)
+    try:
+        return Keyed(url, place, store.create_key("search page", credit=CREDIT)[0])
+    finally:
+        store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium."""
+    """Debian's chromium, for these tests alone: its driver leaves an event loop running in the thread of all tests."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with sync_playwright() as playwright:

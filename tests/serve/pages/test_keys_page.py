@@ -7,8 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.pages.conftest import OpenPage
-from tests.serve.pages.server import KEY
+from tests.serve.pages.conftest import Keyed, OpenPage
 
 pytestmark = pytest.mark.slow
 
@@ -18,10 +17,10 @@ def shown(page: Page, key: str) -> None:
     page.get_by_role("button", name="Show usage").click()
 
 
-def used(open_page: OpenPage, address: str) -> int:
+def used(open_page: OpenPage, keyed: Keyed) -> int:
     """Rank twice, and return the tokens that were charged."""
-    page = open_page(address)
-    page.get_by_label("API key").fill(KEY)
+    page = open_page(keyed.url)
+    page.get_by_label("API key").fill(keyed.key)
     charged = 0
     for model in ("nano", "random"):
         page.locator("#model-a").select_option(model)
@@ -32,10 +31,10 @@ def used(open_page: OpenPage, address: str) -> int:
     return charged
 
 
-def test_it_shows_credit_a_plot_and_the_same_as_a_table(open_page: OpenPage, keyed_address: str) -> None:
-    charged = used(open_page, keyed_address)
-    page = open_page(keyed_address + "/keys")
-    shown(page, KEY)
+def test_it_shows_credit_a_plot_and_the_same_as_a_table(open_page: OpenPage, keyed: Keyed) -> None:
+    charged = used(open_page, keyed)
+    page = open_page(keyed.url + "/keys")
+    shown(page, keyed.key)
     expect(page.get_by_role("status")).to_have_text("Usage of search page")
     expect(page.locator("#credit")).to_contain_text("left of $5.00")
     plot = page.get_by_role("img", name=re.compile("^Tokens a day"))
@@ -52,10 +51,10 @@ def test_it_shows_credit_a_plot_and_the_same_as_a_table(open_page: OpenPage, key
     assert sum(tokens) == charged
 
 
-def test_other_measures_are_chosen_by_keyboard(open_page: OpenPage, keyed_address: str) -> None:
-    used(open_page, keyed_address)
-    page = open_page(keyed_address + "/keys")
-    shown(page, KEY)
+def test_other_measures_are_chosen_by_keyboard(open_page: OpenPage, keyed: Keyed) -> None:
+    used(open_page, keyed)
+    page = open_page(keyed.url + "/keys")
+    shown(page, keyed.key)
     page.get_by_role("radio", name="Tokens").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("figcaption")).to_have_text("2 requests in 30 days, by UTC.")
@@ -65,25 +64,25 @@ def test_other_measures_are_chosen_by_keyboard(open_page: OpenPage, keyed_addres
     expect(page.locator("figcaption")).to_have_text(re.compile(r"^\$0\.0{2,}[1-9]\d* cost in 30 days, by UTC\.$"))
 
 
-def test_a_key_that_has_used_nothing_gets_an_empty_plot(open_page: OpenPage, keyed_address: str) -> None:
-    page = open_page(keyed_address + "/keys")
-    shown(page, KEY)
+def test_a_key_that_has_used_nothing_gets_an_empty_plot(open_page: OpenPage, keyed: Keyed) -> None:
+    page = open_page(keyed.url + "/keys")
+    shown(page, keyed.key)
     expect(page.locator("figcaption")).to_have_text("0 tokens in 30 days, by UTC.")
     page.get_by_text("The same as a table").click()
     expect(page.locator("tbody")).to_have_text("No requests yet.")
 
 
-def test_a_wrong_key_is_refused_and_the_account_of_the_one_before_is_gone(
-    open_page: OpenPage, keyed_address: str
-) -> None:
-    page = open_page(keyed_address + "/keys")
-    shown(page, KEY)
+def test_a_wrong_key_is_refused_and_the_account_of_the_one_before_is_gone(open_page: OpenPage, keyed: Keyed) -> None:
+    page = open_page(keyed.url + "/keys")
+    shown(page, keyed.key)
     expect(page.locator("#account")).to_be_visible()
     shown(page, "qr_live_wrong")
     expect(page.get_by_role("alert")).to_contain_text("401 The key is not accepted")
     expect(page.locator("#account")).to_be_hidden()
     expect(page.get_by_label("API key")).to_be_focused()
-    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])")
+    assert keyed.key not in page.evaluate(
+        "JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
+    )
 
 
 def test_where_keys_are_off_it_says_how_to_turn_them_on(open_page: OpenPage, address: str) -> None:

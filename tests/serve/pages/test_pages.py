@@ -7,18 +7,19 @@ import itertools
 import re
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from qwen3_reranker import Reranker
 from qwen3_reranker.serve import pages
 from qwen3_reranker.serve.catalogue import KNOWN, RERANKING
 from qwen3_reranker.serve.pages import Site
 from tests.serve.pages.markup import Element, Markup
-from tests.serve.pages.server import app_of, site_of
+from tests.testing.live_server import Live
 
 ASSETS = files("qwen3_reranker.serve.pages") / "assets"
 PATHS = (
@@ -36,12 +37,18 @@ POLICY = (
 )
 
 
-@pytest.fixture(scope="session")
-def site(rerankers: dict[str, Reranker]) -> Site:
-    return site_of(rerankers)
+def app_of(site: Site) -> Starlette:
+    """The pages alone, so that any site can be shown."""
+    answer = pages.not_found(site)
+    return Starlette(routes=pages.routes(site), exception_handlers={404: lambda request, _: answer(request)})
 
 
-@pytest.fixture(scope="session", params=[False, True], ids=["open", "keyed"])
+@pytest.fixture(scope="package")
+def site(live: Live) -> Site:
+    return Site.of(live.application.context.models, keys_required=False, version="0.1.0")
+
+
+@pytest.fixture(scope="package", params=[False, True], ids=["open", "keyed"])
 def client(site: Site, request: pytest.FixtureRequest) -> TestClient:
     return TestClient(app_of(replace(site, keys_required=request.param)))
 
@@ -273,11 +280,26 @@ def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
 
 
 def test_the_page_of_keys_says_how_to_turn_them_on_where_they_are_off(site: Site) -> None:
-    assert "--keys" in TestClient(app_of(site)).get("/keys").text
-    assert "--keys" not in TestClient(app_of(replace(site, keys_required=True))).get("/keys").text
+    assert "serve --keys" in TestClient(app_of(site)).get("/keys").text
+    assert "serve --keys" not in TestClient(app_of(replace(site, keys_required=True))).get("/keys").text
 
 
 def test_where_scripts_do_not_run_the_pages_that_need_them_say_so(client: TestClient, site: Site) -> None:
     assert [each.text for each in markup(client, "/").all("noscript") if "needs JavaScript" in each.text]
     keyed = TestClient(app_of(replace(site, keys_required=True)))
     assert [each.text for each in markup(keyed, "/keys").all("noscript") if "needs JavaScript" in each.text]
+
+
+def test_the_server_itself_answers_with_these_pages(live: Live) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path in ("/", "/models", "/models/nano", "/keys"):
+        assert httpx2.get(live.url + path, headers=browser).headers["content-security-policy"] == POLICY
+    lost = httpx2.get(live.url + "/nothing", headers=browser)
+    assert (lost.status_code, "There is no page here" in lost.text) == (404, True)
+    assert httpx2.get(live.url + "/nothing").json()["error"]["code"] == "not_found"
+
+
+def test_nobody_learns_the_servers_folders(client: TestClient, small_checkpoint: Path) -> None:
+    for path in ("/", "/models", "/models/random"):
+        assert str(small_checkpoint.parent) not in client.get(path).text
+    assert f'Reranker("path/to/{small_checkpoint.name}")' in markup(client, "/models/random").all("main")[0].text

@@ -1,4 +1,4 @@
-"""The playground in a real browser: it ranks as the library does, compares, refuses, cancels, and gives code that runs."""
+"""The playground in a real browser: it ranks as the library does, compares, is refused, cancels, and gives code."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import os
 import re
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from qwen3_reranker import Reranker
-from qwen3_reranker.serve.pages.examples import EXAMPLES
-from tests.serve.pages.conftest import OpenPage
-from tests.serve.pages.server import KEY, Api, app_of, served, site_of
+from qwen3_reranker import Reranker, plan
+from qwen3_reranker.records import Row
+from qwen3_reranker.serve.pages.examples import EXAMPLES, Example
+from tests.serve.pages.conftest import Keyed, OpenPage
+from tests.testing.live_server import Live, live_server, until
 
 pytestmark = pytest.mark.slow
 FIRST = EXAMPLES[0]
@@ -48,7 +52,9 @@ def test_it_ranks_the_example_as_the_library_does(open_page: OpenPage, address: 
     documents = list(FIRST.documents)
     assert ranked(page) == by_library(rerankers["nano"], FIRST.query, documents)
     usage = rerankers["nano"].rank(FIRST.query, documents).usage
-    saved = usage.prompt_tokens - rerankers["nano"].tree(FIRST.query, documents).num_tokens
+    # Every distinct beginning once, however short: what is charged less what differs.
+    tree = plan.build(rerankers["nano"].rows([FIRST.query] * len(documents), documents), 1)
+    saved = usage.prompt_tokens - tree.num_tokens
     figures = page.locator(".figures").inner_text()
     assert f"{usage.prompt_tokens:,}" in figures
     assert f"{saved:,} ({round(100 * saved / usage.prompt_tokens)} %)" in figures
@@ -71,7 +77,7 @@ def test_bars_are_as_long_as_probabilities(open_page: OpenPage, address: str) ->
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
 def test_every_example_is_ranked_with_its_instruction(
-    open_page: OpenPage, address: str, rerankers: Rerankers, example: object
+    open_page: OpenPage, address: str, rerankers: Rerankers, example: Example
 ) -> None:
     page = open_page(address)
     page.get_by_role("button", name=example.name).click()
@@ -137,7 +143,7 @@ def test_two_models_are_compared_with_what_moved(open_page: OpenPage, address: s
         expected.append(f"{sign} {abs(by)}{word} {abs(by)} from A" if by else "same place as in A")
     assert shown == expected
     moved = sum(text != "same place as in A" for text in expected)
-    assert moved > 0
+    assert moved
     expect(page.get_by_role("status")).to_contain_text(f"{moved} of {len(documents)} documents")
 
 
@@ -173,27 +179,29 @@ def test_markup_in_documents_stays_text(open_page: OpenPage, address: str) -> No
     assert page.title().startswith("Playground")
 
 
-def test_a_busy_server_is_shown_with_when_to_come_again(open_page: OpenPage, address: str) -> None:
-    page = open_page(address)
-    page.get_by_label("Query").fill("503")
-    page.get_by_role("button", name="Rank", exact=True).click()
-    alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("503 Busy")
-    expect(alert).to_contain_text("no room now Try again in 7 s.")
-    expect(alert).to_contain_text("queue_full · req_1")
-    page.get_by_label("Query").fill(FIRST.query)
+def test_a_busy_server_is_shown_with_when_to_come_again(open_page: OpenPage, live: Live) -> None:
+    page = open_page(live.url)
+    live.application.door.is_draining = True
+    try:
+        page.get_by_role("button", name="Rank", exact=True).click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("503 Busy")
+        expect(alert).to_contain_text(re.compile(r"shutting down.* Try again in \d s\."))
+        expect(alert).to_contain_text(re.compile(r"draining · req_\w+"))
+    finally:
+        live.application.door.is_draining = False
     rank(page)
 
 
-def test_a_server_that_is_gone_is_told_apart(open_page: OpenPage, rerankers: Rerankers) -> None:
-    with served(app_of(site_of(rerankers), Api(rerankers, keys=False))) as at:
-        page = open_page(at)
+def test_a_server_that_is_gone_is_told_apart(open_page: OpenPage) -> None:
+    with live_server() as running:
+        page = open_page(running.url)
     page.get_by_role("button", name="Rank", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("The server could not be reached")
 
 
-def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed_address: str) -> None:
-    page = open_page(keyed_address)
+def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed: Keyed) -> None:
+    page = open_page(keyed.url, width=360)
     key = page.get_by_label("API key")
     button = page.get_by_role("button", name="Rank", exact=True)
     button.click()
@@ -204,33 +212,59 @@ def test_a_key_is_asked_for_refused_and_then_works(open_page: OpenPage, keyed_ad
     expect(page.get_by_role("alert")).to_contain_text("401 The key is not accepted")
     expect(key).to_be_focused()
     expect(key).to_have_attribute("aria-invalid", "true")
+    # Nothing lies over it: the row that stays at the window's end keeps its distance.
+    box = key.bounding_box()
+    assert box
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", [box["x"] + 9, box["y"] + 9]) == "key"
     key.fill("schlüssel")
     button.click()
     expect(page.get_by_role("alert")).to_contain_text("no accented letters")
-    key.fill(KEY)
+    key.fill(keyed.key)
     rank(page)
     assert key.get_attribute("aria-invalid") is None
     stored = page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])")
-    assert KEY not in stored
-    assert KEY not in page.locator("#snippets").inner_html()
+    assert keyed.key not in stored
+    assert keyed.key not in page.locator("#snippets").inner_html()
     page.reload()
     assert page.get_by_label("API key").input_value() == ""
 
 
-def test_cancel_ends_the_request_on_the_server_too(open_page: OpenPage, rerankers: Rerankers) -> None:
-    api = Api(rerankers, keys=False, slow=True)
-    with served(app_of(site_of(rerankers), api)) as at:
-        page = open_page(at)
-        for end in (lambda: page.get_by_role("button", name="Cancel").click(), lambda: page.keyboard.press("Escape")):
-            before = api.gone
-            page.get_by_role("button", name="Rank", exact=True).click()
-            expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-            end()
-            expect(page.get_by_role("status")).to_have_text("Cancelled.")
-            expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-            while api.gone == before:
-                time.sleep(0.01)
+class Door:
+    """Stands before the model, and holds rows up while it is shut."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self._judge = reranker.judge
+        self._open = threading.Event()
+
+    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+        assert self._open.wait(30)
+        return self._judge(rows)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.mark.parametrize("how", ["button", "escape"])
+def test_cancel_ends_the_request_on_the_server_too(open_page: OpenPage, how: str) -> None:
+    with live_server() as running:
+        page = open_page(running.url)
+        [model] = running.application.context.models.rerankers
+        door = Door(model.reranker)
+        model.scheduler.watch(door)
+        page.get_by_role("button", name="Rank", exact=True).click()
+        cancel = page.get_by_role("button", name="Cancel")
+        expect(cancel).to_be_visible()
+        until(lambda: running.application.door.inside == 1)
+        if how == "button":
+            cancel.click()
+        else:
+            page.keyboard.press("Escape")
+        expect(page.get_by_role("status")).to_have_text("Cancelled.")
+        expect(cancel).to_be_hidden()
         assert page.locator(".hit").count() == 0
+        until(lambda: running.application.door.inside == 0)
+        door.open()
+        rank(page)
 
 
 def test_everything_works_from_the_keyboard(open_page: OpenPage, address: str) -> None:
@@ -311,17 +345,16 @@ def test_files_become_documents(open_page: OpenPage, address: str, tmp_path: Pat
 NASTY = ['it\'s "quoted" \\ $HOME `id` %s {x} #', "two\nlines\ttab \u2028 end", "日本語 😀", "</script><b>"]
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["open", "keyed"])
+@pytest.mark.parametrize("with_key", [False, True], ids=["open", "keyed"])
 def test_copied_code_runs_and_ranks_alike(
-    open_page: OpenPage, address: str, keyed_address: str, rerankers: Rerankers, tmp_path: Path, keyed: bool
+    open_page: OpenPage, address: str, keyed: Keyed, rerankers: Rerankers, tmp_path: Path, with_key: bool
 ) -> None:
-    at = keyed_address if keyed else address
-    page = open_page(at, permissions=["clipboard-read", "clipboard-write"])
+    page = open_page(keyed.url if with_key else address, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_label("Query").fill('what\'s "it" $(id)?')
     page.get_by_label("Documents").fill(json.dumps(NASTY))
     page.get_by_label("Instruction").first.fill("Retrieve what's \\ quoted")
     expected = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY, instruction="Retrieve what's \\ quoted")
-    environment = os.environ | {"QWEN3_RERANKER_KEY": KEY, "NO_PROXY": "*", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"QWEN3_RERANKER_KEY": keyed.key, "NO_PROXY": "*", "PYTHONWARNINGS": "ignore"}
     for tab, runner in (
         ("curl", ["bash", "-eu"]),
         ("Python, HTTP", [sys.executable]),

@@ -29,6 +29,7 @@ const TITLES = {
   504: "Out of time",
 };
 
+// What the server answers, and the headers it came with; throws a Refusal for any other end but cancelling.
 export async function call(path, { body, key, signal } = {}) {
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -50,7 +51,7 @@ export async function call(path, { body, key, signal } = {}) {
     if (error.name === "AbortError") throw error;
     return null;
   });
-  if (response.ok && answer !== null) return answer;
+  if (response.ok && answer !== null) return { answer, headers: response.headers };
   throw new Refusal(answer?.error?.message ?? answer?.message ?? "The server did not say why.", {
     status: response.status,
     code: answer?.error?.code ?? "",

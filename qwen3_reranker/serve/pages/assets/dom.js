@@ -11,27 +11,19 @@ export function make(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+export const count = (value) => value.toLocaleString("en");
 
-export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : "–");
-
-export const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : "–");
-
-export const signed = (value) => (isNumber(value) ? `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}` : "–");
+export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 export const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
 
 export function seconds(value) {
-  if (!isNumber(value)) return "–";
   if (value < 0.01) return `${(value * 1000).toFixed(1)} ms`;
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
 }
 
-// Costs are exact decimals as text, and may be far below a cent.
+// Costs may be far below a cent: below a dollar three digits of them are shown.
 export function dollars(value) {
-  if (value === null || value === undefined || value === "") return "–";
-  const amount = Number(value);
-  if (!Number.isFinite(amount)) return "–";
-  const digits = amount === 0 || Math.abs(amount) >= 0.01 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(Math.abs(amount))));
-  return `${amount < 0 ? "−" : ""}$${Math.abs(amount).toFixed(digits)}`;
+  const digits = value === 0 || value >= 1 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(value)));
+  return `$${value.toFixed(digits)}`;
 }

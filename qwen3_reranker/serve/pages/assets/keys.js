@@ -4,8 +4,7 @@ import { call, failure } from "./client.js";
 import { byId, count, dollars, make } from "./dom.js";
 import { drawPlot } from "./plot.js";
 
-const DAY = 86400;
-const DAYS = 30;
+const MEASURES = ["input_tokens", "num_model_requests", "documents", "cost"];
 const form = byId("ask");
 const status = byId("status");
 let days = [];
@@ -23,14 +22,14 @@ form.addEventListener("submit", async (event) => {
   try {
     const [account, usage] = await Promise.all([
       call("v1/key", { key, signal }),
-      call("v1/usage?bucket=day", { key, signal }),
+      call("v1/usage?bucket_width=1d&limit=30", { key, signal }),
     ]);
     byId("account").hidden = false;
-    showCredit(account.data ?? {});
-    days = lastDays(usage.data ?? []);
+    showCredit(account.answer.data);
+    days = usage.answer.data.map(summed);
     showDays();
-    showTable(usage.data ?? []);
-    status.textContent = account.data?.label ? `Usage of ${account.data.label}` : "Usage of this key";
+    showTable(usage.answer.data);
+    status.textContent = `Usage of ${account.answer.data.name ?? account.answer.data.label}`;
   } catch (error) {
     if (error.name === "AbortError") return;
     status.replaceChildren(failure(error));
@@ -45,34 +44,24 @@ for (const radio of document.querySelectorAll("[name=measure]")) radio.addEventL
 new ResizeObserver(showDays).observe(byId("plot"));
 
 function showCredit(data) {
-  const unlimited = data.limit === null || data.limit === undefined;
-  const expires = data.expires_at ? dateOf(data.expires_at) : "never";
+  const unlimited = data.limit === null;
   const figures = [
     unlimited ? ["limit", "none"] : [`left of ${dollars(data.limit)}`, dollars(data.limit_remaining)],
     ["used today", dollars(data.usage_daily)],
     ["this week", dollars(data.usage_weekly)],
     ["this month", dollars(data.usage_monthly)],
     ["in all", dollars(data.usage)],
-    ["expires", expires],
+    ["expires", data.expires_at ? dateOf(data.expires_at) : "never"],
   ];
   byId("credit").replaceChildren(
     ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
   );
 }
 
-// One entry a day, also for days without requests; the sum of all models.
-function lastDays(rows) {
-  const today = Math.floor(Date.now() / 1000 / DAY) * DAY;
-  const byStart = new Map();
-  for (let start = today - (DAYS - 1) * DAY; start <= today; start += DAY) {
-    byStart.set(start, { start, prompt_tokens: 0, requests: 0, documents: 0, cost: 0 });
-  }
-  for (const row of rows) {
-    const day = byStart.get(Math.floor(row.start / DAY) * DAY);
-    if (!day) continue;
-    for (const measure of ["prompt_tokens", "requests", "documents", "cost"]) day[measure] += Number(row[measure] ?? 0);
-  }
-  return [...byStart.values()];
+// A day of all models.
+function summed({ start_time: start, results }) {
+  const sums = MEASURES.map((measure) => [measure, results.reduce((sum, each) => sum + each[measure], 0)]);
+  return { start, ...Object.fromEntries(sums) };
 }
 
 function showDays() {
@@ -84,33 +73,28 @@ function showDays() {
   drawPlot(byId("plot"), values, { name, write });
 }
 
-function showTable(rows) {
+function showTable(buckets) {
   const columns = ["Day", "Model", "Requests", "Documents", "Tokens", "Cost"];
-  const head = make("tr", {}, ...columns.map((name, place) => make("th", { scope: "col", class: place > 1 ? "figure" : null }, name)));
-  const body = [...rows]
-    .sort((one, other) => other.start - one.start)
-    .map((row) =>
-      make(
+  const heads = columns.map((name, place) => make("th", { scope: "col", class: place > 1 ? "figure" : null }, name));
+  const rows = [...buckets].reverse().flatMap(({ start_time: start, results }) =>
+    results.map((each) => {
+      const figures = [count(each.num_model_requests), count(each.documents), count(each.input_tokens), dollars(each.cost)];
+      return make(
         "tr",
         {},
-        make("th", { scope: "row" }, dateOf(row.start)),
-        make("td", {}, String(row.model ?? "–")),
-        ...[count(row.requests), count(row.documents), count(row.prompt_tokens), dollars(row.cost)].map((text) =>
-          make("td", { class: "figure" }, text),
-        ),
-      ),
-    );
-  if (!body.length) body.push(make("tr", {}, make("td", { colspan: "6" }, "No requests yet.")));
-  byId("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
+        make("th", { scope: "row" }, dateOf(start * 1000)),
+        make("td", {}, each.model),
+        ...figures.map((text) => make("td", { class: "figure" }, text)),
+      );
+    }),
+  );
+  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: columns.length }, "No requests yet.")));
+  byId("table").replaceChildren(make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
 }
 
 // Days are those of UTC, as the server counts them.
-function dateOf(value) {
-  const date = typeof value === "number" ? new Date(value * 1000) : new Date(value);
-  return Number.isNaN(date.getTime())
-    ? "–"
-    : date.toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
-}
+const dateOf = (time) =>
+  new Date(time).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
 
 const shortDate = (start) =>
   new Date(start * 1000).toLocaleDateString("en", { month: "short", day: "numeric", timeZone: "UTC" });

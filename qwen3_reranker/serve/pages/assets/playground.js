@@ -25,7 +25,7 @@ function start() {
     documents: documentsOf(box.value).documents,
     ...(side.instruction.value.trim() ? { instruction: side.instruction.value.trim() } : {}),
     return_documents: false,
-    details: true,
+    return_details: true,
   });
 
   const refreshSnippets = startSnippets(() => {
@@ -95,6 +95,9 @@ function start() {
       return;
     }
     show(asked, bodies, outcomes);
+    // Below one another, what came of the form would lie out of sight.
+    const heading = byId("outcome-name");
+    if (heading.getBoundingClientRect().top > innerHeight * 0.8) heading.scrollIntoView();
     status.textContent = summaryOf(outcomes, (performance.now() - began) / 1000);
   }
 
@@ -180,14 +183,14 @@ function summaryOf(outcomes, elapsed) {
   const answers = outcomes.filter((outcome) => outcome.status === "fulfilled").map((outcome) => outcome.value);
   if (answers.length < outcomes.length) return answers.length ? "One of the two requests failed." : "";
   const [first, second] = answers;
-  const best = first.results[0];
+  const best = first.answer.results[0];
   if (!second) {
     const name = best ? ` The best is document ${best.index + 1}.` : "";
-    return `Ranked ${plural(first.results.length, "document")} in ${seconds(elapsed)}.${name}`;
+    return `Ranked ${plural(first.answer.results.length, "document")} in ${seconds(elapsed)}.${name}`;
   }
   const places = placesOf(first);
-  const moved = second.results.filter((result, place) => places.get(result.index) !== place).length;
-  return `${moved} of ${plural(second.results.length, "document")} ${moved === 1 ? "has" : "have"} another place in B.`;
+  const moved = second.answer.results.filter((result, place) => places.get(result.index) !== place).length;
+  return `${moved} of ${plural(second.answer.results.length, "document")} ${moved === 1 ? "has" : "have"} another place in B.`;
 }
 
 // In two rankings, the same document on both sides.

@@ -1,29 +1,29 @@
-// An answer of /v1/rerank -> bars, best first, with what was read, charged and saved.
+// A reply of /v1/rerank -> bars, best first, with what was read, charged and saved.
 
-import { count, dollars, fixed, make, plural, seconds, signed } from "./dom.js";
+import { count, dollars, make, plural, seconds, signed } from "./dom.js";
 import { shown } from "./documents.js";
 
 const LONG = 280;
 
 // `before` holds the places of documents in another ranking, to say who moved: an empty map for the ranking that others
 // are compared with, null where nothing is compared.
-export function rankingOf(answer, documents, { title, before }) {
+export function rankingOf({ answer, headers }, documents, { title, before }) {
+  const timings = timingsOf(headers);
   const list = make("ol", { class: "hits" });
   for (const [place, result] of answer.results.entries()) {
     list.append(hitOf(result, place, documents[result.index], before));
   }
-  return make("section", { class: "ranking", "aria-label": title }, figuresOf(answer), list, noteOf(answer));
+  return make("section", { class: "ranking", "aria-label": title }, figuresOf(answer.usage, headers), list, noteOf(answer.meta, timings));
 }
 
-export const placesOf = (answer) => new Map(answer.results.map((result, place) => [result.index, place]));
+export const placesOf = ({ answer }) => new Map(answer.results.map((result, place) => [result.index, place]));
 
 function hitOf(result, place, document, before) {
-  const probability = result.probability ?? result.relevance_score;
+  const { logit, probability, document_tokens: tokens, kept_document_tokens: kept } = result.details;
   const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
   bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
-  const facts = [`document ${result.index + 1}`, `logit ${signed(result.logit)}`];
-  const cut = result.kept_tokens < result.document_tokens;
-  if (result.document_tokens !== undefined && !cut) facts.push(plural(result.document_tokens, "token"));
+  const facts = [`document ${result.index + 1}`, `logit ${signed(logit)}`];
+  if (kept === tokens) facts.push(plural(tokens, "token"));
   return make(
     "li",
     { class: "hit", "data-index": result.index },
@@ -31,7 +31,7 @@ function hitOf(result, place, document, before) {
       "div",
       { class: "hit-head" },
       make("span", { class: "place", "aria-hidden": "true" }, String(place + 1)),
-      make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), fixed(probability, 3)),
+      make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), probability.toFixed(3)),
       bar,
       before === null ? null : moveOf(before.get(result.index), place),
     ),
@@ -40,9 +40,7 @@ function hitOf(result, place, document, before) {
       "p",
       { class: "hit-facts" },
       facts.join(" · "),
-      cut
-        ? make("span", { class: "cut" }, ` · cut: ${count(result.kept_tokens)} of ${count(result.document_tokens)} tokens read`)
-        : null,
+      kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${count(tokens)} tokens read`) : null,
     ),
   );
 }
@@ -73,15 +71,13 @@ function moveOf(earlier, place) {
   );
 }
 
-function figuresOf(answer) {
-  const { usage = {}, meta = {} } = answer;
-  const priced = usage.cost !== undefined && usage.cost !== null;
+function figuresOf(usage, headers) {
+  const priced = usage.cost !== undefined;
   const saved = usage.prompt_tokens - usage.computed_tokens;
-  const share = usage.prompt_tokens > 0 && Number.isFinite(saved) ? ` (${Math.round((100 * saved) / usage.prompt_tokens)} %)` : "";
   const figures = [
     [priced ? "tokens charged" : "tokens", count(usage.prompt_tokens)],
-    ["saved by sharing", Number.isFinite(saved) ? `${count(saved)}${share}` : "–"],
-    ["time", seconds(meta.timings?.total)],
+    ["saved by sharing", `${count(saved)} (${Math.round((100 * saved) / usage.prompt_tokens)} %)`],
+    ["time", seconds(Number(headers.get("openai-processing-ms")) / 1000)],
   ];
   if (priced) figures.push(["cost", dollars(usage.cost)]);
   return make(
@@ -91,12 +87,10 @@ function figuresOf(answer) {
   );
 }
 
-function noteOf(answer) {
-  const { timings } = answer.meta ?? {};
-  const notes = [...(answer.meta?.warnings ?? [])].map(String);
-  if (timings) {
-    const parts = ["tokenising", "waiting", "computing"].map((part) => `${part} ${seconds(timings[part])}`);
-    notes.unshift(parts.join(" · "));
-  }
-  return notes.length ? make("p", { class: "help" }, notes.join(" ")) : null;
+// Server-Timing is `tokenising;dur=0.4, waiting;dur=0.1, ...`, in milliseconds.
+function timingsOf(headers) {
+  const parts = [...(headers.get("server-timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g)];
+  return parts.map(([, name, milliseconds]) => `${name} ${seconds(Number(milliseconds) / 1000)}`).join(" · ");
 }
+
+const noteOf = (meta, timings) => make("p", { class: "help" }, [timings, ...meta.warnings].filter(Boolean).join(". "));

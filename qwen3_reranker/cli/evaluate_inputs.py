@@ -1,0 +1,126 @@
+"""What `evaluate` was given -> sets, first stages and systems to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.progress import ProgressBar
+from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate import (
+    RUN_ENDINGS,
+    SUITE_NAMES,
+    Candidate,
+    FirstStage,
+    LabelledSet,
+    bm25,
+    dense,
+    given,
+    held_out,
+    library,
+    read_sets,
+    stored,
+    suite,
+    suite_sets,
+)
+
+DEPTH = 100
+_OF_EMBEDDER = ("backend", "device", "precision", "kernels", "max_batch_tokens", "num_threads", "disk_cache")
+
+
+def read_all(places: Sequence[str]) -> list[LabelledSet]:
+    """The sets of folders, files and suites; raises InputError where two have one name."""
+    sets: list[LabelledSet] = []
+    for place in dict.fromkeys(places):
+        if place in SUITE_NAMES and not Path(place).exists():
+            with ProgressBar(f"loading {place}") as bar:
+                sets += suite_sets(place, bar)
+        else:
+            sets += read_sets(Path(place))
+    names = [labelled.name for labelled in sets]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"two sets are named {min(twice)!r}; name the folder above both, or rename one")
+    return sets
+
+
+def usual_prompts(places: Sequence[str]) -> Sequence[str]:
+    """The ways to write the prompt where none is named: a suite's own, or the usual one."""
+    named = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
+    return list(dict.fromkeys(named)) or [flags.ENGINE.prompt]
+
+
+def instructions_to_try(
+    models: Sequence[str],
+    variants: Sequence[Mapping[str, Any]],
+    instructions: Sequence[str] | None,
+    sets: Sequence[LabelledSet],
+    seed: int,
+) -> list[str]:
+    """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
+    if len(models) != 1 or len(variants) != 1:
+        raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
+    # Judging takes long; that there are too few queries is told before.
+    held_out([f"{labelled.name}/{query}" for labelled in sets for query in labelled.changed or labelled.qrels], seed)
+    # Without an instruction in the data, the model's usual one is the baseline, and need not be tried twice.
+    own = any(labelled.instruction or labelled.instructions for labelled in sets)
+    return ["data", *(instructions or []), *(library() if own else library()[1:])]
+
+
+def systems(
+    models: Sequence[str], variants: Sequence[dict[str, Any]], instructions: Sequence[str] | None, one_model: bool
+) -> list[Candidate]:
+    """Every model in every variant with every instruction; labels say what differs; one_model: instructions alone."""
+    texts = [None if text == "data" else text for text in dict.fromkeys(instructions or ["data"])]
+    differing = [name for name in ("precision", "prompt") if len({each[name] for each in variants}) > 1]
+    found = []
+    for model in dict.fromkeys(models):
+        name = Path(model).name if Path(model).exists() else model
+        if model.endswith(RUN_ENDINGS):
+            found.append(Candidate(name, model))
+            continue
+        for variant, text in product(variants, texts):
+            parts = [*([] if one_model else [name]), *(str(variant[each]) for each in differing)]
+            if len(texts) > 1:
+                parts.append("the data's instruction" if text is None else f'"{text}"')
+            found.append(Candidate(", ".join(parts), model, text, variant))
+    labels = [each.label for each in found]
+    if twice := {label for label in labels if labels.count(label) > 1}:
+        raise InputError(f"two systems would have the name {min(twice)!r}; give folders or files other names")
+    return found
+
+
+def retrieved(
+    sets: Sequence[LabelledSet],
+    wanted: Sequence[str],
+    depth: int | None,
+    seed: int,
+    kept: Path,
+    options: Mapping[str, Any],
+) -> list[FirstStage]:
+    """Each set's lists, those that are made kept in a folder; options: how an embedding model is to run."""
+    if len(wanted) not in (1, len(sets)):
+        raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
+    chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)
+    embedders: dict[str, Embedder] = {}
+    stages = []
+    with ExitStack() as opened:
+        for number, (labelled, name) in enumerate(zip(sets, chosen, strict=True), start=1):
+            if name == "data" or (name == "auto" and labelled.candidates is not None):
+                stages.append(given(labelled, depth))
+            elif name in ("auto", "bm25"):
+                with ProgressBar(f"BM25, set {number} of {len(sets)}") as bar:
+                    stages.append(bm25(labelled, depth or DEPTH, seed, kept, bar))
+            elif name.endswith(RUN_ENDINGS) or Path(name).is_file():
+                stages.append(stored(labelled, Path(name), depth or DEPTH))
+            else:
+                if name not in embedders:
+                    how = {each: options[each] for each in _OF_EMBEDDER}
+                    embedders[name] = opened.enter_context(Embedder(name, **how))
+                with ProgressBar(f"embedding, set {number} of {len(sets)}") as bar:
+                    stages.append(dense(labelled, embedders[name], depth or DEPTH, kept, bar))
+    return stages

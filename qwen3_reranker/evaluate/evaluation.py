@@ -1,0 +1,159 @@
+"""The evaluation from sets and systems to a summary: first stage, models, their fusion, oracle, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qwen3_reranker.evaluate.first_stage import FirstStage, fused, oracle, stored
+from qwen3_reranker.evaluate.judgements import JudgementsFile, file_name
+from qwen3_reranker.evaluate.judging import Cost, belonging, fingerprint, judge
+from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
+from qwen3_reranker.evaluate.measures import Measure
+from qwen3_reranker.evaluate.scores import Scores, score_run
+from qwen3_reranker.evaluate.significance import weighted_mean
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, Summary, System, facts_of
+from qwen3_reranker.reranker import Reranker
+
+RUN_ENDINGS = (".trec", ".run")
+DEPTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One system to evaluate: a model with the options of Reranker and an instruction, or a stored run (`model`).
+
+    instruction: None for the data's own. label: its name in tables.
+    """
+
+    label: str
+    model: str
+    instruction: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a TREC run rather than a model."""
+        return self.model.endswith(RUN_ENDINGS)
+
+
+def evaluate(
+    sets: Sequence[LabelledSet],
+    stages: Sequence[FirstStage],
+    candidates: Sequence[Candidate],
+    folder: Path,
+    *,
+    measures: Sequence[Measure] = (),
+    seed: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> Summary:
+    """Judge every list by every candidate; `compared` says what the differences are worth.
+
+    measures: beside what each set is judged by.
+
+    folder: where logits are kept, a file for each candidate and set, and found again when a run was stopped.
+    on_progress is told the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and files
+    that do not belong to the sets.
+    """
+    asked = [tuple(dict.fromkeys((labelled.measure, *measures))) for labelled in sets]
+
+    def scores(runs: Sequence[Run]) -> tuple[Mapping[Measure, Scores], ...]:
+        return tuple(score_run(labelled, run, of) for labelled, run, of in zip(sets, runs, asked, strict=True))
+
+    first = [stage.run for stage in stages]
+    ordered = [System(_joined(stage.name for stage in stages), FIRST_STAGE, scores(first))]
+    fusions = []
+    for candidate, runs, cost, settings in _all_judged(sets, stages, candidates, folder, on_progress):
+        curve = _depth_curve(sets, stages, runs)
+        ordered.append(System(candidate.label, MODEL, scores(runs), settings, cost, curve))
+        both = [fused(stage.run, run) for stage, run in zip(stages, runs, strict=True)]
+        fusions.append(System(f"{candidate.label} + {ordered[0].label}", FUSION, scores(both)))
+    best = System("oracle", ORACLE, scores([oracle(*each) for each in zip(sets, stages, strict=True)]))
+    return Summary(facts_of(sets, stages), (*ordered, *fusions, best), tuple(measures), seed)
+
+
+_Judgement = tuple[Candidate, list[Run], Cost | None, Mapping[str, object]]
+
+
+def _all_judged(
+    sets: Sequence[LabelledSet],
+    stages: Sequence[FirstStage],
+    candidates: Sequence[Candidate],
+    folder: Path,
+    on_progress: Callable[[float], None] | None,
+) -> list[_Judgement]:
+    """What each candidate says of each set's lists, in the order of the candidates; a model is loaded once."""
+    pairs = [sum(map(len, stage.run.values())) for stage in stages]
+    total, done = max(sum(pairs) * sum(not each.is_run for each in candidates), 1), 0
+    found: list[_Judgement] = []
+    for (model, options), group in groupby(candidates, lambda each: (each.model, each.options)):
+        if model.endswith(RUN_ENDINGS):
+            runs: list[Run] = [stored(labelled, Path(model), None).run for labelled in sets]
+            found += [(candidate, runs, None, {"run": model}) for candidate in group]
+            continue
+        with Reranker(model, **options) as reranker:
+            hashed = fingerprint(reranker)
+            for candidate in group:
+                judged: list[Run] = []
+                cost = Cost()
+                settings: dict[str, Any] = {}
+                for labelled, stage, some in zip(sets, stages, pairs, strict=True):
+
+                    def advance(share: float, before: int = done, some: int = some) -> None:
+                        if on_progress:
+                            on_progress((before + share * some) / total)
+
+                    settings = belonging(reranker, hashed, labelled, stage, candidate.instruction)
+                    with JudgementsFile(folder / file_name(labelled.name), model, settings) as file:
+                        run, took = judge(reranker, labelled, stage, candidate.instruction, file, advance)
+                    judged.append(run)
+                    cost = cost + took
+                    done += some
+                of_sets = ("set", "set_sha256", "first_stage", "first_stage_sha256")
+                found.append((candidate, judged, cost, {k: v for k, v in settings.items() if k not in of_sets}))
+    return found
+
+
+def _depth_curve(sets: Sequence[LabelledSet], stages: Sequence[FirstStage], runs: Sequence[Run]) -> dict[int, float]:
+    """The mean by depth: only the first documents of a list are reranked, those below keep their order."""
+    deepest = max(stage.depth for stage in stages)
+    curve = {}
+    for depth in (*(each for each in DEPTHS if each < deepest), deepest):
+        values = [
+            score_run(labelled, _reranked_above(stage.run, run, depth), [labelled.measure])[labelled.measure].values_Q
+            for labelled, stage, run in zip(sets, stages, runs, strict=True)
+        ]
+        curve[depth] = weighted_mean(values, weights(sets))
+    return curve
+
+
+def _reranked_above(first: Run, run: Run, depth: int) -> Run:
+    """The first stage's order with its first `depth` documents reranked.
+
+    A tie of the first stage that lies across the depth is left as it is: which of its documents to take is not known,
+    and their ids must not say.
+    """
+    made = {}
+    for query, scores in first.items():
+        last = sorted((np.float32(score) for score in scores.values()), reverse=True)[depth : depth + 1]
+        taken = {document for document, score in scores.items() if not last or np.float32(score) > last[0]}
+        above = _places({document: run.get(query, {}).get(document, -np.inf) for document in taken})
+        below = _places({document: score for document, score in scores.items() if document not in taken})
+        made[query] = {**{document: place + len(below) for document, place in above.items()}, **below}
+    return made
+
+
+def _places(scores: Mapping[str, float]) -> dict[str, float]:
+    """Places among the distinct scores, from 0 up: they keep order and ties, and put one list above another."""
+    rounded = {document: np.float32(score) for document, score in scores.items()}
+    place_of = {score: place for place, score in enumerate(sorted(set(rounded.values())))}
+    return {document: float(place_of[score]) for document, score in rounded.items()}
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,94 @@
+"""A file of one model's logits over one set's lists, a query a line: it says what it belongs to, and is continued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from qwen3_reranker.errors import InputError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One query's list with the model's logits, in the list's order, and what that took."""
+
+    query: str
+    documents: tuple[str, ...]
+    logits: tuple[float, ...]
+    prompt_tokens: int
+    computed_tokens: int
+    truncated_documents: int
+    seconds: float
+
+
+class JudgementsFile:
+    """Judged queries on disk; what a stopped run left is read, and a line that it did not finish is dropped.
+
+    belongs_to: everything that logits depend on, and the first line. Its hash is part of the file's name, so another
+    model, instruction, prompt, precision or first stage never continues this file. Raises InputError for a file that
+    holds something else, or cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, name: str, belongs_to: Mapping[str, Any]) -> None:
+        self.belongs_to = {"format": FORMAT, **belongs_to}
+        header = json.dumps(self.belongs_to, sort_keys=True, ensure_ascii=False)
+        digest = hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        self.path = folder / f"{file_name(name)}-{digest}.jsonl"
+        self.judged: dict[str, Judged] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists() or not self._read():
+                self.path.write_text(header + "\n", encoding="utf-8")
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read or written ({error.strerror})") from None
+
+    def add(self, judged: Judged) -> None:
+        """Keep one more query, on disk when this returns."""
+        self._file.write(json.dumps(asdict(judged), ensure_ascii=False) + "\n")
+        self._file.flush()
+        self.judged[judged.query] = judged
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _read(self) -> bool:
+        """Read what is there, cut an unfinished line off; False where not even the first line was finished."""
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole))
+        lines = whole.decode("utf-8", "replace").split("\n")[:-1]
+        if not lines:
+            return False
+        try:
+            header, *rows = map(json.loads, lines)
+            self.judged = {row["query"]: _judged(row) for row in rows}
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{self.path}: damaged ({error}); delete it and run again") from None
+        if header != self.belongs_to:
+            raise InputError(
+                f"{self.path}: belongs to another evaluation, as its first line says; delete it or move it"
+            )
+        return True
+
+
+def _judged(row: dict[str, Any]) -> Judged:
+    row["documents"], row["logits"] = tuple(row["documents"]), tuple(row["logits"])
+    return Judged(**row)
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file: its last letters, digits, points and dashes."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[-60:] or "unnamed"

@@ -1,0 +1,142 @@
+"""Lists -> logits, query by query, so that what a query's pairs share is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qwen3_reranker.backends.cpu.disk_cache import DiskCache
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate.first_stage import FirstStage
+from qwen3_reranker.evaluate.judgements import Judged, JudgementsFile
+from qwen3_reranker.evaluate.labelled import LabelledSet, Run
+from qwen3_reranker.reranker import Reranker
+
+# Below this, hashing takes no time, and the hash need not be remembered beside the model.
+_REMEMBERED_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What judging took, over all queries: pairs, tokens of separate rows, tokens computed, cut documents, seconds."""
+
+    pairs: int = 0
+    prompt_tokens: int = 0
+    computed_tokens: int = 0
+    truncated_documents: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.pairs + other.pairs,
+            self.prompt_tokens + other.prompt_tokens,
+            self.computed_tokens + other.computed_tokens,
+            self.truncated_documents + other.truncated_documents,
+            self.seconds + other.seconds,
+        )
+
+
+def fingerprint(reranker: Reranker) -> str:
+    """A hash of all weights and of the tokenizer; that of large weights is remembered beside them."""
+    checkpoint = reranker.checkpoint
+    enabled = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
+    content = hashlib.sha256(DiskCache(checkpoint, enabled).digest().encode())
+    content.update(checkpoint.head.rows(reranker.tokens.yes_id, reranker.tokens.no_id).tobytes())
+    content.update(repr(checkpoint.tokenizer.fields).encode())
+    return content.hexdigest()[:24]
+
+
+def belonging(
+    reranker: Reranker, model_fingerprint: str, labelled: LabelledSet, stage: FirstStage, instruction: str | None
+) -> dict[str, Any]:
+    """Everything that the logits depend on; instruction: None for the data's own, else the model's."""
+    options = reranker.options
+    return {
+        "model": reranker.checkpoint.name,
+        "model_fingerprint": model_fingerprint,
+        "instruction": instruction,
+        "default_instruction": reranker.default_instruction,
+        "prompt": options.prompt,
+        "backend": options.backend,
+        "precision": options.precision,
+        "max_length": reranker.tokens.max_length,
+        "special_tokens": options.special_tokens,
+        "truncate_queries": options.truncate_queries,
+        "set": labelled.name,
+        "set_sha256": labelled.digest(),
+        "first_stage": stage.name,
+        "first_stage_sha256": stage.sha256,
+    }
+
+
+def judge(
+    reranker: Reranker,
+    labelled: LabelledSet,
+    stage: FirstStage,
+    instruction: str | None,
+    file: JudgementsFile,
+    on_progress: Callable[[float], None] | None = None,
+) -> tuple[Run, Cost]:
+    """The logits of every list, those of the file read and all others added to it, and what all of them took.
+
+    instruction: for all queries; None takes the data's own. on_progress is told the share of queries done.
+    Raises InputError for lists that name unknown documents, and what Reranker.rank raises.
+    """
+    run: dict[str, dict[str, float]] = {}
+    cost = Cost()
+    total = max(len(stage.run), 1)
+    for number, (query, scores) in enumerate(stage.run.items()):
+        known = file.judged.get(query)
+        if known is None or known.documents != tuple(scores):
+
+            def advance(share: float, before: int = number) -> None:
+                if on_progress:
+                    on_progress((before + share) / total)
+
+            known = _judged(reranker, labelled, query, tuple(scores), instruction, advance)
+            file.add(known)
+        run[query] = dict(zip(known.documents, known.logits, strict=True))
+        cost += Cost(
+            len(known.documents),
+            known.prompt_tokens,
+            known.computed_tokens,
+            known.truncated_documents,
+            known.seconds,
+        )
+        if on_progress:
+            on_progress((number + 1) / total)
+    return run, cost
+
+
+def _judged(
+    reranker: Reranker,
+    labelled: LabelledSet,
+    query: str,
+    documents: tuple[str, ...],
+    instruction: str | None,
+    on_progress: Callable[[float], None],
+) -> Judged:
+    try:
+        texts = [labelled.documents[document] for document in documents]
+    except KeyError as error:
+        raise InputError(f"{labelled.name}: the list of query {query} names the unknown document {error}") from None
+    chosen = labelled.instruction_of(query) if instruction is None else instruction
+    began = time.perf_counter()
+    ranking = reranker.rank(labelled.queries[query], texts, instruction=chosen, on_progress=on_progress)
+    seconds = time.perf_counter() - began
+    logits = [0.0] * len(texts)
+    for hit in ranking:
+        logits[hit.index] = hit.logit
+    usage = ranking.usage
+    return Judged(
+        query,
+        documents,
+        tuple(logits),
+        usage.prompt_tokens,
+        usage.computed_tokens,
+        usage.truncated_documents,
+        seconds=round(seconds, 4),
+    )

@@ -1,0 +1,72 @@
+"""Files of lines -> text, JSON objects and columns, each with its place for errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qwen3_reranker.errors import InputError
+
+
+def text_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Each line that is not blank, with "file:line"; raises InputError for a file that is not UTF-8 text."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"{path}:{number}", line.rstrip("\r\n")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: expected UTF-8 text") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON object on each line; raises InputError for a line that is none."""
+    for place, line in text_lines(path):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{place}: not valid JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{place}: expected a JSON object, got {type(value).__name__}")
+        yield place, value
+
+
+def columns(
+    path: Path, count: tuple[int, ...], meaning: str, separator: str | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The columns of each line; raises InputError where their number is not one of `count`."""
+    for place, line in text_lines(path):
+        parts = line.split(separator)
+        if len(parts) not in count:
+            raise InputError(f"{place}: expected {meaning}, got {len(parts)} columns")
+        yield place, parts
+
+
+def string(fields: dict[str, Any], names: tuple[str, ...], place: str) -> str:
+    """The first of these fields that is there, as text; a number is an id too. Raises InputError for anything else."""
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if value is not None:
+            raise InputError(f"{place}: the field {name!r} must be a string, got {type(value).__name__}")
+    raise InputError(f"{place}: expected the field {names[0]!r}, got {', '.join(map(repr, fields)) or 'none'}")
+
+
+def whole_number(text: str, place: str, name: str) -> int:
+    """The number; raises InputError for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not value.is_integer() or abs(value) > 1e9:
+        raise InputError(f"{place}: expected a whole number as {name}, got {text!r}")
+    return int(value)

@@ -1,0 +1,248 @@
+"""A summary -> Markdown, and JSON of every number behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, MODEL, ORACLE, Comparison, Summary, System, set_p
+from qwen3_reranker.evaluate.tuning import Tuning
+
+_MOST_NAMED = 10
+
+
+def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
+    """The report as one page of Markdown; tuning: what choosing among instructions gave, if that was asked for."""
+    parts = [
+        "# Evaluation",
+        verdict(summary) if tuning is None else tuning.verdict,
+        *([] if tuning is None else [tuning_remark(tuning), _table(tuning_rows(tuning))]),
+        _table(system_rows(summary)),
+        "## Differences",
+        "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
+        "corrected for the number of comparisons (Holm).",
+        _table(comparison_rows(summary)),
+        "## Sets",
+        _table(set_rows(summary)),
+    ]
+    curve = depth_rows(summary)
+    if len(curve) > 1:
+        parts += [
+            "## How deep to rerank",
+            f"Mean {summary.headline_name} when only the first documents are reranked.",
+            _table(curve),
+        ]
+    return (
+        "\n\n".join([*parts, "## What was measured", *(f"- {line}" for line in remarks(summary))]).replace(
+            "\n\n- ", "\n- "
+        )
+        + "\n"
+    )
+
+
+def verdict(summary: Summary) -> str:
+    """One paragraph: whether each model made the lists better, in words."""
+    by_system = {each.system: each for each in summary.comparisons if each.baseline == summary.systems[0].label}
+    sentences = [_sentence(by_system[each.label]) for each in summary.systems if each.label in by_system]
+    return " ".join(sentences) or "No model was evaluated."
+
+
+def _sentence(each: Comparison) -> str:
+    change = f"{each.difference:+.3f} [{each.low:+.3f}, {each.high:+.3f}], p = {shown_p(each.corrected_p)}"
+    if not each.significant:
+        return f"{each.system} is not shown to differ from {each.baseline}: {change}."
+    return f"{each.system} is {'better' if each.difference > 0 else 'worse'} than {each.baseline}: {change}."
+
+
+def system_rows(summary: Summary) -> list[list[str]]:
+    """A head, then a row a system: what sets are judged by with its interval, then each further measure."""
+    extra = [measure for measure in summary.measures if any(each.measure != measure for each in summary.sets)]
+    rows = [["", "system", summary.headline_name, "95 % interval", *(measure.name for measure in extra)]]
+    for number, system in enumerate(summary.systems, start=1):
+        low, high = summary.interval(system)
+        cells = [f"{summary.mean(system, measure):.3f}" for measure in extra]
+        rows.append([str(number), system.label, f"{summary.mean(system):.3f}", f"{low:.3f} to {high:.3f}", *cells])
+    return rows
+
+
+def comparison_rows(summary: Summary) -> list[list[str]]:
+    """A head, then a row a comparison."""
+    rows = [["system", "minus", "difference", "95 % interval", "p", "better, worse, same"]]
+    for each in summary.comparisons:
+        counts = f"{each.won:,}, {each.lost:,}, {each.tied:,}"
+        interval = f"{each.low:+.3f} to {each.high:+.3f}"
+        rows.append(
+            [each.system, each.baseline, f"{each.difference:+.3f}", interval, shown_p(each.corrected_p), counts]
+        )
+    return rows
+
+
+def set_rows(summary: Summary) -> list[list[str]]:
+    """A head, then a row a set: its size, its ceiling, every system by number; * where p < 0.05 on it alone."""
+    several = len({each.measure for each in summary.sets}) > 1
+    numbers = [str(number) for number in range(1, len(summary.systems) + 1)]
+    rows = [["set", *(["measure"] if several else []), "queries", "found", *numbers]]
+    first = summary.systems[0]
+    for place, facts in enumerate(summary.sets):
+        cells = []
+        for system in summary.systems:
+            value = f"{summary.headline(system, place).mean:.3f}"
+            differs = system.kind not in (FIRST_STAGE, ORACLE) and set_p(summary, system, first, place) < 0.05
+            cells.append(value + ("*" if differs else ""))
+        rows.append(
+            [
+                facts.name,
+                *([facts.measure.name] if several else []),
+                f"{facts.queries:,}",
+                f"{facts.recall:.1%}",
+                *cells,
+            ]
+        )
+    return rows
+
+
+def tuning_rows(tuning: Tuning) -> list[list[str]]:
+    """A head, then a row an instruction, the winner first."""
+    rows = [["system", f"{tuning.measure} where chosen", "held out"]]
+    return rows + [[each.label, f"{each.chosen_on:.3f}", f"{each.held_out:.3f}"] for each in tuning.tried]
+
+
+def tuning_remark(tuning: Tuning) -> str:
+    """How the winner was chosen and judged."""
+    return (
+        f"{len(tuning.tried)} instructions were compared on {tuning.choosing_queries:,} queries, and the winner judged "
+        f"on {tuning.held_out_queries:,} others. Where it was chosen, the best lead over {tuning.baseline} has p = "
+        f"{tuning.choosing_p:.3f}, allowing for its being the best of so many."
+    )
+
+
+def depth_rows(summary: Summary) -> list[list[str]]:
+    """A head of depths, then a row a model."""
+    models = [system for system in summary.systems if system.kind == MODEL]
+    depths = list(models[0].depth_curve) if models else []
+    if len(depths) < 2:
+        return []
+    return [["system", *map(str, depths)]] + [
+        [system.label, *(f"{value:.3f}" for value in system.depth_curve.values())] for system in models
+    ]
+
+
+def remarks(summary: Summary) -> Iterator[str]:
+    """What a reader must know to believe the numbers, a sentence each."""
+    yield (
+        "Systems stand under their numbers; found: the share of relevant documents that the lists hold, which no "
+        "reranking can raise; *: p < 0.05 against the first stage on this set alone, not corrected."
+    )
+    for facts in summary.sets:
+        yield (
+            f"{facts.name}: {facts.queries:,} queries, {facts.documents:,} documents, lists of {facts.first_stage} to "
+            f"depth {facts.depth}, sha256 {facts.first_stage_sha256[:16]}"
+        )
+    for system in summary.systems:
+        if system.kind == MODEL and system.cost:
+            cost = system.cost
+            saved = 1 - cost.computed_tokens / cost.prompt_tokens if cost.prompt_tokens else 0.0
+            yield (
+                f"{system.label}: {settings_line(system)}; {cost.pairs:,} pairs, {cost.prompt_tokens:,} tokens of "
+                f"which {saved:.0%} were shared, {cost.truncated_documents:,} documents cut, {cost.seconds:,.1f} s"
+            )
+        elif system.kind == MODEL:
+            yield f"{system.label}: {settings_line(system)}"
+    yield from tie_remarks(summary)
+    for place, missing in summary.missing.items():
+        named = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
+        yield f"{place}: {len(missing):,} judged queries are missing and count as 0: {named}"
+    yield f"Random draws begin at seed {summary.seed}."
+
+
+def tie_remarks(summary: Summary) -> Iterator[str]:
+    """What equal scores leave open, where there are any."""
+    for system in summary.systems:
+        if system.kind not in (FIRST_STAGE, MODEL):
+            continue
+        scores = [summary.headline(system, place) for place in range(len(summary.sets))]
+        if not (tied := sum(each.tied for each in scores)):
+            continue
+        weights = [each.weight for each in summary.sets]
+        low, high, trec = (
+            sum(weight * float(values.mean()) for weight, values in zip(weights, column, strict=True))
+            for column in zip(*((each.lowest_Q, each.highest_Q, each.trec_eval_Q) for each in scores), strict=True)
+        )
+        if high - low >= 0.0005:
+            yield (
+                f"{system.label}: equal scores in {tied:,} lists; the mean over their orders is shown, orders give "
+                f"{low:.3f} to {high:.3f}, trec_eval's (by id) {trec:.3f}"
+            )
+
+
+def settings_line(system: System) -> str:
+    """What a model's logits depend on, in one line."""
+    settings = system.settings
+    if "run" in settings:
+        return f"stored run {settings['run']}"
+    instruction = settings["instruction"]
+    words = (
+        f'instruction "{instruction}"' if instruction is not None else "instructions of the data, or else the model's"
+    )
+    names = ("backend", "precision", "prompt", "max_length")
+    return (
+        f"weights {settings['model_fingerprint']}, {', '.join(f'{name} {settings[name]}' for name in names)}, {words}"
+    )
+
+
+def as_json(summary: Summary, tuning: Tuning | None = None) -> dict[str, Any]:
+    """Every number of the report, for programs."""
+    return {
+        "headline": summary.headline_name,
+        "seed": summary.seed,
+        "sets": [{**asdict(each), "measure": each.measure.name} for each in summary.sets],
+        "systems": [_system_json(summary, system) for system in summary.systems],
+        "comparisons": [asdict(each) for each in summary.comparisons],
+        "missing": {place: list(missing) for place, missing in summary.missing.items()},
+        "tuning": None if tuning is None else {**asdict(tuning), "verdict": tuning.verdict},
+    }
+
+
+def _system_json(summary: Summary, system: System) -> dict[str, Any]:
+    by_set = {}
+    for facts, scores in zip(summary.sets, system.scores, strict=True):
+        by_set[facts.name] = {
+            measure.name: {
+                "mean": each.mean,
+                "trec_eval": float(each.trec_eval_Q.mean()),
+                "lowest": float(each.lowest_Q.mean()),
+                "highest": float(each.highest_Q.mean()),
+            }
+            for measure, each in scores.items()
+        }
+    return {
+        "label": system.label,
+        "kind": system.kind,
+        "mean": summary.mean(system),
+        "interval": summary.interval(system),
+        "sets": by_set,
+        "settings": dict(system.settings),
+        "cost": asdict(system.cost) if system.cost else None,
+        "depth_curve": {str(depth): value for depth, value in system.depth_curve.items()},
+    }
+
+
+def shown_p(p: float) -> str:
+    """A p value as people write it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join(_lines(rows))
+
+
+def _lines(rows: list[list[str]]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        yield _row(row)
+        if number == 0:
+            yield _row(["---"] * len(row))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

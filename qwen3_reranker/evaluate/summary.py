@@ -1,0 +1,200 @@
+"""Scores of several systems on several sets -> means, intervals, and which differences are more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from qwen3_reranker.evaluate.first_stage import FirstStage
+from qwen3_reranker.evaluate.judging import Cost
+from qwen3_reranker.evaluate.labelled import LabelledSet, weights
+from qwen3_reranker.evaluate.measures import Measure
+from qwen3_reranker.evaluate.scores import Scores
+from qwen3_reranker.evaluate.significance import Values, holm, mean_interval, paired_p, weighted_mean
+
+FIRST_STAGE, MODEL, FUSION, ORACLE = "first stage", "model", "fusion", "oracle"
+#: Below this a difference is called more than chance.
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SetFacts:
+    """One set as it was evaluated; measure: what it is judged by. weight: what it counts in means over sets."""
+
+    name: str
+    group: str
+    documents: int
+    queries: int
+    first_stage: str
+    first_stage_sha256: str
+    depth: int
+    recall: float
+    measure: Measure
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One way to order the lists, with its scores of each set; depth_curve: the mean when fewer documents are reranked.
+
+    settings: of a model, everything its logits depend on, set apart. cost: what judging took, over all sets.
+    """
+
+    label: str
+    kind: str
+    scores: tuple[Mapping[Measure, Scores], ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    cost: Cost | None = None
+    depth_curve: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One system minus another: the mean difference, its 95 % interval and p, and on how many queries it won and lost.
+
+    corrected_p: by Holm's method, over all comparisons of the summary.
+    """
+
+    system: str
+    baseline: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    won: int
+    lost: int
+    tied: int
+    corrected_p: float = 1.0
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p is below the threshold."""
+        return self.corrected_p < SIGNIFICANT
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle.
+
+    measures: those asked for beside what each set is judged by. comparisons: of `compared`.
+    """
+
+    sets: tuple[SetFacts, ...]
+    systems: tuple[System, ...]
+    measures: tuple[Measure, ...]
+    seed: int
+    comparisons: tuple[Comparison, ...] = ()
+
+    def mean(self, system: System, measure: Measure | None = None) -> float:
+        """The mean over sets of a measure; None for what each set is judged by."""
+        return weighted_mean(self._values(system, measure), self._weights)
+
+    def interval(self, system: System, measure: Measure | None = None) -> tuple[float, float]:
+        """The 95 % bootstrap interval of `mean`."""
+        return mean_interval(self._values(system, measure), self._weights, seed=self.seed)
+
+    def headline(self, system: System, place: int) -> Scores:
+        """The scores of one set by what it is judged by."""
+        return system.scores[place][self.sets[place].measure]
+
+    @property
+    def headline_name(self) -> str:
+        """What the sets are judged by, in words."""
+        return ", ".join(dict.fromkeys(each.measure.name for each in self.sets))
+
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """By "system on set", the judged queries that it lacks, which count as 0; those of the oracle repeat others."""
+        return {
+            f"{system.label} on {facts.name}": self.headline(system, place).missing
+            for system in self.systems
+            if system.kind in (FIRST_STAGE, MODEL)
+            for place, facts in enumerate(self.sets)
+            if self.headline(system, place).missing
+        }
+
+    @property
+    def _weights(self) -> list[float]:
+        return [each.weight for each in self.sets]
+
+    def _values(self, system: System, measure: Measure | None) -> list[Values]:
+        return [system.scores[place][measure or facts.measure].values_Q for place, facts in enumerate(self.sets)]
+
+
+def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple[SetFacts, ...]:
+    """What there is to say of each set and its lists."""
+    return tuple(
+        SetFacts(
+            name=labelled.name,
+            group=labelled.group,
+            documents=len(labelled.documents),
+            queries=len(labelled.qrels),
+            first_stage=stage.name,
+            first_stage_sha256=stage.sha256,
+            depth=stage.depth,
+            recall=_recall(labelled, stage),
+            measure=labelled.measure,
+            weight=weight,
+        )
+        for labelled, stage, weight in zip(sets, stages, weights(sets), strict=True)
+    )
+
+
+def compared(summary: Summary) -> Summary:
+    """With every model and fusion compared with the first stage, and every further model with the first one."""
+    models = [system for system in summary.systems if system.kind == MODEL]
+    pairs = [(system, summary.systems[0]) for system in summary.systems if system.kind in (MODEL, FUSION)]
+    pairs += [(model, models[0]) for model in models[1:]]
+    found = [_compared(summary, system, baseline) for system, baseline in pairs]
+    corrected = holm([each.p for each in found])
+    comparisons = tuple(replace(each, corrected_p=p) for each, p in zip(found, corrected, strict=True))
+    return replace(summary, comparisons=comparisons)
+
+
+def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
+    """With these models and their fusions alone, not compared yet."""
+    models = [system.label for system in summary.systems if system.kind == MODEL]
+    fusions = [system.label for system in summary.systems if system.kind == FUSION]
+    # Fusions stand in the order of their models.
+    kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
+    systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
+    return replace(summary, systems=systems, comparisons=())
+
+
+def set_p(summary: Summary, system: System, baseline: System, place: int) -> float:
+    """The p of one set alone, not corrected."""
+    values, other = (summary.headline(each, place).values_Q for each in (system, baseline))
+    return paired_p([values - other], [1.0], seed=summary.seed)
+
+
+def _compared(summary: Summary, system: System, baseline: System) -> Comparison:
+    differences = [
+        summary.headline(system, place).values_Q - summary.headline(baseline, place).values_Q
+        for place in range(len(summary.sets))
+    ]
+    set_weights = [each.weight for each in summary.sets]
+    low, high = mean_interval(differences, set_weights, seed=summary.seed)
+    all_N = np.concatenate(differences)
+    return Comparison(
+        system=system.label,
+        baseline=baseline.label,
+        difference=weighted_mean(differences, set_weights),
+        low=low,
+        high=high,
+        p=paired_p(differences, set_weights, seed=summary.seed),
+        won=int((all_N > 0).sum()),
+        lost=int((all_N < 0).sum()),
+        tied=int((all_N == 0).sum()),
+    )
+
+
+def _recall(labelled: LabelledSet, stage: FirstStage) -> float:
+    """The mean share of a query's relevant documents that its list holds: no reranking can find the others."""
+    shares = []
+    for query, labels in labelled.qrels.items():
+        relevant = [document for document, label in labels.items() if label > 0]
+        found = stage.run.get(query, {})
+        shares.append(sum(document in found for document in relevant) / len(relevant) if relevant else 0.0)
+    return float(np.mean(shares))

@@ -1,0 +1,56 @@
+"""BM25 over a list of documents: the first stage whose lists are reranked.
+
+Shapes: N documents.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.search.words import words
+
+#: Lucene's defaults.
+K1, B = 1.2, 0.75
+
+
+class Bm25:
+    """An index over documents that scores as Lucene does: idf = log(1 + (N - n + 0.5) / (n + 0.5)).
+
+    seed: documents with equal scores, zero above all, stand in one random order: a corpus's own order may say which
+    documents are relevant. Raises UnavailableError where bm25s is not installed.
+    """
+
+    def __init__(self, documents: Sequence[str], seed: int = 0) -> None:
+        if find_spec("bm25s") is None:
+            raise UnavailableError('BM25 needs bm25s, which is not installed: pip install "qwen3_reranker[search]"')
+        import bm25s
+
+        # On import it asks for every detail of its work to be logged.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
+
+        self._number_of: dict[str, int] = {}
+        ids = [[self._number_of.setdefault(word, len(self._number_of)) for word in words(text)] for text in documents]
+        self._tie_order_N = np.random.default_rng(seed).permutation(len(documents))
+        self._index = bm25s.BM25(method="lucene", k1=K1, b=B)
+        if self._number_of:
+            self._index.index((ids, self._number_of), show_progress=False)
+
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """One score for each document, (N,) float32; 0 where no word of the query occurs."""
+        known = [word for word in words(query) if word in self._number_of]
+        if not known:
+            return np.zeros(len(self._tie_order_N), np.float32)
+        scores_N: NDArray[np.float32] = np.asarray(self._index.get_scores(known), np.float32)
+        return scores_N
+
+    def top(self, query: str, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The places of the best documents and their scores, best first, at most `count`."""
+        scores_N = self.scores(query)
+        order: NDArray[np.int64] = np.lexsort((self._tie_order_N, -scores_N))[:count]
+        return order, scores_N[order]

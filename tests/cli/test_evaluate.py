@@ -1,0 +1,164 @@
+"""`evaluate` says whether reranking helps, to people and programs, goes on after Ctrl-C, and refuses in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker.evaluate import write_run
+from qwen3_reranker.evaluate.suites import SUITE_NAMES
+from tests.cli.conftest import Run
+from tests.cli.terminal import on_terminal
+from tests.evaluate.conftest import write_lines, write_set
+from tests.test_readme import same
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_set(tmp_path / "tasks")
+
+
+@pytest.mark.usefixtures("folder")
+def test_json_holds_first_stage_model_fusion_and_oracle_and_reports_are_written(run: Run) -> None:
+    outcome = run("evaluate", "nano", "--on", "tasks", "--depth", "5", "--format", "json")
+    assert outcome.code == 0
+    found = json.loads(outcome.out)
+    assert [each["kind"] for each in found["systems"]] == ["first stage", "model", "fusion", "oracle"]
+    assert found["systems"][1]["settings"]["prompt"] == "card"
+    assert {path.name for path in Path("evaluation").glob("report.*")} == {"report.md", "report.html", "report.json"}
+    assert outcome.err == "note: report written to evaluation/report.html, .md and .json\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_run_of_another_reranker_stands_beside_and_no_model_measures_the_lists_alone(run: Run) -> None:
+    write_run(Path("other.trec"), {f"q{number}": {f"d{number}": 1.0} for number in range(12)}, "other")
+    outcome = run("evaluate", "other.trec", "--on", "tasks", "--depth", "5", "--format", "json", "-o", "out")
+    labels = {each["label"]: each["mean"] for each in json.loads(outcome.out)["systems"]}
+    assert labels["other.trec"] == 1.0
+    Path("qrels.txt").write_text("".join(f"q{n} 0 d{n} 1\n" for n in range(12)), encoding="utf-8")
+    arguments = ("--on", "qrels.txt", "--first-stage", "other.trec", "--format", "json", "-o", "out")
+    alone = json.loads(run("evaluate", *arguments).out)
+    assert [each["label"] for each in alone["systems"]] == ["other.trec", "oracle"]
+    assert alone["systems"][0]["mean"] == 1.0
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_model_precision_prompt_and_instruction_is_a_system_named_by_what_differs(run: Run) -> None:
+    outcome = run(
+        *("evaluate", "nano", "--on", "tasks", "--depth", "3", "--queries", "2", "--format", "json", "-o", "out"),
+        *("--precision", "float32", "--precision", "int8", "--instruction", "data", "--instruction", "Find it"),
+    )
+    labels = [each["label"] for each in json.loads(outcome.out)["systems"] if each["kind"] == "model"]
+    own = "the data's instruction"
+    assert labels == [
+        f"nano, float32, {own}",
+        'nano, float32, "Find it"',
+        f"nano, int8, {own}",
+        'nano, int8, "Find it"',
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_all_relevant_documents_can_be_added_to_the_lists(run: Run) -> None:
+    arguments = ("evaluate", "--on", "tasks", "--depth", "1", "--format", "json", "-o", "out")
+    ceilings = [json.loads(run(*arguments, *more).out)["systems"][-1]["mean"] for more in ((), ("--with-positives",))]
+    assert ceilings[0] < ceilings[1] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_the_tables_fit_the_terminal(folder: Path, columns: int) -> None:
+    write_set(folder.parent / "all" / "one")
+    write_set(folder.parent / "all" / "another-set-whose-name-is-long-enough-to-be-cut")
+    arguments = ["evaluate", "nano", "--on", "all", "--depth", "4", "--queries", "6"]
+    shown = on_terminal(["-m", "qwen3_reranker", *arguments], columns=columns)
+    plain = "".join(part.split("m", 1)[-1] if place else part for place, part in enumerate(shown.split("\x1b[")))
+    assert max(map(len, plain.split("\n"))) <= columns
+    for words in ("BM25", "nano", "nano + BM25", "oracle", "nDCG@10", "Sets", "Differences", "better than|not shown"):
+        assert any(each in plain.replace("\n", " ") for each in words.split("|")), words
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_word_and_the_same_command_goes_on(folder: Path) -> None:
+    text = "a word of many " * 30
+    lines = ({"query": f"question {n}", "positive": f"{text} {n}", "negative": [f"{text} not {n}"]} for n in range(150))
+    write_lines(folder.parent / "long.jsonl", lines)
+    command = [sys.executable, "-m", "qwen3_reranker", "evaluate", "nano", "--on", "long.jsonl"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
+
+    def kept() -> list[bytes]:
+        return [
+            line for path in folder.parent.glob("evaluation/long/*.jsonl") for line in path.read_bytes().split(b"\n")
+        ]
+
+    while len(kept()) < 5:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    before = kept()[:-1]
+    assert 4 <= len(before) < 151
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
+    assert done.returncode == 0
+    assert len(kept()) == 152
+    assert kept()[: len(before)] == before, "what was judged is not judged again"
+
+
+def test_the_help_names_every_suite_and_measure(run: Run) -> None:
+    from qwen3_reranker.evaluate.measures import KINDS
+
+    page = run("evaluate", "--help").out
+    for name in (*SUITE_NAMES, *KINDS):
+        assert name in page or name == "p-MRR"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nano"], "nothing to evaluate on"),
+        (["nano", "--on", "nowhere"], "nowhere: no such file or folder, and no suite of that name"),
+        (["nano", "--on", "tasks", "--measures", "BLEU"], "unknown measure 'BLEU': expected one of nDCG"),
+        (["nano", "--on", "tasks", "--measures", "p-MRR"], "p-MRR needs documents whose relevance changed"),
+        (["nano", "--on", "tasks", "--depth", "0"], "--depth must be at least 1"),
+        (["nano", "--on", "tasks", "--queries", "-1"], "--queries must be at least 1"),
+        (["nano", "--on", "tasks", "--precision", "int3"], "unknown precision 'int3'"),
+        (["nano", "--on", "tasks", "--prompt", "poem"], "unknown prompt 'poem'"),
+        (["nano", "--on", "tasks", "--first-stage", "my.trec"], "my.trec: no such file"),
+        (["nano", "--on", "tasks", "--first-stage", "data"], "the data hold no lists"),
+        (["nope", "--on", "tasks"], "no model 'nope'"),
+        (["nano", "--on", "tasks", "--on", "tasks/../tasks"], "two sets are named 'tasks'"),
+        (["nano", "--on", "tasks", "--tune-instruction"], "too few to choose an instruction"),
+        (["--on", "tasks", "--tune-instruction"], "--tune-instruction needs one model"),
+        (["nano", "--on", "tasks", "--format", "xml"], "unknown --format 'xml'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: list[str], message: str) -> None:
+    outcome = run("evaluate", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_prints_what_the_page_shows(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    [shown] = re.findall(
+        r"^```console\n(.*?)^```$", (root / "docs/evaluate.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("COLUMNS", "100")
+    outcome = run("evaluate", "nano", "--on", "examples/questions", "--format", "table", "-o", str(tmp_path / "out"))
+    assert same(shown.strip(), outcome.out.strip()), outcome.out

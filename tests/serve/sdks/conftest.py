@@ -1,0 +1,89 @@
+"""One running server with keys for all SDKs, and the ways in which it refuses."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker.serve.accounts.records import KeyLimits
+from qwen3_reranker.serve.accounts.store import Store
+from tests.testing.checkpoints import write_checkpoint
+from tests.testing.layouts import write_embedding_model
+from tests.testing.live_server import Live, live_server
+from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+
+QUERY = "How do rainbows form?"
+DOCUMENTS = [
+    "The library opens at nine and closes at five.",
+    "Rainbows form when sunlight is bent and reflected in drops of rain.",
+    "",
+    "Trains to the coast leave every hour.",
+]
+BEST = 1
+
+
+# What is no fault of the server's: connections are left to the garbage collector, LiteLLM's log of a success to nobody.
+_THEIRS = (
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning",
+    "ignore:Exception ignored in. <function _SelectorTransport:pytest.PytestUnraisableExceptionWarning",
+    "ignore:Exception ignored in. <coroutine object Logging:pytest.PytestUnraisableExceptionWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of an SDK is slow to import, and what the SDK warns of is not ours."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.slow)
+            for filtered in _THEIRS:
+                item.add_marker(pytest.mark.filterwarnings(filtered))
+
+
+@pytest.fixture(autouse=True)
+def _collect_garbage() -> Iterator[None]:
+    # What an SDK leaves behind comes to light in the test that made it.
+    yield
+    gc.collect()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server for SDKs. key: a good key; spent: the key of somebody whose limits let nothing through."""
+
+    live: Live
+    key: str
+    spent: str
+
+    @property
+    def url(self) -> str:
+        """Without /v1."""
+        return self.live.url
+
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        """Refuse everything with 503 for as long as a block lasts."""
+        door = self.live.application.door
+        door.is_draining = True
+        try:
+            yield
+        finally:
+            door.is_draining = False
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The bundled model and a small embedding model, with keys."""
+    folder = tmp_path_factory.mktemp("server")
+    keys = str(folder / "keys.db")
+    store = Store(keys)
+    key, _ = store.create_key("good")
+    spent, _ = store.create_key("spent", limits=KeyLimits(tokens=1))
+    store.close()
+    base = write_checkpoint(folder / "base", vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER)
+    embedding = write_embedding_model(folder / "embedding", base)
+    models = ({"source": "nano"}, {"source": str(embedding), "id": "small-embedding", "kind": "embedder"})
+    with live_server(keys=keys, models=models) as live:
+        yield Service(live, key, spent)

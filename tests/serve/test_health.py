@@ -1,0 +1,98 @@
+"""Health says what is so: ready is who judges, and what the server does is in its measures and its log."""
+
+import json
+
+import httpx2
+import pytest
+
+from qwen3_reranker.serve.log import logging_to_stderr
+from tests.testing.live_server import Live, live_server, until
+from tests.testing.watch import Watch
+
+BODY = {"query": "secret question", "documents": ["secret answer", "another"], "instruction": "secret instruction"}
+
+
+@pytest.fixture
+def live():
+    with live_server(watchdog=0.2, timeout=2) as running:
+        yield running
+
+
+@pytest.fixture
+def watch(live: Live) -> Watch:
+    [model] = live.application.context.models.rerankers
+    made = Watch(model.reranker)
+    model.scheduler.watch(made)
+    return made
+
+
+def ready(live: Live) -> int:
+    return httpx2.get(f"{live.url}/health/ready").status_code
+
+
+def ask(live: Live) -> httpx2.Response:
+    return httpx2.post(f"{live.url}/v1/rerank", json=BODY)
+
+
+def test_a_model_that_fails_is_not_ready_until_it_answers_a_question_of_the_servers_own(
+    live: Live, watch: Watch
+) -> None:
+    assert ready(live) == 200
+    watch.fails = lambda _row: True
+    for _ in range(3):
+        reply = ask(live)
+        assert reply.status_code == 500
+        assert reply.json()["error"]["code"] == "inference_error"
+        assert "secret" not in reply.text
+    assert ready(live) == 503
+    assert httpx2.get(f"{live.url}/health/live").status_code == 200
+    watch.fails = lambda _row: False
+    until(lambda: ready(live) == 200, seconds=20)
+
+
+def test_a_batch_that_hangs_ends_readiness_and_its_end_brings_it_back(live: Live, watch: Watch) -> None:
+    watch.door.clear()
+    assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers={"x-request-timeout": "0.5"}).status_code == 504
+    assert ready(live) == 503
+    assert httpx2.get(f"{live.url}/health/live").status_code == 200
+    watch.door.set()
+    until(lambda: ready(live) == 200)
+
+
+def test_measures_count_what_was_done(live: Live) -> None:
+    for _ in range(3):
+        ask(live)
+    httpx2.post(f"{live.url}/v1/rerank", content=b"{")
+    text = httpx2.get(f"{live.url}/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values['rerank_requests_total{model="nano",route="/v1/rerank",status="200"}']) == 3
+    assert float(values['rerank_requests_total{model="",route="/v1/rerank",status="400"}']) == 1
+    assert float(values['rerank_documents_sum{model="nano"}']) == 6
+    assert float(values['rerank_rejected_total{reason="invalid_json"}']) == 1
+    assert float(values['rerank_prompt_tokens_total{model="nano"}']) > float(
+        values['rerank_distinct_tokens_total{model="nano"}']
+    )
+    assert "secret" not in text
+
+
+def test_addresses_that_nobody_knows_make_no_new_measures(live: Live) -> None:
+    for number in range(5):
+        httpx2.get(f"{live.url}/secret/{number}")
+        httpx2.get(f"{live.url}/v1/models/secret{number}")
+    assert "secret" not in httpx2.get(f"{live.url}/metrics").text
+
+
+def test_a_line_of_the_log_has_the_numbers_and_none_of_the_texts(
+    live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logging_to_stderr("json"):
+        ask(live)
+        httpx2.post(f"{live.url}/v1/rerank?key=secret", content=b'{"secret"', headers={"x-api-key": "secret"})
+        # A line is written behind its reply; once another request is answered, those before it are there.
+        httpx2.get(f"{live.url}/health/live")
+    printed = capsys.readouterr().err
+    lines = [json.loads(line) for line in printed.splitlines()][:2]
+    assert [(line["status"], line["route"]) for line in lines] == [(200, "/v1/rerank"), (400, "/v1/rerank")]
+    assert lines[0]["documents"] == 2
+    assert lines[0]["prompt_tokens"] > lines[0]["computed_tokens"] > 0
+    assert "secret" not in printed

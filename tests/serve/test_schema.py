@@ -1,0 +1,101 @@
+"""The OpenAPI document is true: what it generates is answered as it says, and errors repeat nothing of a body."""
+
+import httpx2
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck
+from schemathesis import Case, Response
+from schemathesis.checks import (
+    content_type_conformance,
+    not_a_server_error,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import BaseSchema
+from starlette.routing import Route
+
+from qwen3_reranker.serve.account_routes import AccountRoutes
+from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.embeddings_endpoint import EmbeddingsEndpoint
+from qwen3_reranker.serve.health import Health
+from qwen3_reranker.serve.information import Information
+from tests.testing.live_server import Live, live_server
+
+pytestmark = pytest.mark.slow
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def live():
+    with live_server(models=[{"source": "nano", "options": {"max_length": 256}}]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def schema(live: Live):
+    return schemathesis.openapi.from_url(f"{live.url}/openapi.json")
+
+
+def test_every_route_is_in_the_document_and_nothing_else(live: Live) -> None:
+    paths = httpx2.get(f"{live.url}/openapi.json").json()["paths"]
+    described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    routed = {
+        (method, route.path.replace(":path}", "}"))
+        for route in live.application.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    pages = {("GET", path) for path in ("/", "/models", "/models/{id}", "/keys", "/assets/{digest}/{name}")}
+    assert routed - pages == described
+
+
+def texts(value: object) -> list[str]:
+    """Every text of a body that is too long to be there by chance."""
+    if isinstance(value, str):
+        return [value] if len(value) > 5 and value.isalnum() and not value.isascii() else []
+    if isinstance(value, dict):
+        return [found for pair in value.items() for each in pair for found in texts(each)]
+    return [found for each in value for found in texts(each)] if isinstance(value, list) else []
+
+
+def repeats_nothing(_context: object, response: Response, case: Case) -> None:
+    if response.status_code >= 400:
+        assert not [text for text in texts(case.body) if text in response.text]
+
+
+OPERATIONS = [
+    *(("POST", route.path) for route in judging_routes()),
+    ("POST", EmbeddingsEndpoint.PATH),
+    *(
+        (operation.method.upper(), operation.path)
+        for operation in [*AccountRoutes.operations(), *Health.operations(), *Information.operations()]
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_the_document_generates_is_answered_as_it_says(schema: BaseSchema, method: str, path: str) -> None:
+    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @hypothesis.settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    def positive(case: Case) -> None:
+        case.call_and_validate(checks=[*CHECKS, repeats_nothing])
+
+    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    @hypothesis.settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    def negative(case: Case) -> None:
+        case.call_and_validate(checks=[*CHECKS, repeats_nothing])
+
+    positive()
+    if schema[path][method].body:
+        negative()
