@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo test native-tests check lint types format bench core products gpu outliers fuzz peers quality clean help
+.PHONY: demo test native-tests check lint types format bench core products gpu training serving outliers fuzz peers quality clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peer
 
 gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers. GPU=options.
 	$(BIN)/python -m benchmarks.gpu $(GPU)
+
+training: $(VENV)/.installed-tests  ## Training on trees beside padded batches of sentence-transformers (minutes).
+	$(BIN)/python -m benchmarks.training
+
+serving: $(VENV)/.installed-tests  ## The server beside the library that it serves (a minute).
+	$(BIN)/python -m benchmarks.serving
 
 outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints with outliers (minutes).
 	$(BIN)/python -m benchmarks.outliers

@@ -20,7 +20,7 @@ def _train(context: typer.Context) -> None:
     Data are JSON lines, one query a line: {"query": "...", "pos": ["..."], "neg": ["..."]}, and if you like
     "instruction", "pos_scores", "neg_scores", "id", "source". `prepare` makes them of other tools' files. `run` trains
     a LoRA adapter or all weights, and judges them on queries that were held out; what it writes ranks and converts like
-    any model. Training needs pip install "qwen3_reranker[train]"; the data verbs do not.
+    any model. Training needs pip install "qwen3_reranker[train]"; most of the data verbs do not.
 
     Examples:
       qwen3-reranker train prepare triplets.jsonl --output data.jsonl --hold-out 0.1

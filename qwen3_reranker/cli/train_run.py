@@ -178,21 +178,25 @@ def run(
     def tell(line: str) -> None:
         print(visible(line), file=sys.stderr, flush=True)
 
-    with ProgressBar("training") as bar:
-        outcome = finetune(
-            model,
-            examples,
-            output,
-            options,
-            evaluation=held_out,
-            revision=revision,
-            device=device,
-            resume=resume,
-            tensorboard=tensorboard,
-            command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
-            tell=tell,
-            on_progress=bar,
-        )
+    try:
+        with ProgressBar("training") as bar:
+            outcome = finetune(
+                model,
+                examples,
+                output,
+                options,
+                evaluation=held_out,
+                revision=revision,
+                device=device,
+                resume=resume,
+                tensorboard=tensorboard,
+                command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
+                tell=tell,
+                on_progress=bar,
+            )
+    except KeyboardInterrupt:
+        note("stopped; the same command with --resume goes on")
+        raise
     standing = outcome.standing
     tell(standing.savings)
     if held_out and standing.best_step == 0:

@@ -88,8 +88,7 @@ class Bm25Candidates:
     def __call__(self, example: Example, last: int) -> list[tuple[str, float]]:
         """(text, score), best first: `last` beside the positives, which come whatever their rank."""
         scores_N = self._index.scores(example.query)
-        found_N, _ = self._index.top(example.query, last + len(example.positives))
-        places = found_N.tolist()
+        places = self._index.top(example.query, last + len(example.positives))[0].tolist()
         known = {normal(text) for text in example.positives}
         places += [
             place for place, text in enumerate(self._documents) if normal(text) in known and place not in set(places)

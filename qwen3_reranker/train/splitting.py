@@ -15,13 +15,17 @@ def split(examples: Sequence[Example], share: float, seed: int = 0) -> tuple[lis
     """Training and held-out examples; `share` is about how many queries are held out, whatever the order of lines.
 
     Examples of one query, and those with a positive document in common, fall on one side together: the side of the
-    query among them that comes first in the alphabet. Raises InputError for a share that is not at least 0 and below 1.
+    query among them that comes first in the alphabet. Some are held out wherever two can be parted. Raises InputError
+    for a share that is not at least 0 and below 1.
     """
     if not 0.0 <= share < 1.0:
         raise InputError(f"the share to hold out must be at least 0 and below 1, got {share}")
+    places = [_place(first, seed) for first in _first_queries(examples)]
+    # Few queries may all lie above the share; those that lie lowest are a better test than none, but one is no test.
+    highest = max(share, min(places, default=0.0) + 1 / _STEPS) if share and len(set(places)) > 1 else 0.0
     sides: tuple[list[Example], list[Example]] = ([], [])
-    for example, first in zip(examples, _first_queries(examples), strict=True):
-        sides[_place(first, seed) < share].append(example)
+    for example, place in zip(examples, places, strict=True):
+        sides[place < highest].append(example)
     return sides
 
 

@@ -139,8 +139,7 @@ def _asked(
     rng = np.random.default_rng((options.seed, number))
     seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
     found.passages += 1
-    places_N, _ = nearest.top(shown, _OFFERED)
-    offered = [options.personas[place] for place in places_N.tolist()]
+    offered = [options.personas[place] for place in nearest.top(shown, _OFFERED)[0].tolist()]
     question = _CONFIGURE.format(
         passage=shown, characters="; ".join(offered), types=", ".join(TYPES), difficulties=", ".join(DIFFICULTIES)
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate import trec
 from qwen3_reranker.train.examples import json_lines, text_of
 
 
@@ -20,18 +21,10 @@ class Candidate:
 
 def read_run(path: str | os.PathLike[str]) -> dict[str, list[Candidate]]:
     """Candidates by query id, by falling score: lines of `query Q0 document rank score tag`; raises InputError."""
-    found: dict[str, list[Candidate]] = {}
-    name = os.fspath(path)
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if fields := line.split():
-                    found.setdefault(fields[0], []).append(_candidate(fields, f"{name}:{number}"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if not found:
-        raise InputError(f"{name}: expected lines of `query Q0 document rank score tag`, got none")
-    return {query: sorted(some, key=lambda each: -each.score) for query, some in found.items()}
+    return {
+        query: [Candidate(document, score) for document, score in sorted(scores.items(), key=lambda each: -each[1])]
+        for query, scores in trec.read_run(Path(path)).items()
+    }
 
 
 def read_corpus(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -46,13 +39,3 @@ def read_corpus(path: str | os.PathLike[str]) -> dict[str, str]:
     if not corpus:
         raise InputError(f"{os.fspath(path)}: expected a document a line, got none")
     return corpus
-
-
-def _candidate(fields: list[str], place: str) -> Candidate:
-    try:
-        score = float(fields[4])
-    except (IndexError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise InputError(f"{place}: expected `query Q0 document rank score tag`, got {' '.join(fields)[:80]!r}")
-    return Candidate(fields[2], score)

@@ -132,6 +132,14 @@ def test_a_split_keeps_queries_and_shared_positives_on_one_side_and_does_not_dep
         split(examples, 1.0)
 
 
+def test_some_queries_are_held_out_however_few_there_are_and_none_where_none_are_wanted() -> None:
+    for seed in range(20):
+        training, held_out = split(fifty(seed, count=3), 0.01, seed)
+        assert (len(training), len(held_out)) == (2, 1)
+        assert split(fifty(seed, count=3), 0.0, seed)[1] == []
+        assert split(fifty(seed, count=1), 0.01, seed)[1] == []
+
+
 def test_every_kind_of_fault_is_found_with_its_count_and_place() -> None:
     good = Example("q", ("a",), ("b",), place="f:1")
     report = check(
