@@ -109,6 +109,11 @@ class Embedder(PlanRunner):
         hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
         return Embeddings(self.head(hidden_ND), tuple(self._receipt(row) for row in rows), usage)
 
+    def count(self, texts: Sequence[str], *, role: str, instruction: str | None = None) -> int:
+        """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""
+        refuse_non_strings("texts", texts)
+        return sum(len(row.ids) for row in self._rows(texts, role, instruction))
+
     def _prompt(self, role: str, instruction: str | None) -> str:
         """What stands before a text."""
         refuse_non_instruction(instruction)

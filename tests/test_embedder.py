@@ -67,6 +67,12 @@ def test_rows_are_vectors_of_length_one_in_input_order(embedder: Embedder) -> No
     )
 
 
+@pytest.mark.parametrize(("role", "instruction"), [("document", None), ("query", None), ("query", INSTRUCTION)])
+def test_tokens_are_counted_as_embedding_counts_them(embedder: Embedder, role: str, instruction: str | None) -> None:
+    embedded = embedder.embed(TEXTS, role=role, instruction=instruction)
+    assert embedder.count(TEXTS, role=role, instruction=instruction) == embedded.usage.prompt_tokens
+
+
 def test_no_texts_give_no_vectors(embedder: Embedder) -> None:
     assert embedder.documents([]).shape == (0, 64)
     assert embedder.queries([]).shape == (0, 64)
