@@ -81,7 +81,7 @@ def test_random_weights_with_a_fault_that_needs_a_reference_are_not_accused_of_a
     assert names == (["instruction-ignored"] if fault == "no-template" else [])
 
 
-@pytest.mark.parametrize("limit", [512, 700])
+@pytest.mark.parametrize("limit", [600])
 def test_a_server_that_cuts_documents_rightly_is_healthy(nano: Case, limit: int) -> None:
     report = nano.report("cohere", limit=limit)
     assert found(report) == []

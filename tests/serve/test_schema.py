@@ -87,12 +87,12 @@ OPERATIONS = [
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_the_document_generates_is_answered_as_it_says(schema: BaseSchema, method: str, path: str) -> None:
     @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE))
-    @hypothesis.settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis.settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def positive(case: Case) -> None:
         case.call_and_validate(checks=[*CHECKS, repeats_nothing])
 
     @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE))
-    @hypothesis.settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis.settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def negative(case: Case) -> None:
         case.call_and_validate(checks=[*CHECKS, repeats_nothing])
 
