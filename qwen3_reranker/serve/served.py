@@ -21,7 +21,7 @@ _WARM_UP = [f"Passage {number} says what the weather in the mountains will be li
 _WARM_UP_SECONDS = 600.0
 # On a processor a batch of a library call may take many seconds; a request should not wait that long for that of its
 # neighbour to end, and batches of this size compute no slower.
-_PROCESSOR_BATCH_TOKENS = 1024
+_PROCESSOR_BATCH_TOKENS = 2048
 
 Served = TypeVar("Served", bound="ServedReranker | ServedEmbedder")
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -19,6 +20,7 @@ from qwen3_reranker.serve.settings import Settings
 _log = logging.getLogger(__name__)
 # Between the end of the last request and the last byte of its reply on the wire.
 _LAST_BYTES = 5
+_SWITCH_SECONDS = 0.0005
 # Connections that have not been accepted yet: as many as may come at once are told to come again, not hung up on.
 _BACKLOG = 2048
 
@@ -51,6 +53,8 @@ class Server:
 
     def run(self, listening: socket.socket) -> None:
         """Serve until the end, and write what usage is left; raises StoreError if that cannot be."""
+        # Between batches the network's thread needs the interpreter for a moment, and would wait 5 ms for its turn.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             self._server.run(sockets=[listening])
         finally:
