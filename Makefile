@@ -15,13 +15,13 @@ help:  ## This list.
 demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the bundled model.
 	$(BIN)/qwen3-reranker rank "how do I undo my last commit" examples/documents --top-k 5 --format table
 
-test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 14 minutes).
+test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 17 minutes).
 	$(BIN)/python -m pytest
 
 native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (2 minutes).
 	native/tests/run
 
-check: $(VENV)/.installed-tests lint types  ## The fast part (3 minutes): lint, types and quick tests.
+check: $(VENV)/.installed-tests lint types  ## The fast part (4 minutes): lint, types and quick tests.
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.installed-tests

@@ -29,6 +29,8 @@ from qwen3_reranker.evaluate.judgements import JudgementsFile
 from qwen3_reranker.evaluate.judging import belonging, fingerprint, judge
 from qwen3_reranker.evaluate.tuning import held_out, tune
 
+pytestmark = pytest.mark.slow
+
 NANO = Candidate("nano", "nano")
 MEASURES = (Measure("RR", 10), Measure("AP"))
 

@@ -9,6 +9,8 @@ import pytest
 from tests.testing.live_server import Live, live_server, until
 from tests.testing.watch import Watch
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = [f"Section {n} of the handbook says what to do in case {n}." for n in range(200)]
 
 

@@ -14,6 +14,8 @@ from tests.testing.layouts import write_embedding_model
 from tests.testing.live_server import Live, live_server
 from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["git revert makes a commit that undoes an earlier one", "日本の首都は東京です", ""]
 
 

@@ -9,6 +9,8 @@ from qwen3_reranker.serve.log import logging_to_stderr
 from tests.testing.live_server import Live, live_server, until
 from tests.testing.watch import Watch
 
+pytestmark = pytest.mark.slow
+
 BODY = {"query": "secret question", "documents": ["secret answer", "another"], "instruction": "secret instruction"}
 
 

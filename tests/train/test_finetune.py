@@ -21,6 +21,8 @@ from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint, read_entries
 from tests.train.tuning import fifty
 
+pytestmark = pytest.mark.slow
+
 QUICK = TrainOptions(steps=6, batch_groups=4, negatives=3, rate=1e-3, evaluate_every=3, save_every=2)
 
 

@@ -25,6 +25,8 @@ from tests.serve.accounts.conftest import Clock, Open, problem_of, refused, row_
 from tests.serve.accounts.test_store import agreeing
 from tests.testing.postgres import CutLine, Postgres
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

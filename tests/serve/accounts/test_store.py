@@ -17,6 +17,8 @@ from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
 from tests.serve.accounts.conftest import Make, row_of
 from tests.testing.postgres import CutLine, Postgres
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 HOUR, DAY = 3600, 86_400
 
