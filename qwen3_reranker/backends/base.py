@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.plan import Plan
 
 OnProgress = Callable[[float], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,13 +42,13 @@ class MemoryItem:
 Steps = Generator[None, None, Executed]
 
 
-def run_all(steps: Steps) -> Executed:
-    """What is left of a run, at once."""
+def run_all(steps: Generator[None, None, Result]) -> Result:
+    """What is left of a run in steps, at once."""
     while True:
         try:
             next(steps)
         except StopIteration as ended:
-            result: Executed = ended.value
+            result: Result = ended.value
             return result
 
 

@@ -53,10 +53,11 @@ def chosen_format(form: str | None, known: Sequence[str], otherwise: str = "json
 def format_flag(known: Sequence[str], otherwise: str = "json", what: str = "it") -> Any:
     """The flag whose value `chosen_format` takes."""
     meaning = f"How to print {what}. [table on a terminal, otherwise {otherwise}]"
-    return _flag("Output", "--format", value=choice(known), meaning=meaning)
+    return flag("Output", "--format", value=choice(known), meaning=meaning)
 
 
-def _flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
+def flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
+    """An option in a group of the help page; value: what stands for its value there."""
     return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
 
 
@@ -64,15 +65,15 @@ Arguments = Annotated[list[str] | None, Argument(metavar="QUERY DOCUMENTS...")]
 
 QueryFile = Annotated[
     str | None,
-    _flag("Ranking", "--query-file", value="FILE", meaning="Read the query from FILE; all arguments are documents."),
+    flag("Ranking", "--query-file", value="FILE", meaning="Read the query from FILE; all arguments are documents."),
 ]
 TopK = Annotated[
     int | None,
-    _flag("Ranking", "--top-k", "-k", value="N", meaning=f"Show the N best. [{TABLE_ROWS} in a table, otherwise all]"),
+    flag("Ranking", "--top-k", "-k", value="N", meaning=f"Show the N best. [{TABLE_ROWS} in a table, otherwise all]"),
 ]
 Instruction = Annotated[
     str | None,
-    _flag(
+    flag(
         "Ranking",
         "--instruction",
         value="TEXT",
@@ -82,7 +83,7 @@ Instruction = Annotated[
 
 InputFormat = Annotated[
     str,
-    _flag(
+    flag(
         "Documents",
         "--input-format",
         value=choice(INPUT_FORMATS),
@@ -90,11 +91,11 @@ InputFormat = Annotated[
     ),
 ]
 Field = Annotated[
-    str, _flag("Documents", "--field", value="NAME", meaning="The field of a JSON object that is its text. [text]")
+    str, flag("Documents", "--field", value="NAME", meaning="The field of a JSON object that is its text. [text]")
 ]
 Glob = Annotated[
     str | None,
-    _flag(
+    flag(
         "Documents",
         "--glob",
         value="PATTERN",
@@ -103,7 +104,7 @@ Glob = Annotated[
 ]
 Chunk = Annotated[
     bool,
-    _flag(
+    flag(
         "Documents",
         "--chunk",
         meaning="Split long files into passages, cut at headings and blank lines; sources name lines.",
@@ -111,24 +112,24 @@ Chunk = Annotated[
 ]
 ChunkWords = Annotated[
     int | None,
-    _flag("Documents", "--chunk-words", value="N", meaning=f"The same, at most N words a passage. [{CHUNK_WORDS}]"),
+    flag("Documents", "--chunk-words", value="N", meaning=f"The same, at most N words a passage. [{CHUNK_WORDS}]"),
 ]
 
 ExplainPlan = Annotated[
     bool,
-    _flag("Output", "--explain-plan", meaning="Print the tree of what texts share and what that saves; rank nothing."),
+    flag("Output", "--explain-plan", meaning="Print the tree of what texts share and what that saves; rank nothing."),
 ]
 
 Model = Annotated[
-    str, _flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, a .gguf file, or a Hub id. [nano]")
+    str, flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, a .gguf file, or a Hub id. [nano]")
 ]
 Revision = Annotated[
     str | None,
-    _flag("Model", "--revision", value="NAME", meaning="Branch, tag or commit of a model on the Hub. [main]"),
+    flag("Model", "--revision", value="NAME", meaning="Branch, tag or commit of a model on the Hub. [main]"),
 ]
 Prompt = Annotated[
     str,
-    _flag(
+    flag(
         "Model",
         "--prompt",
         value="card|card-vllm",
@@ -138,7 +139,7 @@ Prompt = Annotated[
 
 MaxLength = Annotated[
     int | None,
-    _flag(
+    flag(
         "Engine",
         "--max-length",
         value="N",
@@ -146,11 +147,11 @@ MaxLength = Annotated[
     ),
 ]
 TruncateQueries = Annotated[
-    bool, _flag("Engine", "--truncate-queries", meaning="Cut a query that leaves no room, rather than refuse it.")
+    bool, flag("Engine", "--truncate-queries", meaning="Cut a query that leaves no room, rather than refuse it.")
 ]
 SpecialTokens = Annotated[
     str,
-    _flag(
+    flag(
         "Engine",
         "--special-tokens",
         value=choice(SPECIAL_TOKENS),
@@ -159,7 +160,7 @@ SpecialTokens = Annotated[
 ]
 MaxBatchTokens = Annotated[
     int | None,
-    _flag(
+    flag(
         "Engine",
         "--max-batch-tokens",
         value="N",
@@ -169,11 +170,11 @@ MaxBatchTokens = Annotated[
 ]
 NumThreads = Annotated[
     int | None,
-    _flag("Engine", "--threads", value="N", meaning="Threads that compute. [as many as the process may use]"),
+    flag("Engine", "--threads", value="N", meaning="Threads that compute. [as many as the process may use]"),
 ]
 Backend = Annotated[
     str,
-    _flag(
+    flag(
         "Engine",
         "--backend",
         value=choice(BACKENDS),
@@ -182,7 +183,7 @@ Backend = Annotated[
 ]
 Device = Annotated[
     str | None,
-    _flag(
+    flag(
         "Engine",
         "--device",
         value="NAME,...",
@@ -191,7 +192,7 @@ Device = Annotated[
 ]
 Precision = Annotated[
     str,
-    _flag(
+    flag(
         "Engine",
         "--precision",
         value=choice(PRECISIONS),
@@ -200,7 +201,7 @@ Precision = Annotated[
 ]
 Kernels = Annotated[
     str,
-    _flag(
+    flag(
         "Engine",
         "--kernels",
         value=choice(KERNELS),
@@ -210,7 +211,7 @@ Kernels = Annotated[
 ]
 NoDiskCache = Annotated[
     bool,
-    _flag(
+    flag(
         "Engine",
         "--no-disk-cache",
         meaning="Round weights to 8 bits anew at every start, rather than keep them beside the model's files.",

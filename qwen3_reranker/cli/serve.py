@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Annotated, Any
 
-from typer import Option
-
 from qwen3_reranker import __version__
 from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
@@ -16,13 +15,9 @@ from qwen3_reranker.errors import InputError, UnavailableError
 _NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheus_client", "jinja2")
 
 
-def _flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
-    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
-
-
 Models = Annotated[
     list[str] | None,
-    _flag(
+    flag(
         "Model",
         "--model",
         "-m",
@@ -32,30 +27,28 @@ Models = Annotated[
 ]
 Embedders = Annotated[
     list[str] | None,
-    _flag("Model", "--embedder", value="NAME", meaning="A Qwen3-Embedding model for /v1/embeddings, named alike."),
+    flag("Model", "--embedder", value="NAME", meaning="A Qwen3-Embedding model for /v1/embeddings, named alike."),
 ]
-Host = Annotated[str | None, _flag("Server", "--host", value="ADDRESS", meaning="Where to listen. [127.0.0.1]")]
-Port = Annotated[int | None, _flag("Server", "--port", "-p", value="N", meaning="The port; 0 for a free one. [8000]")]
+Host = Annotated[str | None, flag("Server", "--host", value="ADDRESS", meaning="Where to listen. [127.0.0.1]")]
+Port = Annotated[int | None, flag("Server", "--port", "-p", value="N", meaning="The port; 0 for a free one. [8000]")]
 Config = Annotated[
     str | None,
-    _flag("Server", "--config", value="FILE", meaning="A TOML file of settings; flags and environment go before it."),
+    flag("Server", "--config", value="FILE", meaning="A TOML file of settings; flags and environment go before it."),
 ]
 Keys = Annotated[
     str | None,
-    _flag("Server", "--keys", value="PLACE", meaning="A file or database URL of keys; every request then needs one."),
+    flag("Server", "--keys", value="PLACE", meaning="A file or database URL of keys; every request then needs one."),
 ]
 AllowPublic = Annotated[
-    bool | None, _flag("Server", "--allow-public", meaning="Serve without keys where others can reach the port.")
+    bool | None, flag("Server", "--allow-public", meaning="Serve without keys where others can reach the port.")
 ]
 Timeout = Annotated[
-    float | None, _flag("Server", "--timeout", value="SECONDS", meaning="The most that a request may take. [60]")
+    float | None, flag("Server", "--timeout", value="SECONDS", meaning="The most that a request may take. [60]")
 ]
-LogFormat = Annotated[
-    str | None, _flag("Server", "--log-format", value="text|json", meaning="Lines of the log. [text]")
-]
+LogFormat = Annotated[str | None, flag("Server", "--log-format", value="text|json", meaning="Lines of the log. [text]")]
 MaxWaitingTokens = Annotated[
     int | None,
-    _flag("Server", "--max-waiting-tokens", value="N", meaning="Tokens that may wait for a model. [2,000,000]"),
+    flag("Server", "--max-waiting-tokens", value="N", meaning="Tokens that may wait for a model. [2,000,000]"),
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qwen3_reranker.plan.pack import Plan, pack
 from qwen3_reranker.plan.part import divide, part
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
-from qwen3_reranker.plan.tree import Segment, grow
+from qwen3_reranker.plan.tree import Segment, grow, row_key, shared_tokens
 from qwen3_reranker.plan.workload import Workload, workload_plan
 from qwen3_reranker.records import Row
 
@@ -22,6 +22,8 @@ __all__ = [
     "grow",
     "pack",
     "part",
+    "row_key",
+    "shared_tokens",
     "split",
     "workload_plan",
 ]

@@ -39,7 +39,7 @@ def grow(rows: Sequence[Row], min_shared_tokens: int) -> tuple[list[Segment], li
     """
     # Big-endian bytes compare like the tokens they hold, so one sort of bytes objects sorts the rows.
     public = min((row.num_public_tokens for row in rows), default=0)
-    keys = [_key(row, public) for row in rows]
+    keys = [row_key(row, public) for row in rows]
     ends: dict[bytes, Segment] = {}
     first_with = {key: row for row, key in zip(reversed(rows), reversed(keys), strict=True)}
     roots: list[Segment] = []
@@ -48,20 +48,21 @@ def grow(rows: Sequence[Row], min_shared_tokens: int) -> tuple[list[Segment], li
     for key in sorted(first_with):
         row = first_with[key]
         assert len(row.ids), "a row holds at least the template"
-        _follow(path, roots, _shared(previous, row, public) if previous else 0, min_shared_tokens)
+        _follow(path, roots, shared_tokens(previous, row, public) if previous else 0, min_shared_tokens)
         _extend(path, roots, row, public)
         ends[key] = path[-1]
         previous = row
     return roots, [ends[key] for key in keys]
 
 
-def _key(row: Row, public: int) -> bytes:
-    """What sorts the rows: an owner's stand together behind the prefix."""
+def row_key(row: Row, public: int) -> bytes:
+    """What sorts rows so that neighbours share the most; behind the `public` first tokens an owner's stand together."""
     ids = row.ids.astype(">u4")
     return ids[:public].tobytes() + row.owner.to_bytes(8, "big") + ids[public:].tobytes()
 
 
-def _shared(first: Row, second: Row, public: int) -> int:
+def shared_tokens(first: Row, second: Row, public: int) -> int:
+    """How many tokens two rows begin with alike; rows of different owners share `public` at most."""
     length = min(len(first.ids), len(second.ids))
     if first.owner != second.owner:
         length = min(length, public)

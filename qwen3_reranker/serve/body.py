@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from qwen3_reranker.serve.problem import Problem, busy, invalid
 
@@ -142,6 +142,3 @@ async def disconnected(request: Request) -> None:
     """Return when the client has gone; nobody else may call `receive` from the end of the body on."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-__all__ = ["Bodies", "ClientDisconnect", "disconnected", "parse_object", "read_object"]

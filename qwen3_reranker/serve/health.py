@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from qwen3_reranker.serve.context import Context, JsonResponse
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation
-from qwen3_reranker.serve.scheduler import Vitals
+from qwen3_reranker.serve.scheduler import Refused, Vitals
 from qwen3_reranker.serve.served import ServedReranker
 
 _PROBE_EVERY = 5.0
@@ -37,7 +37,6 @@ class Health:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._probed = 0.0
-        self._probes: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[NotedRoute]:
         """All of them; /health is what a load balancer that knows one address should ask."""
@@ -100,14 +99,5 @@ class Health:
         if time.monotonic() - self._probed < _PROBE_EVERY:
             return
         self._probed = time.monotonic()
-        task = asyncio.create_task(_warm_up(model))
-        self._probes.add(task)
-        task.add_done_callback(self._probes.discard)
-
-
-async def _warm_up(model: ServedReranker) -> None:
-    try:
-        await asyncio.to_thread(model.warm_up)
-    except Exception:
-        # The scheduler has logged it, and readiness goes on saying no.
-        return
+        with suppress(Refused):
+            model.probe()

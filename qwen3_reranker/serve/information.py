@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
 from qwen3_reranker.serve.dialects.infos import Model, ModelFacts, Models, TEIInfo, model_list, model_object, tei_info
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation, errors, openapi
 from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.served import ServedEmbedder, ServedReranker
 
 _LISTS = (
     "/v1/models",
@@ -72,34 +76,26 @@ class Information:
         ]
 
     def _facts(self) -> list[ModelFacts]:
-        context = self._context
-        found = [
-            ModelFacts(
-                id=each.id,
-                created=each.created,
-                owned_by=each.settings.source.split("/")[0],
-                context_length=each.reranker.tokens.max_length,
-                price=context.prices.per_token(each.id),
-                aliases=each.settings.aliases,
-                parameters=each.reranker.config.num_parameters,
-                precision=each.reranker.options.precision,
-            )
-            for each in context.models.rerankers
+        models = self._context.models
+        return [
+            *(self._facts_of(each, each.reranker, "rerank") for each in models.rerankers),
+            *(self._facts_of(other, other.embedder, "embed") for other in models.embedders),
         ]
-        return found + [
-            ModelFacts(
-                id=other.id,
-                created=other.created,
-                owned_by=other.settings.source.split("/")[0],
-                context_length=other.embedder.tokens.max_length,
-                task="embed",
-                price=context.prices.per_token(other.id),
-                aliases=other.settings.aliases,
-                parameters=other.embedder.config.num_parameters,
-                precision=other.embedder.options.precision,
-            )
-            for other in context.models.embedders
-        ]
+
+    def _facts_of(
+        self, served: ServedReranker | ServedEmbedder, runner: Reranker | Embedder, task: Literal["rerank", "embed"]
+    ) -> ModelFacts:
+        return ModelFacts(
+            id=served.id,
+            created=served.created,
+            owned_by=served.settings.source.split("/")[0],
+            context_length=runner.tokens.max_length,
+            task=task,
+            price=self._context.prices.per_token(served.id),
+            aliases=served.settings.aliases,
+            parameters=runner.config.num_parameters,
+            precision=runner.options.precision,
+        )
 
     async def _models(self, request: Request) -> Response:
         return JsonResponse(model_list(self._facts()))

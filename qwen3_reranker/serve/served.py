@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -16,9 +18,8 @@ from qwen3_reranker.serve.problem import Problem, invalid
 from qwen3_reranker.serve.scheduler import Job, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, Settings
 
-#: Rows judged at the start: a first answer that is no slower than the next, and a rate to foretell waiting times by.
-_WARM_UP = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
-_WARM_UP_SECONDS = 600.0
+_PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
+_PROBE_SECONDS = 600.0
 # On a processor a batch of a library call may take many seconds; a request should not wait that long for that of its
 # neighbour to end, and batches of this size compute no slower.
 _PROCESSOR_BATCH_TOKENS = 2048
@@ -40,18 +41,21 @@ class ServedReranker:
         """The name it is served under."""
         return self.settings.name
 
-    def warm_up(self) -> None:
-        """Judge a few pairs. Raises what the network raises."""
-        queries = ["Will it rain tomorrow?"] * len(_WARM_UP)
-        ended: list[None] = []
-        job = Job(
-            self.reranker.rows(queries, _WARM_UP),
-            deadline=time.monotonic() + _WARM_UP_SECONDS,
-            on_end=lambda: ended.append(None),
-        )
+    def probe(self, on_end: Callable[[], None] = lambda: None) -> Job:
+        """Have a few pairs of our own judged, without waiting for it. Raises Refused."""
+        rows = self.reranker.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
+        job = Job(rows, deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
         self.scheduler.submit(job)
-        while not ended:
-            time.sleep(0.001)
+        return job
+
+    def warm_up(self) -> None:
+        """Judge them, so that a first answer is no slower than the next, and waiting times can be foretold.
+
+        Raises what the network raises.
+        """
+        ended = threading.Event()
+        job = self.probe(ended.set)
+        ended.wait()
         if job.error:
             raise job.error
 
@@ -103,13 +107,7 @@ class Models:
 
     def reranker(self, name: str | None) -> ServedReranker:
         """The reranker of that name, or the first; raises Problem 404 naming those there are."""
-        if not self.rerankers:
-            raise _not_found("rerank", [])
-        if name is None or (self._accept_any and name.lower() not in self._rerankers):
-            return self.rerankers[0]
-        if (found := self._rerankers.get(name.lower())) is None:
-            raise _not_found("rerank", [each.id for each in self.rerankers])
-        return found
+        return self._chosen(name, self.rerankers, self._rerankers, "rerank")
 
     def embedder(self, name: str | None) -> ServedEmbedder:
         """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
@@ -119,10 +117,16 @@ class Models:
                 "the models here rank and do not embed; use /v1/rerank, or serve an embedder too",
                 "model",
             )
-        if name is None or (self._accept_any and name.lower() not in self._embedders):
-            return self.embedders[0]
-        if (found := self._embedders.get(name.lower())) is None:
-            raise _not_found("embed", [each.id for each in self.embedders])
+        return self._chosen(name, self.embedders, self._embedders, "embed")
+
+    def _chosen(self, name: str | None, models: Sequence[Served], by_name: Mapping[str, Served], verb: str) -> Served:
+        found = None if name is None else by_name.get(name.lower())
+        if found is None and models and (name is None or self._accept_any):
+            found = models[0]
+        if found is None:
+            there = ", ".join(each.id for each in models) or "none"
+            message = f"no model of that name; models that {verb} here: {there}"
+            raise Problem(404, "not_found_error", "model_not_found", message, parameter="model")
         return found
 
     @property
@@ -143,32 +147,38 @@ class Models:
 def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None) -> Models:
     """Load and warm up every model of the settings; on_open is told the name of each before it is loaded.
 
-    Raises what Reranker and Embedder raise.
+    Raises what Reranker and Embedder raise, and then gives the memory of those before back.
     """
     rerankers: list[ServedReranker] = []
     embedders: list[ServedEmbedder] = []
-    for chosen in settings.models:
-        on_open(chosen.name)
-        if chosen.kind == "embedder":
-            embedders.append(
-                ServedEmbedder(Embedder(chosen.source, revision=chosen.revision, **chosen.options), chosen)
-            )
-            continue
-        options = dict(chosen.options)
-        if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
-            options["max_batch_tokens"] = _PROCESSOR_BATCH_TOKENS
-        reranker = Reranker(chosen.source, revision=chosen.revision, **options)
-        scheduler = Scheduler(
-            reranker,
-            batch_tokens=reranker.options.batch_tokens,
-            max_waiting_tokens=settings.max_waiting_tokens,
-            name=chosen.name,
-            on_batch=metrics.on_batch(chosen.name),
-        )
-        served = ServedReranker(reranker, chosen, scheduler)
-        served.warm_up()
-        rerankers.append(served)
+    with ExitStack() as opened:
+        for chosen in settings.models:
+            on_open(chosen.name)
+            if chosen.kind == "embedder":
+                embedder = Embedder(chosen.source, revision=chosen.revision, **chosen.options)
+                embedders.append(ServedEmbedder(embedder, chosen))
+                opened.callback(embedders[-1].close)
+                continue
+            rerankers.append(_open_reranker(chosen, settings, metrics))
+            opened.callback(rerankers[-1].close)
+            rerankers[-1].warm_up()
+        opened.pop_all()
     return Models(rerankers, embedders, accept_any=settings.accept_any_model)
+
+
+def _open_reranker(chosen: ModelSettings, settings: Settings, metrics: Metrics) -> ServedReranker:
+    options = dict(chosen.options)
+    if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
+        options["max_batch_tokens"] = _PROCESSOR_BATCH_TOKENS
+    reranker = Reranker(chosen.source, revision=chosen.revision, **options)
+    scheduler = Scheduler(
+        reranker,
+        batch_tokens=reranker.options.batch_tokens,
+        max_waiting_tokens=settings.max_waiting_tokens,
+        name=chosen.name,
+        on_batch=metrics.on_batch(chosen.name),
+    )
+    return ServedReranker(reranker, chosen, scheduler)
 
 
 def _by_name(models: Iterable[Served]) -> dict[str, Served]:
@@ -180,14 +190,3 @@ def _by_name(models: Iterable[Served]) -> dict[str, Served]:
         for name in (each.settings.source, Path(each.settings.source).name):
             short.setdefault(name.lower(), each)
     return {**short, **found}
-
-
-def _not_found(verb: str, names: Sequence[str]) -> Problem:
-    there = ", ".join(names) if names else "none"
-    return Problem(
-        404,
-        "not_found_error",
-        "model_not_found",
-        f"no model of that name; models that {verb} here: {there}",
-        parameter="model",
-    )

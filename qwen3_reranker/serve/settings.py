@@ -110,18 +110,6 @@ class Settings(BaseSettings):
         except ValueError:
             return self.host != "localhost"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then the environment; `read_settings` adds the file."""
-        return init_settings, env_settings
-
 
 def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings:
     """The settings of this process.
@@ -137,11 +125,10 @@ def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings
     class Sourced(Settings):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *given: PydanticBaseSettingsSource, **others: Any
+            cls, settings_cls: type[BaseSettings], *_sources: PydanticBaseSettingsSource, **given: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            init, environment = others["init_settings"], others["env_settings"]
             file = (TomlConfigSettingsSource(settings_cls, Path(named)),) if named else ()
-            return init, environment, *file
+            return *given.values(), *file
 
     try:
         settings: Settings = Sourced(**flags)

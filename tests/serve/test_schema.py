@@ -86,16 +86,12 @@ OPERATIONS = [
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_the_document_generates_is_answered_as_it_says(schema: BaseSchema, method: str, path: str) -> None:
-    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE))
-    @hypothesis.settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    def positive(case: Case) -> None:
-        case.call_and_validate(checks=[*CHECKS, repeats_nothing])
+    operation = schema[path][method]
+    for mode in GenerationMode if operation.body else [GenerationMode.POSITIVE]:
 
-    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE))
-    @hypothesis.settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    def negative(case: Case) -> None:
-        case.call_and_validate(checks=[*CHECKS, repeats_nothing])
+        @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+        @hypothesis.settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        def generated(case: Case) -> None:
+            case.call_and_validate(checks=[*CHECKS, repeats_nothing])
 
-    positive()
-    if schema[path][method].body:
-        negative()
+        generated()

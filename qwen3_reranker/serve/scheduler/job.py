@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.plan import row_key, shared_tokens
 from qwen3_reranker.records import Row
 
 
@@ -25,12 +27,14 @@ class Job:
         self.deadline = deadline
         self.on_end = on_end
         self.owner = rows[0].owner
-        # In the order of their tokens, neighbours share the most: what a row adds is what it does not share.
-        keys = [row.ids.astype(">u4").tobytes() for row in rows]
+        public = rows[0].num_public_tokens
+        keys = [row_key(row, public) for row in rows]
         #: Places in `rows`, in the order in which they are best computed.
         self.order = sorted(range(len(rows)), key=keys.__getitem__)
-        self.added_R = _added([rows[place] for place in self.order])
-        public = rows[0].num_public_tokens
+        #: How many tokens each row, in that order, adds to its predecessor's.
+        self.added_R = np.array([len(rows[place].ids) for place in self.order], dtype=np.int64)
+        for number, (before, place) in enumerate(pairwise(self.order), 1):
+            self.added_R[number] -= shared_tokens(rows[before], rows[place], public)
         #: Tokens of the request's own tree: each distinct beginning among its rows once.
         self.computed_tokens = int(self.added_R.sum())
         #: The same without the template, which is known beforehand; at least 1.
@@ -61,14 +65,3 @@ class Job:
         self.ended = time.monotonic()
         self.error = error
         self.on_end()
-
-
-def _added(rows: Sequence[Row]) -> NDArray[np.int64]:
-    """How many tokens of each row its predecessor does not begin with, (R,)."""
-    added_R = np.array([len(row.ids) for row in rows], dtype=np.int64)
-    for number in range(1, len(rows)):
-        first, second = rows[number - 1].ids, rows[number].ids
-        length = min(len(first), len(second))
-        different = first[:length] != second[:length]
-        added_R[number] -= int(different.argmax()) if different.any() else length
-    return added_R

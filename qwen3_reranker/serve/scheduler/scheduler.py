@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import OutOfMemoryError
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.scheduler.drain import DrainRate
@@ -24,10 +25,14 @@ _log = logging.getLogger(__name__)
 _FAILURES_OF_THE_BROKEN = 3
 
 
+#: The logits of some rows, (num_rows,) float32, in steps between which others may run.
+Judging = Generator[None, None, NDArray[np.float32]]
+
+
 class Judge(Protocol):
     """What a scheduler needs of a Reranker."""
 
-    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+    def judge(self, rows: Sequence[Row]) -> Judging:
         """The logits of rows, in steps."""
         ...
 
@@ -63,7 +68,7 @@ class _LongRun:
 
     taken: Taken
     tokens_left: int
-    steps: Generator[None, None, NDArray[np.float32]] | None = None
+    steps: Judging | None = None
 
 
 class Scheduler:
@@ -133,11 +138,6 @@ class Scheduler:
             since = time.monotonic() - self._batch_began if self._batch_began else 0.0
             return Vitals(self._waiting_tokens(), len(self._jobs), since, self._failures, self._thread.is_alive())
 
-    def seconds_to_drain(self) -> float:
-        """How long what waits will take."""
-        with self._changed:
-            return self._rate.seconds(self._waiting_tokens())
-
     def watch(self, judge: Judge) -> None:
         """Ask another judge from the next batch on, such as one that looks on and passes the rows to the first."""
         with self._changed:
@@ -198,7 +198,7 @@ class Scheduler:
     def _run(self, batch: Sequence[Taken]) -> None:
         started = time.monotonic()
         try:
-            logits_N = _all_of(self._judge.judge([each.job.rows[each.place] for each in batch]))
+            logits_N = run_all(self._judge.judge([each.job.rows[each.place] for each in batch]))
         except Exception as error:
             self._run_apart(batch, error)
             return
@@ -259,12 +259,3 @@ class Scheduler:
             for taken, logit in zip(batch, logits_N.tolist(), strict=True):
                 if not taken.job.is_over and taken.job.put(taken.place, logit):
                     self._end(taken.job)
-
-
-def _all_of(steps: Generator[None, None, NDArray[np.float32]]) -> NDArray[np.float32]:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as ended:
-            logits_N: NDArray[np.float32] = ended.value
-            return logits_N
