@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from qwen3_reranker.train import data, synthetic, tokenizer
-from qwen3_reranker.train.cache import Cache, build
+from qwen3_reranker.train.nano import data, synthetic, tokenizer
+from qwen3_reranker.train.nano.cache import Cache, build
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 

@@ -18,11 +18,11 @@ from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from qwen3_reranker.train import data, export, measure, start, synthetic, tokenizer
-from qwen3_reranker.train.cache import Cache, build
-from qwen3_reranker.train.groups import Group, Groups, Mix
-from qwen3_reranker.train.judge import Judge
-from qwen3_reranker.train.loop import Run, Schedule
+from qwen3_reranker.train.nano import data, export, measure, start, synthetic, tokenizer
+from qwen3_reranker.train.nano.cache import Cache, build
+from qwen3_reranker.train.nano.groups import Group, Groups, Mix
+from qwen3_reranker.train.nano.judge import Judge
+from qwen3_reranker.train.nano.loop import Run, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train(options.data, options.work_dir, options.output, recipe, options.resume)
     except KeyboardInterrupt:
         sys.exit("stopped; the same command with --resume continues")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qwen3_reranker.train.groups import Groups, shuffled_batches, tree
-from qwen3_reranker.train.judge import Judge
+from qwen3_reranker.train.nano.groups import Groups, shuffled_batches, tree
+from qwen3_reranker.train.nano.judge import Judge
 
 
 @dataclass(frozen=True, slots=True)

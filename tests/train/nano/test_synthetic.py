@@ -4,8 +4,8 @@ import random
 import re
 from collections import Counter
 
-from qwen3_reranker.train import synthetic
-from qwen3_reranker.train.data import Record
+from qwen3_reranker.train.nano import synthetic
+from qwen3_reranker.train.nano.data import Record
 
 PASSAGES = [
     "Solar cells\nA solar cell turns the energy of light into electricity. It does so by the photovoltaic effect. "

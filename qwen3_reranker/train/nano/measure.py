@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from qwen3_reranker.train.groups import Group, Groups, batches, tree
-from qwen3_reranker.train.judge import Judge
+from qwen3_reranker.train.nano.groups import Group, Groups, batches, tree
+from qwen3_reranker.train.nano.judge import Judge
 
 CUT = 256
 

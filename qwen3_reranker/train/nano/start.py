@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from qwen3_reranker.backends.torch.network import Attention, Layer
 from qwen3_reranker.prompt import TEMPLATES
-from qwen3_reranker.train import tokenizer
-from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.judge import Judge
+from qwen3_reranker.train.nano import tokenizer
+from qwen3_reranker.train.nano.cache import Cache
+from qwen3_reranker.train.nano.judge import Judge
 
 WINDOW = 4
 SHORT_DOCUMENT = 48

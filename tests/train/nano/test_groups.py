@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.groups import Groups, Mix, batches
+from qwen3_reranker.train.nano.cache import Cache
+from qwen3_reranker.train.nano.groups import Groups, Mix, batches
 
 VOCABULARY = 426
 WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker.prompt import DEFAULT_INSTRUCTION, TEMPLATES
-from qwen3_reranker.train.data import Record
+from qwen3_reranker.train.nano.data import Record
 
 # Longer texts are never trained on, so their tails need no place in the cache.
 MOST_TOKENS = 512

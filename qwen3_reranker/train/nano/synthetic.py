@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from qwen3_reranker.prompt import DEFAULT_INSTRUCTION
-from qwen3_reranker.train.data import Record
+from qwen3_reranker.train.nano.data import Record
 
 SHORTEST_PASSAGE = 80
 # A default-instruction share of one half: users seldom write their own.

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.train import tokenizer
-from qwen3_reranker.train.judge import Judge
+from qwen3_reranker.train.nano import tokenizer
+from qwen3_reranker.train.nano.judge import Judge
 
 
 def write(network: Judge, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:

@@ -9,20 +9,22 @@ import torch
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train import nano, tokenizer
-from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.groups import Groups, Mix
-from qwen3_reranker.train.judge import Judge
-from qwen3_reranker.train.loop import Run, Schedule
-from qwen3_reranker.train.start import initialise, marks, meanings
+from qwen3_reranker.train.nano import recipe, tokenizer
+from qwen3_reranker.train.nano.cache import Cache
+from qwen3_reranker.train.nano.groups import Groups, Mix
+from qwen3_reranker.train.nano.judge import Judge
+from qwen3_reranker.train.nano.loop import Run, Schedule
+from qwen3_reranker.train.nano.start import initialise, marks, meanings
 
-SMALLEST = replace(nano.TINY, base_vocabulary=400, layers=2, schedule=Schedule(minutes=None, steps=4, max_tokens=1500))
+SMALLEST = replace(
+    recipe.TINY, base_vocabulary=400, layers=2, schedule=Schedule(minutes=None, steps=4, max_tokens=1500)
+)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, pairs_folder: Path) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("recipe")
-    nano.train(pairs_folder, folder / "work", folder / "model", SMALLEST, resume=False)
+    recipe.train(pairs_folder, folder / "work", folder / "model", SMALLEST, resume=False)
     return folder / "work", folder / "model"
 
 
@@ -42,7 +44,7 @@ def test_the_recipe_s_record_names_data_seed_and_result(finished: tuple[Path, Pa
 
 def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path], pairs_folder: Path) -> None:
     with pytest.raises(InputError, match="work-dir"):
-        nano.prepare(pairs_folder, finished[0], replace(SMALLEST, seed=3))
+        recipe.prepare(pairs_folder, finished[0], replace(SMALLEST, seed=3))
 
 
 def _run(work: Path, checkpoint: Path) -> Run:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.train import export
-from qwen3_reranker.train.groups import Group, tree
-from qwen3_reranker.train.judge import Judge
+from qwen3_reranker.train.nano import export
+from qwen3_reranker.train.nano.groups import Group, tree
+from qwen3_reranker.train.nano.judge import Judge
 
 CONFIG = ModelConfig(
     vocab_size=426,

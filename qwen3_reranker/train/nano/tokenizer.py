@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from qwen3_reranker.prompt import TEMPLATES
-from qwen3_reranker.train.data import Record
+from qwen3_reranker.train.nano.data import Record
 
 # The pattern of the Qwen2 and Qwen3 tokenizers (tokenizer.json, Apache-2.0): digits stand alone.
 PATTERN = (

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.train.cache import Cache
-from qwen3_reranker.train.judge import Tree, grow_tree
+from qwen3_reranker.train.nano.cache import Cache
+from qwen3_reranker.train.nano.judge import Tree, grow_tree
 
 SMALLEST_POOL = 32
 CHUNK_GROUPS = 384

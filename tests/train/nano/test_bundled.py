@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.train import export
+from qwen3_reranker.train.nano import export
 from tests.testing.model_card import ModelCard
 
-NANO = Path(export.__file__).parents[1] / "weights" / "bundled" / "nano"
+NANO = Path(export.__file__).parents[2] / "weights" / "bundled" / "nano"
 QUERY = "How do I delete a file?"
 DOCUMENTS = ["Use rm to delete a file.", "The capital of France is Paris.", "Delete the file with the command rm."]
 
