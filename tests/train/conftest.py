@@ -36,14 +36,15 @@ def _passage(rng: random.Random) -> str:
 
 @pytest.fixture(scope="session")
 def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sources: one of passages with labelled negatives, one of short texts without."""
+    """Two sources: one of passages with labelled negatives, one of short texts without, two answers to each query."""
     folder, rng = tmp_path_factory.mktemp("pairs"), random.Random(5)
     for source in ("long", "short"):
         lines = []
         for number in range(150):
             passage = _passage(rng)
+            question = f"Which thing is near {passage.split()[5]} in text {number}?"
             record: dict[str, Any] = {
-                "query": f"Which thing is near {passage.split()[5]} in text {number}?",
+                "query": question if source == "long" else f"Which thing is in text {number // 2}?",
                 "pos": [passage if source == "long" else f"text {number} {rng.choice(THINGS)}"],
                 "neg": [_passage(rng) for _ in range(3)] if source == "long" else [],
                 "lang": "en",

@@ -1,4 +1,4 @@
-"""Cached records -> tree-packed batches: one query, its positive, hard, lexical and random negatives.
+"""Cached records -> tree-packed batches: one query, its positive, labelled, BM25's and random negatives.
 
 Shapes: V vocabulary, G groups, D documents of a group (the positive first), H head tokens, T document tokens.
 """
@@ -6,6 +6,7 @@ Shapes: V vocabulary, G groups, D documents of a group (the positive first), H h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.train.nano.cache import Cache
 from qwen3_reranker.train.nano.judge import Tree, grow_tree
+from qwen3_reranker.train.nano.pool import Pool
 
 SMALLEST_POOL = 32
+SHORT = 48
 CHUNK_GROUPS = 384
 MOST_GROUPS = 32
 Tokens = NDArray[np.uint16]
@@ -24,29 +27,45 @@ Tokens = NDArray[np.uint16]
 class Mix:
     """What a group holds and how often each kind of record is drawn.
 
+    documents: of a group whose positive is long, `short_documents` of one whose positive has at most SHORT tokens.
+    hard: how many of them at most are labelled negatives; ranked: how many stand among BM25's best `depth` in a corpus
+    drawn for the group, of `smallest_corpus` documents or more; the others are any documents of its pool.
     best_window: how often documents longer than their cut keep the part that shares most with the query.
     cuts: how many tokens of a document are kept, and with which weight each length is drawn.
-    lexical: negatives that share most words with the query among `lexical_pool` random ones, a stand-in for BM25's.
+    emphasis: how many times as often as its size says a source is drawn; a group of short texts costs little.
     """
 
     documents: int = 8
-    hard: int = 2
-    lexical: int = 2
-    lexical_pool: int = 40
+    short_documents: int = 16
+    hard: float = 0.25
+    ranked: float = 0.4
+    depth: int = 100
+    smallest_corpus: int = 200
     default_instruction: float = 0.3
     best_window: float = 0.7
     source_temperature: float = 0.5
-    cuts: tuple[tuple[int, float], ...] = ((64, 0.15), (96, 0.25), (160, 0.35), (256, 0.18), (400, 0.07))
+    emphasis: tuple[tuple[str, float], ...] = (
+        ("tldr", 12.0),
+        ("codenn_so", 3.0),
+        ("wikitablequestions", 1.5),
+        ("tatoeba_laser", 0.3),
+    )
+    cuts: tuple[tuple[int, float], ...] = ((64, 0.25), (96, 0.3), (160, 0.3), (256, 0.1), (400, 0.05))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A head and its documents as tokens, the positive first; `hard` of the following are labelled negatives."""
+    """A head and its documents as tokens, the positive first; `hard` of the following are labelled negatives.
+
+    lexical_D: BM25 of each document; synthetic: whether the query was cut from its positive.
+    """
 
     head: Tokens
     documents: tuple[Tokens, ...]
     hard: int
     source: int
+    lexical_D: NDArray[np.float32]
+    synthetic: bool
 
     @property
     def longest(self) -> int:
@@ -55,66 +74,99 @@ class Group:
 
 
 class Groups:
-    """Draws groups of a cache; every chunk is a function of the seed and its number alone."""
+    """Draws groups of a cache; every chunk is a function of the seed and its number alone.
 
-    def __init__(self, cache: Cache, vocab_size: int, mix: Mix, seed: int) -> None:
-        self.cache, self.mix, self.seed = cache, mix, seed
-        self.rarity_V = rarity(cache, vocab_size)
-        self._pools = _pools(cache)
+    word_V: the word of each token (see `tokenizer.words`). label: how many tokens at a query's end are the template's.
+    """
+
+    def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: int, mix: Mix, seed: int) -> None:
+        self.cache, self.mix, self.seed, self.label = cache, mix, seed, label
+        self.rarity_V = rarity(cache, len(word_V))
+        self._pools = {pool: Pool(members, cache.documents, word_V) for pool, members in _members(cache).items()}
+        self._answers = _answers(cache)
         train = ~cache.held_out
         self._rows = {kind: _by_source(cache, train & (cache.synthetic == kind)) for kind in (False, True)}
+
+    def with_mix(self, mix: Mix) -> Groups:
+        """The same records and pools, drawn otherwise."""
+        other = copy(self)
+        other.mix = mix
+        return other
 
     def chunk(self, number: int, synthetic_share: float) -> list[Group]:
         """CHUNK_GROUPS groups, `synthetic_share` of them from synthetic records."""
         rng = np.random.default_rng((self.seed, number))
         kinds = rng.random(CHUNK_GROUPS) < synthetic_share
+        lengths, shares = zip(*self.mix.cuts, strict=True)
         groups = []
         for kind in kinds.tolist():
             rows_by_source = self._rows[kind] or self._rows[not kind]
-            weights = np.array([len(rows) for rows in rows_by_source], float) ** self.mix.source_temperature
+            weights = np.array([self._weight(rows) for rows in rows_by_source])
             rows = rows_by_source[rng.choice(len(rows_by_source), p=weights / weights.sum())]
-            lengths, shares = zip(*self.mix.cuts, strict=True)
             cut = int(rng.choice(lengths, p=np.array(shares) / sum(shares)))
             groups.append(self.group(int(rng.choice(rows)), rng, cut))
         return groups
 
+    def _weight(self, rows: NDArray[np.int64]) -> float:
+        source = self.cache.names["source"][self.cache.source[rows[0]]]
+        return dict(self.mix.emphasis).get(source, 1.0) * float(len(rows) ** self.mix.source_temperature)
+
     def group(self, row: int, rng: np.random.Generator, cut: int) -> Group:
         """The group of one record, documents cut to `cut` tokens."""
         cache, mix = self.cache, self.mix
-        positives, hard = cache.positives[row], cache.negatives[row]
-        hard = rng.permutation(hard)[: mix.hard]
-        pool = self._pools[cache.pool[row]]
-        drawn = pool[rng.integers(len(pool), size=mix.lexical_pool)]
-        drawn = drawn[~np.isin(drawn, np.concatenate((positives, hard)))]
+        is_synthetic = bool(cache.synthetic[row])
         query = cache.queries[cache.query[row]]
-        lexical = self._most_shared(query, drawn, mix.lexical, cut)
-        drawn = drawn[~np.isin(drawn, lexical)]
-        others = np.concatenate((hard, lexical, drawn))[: mix.documents - 1]
-        chosen = np.concatenate(([rng.choice(positives)], others)).astype(int)
-        is_default = not cache.synthetic[row] and rng.random() < mix.default_instruction
+        asked = query[: -self.label]
+        positive = rng.choice(cache.positives[row])
+        count = mix.short_documents if len(cache.documents[positive]) <= SHORT else mix.documents
+        pool = self._pools[cache.pool[row]]
+        scores_N = pool.scores(asked)
+        answers = self._answers[cache.query[row]]
+        hard = rng.permutation(cache.negatives[row])
+        hard = hard[~np.isin(hard, answers)][: int(mix.hard * count)]
+        ranked = rng.permutation(self._ranked(pool, scores_N, rng))
+        ranked = ranked[~np.isin(ranked, np.concatenate((answers, hard)))][: int(mix.ranked * count)]
+        drawn = pool.members_N[rng.integers(len(pool), size=2 * count)]
+        drawn = np.unique(drawn[~np.isin(drawn, np.concatenate((answers, hard, ranked)))])
+        others = np.concatenate((hard, ranked, rng.permutation(drawn)))[: count - 1]
+        chosen = np.concatenate(([positive], others)).astype(np.int32)
+        is_default = not is_synthetic and rng.random() < mix.default_instruction
         opening = cache.openings[cache.default_opening if is_default else cache.opening[row]]
-        at_best = not cache.synthetic[row] and rng.random() < mix.best_window
-        documents = tuple(self._part(query, cache.documents[place], cut if at_best else 0, cut) for place in chosen)
-        return Group(np.concatenate((opening, query)), documents, len(hard), int(cache.source[row]))
+        at_best = not is_synthetic and rng.random() < mix.best_window
+        documents = tuple(self._part(asked, cache.documents[place], cut if at_best else 0, cut) for place in chosen)
+        return Group(
+            np.concatenate((opening, query)),
+            documents,
+            len(hard),
+            int(cache.source[row]),
+            _of(scores_N, pool.members_N, chosen),
+            is_synthetic,
+        )
 
-    def _part(self, query: Tokens, document: Tokens, window: int, cut: int) -> Tokens:
+    def _ranked(self, pool: Pool, scores_N: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
+        """BM25's best documents of a corpus drawn from the pool: a first stage ranks few documents as often as many."""
+        size = int(np.exp(rng.uniform(np.log(min(self.mix.smallest_corpus, len(pool))), np.log(len(pool)))))
+        corpus = rng.choice(len(pool), size, replace=False, shuffle=False)
+        if size > self.mix.depth:
+            corpus = corpus[np.argpartition(-scores_N[corpus], self.mix.depth)[: self.mix.depth]]
+        best: NDArray[np.int32] = pool.members_N[corpus]
+        return best
+
+    def _part(self, asked: Tokens, document: Tokens, window: int, cut: int) -> Tokens:
         """The document's first `cut` tokens, or the `window` of them that shares most with the query."""
         if window == 0 or len(document) <= window:
             return document[:cut]
-        sums = np.concatenate(([0.0], np.cumsum(self._wanted(query)[document])))
+        wanted_V = np.zeros_like(self.rarity_V)
+        wanted_V[asked] = self.rarity_V[asked]
+        sums = np.concatenate(([0.0], np.cumsum(wanted_V[document])))
         start = int(np.argmax(sums[window:] - sums[:-window]))
         return document[start : start + window]
 
-    def _wanted(self, query: Tokens) -> NDArray[np.float32]:
-        wanted_V = np.zeros_like(self.rarity_V)
-        wanted_V[query] = self.rarity_V[query]
-        return wanted_V
 
-    def _most_shared(self, query: Tokens, drawn: NDArray[np.int32], count: int, cut: int) -> NDArray[np.int32]:
-        wanted_V = self._wanted(query)
-        shared = np.array([wanted_V[np.unique(self.cache.documents[place][:cut])].sum() for place in drawn])
-        best: NDArray[np.int32] = drawn[np.argsort(-shared, kind="stable")[:count]]
-        return np.unique(best)
+def _of(scores_N: NDArray[np.float32], members_N: NDArray[np.int32], chosen: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The scores of the chosen documents; 0 for one that the pool does not hold, as a labelled negative may be."""
+    places = np.searchsorted(members_N, chosen).clip(max=len(members_N) - 1)
+    return np.where(members_N[places] == chosen, scores_N[places], np.float32(0.0)).astype(np.float32)
 
 
 def rarity(cache: Cache, vocab_size: int) -> NDArray[np.float32]:
@@ -127,11 +179,12 @@ def rarity(cache: Cache, vocab_size: int) -> NDArray[np.float32]:
 
 
 def batches(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
-    """Groups of like length together, `max_tokens` padded document tokens a batch at most (one group at least)."""
+    """Groups of like size together, `max_tokens` padded document tokens a batch at most (one group at least)."""
     cut: list[list[Group]] = []
-    for group in sorted(groups, key=lambda group: group.longest):
+    for group in sorted(groups, key=lambda group: (len(group.documents), group.longest)):
         size = group.longest * len(group.documents)
-        if cut and len(cut[-1]) < MOST_GROUPS and (len(cut[-1]) + 1) * size <= max_tokens:
+        alike = cut and len(cut[-1][0].documents) == len(group.documents)
+        if alike and len(cut[-1]) < MOST_GROUPS and (len(cut[-1]) + 1) * size <= max_tokens:
             cut[-1].append(group)
         else:
             cut.append([group])
@@ -156,7 +209,13 @@ def _by_source(cache: Cache, chosen: NDArray[np.bool_]) -> list[NDArray[np.int64
     return [part for part in by_source if len(part)]
 
 
-def _pools(cache: Cache) -> dict[int, NDArray[np.int32]]:
+def _answers(cache: Cache) -> dict[int, NDArray[np.int32]]:
+    """Every positive of each query in whichever record: none of them is a negative of it."""
+    pairs = np.repeat(cache.query, np.diff(cache.positives.starts))
+    return _split(pairs, cache.positives.values)
+
+
+def _members(cache: Cache) -> dict[int, NDArray[np.int32]]:
     """Documents of each pool; a pool too small to draw from takes those of its whole source."""
     pairs = [
         (ragged, np.repeat(np.arange(len(cache)), np.diff(ragged.starts)))

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qwen3_reranker.train.nano.groups import Groups, shuffled_batches, tree
-from qwen3_reranker.train.nano.judge import Judge
+from qwen3_reranker.train.nano.groups import Group, Groups, shuffled_batches, tree
+from qwen3_reranker.train.nano.judge import Judge, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,11 @@ class Schedule:
     synthetic: shares of synthetic groups at the start, at `labelled_from` and at the end, linear in between.
     positive_weight: the weight of a positive, as a group holds several negatives.
     group_loss: the weight of the softmax over a group beside the yes/no loss.
+    lexical: how much of a group's target is BM25's softmax over it instead of its label, for labelled and for synthetic
+    groups; lexical_sharpness: what BM25's scores are multiplied with before.
     """
 
-    minutes: float | None = 70.0
+    minutes: float | None = 75.0
     steps: int | None = None
     max_tokens: int = 6000
     matrix_rate: float = 3e-3
@@ -37,14 +39,16 @@ class Schedule:
     vector_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: float = 0.02
-    decay_from: float = 0.6
+    decay_from: float = 0.5
     clip: float = 1.0
     positive_weight: float = 3.0
-    group_loss: float = 0.5
+    group_loss: float = 1.0
+    lexical: tuple[float, float] = (0.1, 0.5)
+    lexical_sharpness: float = 0.5
     synthetic: tuple[float, float, float] = (0.8, 0.3, 0.1)
     labelled_from: float = 0.08
     log_seconds: float = 60.0
-    measure_seconds: float = 360.0
+    measure_seconds: float = 600.0
     save_seconds: float = 300.0
 
     def rate(self, progress: float) -> float:
@@ -118,7 +122,7 @@ class Run:
                 state.share = schedule.synthetic_share(self.share_done)
             cut = list(shuffled_batches(self.groups, state.chunk, state.share, schedule.max_tokens))
             for batch in cut[state.place :]:
-                losses.append(self._step(tree(batch, self.prefix, self.suffix)))
+                losses.append(self._step(tree(batch, self.prefix, self.suffix), targets(batch, schedule)))
                 state.place += 1
                 state.seconds = time.monotonic() - started
                 now = time.monotonic()
@@ -137,14 +141,14 @@ class Run:
                     return
             state.chunk, state.place = state.chunk + 1, 0
 
-    def _step(self, batch: Any) -> float:
+    def _step(self, batch: Tree, targets_GD: Tensor) -> float:
         factor = self.schedule.rate(self.share_done)
         for optimiser in self.optimisers:
             for part in optimiser.param_groups:
                 part["lr"] = part["peak"] * factor
         with torch.autocast("cpu", torch.bfloat16):
             logits_GD = self.network.logits(batch)
-        value = loss(logits_GD, self.schedule.positive_weight, self.schedule.group_loss)
+        value = loss(logits_GD, targets_GD, self.schedule.positive_weight, self.schedule.group_loss)
         torch.autograd.backward(value)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         for optimiser in self.optimisers:
@@ -187,14 +191,25 @@ class Run:
         self.progress = Progress(**state["progress"])
 
 
-def loss(logits_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor:
+def targets(batch: Sequence[Group], schedule: Schedule) -> Tensor:
+    """What a softmax over each group shall be, (G, D): its label, the positive being first, mixed with BM25's opinion.
+
+    A label says one thing of a group, BM25 one of each document: how well it matches.
+    """
+    lexical_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch])) * schedule.lexical_sharpness
+    share_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None]
+    targets_GD = share_G * lexical_GD.softmax(-1)
+    targets_GD[:, :1] += 1.0 - share_G
+    return targets_GD
+
+
+def loss(logits_GD: Tensor, targets_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor:
     """Pointwise yes/no cross-entropy, and a softmax over each group beside it."""
     labels_GD = torch.zeros_like(logits_GD)
     labels_GD[:, 0] = 1.0
     weights_GD = 1.0 + (positive_weight - 1.0) * labels_GD
     pointwise = functional.binary_cross_entropy_with_logits(logits_GD, labels_GD, weights_GD)
-    first = torch.zeros(len(logits_GD), dtype=torch.long)
-    return pointwise + group_loss * functional.cross_entropy(logits_GD, first)
+    return pointwise + group_loss * functional.cross_entropy(logits_GD, targets_GD)
 
 
 def _optimisers(network: Judge, schedule: Schedule) -> list[torch.optim.Optimizer]:

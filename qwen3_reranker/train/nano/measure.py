@@ -1,4 +1,4 @@
-"""Held-out records -> how often the positive scores above a random and above a hard negative, source by source."""
+"""Held-out records -> where nano and BM25 place the positive among BM25's best documents, source by source."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qwen3_reranker.train.nano.groups import Group, Groups, batches, tree
 from qwen3_reranker.train.nano.judge import Judge
 
-CUT = 256
+CUT = 160
+DOCUMENTS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Shares of pairs in the right order; `hard` is NaN where a source has no labelled negatives."""
+class Placed:
+    """Mean reciprocal ranks of the positive; documents of equal score share their places."""
 
-    random: float
-    hard: float
-    pairs: int
+    nano: float
+    bm25: float
+    queries: int
 
-    def as_json(self) -> dict[str, float | int | None]:
-        """Rounded, with None for a missing share."""
-        hard = None if np.isnan(self.hard) else round(self.hard, 4)
-        return {"random": round(self.random, 4), "hard": hard, "pairs": self.pairs}
+    def as_json(self) -> dict[str, float | int]:
+        """Rounded."""
+        return {"nano": round(self.nano, 4), "bm25": round(self.bm25, 4), "queries": self.queries}
 
 
 def held_out_groups(groups: Groups, most_per_source: int) -> list[Group]:
-    """The same held-out groups at every call: labelled records only, their own instruction, no lexical negatives."""
-    mix = replace(groups.mix, documents=8, hard=3, lexical=0, lexical_pool=16, default_instruction=0.0)
-    drawn = Groups.__new__(Groups)
-    drawn.__dict__.update(groups.__dict__, mix=mix)
+    """The same held-out groups at every call: labelled records, their own instruction, BM25's best as negatives."""
+    mix = replace(
+        groups.mix, documents=DOCUMENTS, short_documents=DOCUMENTS, hard=0.0, ranked=1.0, default_instruction=0.0
+    )
+    drawn = groups.with_mix(mix)
     rng = np.random.default_rng(groups.seed)
     cache = groups.cache
-    rows = np.flatnonzero(cache.held_out)
+    rows = np.flatnonzero(cache.held_out & ~cache.synthetic)
     chosen: list[Group] = []
     for source in range(len(cache.names["source"])):
         own = rng.permutation(rows[cache.source[rows] == source])[:most_per_source]
@@ -43,25 +45,28 @@ def held_out_groups(groups: Groups, most_per_source: int) -> list[Group]:
     return chosen
 
 
-def accuracies(
+def placed(
     network: Judge, chosen: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], names: Sequence[str]
-) -> dict[str, Accuracy]:
-    """By source, and under "overall" over all pairs of all sources."""
-    wins: dict[tuple[str, bool], list[float]] = {}
+) -> dict[str, Placed]:
+    """By source, and under "mean" the mean over sources."""
+    ranks: dict[str, list[tuple[float, float]]] = {}
     for batch in batches(chosen, 12_000):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             logits_GD = network.logits(tree(batch, prefix, suffix)).numpy()
         for group, logits_D in zip(batch, logits_GD, strict=True):
-            for place in range(1, len(group.documents)):
-                won = float(logits_D[0] > logits_D[place]) + 0.5 * float(logits_D[0] == logits_D[place])
-                for name in (names[group.source], "overall"):
-                    wins.setdefault((name, place <= group.hard), []).append(won)
-    known = [*sorted({name for name, _ in wins} - {"overall"}), "overall"]
-    return {
-        name: Accuracy(
-            float(np.mean(wins.get((name, False), [np.nan]))),
-            float(np.mean(wins.get((name, True), [np.nan]))),
-            len(wins.get((name, False), [])) + len(wins.get((name, True), [])),
-        )
-        for name in known
-    }
+            both = (_reciprocal_rank(logits_D), _reciprocal_rank(group.lexical_D))
+            ranks.setdefault(names[group.source], []).append(both)
+    found = {name: _mean(pairs, len(pairs)) for name, pairs in sorted(ranks.items())}
+    means = [(each.nano, each.bm25) for each in found.values()]
+    return {**found, "mean": _mean(means, sum(each.queries for each in found.values()))}
+
+
+def _mean(pairs: Sequence[tuple[float, float]], queries: int) -> Placed:
+    nano, bm25 = np.mean(pairs, axis=0).tolist()
+    return Placed(nano, bm25, queries)
+
+
+def _reciprocal_rank(scores_D: NDArray[np.float32]) -> float:
+    """Of the first document; with equals, the mean over the places they share."""
+    above, equal = int((scores_D > scores_D[0]).sum()), int((scores_D == scores_D[0]).sum())
+    return float(np.mean([1.0 / (above + place) for place in range(1, equal + 1)]))

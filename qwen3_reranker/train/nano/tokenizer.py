@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.train.nano.data import Record
+from qwen3_reranker.train.nano.pool import NO_WORD
 
 # The pattern of the Qwen2 and Qwen3 tokenizers (tokenizer.json, Apache-2.0): digits stand alone.
 PATTERN = (
@@ -72,6 +75,25 @@ def load(path: Path) -> dict[str, Any]:
     """The fields of a tokenizer.json."""
     fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return fields
+
+
+def label(fields: dict[str, Any]) -> list[int]:
+    """The tokens of the document's label, which every query in the cache ends with; its line break may be merged."""
+    heads, _ = TEMPLATES["card"].pieces(None, ["query"], [])
+    ids: list[int] = literal(fields).encode(heads[0].closing).ids
+    return ids
+
+
+def words(fields: dict[str, Any]) -> NDArray[np.int32]:
+    """The word that each token spells, (V,): one for " Word" and "word", NO_WORD without a letter or digit."""
+    entries = literal(fields)
+    numbers: dict[str, int] = {}
+    found_V = np.full(len(fields["model"]["vocab"]) + len(fields["added_tokens"]), NO_WORD, np.int32)
+    for entry in range(len(fields["model"]["vocab"])):
+        text = entries.decode([entry]).strip().lower()
+        if any(character.isalnum() for character in text):
+            found_V[entry] = numbers.setdefault(text, len(numbers))
+    return found_V
 
 
 def sample(records: Sequence[Record], seed: int, characters_per_pool: int) -> Iterator[str]:

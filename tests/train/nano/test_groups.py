@@ -1,18 +1,22 @@
-"""Groups hold one positive and negatives that are none; chunks depend on the seed and their number alone."""
+"""Groups hold one positive and negatives that are none, with BM25's scores; chunks depend on seed and number alone."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from qwen3_reranker.train.nano import tokenizer
 from qwen3_reranker.train.nano.cache import Cache
-from qwen3_reranker.train.nano.groups import Groups, Mix, batches
+from qwen3_reranker.train.nano.groups import SHORT, Groups, Mix, batches
 
-VOCABULARY = 426
 WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0)
 
 
 @pytest.fixture(scope="module")
-def groups(cache: Cache) -> Groups:
-    return Groups(cache, VOCABULARY, WHOLE, 1)
+def groups(cache: Cache, tokenizer_fields: dict[str, Any]) -> Groups:
+    label = len(tokenizer.label(tokenizer_fields)) - 1
+    return Groups(cache, tokenizer.words(tokenizer_fields), label, WHOLE, 1)
 
 
 def test_a_positive_is_never_among_its_own_negatives(cache: Cache, groups: Groups) -> None:
@@ -29,8 +33,9 @@ def test_a_group_has_as_many_documents_as_asked_for_and_its_hard_negatives_first
     for row in range(len(cache)):
         group = groups.group(row, rng, 512)
         labelled = {cache.documents[place].tobytes() for place in cache.negatives[row]}
-        assert len(group.documents) == WHOLE.documents
-        assert group.hard == min(WHOLE.hard, len(labelled))
+        count = WHOLE.short_documents if len(cache.documents[cache.positives[row][0]]) <= SHORT else WHOLE.documents
+        assert len(group.documents) == len(group.lexical_D) == count
+        assert group.hard == min(int(WHOLE.hard * count), len(labelled))
         assert labelled.issuperset(document.tobytes() for document in group.documents[1 : 1 + group.hard])
 
 
@@ -52,12 +57,32 @@ def test_batches_hold_every_group_once_within_the_token_budget(groups: Groups) -
     cut = batches(chunk, 2000)
     assert sorted(id(group) for batch in cut for group in batch) == sorted(map(id, chunk))
     for batch in cut:
-        longest = max(group.longest for group in batch)
-        assert len(batch) == 1 or len(batch) * longest * WHOLE.documents <= 2000
+        longest, counts = max(group.longest for group in batch), {len(group.documents) for group in batch}
+        assert len(counts) == 1
+        assert len(batch) == 1 or len(batch) * longest * counts.pop() <= 2000
 
 
-def test_the_part_kept_of_a_long_document_shares_the_query_s_words(cache: Cache) -> None:
-    groups = Groups(cache, VOCABULARY, Mix(best_window=1.0), 1)
+def test_no_answer_of_the_same_query_in_another_record_is_a_negative(cache: Cache, groups: Groups) -> None:
+    twice = [row for row in range(len(cache)) if len(groups._answers[cache.query[row]]) > len(cache.positives[row])]
+    assert twice
+    for row in twice:
+        answers = {cache.documents[place].tobytes() for place in groups._answers[cache.query[row]]}
+        for _ in range(3):
+            group = groups.group(row, np.random.default_rng(3), 512)
+            assert answers.isdisjoint(document.tobytes() for document in group.documents[1:])
+
+
+def test_negatives_from_bm25_match_the_query_better_than_any_documents(cache: Cache, groups: Groups) -> None:
+    only = replace(WHOLE, hard=0.0, depth=8, smallest_corpus=100)
+    means = []
+    for ranked in (1.0, 0.0):
+        drawn = groups.with_mix(replace(only, ranked=ranked))
+        rng = np.random.default_rng(2)
+        means.append(np.mean([drawn.group(row, rng, 512).lexical_D[1:].mean() for row in range(0, 100, 5)]))
+    assert means[0] > 1.2 * means[1]
+
+
+def test_the_part_kept_of_a_long_document_shares_the_query_s_words(groups: Groups) -> None:
     document = np.arange(300, dtype=np.uint16)
     part = groups._part(np.array([250, 251], np.uint16), document, 20, 20)
     assert len(part) == 20

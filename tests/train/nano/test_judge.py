@@ -29,11 +29,15 @@ PREFIX, SUFFIX = [7, 8, 9, 10, 11], [12, 13, 14]
 YES, NO = 5, 6
 
 
+def _group(head: Any, documents: tuple[Any, ...]) -> Group:
+    return Group(head, documents, hard=0, source=0, lexical_D=np.zeros(len(documents), np.float32), synthetic=False)
+
+
 def _groups(rng: np.random.Generator) -> list[Group]:
     def tokens(least: int, most: int) -> Any:
         return rng.integers(0, 400, rng.integers(least, most)).astype(np.uint16)
 
-    return [Group(tokens(3, 30), tuple(tokens(1, 60) for _ in range(count)), 0, 0) for count in (4, 1, 3)]
+    return [_group(tokens(3, 30), tuple(tokens(1, 60) for _ in range(count))) for count in (4, 1, 3)]
 
 
 def _network() -> Judge:
@@ -69,5 +73,5 @@ def test_a_documents_logit_does_not_depend_on_its_neighbours() -> None:
         together_GD = network.logits(tree(groups, PREFIX, SUFFIX))
         for place, group in enumerate(groups):
             for number, document in enumerate(group.documents):
-                alone = network.logits(tree([Group(group.head, (document,), 0, 0)], PREFIX, SUFFIX))
+                alone = network.logits(tree([_group(group.head, (document,))], PREFIX, SUFFIX))
                 assert abs(float(together_GD[place, number] - alone[0, 0])) < 1e-4

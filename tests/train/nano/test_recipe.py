@@ -9,16 +9,15 @@ import torch
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.nano import recipe, tokenizer
+from qwen3_reranker.train.nano import export, recipe, tokenizer
 from qwen3_reranker.train.nano.cache import Cache
 from qwen3_reranker.train.nano.groups import Groups, Mix
 from qwen3_reranker.train.nano.judge import Judge
-from qwen3_reranker.train.nano.loop import Run, Schedule
+from qwen3_reranker.train.nano.loop import Run, Schedule, targets
 from qwen3_reranker.train.nano.start import initialise, marks, meanings
 
-SMALLEST = replace(
-    recipe.TINY, base_vocabulary=400, layers=2, schedule=Schedule(minutes=None, steps=4, max_tokens=1500)
-)
+SHORT = Schedule(minutes=None, steps=4, max_tokens=1500)
+SMALLEST = replace(recipe.TINY, base_vocabulary=400, layers=2, schedule=SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,25 @@ def test_the_recipe_s_record_names_data_seed_and_result(finished: tuple[Path, Pa
     assert record["recipe"]["seed"] == SMALLEST.seed
     assert record["steps"] == 4
     assert set(record["data_sha256"]) == {"long.jsonl", "short.jsonl"}
-    assert 0.0 <= record["held_out_pairwise_accuracy"]["overall"]["random"] <= 1.0
+    assert 0.0 < record["held_out_reciprocal_rank"]["mean"]["nano"] <= 1.0
+
+
+def test_a_model_is_trained_on_from_an_earlier_one(
+    finished: tuple[Path, Path], pairs_folder: Path, tmp_path: Path
+) -> None:
+    still = replace(SMALLEST, schedule=replace(SHORT, steps=1, matrix_rate=0.0, embedding_rate=0.0, vector_rate=0.0))
+    recipe.train(pairs_folder, tmp_path / "work", tmp_path / "model", still, resume=False, start_from=finished[1])
+    record = json.loads((tmp_path / "model" / "recipe.json").read_text(encoding="utf-8"))
+    assert record["started_from"] == record["fingerprint"] == export.fingerprint(finished[1])
+
+
+def test_targets_are_labels_mixed_with_bm25_s_order(finished: tuple[Path, Path]) -> None:
+    groups = _run(finished[0], finished[0] / "unused.pt").groups
+    for group in groups.chunk(1, 0.5)[:40]:
+        (target_D,) = targets([group], SHORT)
+        assert target_D.sum().item() == pytest.approx(1.0)
+        assert target_D[0] >= 1.0 - SHORT.lexical[group.synthetic]
+        assert target_D[1:].argmax() == group.lexical_D[1:].argmax() or not group.lexical_D[1:].any()
 
 
 def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path], pairs_folder: Path) -> None:
@@ -50,7 +67,7 @@ def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path],
 def _run(work: Path, checkpoint: Path) -> Run:
     fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
     config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
-    groups = Groups(cache, config.vocab_size, Mix(), 1)
+    groups = Groups(cache, tokenizer.words(fields), len(tokenizer.label(fields)) - 1, Mix(), 1)
     network = Judge(config, 1, 2)
     initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
     schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
