@@ -1,6 +1,6 @@
 """The server beside the library it serves: one request's overhead, and many requests' throughput, interleaved.
 
-    python -m benchmarks.serving [--model nano] [--documents 32] [--rounds 5]
+    python -m benchmarks.serving [--model nano] [--documents 32] [--rounds 15]
 
 Both run the same model in the same process on the same texts, a request of the one after a request of the other, so
 that what else the machine does falls on both alike.
@@ -14,35 +14,17 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
-from qwen3_reranker import Reranker, __version__
-from qwen3_reranker.serve.opening import open_application
-from qwen3_reranker.serve.server import Server, listen
-from qwen3_reranker.serve.settings import ModelSettings, Settings
+from qwen3_reranker import Reranker
+from qwen3_reranker.serve.settings import ModelSettings
+from tests.testing.live_server import live_server
 
 AT_ONCE = 16
 _SENTENCE = "Section {} of the handbook says what a person should do in case {}: call, write it down, and wait."
 
 Ask = Callable[[str], None]
-
-
-@contextmanager
-def serving(model: str) -> Iterator[int]:
-    """The port of a server in this process."""
-    settings = Settings(models=(ModelSettings(source=model),), timeout=3600)
-    application = open_application(settings, __version__)
-    with listen("127.0.0.1", 0) as listening:
-        server = Server(application, settings)
-        thread = threading.Thread(target=server.run, args=(listening,))
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.stop_from_outside()
-            thread.join()
 
 
 def client(port: int, documents: list[str]) -> Ask:
@@ -80,11 +62,12 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--requests", type=int, default=100, help="one at a time, of each")
-    parser.add_argument("--rounds", type=int, default=5, help="of six requests a thread, of each")
+    parser.add_argument("--rounds", type=int, default=15, help="of six requests a thread, of each")
     chosen = parser.parse_args()
     documents = [_SENTENCE.format(number, number) for number in range(chosen.documents)]
-    with serving(chosen.model) as port, Reranker(chosen.model) as reranker:
-        served = client(port, documents)
+    models = (ModelSettings(source=chosen.model),)
+    with live_server(models=models, timeout=3600) as live, Reranker(chosen.model) as reranker:
+        served = client(live.port, documents)
 
         def called(query: str) -> None:
             reranker.rank(query, documents)
@@ -97,19 +80,24 @@ def main() -> None:
             for number in range(chosen.requests)
         ]
         library, server = (statistics.median(each) * 1000 for each in zip(*pairs, strict=True))
-        over = statistics.median(b - a for a, b in pairs) * 1000
         rates = [
             (rate(called, f"round {number}, called", 6 * AT_ONCE), rate(served, f"round {number}", 6 * AT_ONCE))
             for number in range(chosen.rounds)
         ]
-    ratio = statistics.median(b / a for a, b in rates)
+    over = [(b - a) * 1000 for a, b in pairs]
+    quarters = statistics.quantiles(over, n=4)
+    ratios = [b / a for a, b in rates]
     print(f"{chosen.model}, {chosen.documents} documents a request")
     print("| | library | server | |")
     print("|---|---|---|---|")
-    print(f"| one at a time, p50 | {library:.1f} ms | {server:.1f} ms | {over:+.1f} ms (median of differences) |")
+    print(
+        f"| one at a time, p50 | {library:.1f} ms | {server:.1f} ms | {statistics.median(over):+.1f} ms "
+        f"(median of differences; middle half {quarters[0]:+.1f} to {quarters[2]:+.1f}) |"
+    )
     print(
         f"| {AT_ONCE} at once | {statistics.median(a for a, _ in rates):.1f} requests/s | "
-        f"{statistics.median(b for _, b in rates):.1f} requests/s | x{ratio:.2f} (median of rounds) |"
+        f"{statistics.median(b for _, b in rates):.1f} requests/s | x{statistics.median(ratios):.2f} "
+        f"(median of {len(ratios)} rounds, {min(ratios):.2f} to {max(ratios):.2f}) |"
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.config import PRECISIONS_OF, EngineOptions
@@ -21,29 +21,29 @@ PRECISIONS = ("float32", "int8")
 
 Only = Annotated[
     list[str] | None,
-    Option(
+    flags.flag(
+        "Measuring",
         "--only",
-        metavar="NAME,...",
-        help=f"Run these workloads alone: {', '.join(WORKLOADS)}. [all but pair]",
-        rich_help_panel="Measuring",
+        value="NAME,...",
+        meaning=f"Run these workloads alone: {', '.join(WORKLOADS)}. [all but pair]",
     ),
 ]
 Precisions = Annotated[
     list[str] | None,
-    Option(
+    flags.flag(
+        "Measuring",
         "--precision",
-        metavar="NAME,...",
-        help=f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first. [{','.join(PRECISIONS)}]",
-        rich_help_panel="Measuring",
+        value="NAME,...",
+        meaning=f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first. [{','.join(PRECISIONS)}]",
     ),
 ]
 Rounds = Annotated[
     int,
-    Option(
+    flags.flag(
+        "Measuring",
         "--rounds",
-        metavar="N",
-        help="Run each workload N times in each precision, in turns; the median counts. [3]",
-        rich_help_panel="Measuring",
+        value="N",
+        meaning="Run each workload N times in each precision, in turns; the median counts. [3]",
     ),
 ]
 Format = Annotated[str | None, flags.format_flag(FORMATS)]

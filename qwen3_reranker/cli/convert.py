@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Annotated
 
-from typer import Argument, Exit, Option
+from typer import Argument, Exit
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.terminal import visible
@@ -20,28 +20,26 @@ NO_PARITY = 5
 
 To = Annotated[
     str,
-    Option("--to", metavar=flags.choice(LAYOUTS), help="The layout to write.", rich_help_panel="Output"),
+    flags.flag("Output", "--to", value=flags.choice(LAYOUTS), meaning="The layout to write."),
 ]
 Quantize = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Output",
         "--quantize",
-        metavar=flags.choice(ENCODINGS),
-        help="How to store matrices; q8_0 and q4_0 for gguf alone. [as they are, where the layout can]",
-        rich_help_panel="Output",
+        value=flags.choice(ENCODINGS),
+        meaning="How to store matrices; q8_0 and q4_0 for gguf alone. [as they are, where the layout can]",
     ),
 ]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace what lies at DESTINATION.", rich_help_panel="Output")]
-NoParity = Annotated[
-    bool, Option("--no-parity", help="Write without scoring both afterwards.", rich_help_panel="Parity")
-]
+Overwrite = Annotated[bool, flags.flag("Output", "--overwrite", meaning="Replace what lies at DESTINATION.")]
+NoParity = Annotated[bool, flags.flag("Parity", "--no-parity", meaning="Write without scoring both afterwards.")]
 Bound = Annotated[
     float | None,
-    Option(
+    flags.flag(
+        "Parity",
         "--bound",
-        metavar="LOGIT",
-        help="How far a logit may move. [0.0001 where nothing is rounded; f16 0.05, bf16 0.2, q8_0 0.5, q4_0 3]",
-        rich_help_panel="Parity",
+        value="LOGIT",
+        meaning="How far a logit may move. [0.0001 where nothing is rounded; f16 0.05, bf16 0.2, q8_0 0.5, q4_0 3]",
     ),
 ]
 Format = Annotated[str | None, flags.format_flag(FORMATS, what="what was done")]

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Exit, Option
+from typer import Argument, Exit
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.terminal import coloured, visible
@@ -29,38 +29,35 @@ _INDENT = 10
 Format = Annotated[str | None, flags.format_flag(FORMATS)]
 Reference = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Reference",
         "--reference",
-        metavar="MODEL",
-        help="The same weights here: a folder, a Hub id or nano. Tells faults of the prompt apart by their scores.",
-        rich_help_panel="Reference",
+        value="MODEL",
+        meaning="The same weights here: a folder, a Hub id or nano. Tells faults of the prompt apart by their scores.",
     ),
 ]
 Dialect = Annotated[
     str,
-    Option(
-        "--dialect",
-        metavar=flags.choice(DIALECTS),
-        help="What the server speaks. [auto: each is tried]",
-        rich_help_panel="Server",
+    flags.flag(
+        "Server", "--dialect", value=flags.choice(DIALECTS), meaning="What the server speaks. [auto: each is tried]"
     ),
 ]
 ModelName = Annotated[
     str | None,
-    Option("--model", "-m", metavar="NAME", help="The model's name in requests. [none]", rich_help_panel="Server"),
+    flags.flag("Server", "--model", "-m", value="NAME", meaning="The model's name in requests. [none]"),
 ]
 Key = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Server",
         "--api-key",
-        metavar="KEY",
-        help=f"Sent as a bearer token; better kept in the environment. [{KEY_VARIABLE}]",
-        rich_help_panel="Server",
+        value="KEY",
+        meaning=f"Sent as a bearer token; better kept in the environment. [{KEY_VARIABLE}]",
     ),
 ]
 Timeout = Annotated[
     float,
-    Option("--timeout", metavar="SECONDS", help="The most one request may take. [60]", rich_help_panel="Server"),
+    flags.flag("Server", "--timeout", value="SECONDS", meaning="The most one request may take. [60]"),
 ]
 
 

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.terminal import note
@@ -22,17 +22,13 @@ FORMATS = ("table", "json", "markdown")
 _DATA, _COMPARING, _MEASURING = "Data", "Comparing", "Measuring"
 
 
-def _flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
-    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
-
-
 On = Annotated[
     list[str] | None,
-    _flag(_DATA, "--on", value="PATH|SUITE", meaning="What to evaluate on, as above; may be repeated."),
+    flags.flag(_DATA, "--on", value="PATH|SUITE", meaning="What to evaluate on, as above; may be repeated."),
 ]
 FirstStageFlag = Annotated[
     list[str] | None,
-    _flag(
+    flags.flag(
         _DATA,
         "--first-stage",
         value="bm25|data|RUN.trec|MODEL",
@@ -43,7 +39,7 @@ FirstStageFlag = Annotated[
 ]
 Depth = Annotated[
     int | None,
-    _flag(
+    flags.flag(
         _DATA,
         "--depth",
         value="N",
@@ -52,19 +48,19 @@ Depth = Annotated[
 ]
 Queries = Annotated[
     int | None,
-    _flag(
+    flags.flag(
         _DATA, "--queries", value="N", meaning="At most N queries a set, drawn by --seed; more continue fewer. [all]"
     ),
 ]
 Positives = Annotated[
     bool,
-    _flag(
+    flags.flag(
         _DATA, "--with-positives", meaning="Add relevant documents that the lists lack: the reranker's quality alone."
     ),
 ]
 Instructions = Annotated[
     list[str] | None,
-    _flag(
+    flags.flag(
         _COMPARING,
         "--instruction",
         value="TEXT",
@@ -73,7 +69,7 @@ Instructions = Annotated[
 ]
 Tune = Annotated[
     bool,
-    _flag(
+    flags.flag(
         _COMPARING,
         "--tune-instruction",
         meaning="Try a library of instructions, and those of --instruction, on one half of the queries, and say "
@@ -82,15 +78,17 @@ Tune = Annotated[
 ]
 Precisions = Annotated[
     list[str] | None,
-    _flag(_COMPARING, "--precision", value=flags.choice(PRECISIONS), meaning="Repeat it to compare several. [float32]"),
+    flags.flag(
+        _COMPARING, "--precision", value=flags.choice(PRECISIONS), meaning="Repeat it to compare several. [float32]"
+    ),
 ]
 Prompts = Annotated[
     list[str] | None,
-    _flag(_COMPARING, "--prompt", value="card|card-vllm", meaning="Repeat it to compare both. [card]"),
+    flags.flag(_COMPARING, "--prompt", value="card|card-vllm", meaning="Repeat it to compare both. [card]"),
 ]
 Measures = Annotated[
     str,
-    _flag(
+    flags.flag(
         _MEASURING,
         "--measures",
         value="NAME,...",
@@ -98,10 +96,12 @@ Measures = Annotated[
         "like. [RR@10,R@100]",
     ),
 ]
-Seed = Annotated[int, _flag(_MEASURING, "--seed", value="N", meaning="Where random draws begin. [0]")]
+Seed = Annotated[int, flags.flag(_MEASURING, "--seed", value="N", meaning="Where random draws begin. [0]")]
 Output = Annotated[
     str,
-    _flag("Output", "--output", "-o", value="FOLDER", meaning="Where logits, lists and reports are kept. [evaluation]"),
+    flags.flag(
+        "Output", "--output", "-o", value="FOLDER", meaning="Where logits, lists and reports are kept. [evaluation]"
+    ),
 ]
 Format = Annotated[str | None, flags.format_flag(FORMATS)]
 

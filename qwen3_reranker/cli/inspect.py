@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
@@ -28,19 +28,19 @@ FORMATS = ("table", "json")
 Format = Annotated[str | None, flags.format_flag(FORMATS)]
 Drift = Annotated[
     bool,
-    Option(
+    flags.flag(
+        "Output",
         "--drift",
-        help="Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
-        rich_help_panel="Output",
+        meaning="Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
     ),
 ]
 Workload = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Output",
         "--workload",
-        metavar="QxDxT",
-        help="Memory for Q queries with D documents of T tokens each. [any on the cpu backend, 1x100x120 on torch]",
-        rich_help_panel="Output",
+        value="QxDxT",
+        meaning="Memory for Q queries with D documents of T tokens each. [any on the cpu backend, 1x100x120 on torch]",
     ),
 ]
 

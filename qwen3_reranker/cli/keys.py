@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.help import Group, Verb
@@ -41,46 +41,46 @@ keys = typer.Typer(cls=Group)
 
 Place = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Store",
         "--keys",
-        metavar="PATH|URL",
-        help=f"Where keys are: a file, or postgresql://... [{PLACE_VARIABLE}, or {DEFAULT_PLACE}]",
-        rich_help_panel="Store",
+        value="PATH|URL",
+        meaning=f"Where keys are: a file, or postgresql://... [{PLACE_VARIABLE}, or {DEFAULT_PLACE}]",
     ),
 ]
 Wanted = Annotated[str, Argument(metavar="KEY")]
-AsJson = Annotated[bool, Option("--json", help="Print a JSON object, the key in it.", rich_help_panel="Output")]
+AsJson = Annotated[bool, flags.flag("Output", "--json", meaning="Print a JSON object, the key in it.")]
 Format = Annotated[str | None, flags.format_flag(FORMATS, what="them")]
 Scopes = Annotated[
     str,
-    Option(
+    flags.flag(
+        "Rights",
         "--scopes",
-        metavar="NAME,...",
-        help=f"What it may do, of {', '.join(SCOPES)}. [{','.join(DEFAULT_SCOPES)}]",
-        rich_help_panel="Rights",
+        value="NAME,...",
+        meaning=f"What it may do, of {', '.join(SCOPES)}. [{','.join(DEFAULT_SCOPES)}]",
     ),
 ]
 Models = Annotated[
     str | None,
-    Option("--models", metavar="ID,...", help="The models it may use. [all]", rich_help_panel="Rights"),
+    flags.flag("Rights", "--models", value="ID,...", meaning="The models it may use. [all]"),
 ]
 Expires = Annotated[
     str | None,
-    Option(
+    flags.flag(
+        "Rights",
         "--expires",
-        metavar="TIME",
-        help="When it ends: in 12h or 30d, or on 2027-01-31 as the day begins in UTC. [never]",
-        rich_help_panel="Rights",
+        value="TIME",
+        meaning="When it ends: in 12h or 30d, or on 2027-01-31 as the day begins in UTC. [never]",
     ),
 ]
 Credit = Annotated[
     str | None,
-    Option("--credit", metavar="DOLLARS", help="Prepaid; 0 can be topped up. [no limit]", rich_help_panel="Limits"),
+    flags.flag("Limits", "--credit", value="DOLLARS", meaning="Prepaid; 0 can be topped up. [no limit]"),
 ]
 
 
 def _limit(name: str, what: str) -> Any:
-    return Option(name, metavar="N", help=f"{what} [no limit]", rich_help_panel="Limits")
+    return flags.flag("Limits", name, value="N", meaning=f"{what} [no limit]")
 
 
 RequestsPerMinute = Annotated[

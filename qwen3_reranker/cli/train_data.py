@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import FORMATS, Format, Output, Seed, flag, print_facts
+from qwen3_reranker.cli.train_flags import FORMATS, Format, Output, Seed, print_facts
 
 if TYPE_CHECKING:
     from qwen3_reranker.train.validation import Lengths, Report

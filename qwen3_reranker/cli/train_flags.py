@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.flags import flag, format_flag
 from qwen3_reranker.cli.terminal import visible
 
 FORMATS = ("table", "json")
 
 
-def flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
-    """An option in a group of the help page."""
-    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
-
-
 Data = Annotated[str, Argument(metavar="FILE")]
 Output = Annotated[str, flag("Output", "--output", "-o", value="FILE", meaning="Where the examples go, as JSON lines.")]
-Format = Annotated[str | None, flags.format_flag(FORMATS, what="what was done")]
+Format = Annotated[str | None, format_flag(FORMATS, what="what was done")]
 Seed = Annotated[int, flag("Data", "--seed", value="N", meaning="What is drawn at random follows from it. [0]")]
 Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on behind the lines that --output holds.")]
 

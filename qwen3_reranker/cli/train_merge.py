@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.progress import ProgressBar
@@ -18,22 +18,20 @@ ENCODINGS = ("f32", "f16", "bf16")
 def merge(
     models: Annotated[list[str], Argument(metavar="MODEL...")],
     *,
-    output: Annotated[str, Option("--output", "-o", metavar="FOLDER", help="Where it goes.", rich_help_panel="Output")],
+    output: Annotated[str, flags.flag("Output", "--output", "-o", value="FOLDER", meaning="Where it goes.")],
     method: Annotated[
         str,
-        Option("--method", metavar=flags.choice(METHODS), help="How. [slerp]", rich_help_panel="Merging"),
+        flags.flag("Merging", "--method", value=flags.choice(METHODS), meaning="How. [slerp]"),
     ] = "slerp",
     shares: Annotated[
         str | None,
-        Option("--shares", metavar="X,...", help="How much of each. [as much of each]", rich_help_panel="Merging"),
+        flags.flag("Merging", "--shares", value="X,...", meaning="How much of each. [as much of each]"),
     ] = None,
     quantize: Annotated[
         str | None,
-        Option("--quantize", metavar=flags.choice(ENCODINGS), help="How to store it. [f32]", rich_help_panel="Output"),
+        flags.flag("Output", "--quantize", value=flags.choice(ENCODINGS), meaning="How to store it. [f32]"),
     ] = None,
-    overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace what lies at FOLDER.", rich_help_panel="Output")
-    ] = False,
+    overwrite: Annotated[bool, flags.flag("Output", "--overwrite", meaning="Replace what lies at FOLDER.")] = False,
 ) -> None:
     """Merge checkpoints or adapters of one model.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
 from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.cli.train_flags import FORMATS, Data, Format, Output, Resume, Seed, flag, print_facts
+from qwen3_reranker.cli.train_flags import FORMATS, Data, Format, Output, Resume, Seed, print_facts
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,17 +65,18 @@ def mine(
       qwen3-reranker train mine data.jsonl -o hard.jsonl --run dense.trec --corpus corpus.jsonl --teacher big-model/
     """
     form = flags.chosen_format(form, FORMATS)
+    from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.train.examples import read_examples, write_examples
     from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates
     from qwen3_reranker.train.mining import mine as find
-    from qwen3_reranker.train.trec_run import read_corpus, read_run
+    from qwen3_reranker.train.trec_run import read_run
 
     first, last = _ranks(ranks)
     options = MiningOptions(negatives, first, last, margin, teacher_margin, sampling, seed)
     if run is not None and corpus is None:
         raise InputError("--run names documents by id, so --corpus must say what they are")
     examples = read_examples(data)
-    texts = read_corpus(corpus) if corpus else {}
+    texts = read_corpus(Path(corpus)) if corpus else {}
     candidates = (
         RunCandidates(read_run(run), texts)
         if run
@@ -172,15 +175,15 @@ def synthesise(
     """
     form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.cli.text_files import read_text
+    from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.train.chat import Chat
     from qwen3_reranker.train.synthesis import PERSONAS, SynthesisOptions
     from qwen3_reranker.train.synthesis import synthesise as write
-    from qwen3_reranker.train.trec_run import read_corpus
 
     known = PERSONAS if personas is None else tuple(filter(None, map(str.strip, read_text(personas).splitlines())))
     options = SynthesisOptions(known, tuple(_listed(languages)), _numbers("--lengths", lengths), least, seed)
     chat = Chat(endpoint, writer, api_key=os.environ.get(KEY_VARIABLE))
-    texts = list(read_corpus(passages).values())
+    texts = list(read_corpus(Path(passages)).values())
     reader = _opened(judge)
     with ProgressBar("writing queries") as bar:
         found = write(texts, chat, output, options, reader, resume=resume, on_progress=bar)

@@ -10,9 +10,9 @@ from typing import Annotated
 from typer import Argument
 
 from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import flag
 from qwen3_reranker.errors import UnavailableError
 
 Output = Annotated[

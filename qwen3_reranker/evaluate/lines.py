@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from qwen3_reranker.errors import InputError
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, with "file:line"; raises InputError for a file that is not UTF-8 text."""
+    """Each line that is not blank, with "file:line", of a text file or one packed as .xz; raises InputError."""
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        with cast(BinaryIO, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield f"{path}:{number}", line.rstrip("\r\n")
+                    yield f"{path}:{number}", _text(line, f"{path}:{number}").rstrip("\r\n")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: expected UTF-8 text") from None
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"{path}: not a whole xz file ({error}); pack it again") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _text(line: bytes, place: str) -> str:
+    try:
+        return line.decode("utf-8-sig" if place.endswith(":1") else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{place}: expected UTF-8, got the byte 0x{line[error.start]:02x}") from None
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

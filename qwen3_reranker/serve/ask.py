@@ -8,8 +8,6 @@ from typing import Any
 
 from qwen3_reranker.records import NO_LIMITS, Limits, Receipt
 
-__all__ = ["Answer", "Ask", "EmbeddingAsk", "Limits", "Spent", "Timings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate.lines import objects
 
 #: What a line may hold; the first is all that it must.
 FIELDS = ("query", "pos", "neg", "instruction", "pos_scores", "neg_scores", "id", "source", "lang")
@@ -62,7 +62,7 @@ class Example:
 
 def read_examples(path: str | os.PathLike[str]) -> list[Example]:
     """The examples of a .jsonl or .jsonl.xz file; raises InputError naming file, line and field of the first fault."""
-    return [example(fields, place) for fields, place in json_lines(path)]
+    return [example(fields, place) for place, fields in objects(Path(path))]
 
 
 def write_examples(path: str | os.PathLike[str], examples: Iterable[Example]) -> int:
@@ -81,32 +81,6 @@ def write_examples(path: str | os.PathLike[str], examples: Iterable[Example]) ->
 def line_of(each: Example) -> str:
     """The line of an example, its end included."""
     return json.dumps(each.to_json(), ensure_ascii=False) + "\n"
-
-
-def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The objects of a JSON lines file, and where each stands; raises InputError for anything else."""
-    name = os.fspath(path)
-    try:
-        with cast(BinaryIO, lzma.open(path, "rb") if name.endswith(".xz") else open(path, "rb")) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _object(line, f"{name}:{number}"), f"{name}:{number}"
-    except lzma.LZMAError as error:
-        raise InputError(f"{name}: not an xz file ({error}); pack it again") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from None
-
-
-def _object(line: bytes, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: expected UTF-8, got the byte 0x{line[error.start]:02x}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: expected one JSON object a line, got something else ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{place}: expected a JSON object, got {type(value).__name__}")
-    return value
 
 
 def example(fields: Mapping[str, Any], place: str) -> Example:

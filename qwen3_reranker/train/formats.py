@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.examples import FIELDS, Example, example, json_lines, scores_of, text_of
+from qwen3_reranker.evaluate.lines import objects
+from qwen3_reranker.train.examples import FIELDS, Example, example, scores_of, text_of
 
 Fields = Mapping[str, Any]
 Lines = Iterable[tuple[Fields, str]]
@@ -24,7 +26,7 @@ def read_any(path: str | os.PathLike[str], form: str = "auto") -> list[Example]:
 
     Raises InputError for a format that is not known and for the first line that is not of it.
     """
-    lines = list(json_lines(path))
+    lines = [(fields, place) for place, fields in objects(Path(path))]
     if not lines:
         raise InputError(f"{os.fspath(path)}: expected one JSON object a line, got an empty file")
     if form == "auto":

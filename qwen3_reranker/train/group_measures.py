@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-CUT = 10
-_DRAWS = 2000
+from qwen3_reranker.evaluate import Measure
+from qwen3_reranker.evaluate.measures import ranked
+from qwen3_reranker.evaluate.significance import mean_interval
+
+_NDCG, _RECIPROCAL_RANK = Measure("nDCG", 10), Measure("RR", 10)
 _SAME_ORDER, _SAME_BCE = 1e-9, 1e-4
 
 
@@ -44,37 +48,21 @@ def quality(losses: Sequence[float], judged: Sequence[tuple[NDArray[np.float32],
     """The measures of (logits_D, labels_D) of each query; labels are 1 or 0."""
     # A query with one kind of document is in every order alike, and says nothing.
     told = [(logits_D, np.array(labels_D)) for logits_D, labels_D in judged if 0 < sum(labels_D) < len(labels_D)]
-    orders = [labels_D[_order(logits_D, labels_D)] for logits_D, labels_D in told]
-    gains = [_ndcg(order_D) for order_D in orders]
-    ranks = [int(np.argmax(order_D)) + 1 for order_D in orders]
+    orders = [ranked(_by_place(labels_D.astype(int)), _by_place(logits_D.astype(float))) for logits_D, labels_D in told]
+    # Negatives first among equals: a model that gives all documents one score has found nothing.
+    gains, ranks = ([measure.range(order)[0] for order in orders] for measure in (_NDCG, _RECIPROCAL_RANK))
     pairs = [float(np.mean(logits_D[labels_D == 1][:, None] > logits_D[labels_D == 0])) for logits_D, labels_D in told]
-    return Quality(
-        _mean(losses),
-        _mean(gains),
-        _mean([1 / rank if rank <= CUT else 0.0 for rank in ranks]),
-        _mean(pairs),
-        tuple(gains),
-    )
+    return Quality(_mean(losses), _mean(gains), _mean(ranks), _mean(pairs), tuple(gains))
 
 
 def gain_interval(before: Quality, after: Quality, seed: int = 0) -> tuple[float, float, float]:
     """The mean gain in nDCG@10 with its 95 % interval, from a paired bootstrap over queries."""
     gained_Q = np.array(after.per_query) - np.array(before.per_query)
-    drawn = np.random.default_rng(seed).integers(len(gained_Q), size=(_DRAWS, len(gained_Q)))
-    low, high = np.percentile(gained_Q[drawn].mean(axis=1), (2.5, 97.5))
-    return float(gained_Q.mean()), float(low), float(high)
+    return (float(gained_Q.mean()), *mean_interval([gained_Q], [1.0], seed=seed))
 
 
-def _order(logits_D: NDArray[np.float32], labels_D: NDArray[np.float64]) -> NDArray[np.intp]:
-    # Negatives first among equals: a model that gives all documents one score has found nothing.
-    return np.lexsort((labels_D, -logits_D))
-
-
-def _ndcg(order_D: NDArray[np.float64]) -> float:
-    """nDCG@10 with binary gains (Jarvelin and Kekalainen 2002)."""
-    discount_D = 1.0 / np.log2(np.arange(2, 2 + len(order_D)))
-    best_D = np.sort(order_D)[::-1]
-    return float((order_D * discount_D)[:CUT].sum() / (best_D * discount_D)[:CUT].sum())
+def _by_place(values_D: NDArray[Any]) -> dict[str, Any]:
+    return {str(place): value for place, value in enumerate(values_D.tolist())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -84,15 +84,16 @@ class Bm25Candidates:
     def __init__(self, documents: Sequence[str], seed: int = 0) -> None:
         self._documents = list(dict.fromkeys(documents))
         self._index = Bm25(self._documents, seed)
+        self._places: dict[str, list[int]] = {}
+        for place, text in enumerate(self._documents):
+            self._places.setdefault(normal(text), []).append(place)
 
     def __call__(self, example: Example, last: int) -> list[tuple[str, float]]:
         """(text, score), best first: `last` beside the positives, which come whatever their rank."""
         scores_N = self._index.scores(example.query)
-        places = self._index.top(example.query, last + len(example.positives))[0].tolist()
-        known = {normal(text) for text in example.positives}
-        places += [
-            place for place, text in enumerate(self._documents) if normal(text) in known and place not in set(places)
-        ]
+        places = dict.fromkeys(self._index.top(example.query, last + len(example.positives))[0].tolist())
+        for text in example.positives:
+            places |= dict.fromkeys(self._places.get(normal(text), ()))
         found = [(self._documents[place], float(scores_N[place])) for place in places]
         return sorted(found, key=lambda each: -each[1])
 
@@ -132,7 +133,8 @@ def _mined(
     highest = (1.0 - options.margin) * min(reached) if reached and min(reached) > 0 else np.inf
     others: dict[str, tuple[str, float]] = {}
     for text, score in ranked:
-        if normal(text) not in known:
+        # A corpus may hold documents without text, which are no examples.
+        if text.strip() and normal(text) not in known:
             others.setdefault(normal(text), (text, score))
     within = list(others.values())[options.first - 1 : options.last]
     near = [text for text, score in within if score <= highest]

@@ -70,7 +70,7 @@ def test_the_whole_way_from_triplets_to_a_model_that_ranks(
     [
         (["prepare", "FILE", "-o", "OUT", "--from", "csv"], "--from"),
         (["prepare", "FILE", "-o", "OUT", "--hold-out", "1.5"], "share"),
-        (["validate", "missing.jsonl"], "cannot be read"),
+        (["validate", "missing.jsonl"], "no such file"),
         (["validate", "FILE", "--evaluate", "FILE"], "held-out query is trained on"),
         (["validate", "FILE", "--loss", "magic"], "loss 'magic'"),
         (["mine", "FILE", "-o", "OUT", "--ranks", "10"], "--ranks"),

@@ -11,26 +11,13 @@ from qwen3_reranker.train.nano import data, synthetic, tokenizer
 from qwen3_reranker.train.nano.cache import Cache, build
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from tests.train.tuning import WORDS
 
-THINGS = [
-    "river",
-    "mountain",
-    "engine",
-    "garden",
-    "planet",
-    "violin",
-    "bridge",
-    "harbour",
-    "forest",
-    "battery",
-    "cheese",
-    "window",
-]
 DEEDS = ["grows", "shines", "breaks", "turns", "freezes", "sings", "burns", "moves", "sleeps", "opens"]
 
 
 def _passage(rng: random.Random) -> str:
-    sentences = [f"The {rng.choice(THINGS)} {rng.choice(DEEDS)} near number {rng.randrange(1000)}." for _ in range(5)]
+    sentences = [f"The {rng.choice(WORDS)} {rng.choice(DEEDS)} near number {rng.randrange(1000)}." for _ in range(5)]
     return " ".join(sentences)
 
 
@@ -45,7 +32,7 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             question = f"Which thing is near {passage.split()[5]} in text {number}?"
             record: dict[str, Any] = {
                 "query": question if source == "long" else f"Which thing is in text {number // 2}?",
-                "pos": [passage if source == "long" else f"text {number} {rng.choice(THINGS)}"],
+                "pos": [passage if source == "long" else f"text {number} {rng.choice(WORDS)}"],
                 "neg": [_passage(rng) for _ in range(3)] if source == "long" else [],
                 "lang": "en",
                 "source": source,

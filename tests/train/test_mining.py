@@ -11,7 +11,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.examples import Example, read_examples
 from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates, mine
 from qwen3_reranker.train.teacher import distil
-from qwen3_reranker.train.trec_run import read_corpus, read_run
+from qwen3_reranker.train.trec_run import read_run
 from tests.train.tuning import fifty
 
 CORPUS = {str(n): text for n, text in enumerate(["gold", "twin", "near", "far", "last"])}
@@ -67,6 +67,13 @@ def test_bm25_finds_the_words_of_the_query_and_never_a_positive() -> None:
     assert mined.unmatched == 0
 
 
+def test_a_document_without_text_is_no_negative() -> None:
+    [found], _ = mine(
+        [Example("apples", ("red apples",), ())], lambda *_: [(" ", 3.0), ("pears", 1.0)], MiningOptions()
+    )
+    assert found.negatives == ("pears",)
+
+
 def test_a_run_and_a_corpus_that_do_not_fit_are_refused(tmp_path: Path, run: RunCandidates) -> None:
     with pytest.raises(InputError, match="no query 'q7'"):
         mine([replace(EXAMPLE, id="q7")], run, MiningOptions())
@@ -77,8 +84,6 @@ def test_a_run_and_a_corpus_that_do_not_fit_are_refused(tmp_path: Path, run: Run
         read_run(tmp_path / "bad.trec")
     with pytest.raises(InputError, match="first '4'"):
         RunCandidates(read_run(tmp_path / "run.trec"), {key: text for key, text in CORPUS.items() if key != "4"})
-    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "title": "T", "text": "body"}\n', encoding="utf-8")
-    assert read_corpus(tmp_path / "corpus.jsonl") == {"a": "T\nbody"}
 
 
 def test_a_teacher_s_scores_are_its_logits_and_an_interrupted_file_is_finished(
