@@ -24,9 +24,9 @@ def is_set(folder: Path) -> bool:
 def read_folder(folder: Path, name: str | None = None, qrels: Path | None = None) -> LabelledSet:
     """The set in a folder; qrels: which judgements, None for those named test, or the only ones.
 
-    A document is its title, on a line of its own, and its text. meta.json may hold a name, which `name` overrides, and
-    an instruction; a query's metadata may hold its own. Raises InputError for missing files, queries without text, and
-    lines that are damaged.
+    A document is its title, on a line of its own, and its text. meta.json may hold a name, which `name` overrides, an
+    instruction and a language; a query's metadata may hold its own. Raises InputError for missing files, queries
+    without text, and lines that are damaged.
     """
     queries_file = _queries_file(folder)
     if queries_file is None:
@@ -43,7 +43,7 @@ def read_folder(folder: Path, name: str | None = None, qrels: Path | None = None
             "other queries?"
         )
     meta = read_object(folder / "meta.json") if (folder / "meta.json").is_file() else {}
-    instruction = meta.get("instruction")
+    instruction, language = meta.get("instruction"), meta.get("language")
     return LabelledSet(
         name=name or (meta["name"] if isinstance(meta.get("name"), str) else folder.resolve().name),
         qrels=labels,
@@ -51,6 +51,7 @@ def read_folder(folder: Path, name: str | None = None, qrels: Path | None = None
         documents=dict(_documents(folder)),
         instruction=instruction if isinstance(instruction, str) else None,
         instructions={query: instructions[query] for query in labels if query in instructions},
+        language=language if isinstance(language, str) else "",
     )
 
 

@@ -27,7 +27,7 @@ class LabelledSet:
     only stored runs are measured. instruction, instructions: the set's, and those of single queries, which go first.
     candidates: the list that came with the data for each query. changed: for p-MRR, by query, the documents whose
     relevance a changed instruction takes away. measure: what the set is usually judged by. excludes_itself: a document
-    with the id of a query is left out of its list, as it is the query itself.
+    with the id of a query is left out of its list, as it is the query itself. language: the queries', as a code.
     """
 
     name: str
@@ -41,6 +41,7 @@ class LabelledSet:
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     measure: Measure = NDCG_10
     excludes_itself: bool = False
+    language: str = ""
 
     def instruction_of(self, query: str) -> str | None:
         """What the data say counts as an answer to this query, or None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -120,7 +120,14 @@ def _labelled(
         changed=changed,
         measure=measure,
         excludes_itself=bool(task.ignore_identical_ids),
+        language=_language(task.metadata.hf_subsets_to_langscripts.get(subset, ())),
     )
+
+
+def _language(languages: Sequence[str]) -> str:
+    """The one language of a subset, without its script; nothing where it mixes several."""
+    names = {each.partition("-")[0] for each in languages}
+    return names.pop() if len(names) == 1 else ""
 
 
 def task_instruction(metadata: Any) -> str | None:

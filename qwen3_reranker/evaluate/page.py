@@ -11,6 +11,7 @@ from qwen3_reranker.evaluate import plots
 from qwen3_reranker.evaluate.report import (
     comparison_rows,
     depth_rows,
+    language_rows,
     remarks,
     set_rows,
     system_rows,
@@ -79,6 +80,8 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
             + _table(rows)
         )
     parts.append(f"<h2>Sets</h2>{_table(set_rows(summary))}")
+    if languages := language_rows(summary):
+        parts.append(f"<h2>Languages</h2>{_table(languages)}")
     notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(summary))
     parts.append(f"<footer><h2>What was measured</h2><ul>{notes}</ul></footer>")
     return (

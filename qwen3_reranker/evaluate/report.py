@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from qwen3_reranker.evaluate.summary import FIRST_STAGE, MODEL, ORACLE, Comparison, Summary, System, set_p
+from qwen3_reranker.evaluate.summary import (
+    FIRST_STAGE,
+    MODEL,
+    ORACLE,
+    SIGNIFICANT,
+    Comparison,
+    Summary,
+    System,
+    by_language,
+    part,
+)
 from qwen3_reranker.evaluate.tuning import Tuning
 
 _MOST_NAMED = 10
@@ -26,6 +36,9 @@ def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
         "## Sets",
         _table(set_rows(summary)),
     ]
+    languages = language_rows(summary)
+    if languages:
+        parts += ["## Languages", _table(languages)]
     curve = depth_rows(summary)
     if len(curve) > 1:
         parts += [
@@ -79,27 +92,47 @@ def comparison_rows(summary: Summary) -> list[list[str]]:
 
 
 def set_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a set: its size, its ceiling, every system by number; * where p < 0.05 on it alone."""
+    """A head, then a row a set: its size, its ceiling, every system by number with what it gains; * where p < 0.05."""
     several = len({each.measure for each in summary.sets}) > 1
-    numbers = [str(number) for number in range(1, len(summary.systems) + 1)]
-    rows = [["set", *(["measure"] if several else []), "queries", "found", *numbers]]
-    first = summary.systems[0]
+    rows = [["set", *(["measure"] if several else []), "queries", "found", *_system_heads(summary)]]
     for place, facts in enumerate(summary.sets):
-        cells = []
-        for system in summary.systems:
-            value = f"{summary.headline(system, place).mean:.3f}"
-            differs = system.kind not in (FIRST_STAGE, ORACLE) and set_p(summary, system, first, place) < 0.05
-            cells.append(value + ("*" if differs else ""))
-        rows.append(
-            [
-                facts.name,
-                *([facts.measure.name] if several else []),
-                f"{facts.queries:,}",
-                f"{facts.recall:.1%}",
-                *cells,
-            ]
-        )
+        measure = [facts.measure.name] if several else []
+        cells = _system_cells(part(summary, [place]))
+        rows.append([facts.name, *measure, f"{facts.queries:,}", f"{facts.recall:.1%}", *cells])
     return rows
+
+
+def language_rows(summary: Summary) -> list[list[str]]:
+    """A head, then a row a language with the means over its sets, as in `set_rows`; none for one language."""
+    parts = by_language(summary)
+    if len(parts) < 2:
+        return []
+    rows = [["language", "sets", "queries", *_system_heads(summary)]]
+    for language, own in parts.items():
+        queries = sum(facts.queries for facts in own.sets)
+        rows.append([language, str(len(own.sets)), f"{queries:,}", *_system_cells(own)])
+    return rows
+
+
+def _system_heads(summary: Summary) -> list[str]:
+    numbers = range(1, len(summary.systems) + 1)
+    return [str(number) for number in numbers] + [
+        f"{number} minus 1" for number, system in zip(numbers, summary.systems, strict=True) if _gains(system)
+    ]
+
+
+def _system_cells(summary: Summary) -> list[str]:
+    found = {each.system: each for each in summary.comparisons if each.baseline == summary.systems[0].label}
+    means = [
+        f"{summary.mean(system):.3f}" + ("*" if _gains(system) and found[system.label].p < SIGNIFICANT else "")
+        for system in summary.systems
+    ]
+    gains = [found[system.label] for system in summary.systems if _gains(system)]
+    return means + [f"{each.difference:+.3f} ({each.low:+.3f} to {each.high:+.3f})" for each in gains]
+
+
+def _gains(system: System) -> bool:
+    return system.kind not in (FIRST_STAGE, ORACLE)
 
 
 def tuning_rows(tuning: Tuning) -> list[list[str]]:
@@ -132,7 +165,8 @@ def remarks(summary: Summary) -> Iterator[str]:
     """What a reader must know to believe the numbers, a sentence each."""
     yield (
         "Systems stand under their numbers; found: the share of relevant documents that the lists hold, which no "
-        "reranking can raise; *: p < 0.05 against the first stage on this set alone, not corrected."
+        "reranking can raise; *: p < 0.05 against the first stage on this set or language alone, not corrected; in "
+        "brackets, 95 % intervals."
     )
     for facts in summary.sets:
         yield (

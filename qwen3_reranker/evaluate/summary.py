@@ -25,6 +25,7 @@ class SetFacts:
 
     name: str
     group: str
+    language: str
     documents: int
     queries: int
     first_stage: str
@@ -129,6 +130,7 @@ def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple
         SetFacts(
             name=labelled.name,
             group=labelled.group,
+            language=labelled.language,
             documents=len(labelled.documents),
             queries=len(labelled.qrels),
             first_stage=stage.name,
@@ -153,6 +155,23 @@ def compared(summary: Summary) -> Summary:
     return replace(summary, comparisons=comparisons)
 
 
+def part(summary: Summary, places: Sequence[int]) -> Summary:
+    """These sets alone, which count alike, compared by themselves."""
+    sets = tuple(replace(summary.sets[place], weight=1 / len(places)) for place in places)
+    systems = tuple(
+        replace(system, scores=tuple(system.scores[place] for place in places)) for system in summary.systems
+    )
+    return compared(replace(summary, sets=sets, systems=systems))
+
+
+def by_language(summary: Summary) -> dict[str, Summary]:
+    """The sets of each language that is known."""
+    return {
+        language: part(summary, [place for place, facts in enumerate(summary.sets) if facts.language == language])
+        for language in sorted({facts.language for facts in summary.sets} - {""})
+    }
+
+
 def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     """With these models and their fusions alone, not compared yet."""
     models = [system.label for system in summary.systems if system.kind == MODEL]
@@ -161,12 +180,6 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
     systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
     return replace(summary, systems=systems, comparisons=())
-
-
-def set_p(summary: Summary, system: System, baseline: System, place: int) -> float:
-    """The p of one set alone, not corrected."""
-    values, other = (summary.headline(each, place).values_Q for each in (system, baseline))
-    return paired_p([values - other], [1.0], seed=summary.seed)
 
 
 def _compared(summary: Summary, system: System, baseline: System) -> Comparison:

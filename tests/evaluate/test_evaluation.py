@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from qwen3_reranker.evaluate import (
 )
 from qwen3_reranker.evaluate.judgements import JudgementsFile
 from qwen3_reranker.evaluate.judging import belonging, fingerprint, judge
+from qwen3_reranker.evaluate.report import language_rows, set_rows
 from qwen3_reranker.evaluate.tuning import held_out, tune
 
 pytestmark = pytest.mark.slow
@@ -55,6 +57,22 @@ def test_systems_stand_in_order_and_the_model_s_numbers_are_those_of_rank(
         hits = nano.rank(tasks.queries[query], [tasks.documents[document] for document in listed])
         ranks = [rank for rank, hit in enumerate(hits, start=1) if tasks.qrels[query].get(listed[hit.index])]
         assert value == pytest.approx(sum(1 / np.log2(rank + 1) for rank in ranks))
+
+
+def test_languages_stand_in_rows_with_the_means_of_their_sets(
+    tasks: LabelledSet, stage: FirstStage, tmp_path: Path
+) -> None:
+    sets = [replace(tasks, name=name, language=name[:2]) for name in ("de", "en", "en-too")]
+    found = compared(evaluate(sets, [stage] * 3, [NANO], tmp_path / "out"))
+    head, german, english = language_rows(found)
+    assert head == ["language", "sets", "queries", "1", "2", "3", "4", "2 minus 1", "3 minus 1"]
+    assert (german[:2], english[:2]) == (["de", "1"], ["en", "2"])
+    assert german[3:7] == english[3:7] == set_rows(found)[1][3:7]
+    gain = found.mean(found.systems[1]) - found.mean(found.systems[0])
+    assert float(german[7].split()[0]) == pytest.approx(gain, abs=0.0006)
+    assert language_rows(compared(evaluate(sets[:1], [stage], [NANO], tmp_path / "out"))) == []
+    assert "## Languages" in markdown(found)
+    assert "Languages" in page(found)
 
 
 def test_reranking_nothing_is_the_first_stage_and_all_of_it_the_model(summary: Summary) -> None:
