@@ -13,7 +13,7 @@ help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the bundled model.
-	$(BIN)/qwen3-reranker rank "how do I undo my last commit" examples/documents --top-k 5 --format table
+	$(BIN)/qwen3-reranker rank "take back my last commit" examples/documents --top-k 5 --format table
 
 test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 17 minutes).
 	$(BIN)/python -m pytest
@@ -65,7 +65,7 @@ outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints w
 	$(BIN)/python -m benchmarks.outliers
 
 quality: $(VENV)/.installed-tests  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev; 20 minutes).
-	$(BIN)/qwen3-reranker evaluate nano --on $(or $(DEV),../shared/data/dev) --queries 50 --output .quality --format markdown
+	$(BIN)/python -m qwen3_reranker evaluate nano --on $(or $(DEV),../shared/data/dev) --queries 50 --output .quality --format markdown
 
 clean:  ## Remove the environment and every cache.
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

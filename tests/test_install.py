@@ -23,7 +23,7 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     folder.mkdir()
     (folder / "undo.md").write_text("To undo your last commit, run git reset --soft HEAD~1.\n")
     (folder / "rice.md").write_text("Rinse the rice, add water and let it simmer for twelve minutes.\n")
-    command = [programs / "qwen3-reranker", "rank", "how do I undo my last commit", "docs"]
+    command = [programs / "qwen3-reranker", "rank", "take back my last commit", "docs"]
     environment = {**os.environ, **NO_NETWORK}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     hits = [json.loads(line) for line in done.stdout.splitlines()]

@@ -45,7 +45,7 @@ def _program(
     5 scores that moved in a conversion, 130 interrupted.
 
     Examples:
-      qwen3-reranker rank "how do I undo my last commit" notes/
+      qwen3-reranker rank "take back my last commit" notes/
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
       qwen3-reranker inspect nano
       qwen3-reranker serve

@@ -57,7 +57,7 @@ def rank(
       -               standard input, one document a line
 
     Examples:
-      qwen3-reranker rank "how do I undo my last commit" notes/ --glob '*.md'
+      qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv

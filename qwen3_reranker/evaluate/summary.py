@@ -145,10 +145,11 @@ def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple
 
 
 def compared(summary: Summary) -> Summary:
-    """With every model and fusion compared with the first stage, and every further model with the first one."""
-    models = [system for system in summary.systems if system.kind == MODEL]
+    """With every model and fusion compared with the first stage, fusions with their models, models with the first."""
+    models, fusions = ([system for system in summary.systems if system.kind == kind] for kind in (MODEL, FUSION))
     pairs = [(system, summary.systems[0]) for system in summary.systems if system.kind in (MODEL, FUSION)]
-    pairs += [(model, models[0]) for model in models[1:]]
+    # Fusions stand in the order of their models.
+    pairs += [*zip(fusions, models, strict=True), *((model, models[0]) for model in models[1:])]
     found = [_compared(summary, system, baseline) for system, baseline in pairs]
     corrected = holm([each.p for each in found])
     comparisons = tuple(replace(each, corrected_p=p) for each, p in zip(found, corrected, strict=True))
@@ -176,7 +177,6 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     """With these models and their fusions alone, not compared yet."""
     models = [system.label for system in summary.systems if system.kind == MODEL]
     fusions = [system.label for system in summary.systems if system.kind == FUSION]
-    # Fusions stand in the order of their models.
     kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
     systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
     return replace(summary, systems=systems, comparisons=())

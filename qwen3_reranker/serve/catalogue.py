@@ -188,26 +188,25 @@ NANO = Specification(
         rope_theta=1e6,
         tie_word_embeddings=True,
     ),
-    origin="trained from scratch on two CPU cores in an hour; shares no weights with Qwen's models",
+    origin="trained from scratch on two CPU cores in two hours; shares no weights with Qwen's models",
     scores=Scores(
         source="its card, in the package: nDCG@10 after reranking BM25's 100 best, 50 queries a set",
         address=None,
         baseline="BM25 alone",
         rows=(
-            Score("mean of 23 sets", "nDCG@10", "0.317", "0.348"),
-            Score("jaquad_dev", "Japanese passages", "0.892", "0.917"),
-            Score("iapp_thai_test", "Thai passages", "0.937", "0.952"),
-            Score("codenn_csharp", "questions to C#", "0.365", "0.350"),
-            Score("tldr/en", "English to shell commands", "0.244", "0.276"),
-            Score("tldr/es", "Spanish to shell commands", "0.228", "0.189"),
-            Score("vaswani_npl", "physics abstracts", "0.262", "0.300"),
-            Score("cacm", "computing abstracts", "0.241", "0.399"),
+            Score("mean of 23 sets", "nDCG@10", "0.365", "0.345"),
+            Score("jaquad_dev", "Japanese passages", "0.884", "0.923"),
+            Score("iapp_thai_test", "Thai passages", "0.949", "0.898"),
+            Score("codenn_csharp", "questions to C#", "0.339", "0.396"),
+            Score("tldr/en", "English to shell commands", "0.321", "0.392"),
+            Score("tldr/es", "Spanish to shell commands", "0.379", "0.200"),
+            Score("vaswani_npl", "physics abstracts", "0.314", "0.385"),
+            Score("cacm", "computing abstracts", "0.250", "0.396"),
         ),
         remarks=(
-            "On average it is a little below the BM25 list that it was given. Where BM25 is at hand, use nano to see "
-            "reranking work, not to improve a search.",
-            "With 50 queries a set, differences of a few hundredths mean nothing. A random order of the same lists "
-            "has a mean of 0.042.",
+            "On average it is a little above the BM25 list that it was given, below it on English prose, and above it "
+            "on shell commands in most languages. Both lists fused have 0.400.",
+            "With 50 queries a set, differences of a few hundredths on one set mean nothing.",
         ),
     ),
 )

@@ -191,7 +191,7 @@ def test_the_report_holds_every_system_and_no_address_of_another_host(summary: S
         assert outside not in html
     fields = json.loads(json.dumps(as_json(summary)))
     assert fields["systems"][1]["cost"]["pairs"] == 12 * 8
-    assert [each["baseline"] for each in fields["comparisons"]] == ["BM25", "BM25"]
+    assert [each["baseline"] for each in fields["comparisons"]] == ["BM25", "BM25", "nano"]
 
 
 def test_a_label_cannot_write_html(tasks: LabelledSet, stage: FirstStage, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Example:
 EXAMPLES = (
     Example(
         name="Git help",
-        query="how do I undo my last commit",
+        query="take back my last commit",
         documents=(
             "git stash puts uncommitted changes aside, and git stash pop brings them back.",
             "git reset --soft HEAD~1 undoes the last commit and keeps its changes staged.",
