@@ -70,12 +70,21 @@ READINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A hypothesis and how far the server's logits lie from it: `error` is the root of the mean square."""
+    """A hypothesis and how far the server's logits lie from it: `error` is the root of the mean square.
+
+    spread: the standard deviation of the logits that its reading makes of the scores.
+    """
 
     prompt: Prompt
     head: str
     reading: Reading
     error: float
+    spread: float
+
+    @property
+    def says_more_than_their_mean(self) -> bool:
+        """Whether it lies nearer than one number for all pairs: probabilities of 0.5, say, resemble logits of 0.5."""
+        return self.error < self.spread
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -112,7 +121,8 @@ def explain(judge: Judge, pairs: list[Pair], scores_N: Numbers) -> Verdict:
     for written in PROMPTS[1:]:
         found.extend(_explanations(judge, written, pairs, scores_N))
     # Of two that lie equally near, the one with fewer faults.
-    nearest = min(found, key=lambda each: (round(each.error, 4), len(each.faults)), default=None)
+    plausible = [each for each in found if not each.faults or each.says_more_than_their_mean]
+    nearest = min(plausible, key=lambda each: (round(each.error, 4), len(each.faults)), default=None)
     if nearest is None:
         return Verdict(None, None, spread)
     return Verdict(_convincing(nearest, healthy, loose(spread)), healthy, spread)
@@ -156,5 +166,6 @@ def _explanations(judge: Judge, written: Prompt, pairs: list[Pair], scores_N: Nu
         for reading in READINGS:
             observed_N = reading.undo(scores_N)
             if observed_N is not None:
-                found.append(Explanation(written, name, reading, distance(observed_N, hidden_ND @ weight_D)))
+                error = distance(observed_N, hidden_ND @ weight_D)
+                found.append(Explanation(written, name, reading, error, float(np.std(observed_N))))
     return found
