@@ -62,7 +62,8 @@ def verdict(summary: Summary) -> str:
 
 
 def _sentence(each: Comparison) -> str:
-    change = f"{each.difference:+.3f} [{each.low:+.3f}, {each.high:+.3f}], p = {shown_p(each.corrected_p)}"
+    p = shown_p(each.corrected_p)
+    change = f"{each.difference:+.3f} [{each.low:+.3f}, {each.high:+.3f}], p {p if p.startswith('<') else f'= {p}'}"
     if not each.significant:
         return f"{each.system} is not shown to differ from {each.baseline}: {change}."
     return f"{each.system} is {'better' if each.difference > 0 else 'worse'} than {each.baseline}: {change}."
