@@ -82,7 +82,7 @@ class Groups:
     def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: int, mix: Mix, seed: int) -> None:
         self.cache, self.mix, self.seed, self.label = cache, mix, seed, label
         self.rarity_V = rarity(cache, len(word_V))
-        self._pools = {pool: Pool(members, cache.documents, word_V) for pool, members in _members(cache).items()}
+        self._pools = _pools(cache, word_V)
         self._answers = _answers(cache)
         train = ~cache.held_out
         self._rows = {kind: _by_source(cache, train & (cache.synthetic == kind)) for kind in (False, True)}
@@ -215,7 +215,7 @@ def _answers(cache: Cache) -> dict[int, NDArray[np.int32]]:
     return _split(pairs, cache.positives.values)
 
 
-def _members(cache: Cache) -> dict[int, NDArray[np.int32]]:
+def _pools(cache: Cache, word_V: NDArray[np.int32]) -> dict[int, Pool]:
     """Documents of each pool; a pool too small to draw from takes those of its whole source."""
     pairs = [
         (ragged, np.repeat(np.arange(len(cache)), np.diff(ragged.starts)))
@@ -226,8 +226,10 @@ def _members(cache: Cache) -> dict[int, NDArray[np.int32]]:
     by_pool = _split(cache.pool[rows], documents)
     by_source = _split(cache.source[rows] * 2 + cache.synthetic[rows], documents)
     source_of_pool = dict(zip(cache.pool.tolist(), (cache.source * 2 + cache.synthetic).tolist(), strict=True))
+    sources = {key: Pool(ids, cache.documents, word_V) for key, ids in by_source.items()}
     return {
-        pool: ids if len(ids) >= SMALLEST_POOL else by_source[source_of_pool[pool]] for pool, ids in by_pool.items()
+        pool: Pool(ids, cache.documents, word_V) if len(ids) >= SMALLEST_POOL else sources[source_of_pool[pool]]
+        for pool, ids in by_pool.items()
     }
 
 
