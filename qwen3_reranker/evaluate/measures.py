@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +46,24 @@ class Ranked:
 def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> Ranked:
     """A query's documents by score; equal ones by id, backwards, as trec_eval does, and like it in float32."""
     ids = sorted(scores, reverse=True)
-    score_N = np.array([scores[document] for document in ids], np.float32)
+    return _by_score(
+        np.array([scores[document] for document in ids], np.float32),
+        np.array([max(labels.get(document, 0), 0) for document in ids], float),
+        np.array([document in labels for document in ids], bool),
+        np.array([max(label, 0) for label in labels.values()], float),
+    )
+
+
+def ranked_arrays(labels_N: NDArray[Any], scores_N: NDArray[Any]) -> Ranked:
+    """The same of documents that are all judged, none by an id; equal ones in input order."""
+    labels_N = labels_N.astype(float)
+    return _by_score(scores_N.astype(np.float32), labels_N, np.ones(len(labels_N), bool), labels_N)
+
+
+def _by_score(score_N: NDArray[np.float32], labels_N: Labels, judged_N: NDArray[np.bool_], labels_J: Labels) -> Ranked:
     order = np.argsort(-score_N, kind="stable")
     tie_N = np.cumsum(np.diff(score_N[order], prepend=score_N[order[:1]]) != 0)
-    return Ranked(
-        labels_N=np.array([max(labels.get(ids[place], 0), 0) for place in order], float),
-        judged_N=np.array([ids[place] in labels for place in order], bool),
-        tie_N=tie_N,
-        labels_J=np.array([max(label, 0) for label in labels.values()], float),
-    )
+    return Ranked(labels_N[order], judged_N[order], tie_N, labels_J)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.evaluate import Measure
-from qwen3_reranker.evaluate.measures import ranked
+from qwen3_reranker.evaluate.measures import ranked_arrays
 from qwen3_reranker.evaluate.significance import mean_interval
 
 _NDCG, _RECIPROCAL_RANK = Measure("nDCG", 10), Measure("RR", 10)
@@ -48,7 +47,7 @@ def quality(losses: Sequence[float], judged: Sequence[tuple[NDArray[np.float32],
     """The measures of (logits_D, labels_D) of each query; labels are 1 or 0."""
     # A query with one kind of document is in every order alike, and says nothing.
     told = [(logits_D, np.array(labels_D)) for logits_D, labels_D in judged if 0 < sum(labels_D) < len(labels_D)]
-    orders = [ranked(_by_place(labels_D.astype(int)), _by_place(logits_D.astype(float))) for logits_D, labels_D in told]
+    orders = [ranked_arrays(labels_D, logits_D) for logits_D, labels_D in told]
     # Negatives first among equals: a model that gives all documents one score has found nothing.
     gains, ranks = ([measure.range(order)[0] for order in orders] for measure in (_NDCG, _RECIPROCAL_RANK))
     pairs = [float(np.mean(logits_D[labels_D == 1][:, None] > logits_D[labels_D == 0])) for logits_D, labels_D in told]
@@ -59,10 +58,6 @@ def gain_interval(before: Quality, after: Quality, seed: int = 0) -> tuple[float
     """The mean gain in nDCG@10 with its 95 % interval, from a paired bootstrap over queries."""
     gained_Q = np.array(after.per_query) - np.array(before.per_query)
     return (float(gained_Q.mean()), *mean_interval([gained_Q], [1.0], seed=seed))
-
-
-def _by_place(values_D: NDArray[Any]) -> dict[str, Any]:
-    return {str(place): value for place, value in enumerate(values_D.tolist())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.evaluate.lines import objects
 
 HELD_OUT_PERCENT = 1
 MOST_NEGATIVES = 8
@@ -48,9 +47,8 @@ def digests(folder: Path) -> dict[str, str]:
 def read(folder: Path) -> Iterator[Record]:
     """Every record of every source; a query is held out by its own hash, so the split never moves."""
     for path in files(folder):
-        with lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb") as lines:
-            for line in lines:
-                yield _record(json.loads(line))
+        for _, fields in objects(path):
+            yield _record(fields)
 
 
 def _record(fields: dict[str, object]) -> Record:

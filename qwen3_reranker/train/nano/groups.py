@@ -55,14 +55,13 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A head and its documents as tokens, the positive first; `hard` of the following are labelled negatives.
+    """A head and its documents as tokens: the positive, labelled negatives, BM25's, others.
 
     lexical_D: BM25 of each document; synthetic: whether the query was cut from its positive.
     """
 
     head: Tokens
     documents: tuple[Tokens, ...]
-    hard: int
     source: int
     lexical_D: NDArray[np.float32]
     synthetic: bool
@@ -76,10 +75,10 @@ class Group:
 class Groups:
     """Draws groups of a cache; every chunk is a function of the seed and its number alone.
 
-    word_V: the word of each token (see `tokenizer.words`). label: how many tokens at a query's end are the template's.
+    word_V: the word of each token (see `tokenizer.words`). label: the template's tokens at each query's end.
     """
 
-    def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: int, mix: Mix, seed: int) -> None:
+    def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: Sequence[int], mix: Mix, seed: int) -> None:
         self.cache, self.mix, self.seed, self.label = cache, mix, seed, label
         self.rarity_V = rarity(cache, len(word_V))
         self._pools = _pools(cache, word_V)
@@ -116,7 +115,7 @@ class Groups:
         cache, mix = self.cache, self.mix
         is_synthetic = bool(cache.synthetic[row])
         query = cache.queries[cache.query[row]]
-        asked = query[: -self.label]
+        asked = query[: -len(self.label)]
         positive = rng.choice(cache.positives[row])
         count = mix.short_documents if len(cache.documents[positive]) <= SHORT else mix.documents
         pool = self._pools[cache.pool[row]]
@@ -137,7 +136,6 @@ class Groups:
         return Group(
             np.concatenate((opening, query)),
             documents,
-            len(hard),
             int(cache.source[row]),
             _of(scores_N, pool.members_N, chosen),
             is_synthetic,

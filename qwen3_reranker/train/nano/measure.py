@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qwen3_reranker.evaluate import Measure
+from qwen3_reranker.evaluate.measures import ranked_arrays
 from qwen3_reranker.train.nano.groups import Group, Groups, batches, tree
 from qwen3_reranker.train.nano.judge import Judge
 
 CUT = 160
 DOCUMENTS = 32
+_RR = Measure("RR")
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Mean reciprocal ranks of the positive; documents of equal score share their places."""
+    """Mean reciprocal ranks of the positive."""
 
     nano: float
     bm25: float
@@ -67,6 +70,5 @@ def _mean(pairs: Sequence[tuple[float, float]], queries: int) -> Placed:
 
 
 def _reciprocal_rank(scores_D: NDArray[np.float32]) -> float:
-    """Of the first document; with equals, the mean over the places they share."""
-    above, equal = int((scores_D > scores_D[0]).sum()), int((scores_D == scores_D[0]).sum())
-    return float(np.mean([1.0 / (above + place) for place in range(1, equal + 1)]))
+    """Of the first document."""
+    return _RR.expected(ranked_arrays(np.arange(len(scores_D)) == 0, scores_D))

@@ -122,10 +122,9 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     )
     prefix, suffix = tokens.prefix_ids.tolist(), tokens.suffix_ids.tolist()
     config = recipe.config(tokens.num_entries)
-    label = len(tokenizer.label(fields)) - 1  # a line break may belong to the query
-    groups = Groups(cache, tokenizer.words(fields), label, recipe.mix, recipe.seed)
+    groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), recipe.mix, recipe.seed)
     network = Judge(config, tokens.yes_id, tokens.no_id)
-    few, many = (measure.held_out_groups(groups, most) for most in (5, 40))
+    few = measure.held_out_groups(groups, 5)
     sources = cache.names["source"]
 
     def quick() -> str:
@@ -141,7 +140,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
         start.initialise(network, groups.rarity_V, meaning_VC, start.marks(fields), recipe.seed)
     _log(f"{config.num_parameters:,} parameters, {config.num_linear_parameters:,} beside the embedding; {quick()}")
     run.train()
-    final = _final(network, many, prefix, suffix, sources)
+    final = _final(network, measure.held_out_groups(groups, 40), prefix, suffix, sources)
     _log(_line(final))
     export.write(network, fields, _record(folder, recipe, run, final, start_from), output)
     _log(f"written to {output}")

@@ -55,11 +55,9 @@ def marks(fields: dict[str, Any]) -> Marks:
     heads, _ = TEMPLATES["card"].pieces(None, ["query"], [])
     read = tokenizer.literal(fields)
     opening = read.encode(heads[0].opening).ids
-    closing = read.encode(heads[0].closing).ids
     label = read.encode("<Query>:").ids
     assert opening[-len(label) :] == label, "the query's label must be tokens of its own"
-    assert closing[0] == read.encode("\n").ids[0], "the document's label must follow its line break"
-    return Marks(query=label[0], document=closing[1])
+    return Marks(query=label[0], document=tokenizer.label(fields)[0])
 
 
 def initialise(

@@ -78,9 +78,14 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def label(fields: dict[str, Any]) -> list[int]:
-    """The tokens of the document's label, which every query in the cache ends with; its line break may be merged."""
+    """The tokens of the document's label, with which every query in the cache ends.
+
+    The line break before it is not among them: it may have become one token with the query's last mark.
+    """
+    read = literal(fields)
     heads, _ = TEMPLATES["card"].pieces(None, ["query"], [])
-    ids: list[int] = literal(fields).encode(heads[0].closing).ids
+    line_break, *ids = read.encode(heads[0].closing).ids
+    assert [line_break] == read.encode("\n").ids, "the document's label must follow its line break"
     return ids
 
 

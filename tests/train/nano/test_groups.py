@@ -15,8 +15,7 @@ WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0)
 
 @pytest.fixture(scope="module")
 def groups(cache: Cache, tokenizer_fields: dict[str, Any]) -> Groups:
-    label = len(tokenizer.label(tokenizer_fields)) - 1
-    return Groups(cache, tokenizer.words(tokenizer_fields), label, WHOLE, 1)
+    return Groups(cache, tokenizer.words(tokenizer_fields), tokenizer.label(tokenizer_fields), WHOLE, 1)
 
 
 def test_a_positive_is_never_among_its_own_negatives(cache: Cache, groups: Groups) -> None:
@@ -35,8 +34,8 @@ def test_a_group_has_as_many_documents_as_asked_for_and_its_hard_negatives_first
         labelled = {cache.documents[place].tobytes() for place in cache.negatives[row]}
         count = WHOLE.short_documents if len(cache.documents[cache.positives[row][0]]) <= SHORT else WHOLE.documents
         assert len(group.documents) == len(group.lexical_D) == count
-        assert group.hard == min(int(WHOLE.hard * count), len(labelled))
-        assert labelled.issuperset(document.tobytes() for document in group.documents[1 : 1 + group.hard])
+        hard = min(int(WHOLE.hard * count), len(labelled))
+        assert labelled.issuperset(document.tobytes() for document in group.documents[1 : 1 + hard])
 
 
 def test_held_out_records_are_not_trained_on(cache: Cache, groups: Groups) -> None:

@@ -30,7 +30,7 @@ YES, NO = 5, 6
 
 
 def _group(head: Any, documents: tuple[Any, ...]) -> Group:
-    return Group(head, documents, hard=0, source=0, lexical_D=np.zeros(len(documents), np.float32), synthetic=False)
+    return Group(head, documents, source=0, lexical_D=np.zeros(len(documents), np.float32), synthetic=False)
 
 
 def _groups(rng: np.random.Generator) -> list[Group]:

@@ -67,7 +67,7 @@ def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path],
 def _run(work: Path, checkpoint: Path) -> Run:
     fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
     config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
-    groups = Groups(cache, tokenizer.words(fields), len(tokenizer.label(fields)) - 1, Mix(), 1)
+    groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), Mix(), 1)
     network = Judge(config, 1, 2)
     initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
     schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
