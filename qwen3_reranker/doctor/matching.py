@@ -72,7 +72,7 @@ READINGS = (
 class Explanation:
     """A hypothesis and how far the server's logits lie from it: `error` is the root of the mean square.
 
-    spread: the standard deviation of the logits that its reading makes of the scores.
+    spread: the standard deviation of the logits that its reading makes of the scores, cut alike.
     """
 
     prompt: Prompt
@@ -146,8 +146,11 @@ def plainly_nearer(error: float, healthy_error: float, limit: float) -> bool:
 
 def distance(observed_N: Numbers, predicted_N: Numbers) -> float:
     """Root of the mean square between two sets of logits, both cut where 16-bit probabilities end."""
-    difference_N = np.clip(observed_N, -_MOST_LOGIT, _MOST_LOGIT) - np.clip(predicted_N, -_MOST_LOGIT, _MOST_LOGIT)
-    return float(np.sqrt(np.mean(difference_N**2)))
+    return float(np.sqrt(np.mean((_cut(observed_N) - _cut(predicted_N)) ** 2)))
+
+
+def _cut(logits_N: Numbers) -> Numbers:
+    return np.clip(logits_N, -_MOST_LOGIT, _MOST_LOGIT)
 
 
 def _convincing(nearest: Explanation, healthy: Explanation | None, limit: float) -> Explanation | None:
@@ -167,5 +170,5 @@ def _explanations(judge: Judge, written: Prompt, pairs: list[Pair], scores_N: Nu
             observed_N = reading.undo(scores_N)
             if observed_N is not None:
                 error = distance(observed_N, hidden_ND @ weight_D)
-                found.append(Explanation(written, name, reading, error, float(np.std(observed_N))))
+                found.append(Explanation(written, name, reading, error, float(np.std(_cut(observed_N)))))
     return found

@@ -92,16 +92,19 @@ def _documents(folder: Path) -> Iterator[tuple[str, str]]:
             raise InputError(f"{folder}: expected corpus.jsonl or collection.tsv, found neither")
         yield from ((parts[0], parts[1]) for _, parts in columns(tables[0], (2,), "an id, a tab and a text", "\t"))
         return
-    yield from read_corpus(path).items()
+    yield from _corpus_lines(path)
 
 
 def read_corpus(path: Path) -> dict[str, str]:
     """Documents by id: JSON lines of an id, a text and perhaps a title; raises InputError for other lines or none."""
-    documents: dict[str, str] = {}
-    for place, fields in objects(path):
-        title = fields.get("title") or ""
-        body = string(fields, _BODIES, place)
-        documents[string(fields, _IDS, place)] = f"{title}\n{body}" if isinstance(title, str) and title else body
+    documents = dict(_corpus_lines(path))
     if not documents:
         raise InputError(f"{path}: expected a document a line, got none")
     return documents
+
+
+def _corpus_lines(path: Path) -> Iterator[tuple[str, str]]:
+    for place, fields in objects(path):
+        title = fields.get("title") or ""
+        body = string(fields, _BODIES, place)
+        yield string(fields, _IDS, place), f"{title}\n{body}" if isinstance(title, str) and title else body

@@ -17,7 +17,8 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
         with cast(BinaryIO, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield f"{path}:{number}", _text(line, f"{path}:{number}").rstrip("\r\n")
+                    place = f"{path}:{number}"
+                    yield place, _text(line, place, "utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (lzma.LZMAError, EOFError) as error:
@@ -26,9 +27,9 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _text(line: bytes, place: str) -> str:
+def _text(line: bytes, place: str, encoding: str) -> str:
     try:
-        return line.decode("utf-8-sig" if place.endswith(":1") else "utf-8")
+        return line.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(f"{place}: expected UTF-8, got the byte 0x{line[error.start]:02x}") from None
 

@@ -14,8 +14,6 @@ from qwen3_reranker.evaluate.summary import (
     Comparison,
     Summary,
     System,
-    by_language,
-    part,
 )
 from qwen3_reranker.evaluate.tuning import Tuning
 
@@ -96,20 +94,18 @@ def set_rows(summary: Summary) -> list[list[str]]:
     """A head, then a row a set: its size, its ceiling, every system by number with what it gains; * where p < 0.05."""
     several = len({each.measure for each in summary.sets}) > 1
     rows = [["set", *(["measure"] if several else []), "queries", "found", *_system_heads(summary)]]
-    for place, facts in enumerate(summary.sets):
+    for facts, alone in zip(summary.sets, summary.by_set, strict=True):
         measure = [facts.measure.name] if several else []
-        cells = _system_cells(part(summary, [place]))
-        rows.append([facts.name, *measure, f"{facts.queries:,}", f"{facts.recall:.1%}", *cells])
+        rows.append([facts.name, *measure, f"{facts.queries:,}", f"{facts.recall:.1%}", *_system_cells(alone)])
     return rows
 
 
 def language_rows(summary: Summary) -> list[list[str]]:
     """A head, then a row a language with the means over its sets, as in `set_rows`; none for one language."""
-    parts = by_language(summary)
-    if len(parts) < 2:
+    if len(summary.by_language) < 2:
         return []
     rows = [["language", "sets", "queries", *_system_heads(summary)]]
-    for language, own in parts.items():
+    for language, own in summary.by_language.items():
         queries = sum(facts.queries for facts in own.sets)
         rows.append([language, str(len(own.sets)), f"{queries:,}", *_system_cells(own)])
     return rows

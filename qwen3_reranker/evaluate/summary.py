@@ -79,7 +79,8 @@ class Comparison:
 class Summary:
     """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle.
 
-    measures: those asked for beside what each set is judged by. comparisons: of `compared`.
+    measures: those asked for beside what each set is judged by. Of `compared`: comparisons; by_set, each set alone;
+    by_language, the sets of each language that is known, which count alike.
     """
 
     sets: tuple[SetFacts, ...]
@@ -87,6 +88,8 @@ class Summary:
     measures: tuple[Measure, ...]
     seed: int
     comparisons: tuple[Comparison, ...] = ()
+    by_set: tuple[Summary, ...] = ()
+    by_language: Mapping[str, Summary] = field(default_factory=dict)
 
     def mean(self, system: System, measure: Measure | None = None) -> float:
         """The mean over sets of a measure; None for what each set is judged by."""
@@ -145,7 +148,22 @@ def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple
 
 
 def compared(summary: Summary) -> Summary:
-    """With every model and fusion compared with the first stage, fusions with their models, models with the first."""
+    """With every model and fusion compared with the first stage, fusions with their models, models with the first.
+
+    So is each set by itself, and each language.
+    """
+    alone = tuple(_part(summary, [place]) for place in range(len(summary.sets)))
+    places: dict[str, list[int]] = {}
+    for place, facts in enumerate(summary.sets):
+        if facts.language:
+            places.setdefault(facts.language, []).append(place)
+    languages = {
+        language: alone[own[0]] if len(own) == 1 else _part(summary, own) for language, own in sorted(places.items())
+    }
+    return replace(_with_comparisons(summary), by_set=alone, by_language=languages)
+
+
+def _with_comparisons(summary: Summary) -> Summary:
     models, fusions = ([system for system in summary.systems if system.kind == kind] for kind in (MODEL, FUSION))
     pairs = [(system, summary.systems[0]) for system in summary.systems if system.kind in (MODEL, FUSION)]
     # Fusions stand in the order of their models.
@@ -156,21 +174,13 @@ def compared(summary: Summary) -> Summary:
     return replace(summary, comparisons=comparisons)
 
 
-def part(summary: Summary, places: Sequence[int]) -> Summary:
-    """These sets alone, which count alike, compared by themselves."""
+def _part(summary: Summary, places: Sequence[int]) -> Summary:
+    """These sets alone, which count alike."""
     sets = tuple(replace(summary.sets[place], weight=1 / len(places)) for place in places)
     systems = tuple(
         replace(system, scores=tuple(system.scores[place] for place in places)) for system in summary.systems
     )
-    return compared(replace(summary, sets=sets, systems=systems))
-
-
-def by_language(summary: Summary) -> dict[str, Summary]:
-    """The sets of each language that is known."""
-    return {
-        language: part(summary, [place for place, facts in enumerate(summary.sets) if facts.language == language])
-        for language in sorted({facts.language for facts in summary.sets} - {""})
-    }
+    return _with_comparisons(replace(summary, sets=sets, systems=systems))
 
 
 def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
@@ -179,7 +189,7 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     fusions = [system.label for system in summary.systems if system.kind == FUSION]
     kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
     systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
-    return replace(summary, systems=systems, comparisons=())
+    return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={})
 
 
 def _compared(summary: Summary, system: System, baseline: System) -> Comparison:
