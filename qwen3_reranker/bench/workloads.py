@@ -33,13 +33,17 @@ _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Pairs of a query and a document; `tokens` counts the rows of all pairs in full, template included."""
+    """Pairs of a query and a document; `tokens` counts the rows of all pairs as they run, template included.
+
+    mean_document_tokens: what is kept of a document; cut_documents: those of which not all fits a row.
+    """
 
     name: str
     queries: int
     pairs: tuple[tuple[str, str], ...]
     mean_document_tokens: float
     tokens: int
+    cut_documents: int = 0
 
 
 def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable[str], scale: float = 1.0) -> Workload:
@@ -59,12 +63,12 @@ def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable
         raise InputError(f"the workload {name!r} asks {num_queries} queries, got {len(queries)}")
     writer = _Writer(name, reranker, texts)
     pairs = tuple((query, text) for query in queries[:num_queries] for text in writer.documents(count, mean))
-    trees = [reranker.tree(query, [text for asked, text in pairs if asked == query]) for query in queries[:num_queries]]
-    tokens, limit = sum(tree.num_row_tokens for tree in trees), reranker.tokens.max_length
+    rows = reranker.rows([query for query, _ in pairs], [text for _, text in pairs])
+    tokens, limit = sum(len(row.ids) for row in rows), reranker.tokens.max_length
     if name == "pair" and tokens >= limit:
         raise InputError(f"the workload 'pair' takes {mean:,} tokens and a query, but rows hold {limit:,}")
-    lengths = writer.count([text for _, text in pairs])
-    return Workload(name, num_queries, pairs, float(np.mean(lengths)), tokens)
+    kept = float(np.mean([row.receipt.kept_tokens for row in rows]))
+    return Workload(name, num_queries, pairs, kept, tokens, sum(row.receipt.truncated for row in rows))
 
 
 class _Writer:

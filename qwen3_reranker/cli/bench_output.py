@@ -61,6 +61,7 @@ def _facts(setting: Setting, workloads: dict[str, Workload], report: Report) -> 
                 "pairs": len(workloads[name].pairs),
                 "mean_document_tokens": workloads[name].mean_document_tokens,
                 "tokens": workloads[name].tokens,
+                "cut_documents": workloads[name].cut_documents,
             }
             for name in names
         },
@@ -113,7 +114,8 @@ def _described(workload: Workload) -> str:
     queries = "1 query" if workload.queries == 1 else f"{workload.queries} queries"
     documents = len(workload.pairs) // workload.queries
     what = "1 document" if documents == 1 else f"{documents} documents"
-    return f"{queries} x {what} of {workload.mean_document_tokens:,.0f} tokens"
+    cut = f", {workload.cut_documents:,} cut by --max-length" if workload.cut_documents else ""
+    return f"{queries} x {what} of {workload.mean_document_tokens:,.0f} tokens{cut}"
 
 
 def _rates(each: Measured) -> tuple[str, ...]:

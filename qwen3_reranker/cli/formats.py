@@ -14,7 +14,8 @@ from qwen3_reranker.records import Ranking
 
 # JSON lets these stand, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document")
+_TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens")
+_TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS)
 _TSV_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -61,8 +62,7 @@ def _entries(report: Report) -> Iterator[dict[str, Any]]:
             "probability": _shortest(hit.probability),
             "document": hit.document,
             "source": report.documents[hit.index].source,
-            "document_tokens": hit.receipt.document_tokens,
-            "kept_tokens": hit.receipt.kept_tokens,
+            **{name: getattr(hit.receipt, name) for name in _TOKENS},
         }
 
 

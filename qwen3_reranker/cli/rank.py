@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.documents import Reading, read_documents
@@ -13,6 +13,9 @@ from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen3_reranker.records import Receipt
 
 FORMATS = ("table", "json", "jsonl", "tsv")
 
@@ -95,13 +98,19 @@ def rank(
     texts = [document.text for document in documents]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
+    from qwen3_reranker import plan
     from qwen3_reranker.cli.formats import Report, write
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.reranker import Reranker
 
     with Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker:
+        limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
         if explain_plan:
-            print(reranker.tree(query, texts, instruction))
+            rows = reranker.rows([query] * len(texts), texts, instruction)
+            print(plan.build(rows, reranker.options.min_shared_tokens))
+            cuts = [row.receipt for row in rows]
+            _tell_of_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, reading)
+            _tell_of_query(cuts[:1], limit)
             return
         asked = flags.TABLE_ROWS if top_k is None and form == "table" else top_k
         start = time.perf_counter()
@@ -111,16 +120,32 @@ def rank(
 
     if instruction is None:
         instruction = reranker.default_instruction
-    limit = reranker.tokens.max_length
     report = Report(query, instruction, model, documents, ranking, limit, seconds)
     if form == "table":
         from qwen3_reranker.cli.table import write_table
 
         write_table(report, sys.stdout)
-        return
-    write(report, form, sys.stdout)
-    if cut := ranking.usage.truncated_documents:
-        note(f"{cut:,} of {len(documents):,} documents cut to fit {limit:,} tokens; --max-length allows more")
+    else:
+        write(report, form, sys.stdout)
+    _tell_of_documents(ranking.usage.truncated_documents, len(documents), limit, positions, reading)
+    _tell_of_query([hit.receipt for hit in ranking[:1]], limit)
+
+
+def _tell_of_documents(cut: int, count: int, limit: int, positions: int, reading: Reading) -> None:
+    """Note how many documents were cut, and what ranks the rest of them too."""
+    if cut:
+        remedies = [f"--max-length allows up to {positions:,}"] if limit < positions else []
+        words = reading.chunk_words
+        remedies.append("--chunk ranks all of it in passages" if words is None else "--chunk-words makes them shorter")
+        note(f"{cut:,} of {count:,} documents cut to fit {limit:,} tokens; {' or '.join(remedies)}")
+
+
+def _tell_of_query(receipts: Sequence[Receipt], limit: int) -> None:
+    """Note that the query was cut; receipts: that of one of its documents, or none."""
+    for receipt in receipts:
+        if receipt.query_truncated:
+            kept, whole = receipt.kept_query_tokens, receipt.query_tokens
+            note(f"the query was cut to the first {kept:,} of its {whole:,} tokens, to fit {limit:,} with a document")
 
 
 def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple[str, Sequence[str]]:

@@ -127,7 +127,12 @@ def _footer(report: Report) -> list[str]:
     if usage.prompt_tokens:
         saved = 1 - usage.computed_tokens / usage.prompt_tokens
         parts.append(f"{usage.prompt_tokens:,} tokens, {usage.computed_tokens:,} computed ({saved:.0%} saved)")
-        cut = usage.truncated_documents
-        parts.append(f"{cut:,} cut to {report.max_length:,} tokens" if cut else "none cut")
+        receipt, cut = report.ranking[0].receipt, usage.truncated_documents
+        if cut:
+            parts.append(f"{cut:,} cut to {report.max_length:,} tokens")
+        if receipt.query_truncated:
+            parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {receipt.query_tokens:,} tokens")
+        elif not cut:
+            parts.append("none cut")
         parts.append(f"{report.seconds:.{1 if report.seconds >= 1 else 2}f} s")
     return parts

@@ -27,6 +27,7 @@ class Judged:
     computed_tokens: int
     truncated_documents: int
     seconds: float
+    query_truncated: bool = False
 
 
 class JudgementsFile:

@@ -21,13 +21,14 @@ _REMEMBERED_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What judging took, over all queries: pairs, tokens of separate rows, tokens computed, cut documents, seconds."""
+    """What judging took, over all queries: pairs, tokens of separate rows, tokens computed, what was cut, seconds."""
 
     pairs: int = 0
     prompt_tokens: int = 0
     computed_tokens: int = 0
     truncated_documents: int = 0
     seconds: float = 0.0
+    truncated_queries: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -36,6 +37,7 @@ class Cost:
             self.computed_tokens + other.computed_tokens,
             self.truncated_documents + other.truncated_documents,
             self.seconds + other.seconds,
+            self.truncated_queries + other.truncated_queries,
         )
 
 
@@ -105,6 +107,7 @@ def judge(
             known.computed_tokens,
             known.truncated_documents,
             known.seconds,
+            int(known.query_truncated),
         )
         if on_progress:
             on_progress((number + 1) / total)
@@ -139,4 +142,5 @@ def _judged(
         usage.computed_tokens,
         usage.truncated_documents,
         seconds=round(seconds, 4),
+        query_truncated=len(ranking) > 0 and ranking[0].receipt.query_truncated,
     )

@@ -173,10 +173,12 @@ def remarks(summary: Summary) -> Iterator[str]:
     for system in summary.systems:
         if system.kind == MODEL and system.cost:
             cost = system.cost
+            queries = f"{cost.truncated_queries:,} queries cut, " if cost.truncated_queries else ""
             saved = 1 - cost.computed_tokens / cost.prompt_tokens if cost.prompt_tokens else 0.0
             yield (
                 f"{system.label}: {settings_line(system)}; {cost.pairs:,} pairs, {cost.prompt_tokens:,} tokens of "
-                f"which {saved:.0%} were shared, {cost.truncated_documents:,} documents cut, {cost.seconds:,.1f} s"
+                f"which {saved:.0%} were shared, {cost.truncated_documents:,} documents cut, "
+                f"{queries}{cost.seconds:,.1f} s"
             )
         elif system.kind == MODEL:
             yield f"{system.label}: {settings_line(system)}"

@@ -29,6 +29,13 @@ def test_a_workload_has_its_queries_and_documents_of_about_the_mean_length(reran
     assert workload == build(name, reranker, QUERIES, TEXTS)
 
 
+def test_documents_that_do_not_fit_a_row_are_counted_as_cut_and_measured_as_they_are_kept() -> None:
+    with Reranker("nano", plan_only=True, max_length=150) as short:
+        workload = build("medium", short, QUERIES, TEXTS)
+    assert 0 < workload.cut_documents <= 32
+    assert workload.mean_document_tokens < 100
+
+
 def test_tokens_count_every_row_in_full(reranker: Reranker) -> None:
     workload = build("short", reranker, QUERIES, TEXTS)
     alone = [reranker.tree(query, [document]).num_row_tokens for query, document in workload.pairs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from qwen3_reranker import Reranker
 from tests.cli.conftest import Outcome, Run
 
+TOKENS = ["document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens"]
 HOSTILE = ["tab\tand \\t", "line\nand \\n\r", "\x1b[31mred\x9b", "next\u2028line\x85", "\u202eright", "日本語 😀 é"]
 
 
@@ -65,9 +67,10 @@ def test_no_control_character_reaches_a_reader(run: Run, model: str, hostile: li
 def test_a_pipe_gets_json_lines_with_what_was_read_and_kept(run: Run, model: str) -> None:
     outcome = run("rank", "q", "notes.txt", "--model", model)
     assert [list(hit) for hit in outcome.hits] == [
-        ["rank", "index", "logit", "probability", "document", "source", "document_tokens", "kept_tokens"]
+        ["rank", "index", "logit", "probability", "document", "source", *TOKENS]
     ] * 3
     assert all(hit["document_tokens"] == hit["kept_tokens"] for hit in outcome.hits)
+    assert all(hit["query_tokens"] == hit["kept_query_tokens"] for hit in outcome.hits)
     assert outcome.err == ""
 
 
@@ -93,7 +96,41 @@ def test_a_document_that_was_cut_says_so_in_its_line_and_in_a_note(run: Run, mod
     outcome = run("rank", "q", "long.txt", "--model", model, "--max-length", "450")
     cut = {hit["source"]: hit["kept_tokens"] != hit["document_tokens"] for hit in outcome.hits}
     assert cut == {"long.txt:1": False, "long.txt:2": True}
-    assert outcome.err == "note: 1 of 2 documents cut to fit 450 tokens; --max-length allows more\n"
+    assert outcome.err == (
+        "note: 1 of 2 documents cut to fit 450 tokens; --max-length allows up to 40,960 or "
+        "--chunk ranks all of it in passages\n"
+    )
+
+
+def test_a_longer_row_is_suggested_only_where_the_model_allows_one(run: Run, model: str, notes: Path) -> None:
+    (notes / "long.txt").write_text("long " * 9000 + "\n", encoding="utf-8")
+    longest = ("rank", "q", "long.txt", "--model", model, "--max-length", "40960", "--explain-plan")
+    cut = "note: 1 of 1 documents cut to fit 40,960 tokens; "
+    assert run(*longest).err == f"{cut}--chunk ranks all of it in passages\n"
+    assert "--chunk-words makes them shorter" in run(*longest, "--chunk-words", "9000").err
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "tsv", "table"])
+def test_a_query_that_was_cut_is_in_every_output_and_in_a_note(run: Run, model: str, notes: Path, form: str) -> None:
+    (notes / "query.txt").write_text("q" * 900, encoding="utf-8")
+    command = ("rank", "--query-file", "query.txt", "notes.txt", "--model", model, "--max-length", "500")
+    outcome = run(*command, "--truncate-queries", "--format", form)
+    told = re.search(r"the query was cut to the first (\d+) of its (\d+) tokens, to fit 500 with", outcome.err)
+    assert told
+    kept, whole = map(int, told.groups())
+    assert 0 < kept < 500 < whole
+    if form == "table":
+        assert f"query cut to {kept} of its {whole} tokens" in outcome.out
+        assert "none cut" not in outcome.out
+    else:
+        for entry in entries(outcome, form):
+            assert (int(str(entry["kept_query_tokens"])), int(str(entry["query_tokens"]))) == (kept, whole)
+
+
+@pytest.mark.usefixtures("notes")
+def test_explain_plan_tells_of_a_query_and_of_documents_that_would_be_cut(run: Run, model: str) -> None:
+    command = ("rank", "q" * 900, "notes.txt", "--model", model, "--max-length", "450", "--truncate-queries")
+    assert "note: the query was cut" in run(*command, "--explain-plan").err
 
 
 @pytest.mark.usefixtures("notes")

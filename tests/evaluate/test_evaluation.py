@@ -121,6 +121,18 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
     assert again.path.read_bytes().count(b"\n") - 1 == len(tasks.qrels)
 
 
+def test_a_query_that_was_cut_is_counted_also_when_its_judgement_was_kept(
+    tasks: LabelledSet, stage: FirstStage, tmp_path: Path
+) -> None:
+    with Reranker("nano", max_length=128, truncate_queries=True) as short:
+        asked = replace(tasks, queries={**tasks.queries, "q0": "undo the last commit " * 40})
+        about = belonging(short, "weights", asked, stage, None)
+        for _ in range(2):
+            with JudgementsFile(tmp_path, "nano", about) as file:
+                _, cost = judge(short, asked, stage, None, file)
+            assert cost.truncated_queries == 1
+
+
 def test_a_finished_evaluation_judges_nothing_anew(tasks: LabelledSet, stage: FirstStage, tmp_path: Path) -> None:
     evaluate([tasks], [stage], [NANO], tmp_path / "out")
     [path] = (tmp_path / "out" / "tasks").iterdir()
