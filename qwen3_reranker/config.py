@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.prompt import template
 
 PRECISIONS_OF = {
@@ -217,7 +217,7 @@ class EngineOptions:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InputError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
+        raise unknown(name, value, known)
 
 
 def _at_least(name: str, value: int | None, least: int, most: int = _MOST) -> None:

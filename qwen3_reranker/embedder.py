@@ -16,11 +16,13 @@ from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
     make_backend,
+    numbered,
     refuse_larger_tokenizer,
     refuse_non_instruction,
     refuse_non_strings,
+    surrogates_found,
 )
-from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.heads import EmbeddingHead
 from qwen3_reranker.records import Embeddings, Row, TextReceipt
 from qwen3_reranker.tokens import Tokens
@@ -106,19 +108,21 @@ class Embedder(PlanRunner):
         def rows_of(some: slice) -> list[Row]:
             return self._rows(texts[some], role, instruction, some.start)
 
-        hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
+        with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
+            hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
         return Embeddings(self.head(hidden_ND), tuple(self._receipt(row) for row in rows), usage)
 
     def count(self, texts: Sequence[str], *, role: str, instruction: str | None = None) -> int:
         """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""
         refuse_non_strings("texts", texts)
-        return sum(len(row.ids) for row in self._rows(texts, role, instruction))
+        with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
+            return sum(len(row.ids) for row in self._rows(texts, role, instruction))
 
     def _prompt(self, role: str, instruction: str | None) -> str:
         """What stands before a text."""
         refuse_non_instruction(instruction)
         if role not in ROLES:
-            raise InputError(f"unknown role {role!r}: expected one of {', '.join(ROLES)}")
+            raise unknown("role", role, ROLES)
         if role == "query":
             return self.query_prompt if instruction is None else prompt.query_prompt(instruction)
         if instruction is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
-from qwen3_reranker.errors import CheckpointError, InputError, UnavailableError
+from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, UnavailableError, unknown
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
@@ -25,11 +26,11 @@ from qwen3_reranker.weights import Checkpoint
 
 def engine_options(options: dict[str, Any]) -> EngineOptions:
     """The options under their names; raises InputError for an unknown one and for a value that cannot be used."""
-    try:
-        return EngineOptions(**options)
-    except TypeError as error:
-        known = ", ".join(EngineOptions.__dataclass_fields__)
-        raise InputError(f"{error}; options are {known}") from error
+    known = EngineOptions.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known, "options are")
+    return EngineOptions(**options)
 
 
 def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
@@ -83,6 +84,30 @@ def refuse_non_strings(name: str, texts: object) -> None:
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"{name}[{index}] must be a string, got {type(text).__name__}")
+
+
+@contextmanager
+def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator[None]:
+    """Let a NotUnicodeError say which text it was, and where in it; named: the caller's texts by the caller's names.
+
+    Texts are looked through only when the tokenizer has refused one of them.
+    """
+    try:
+        yield
+    except NotUnicodeError:
+        for name, text in named():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise NotUnicodeError(
+                    f"{name}: not valid Unicode: a lone surrogate at character {error.start}"
+                ) from None
+        raise
+
+
+def numbered(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Each text with the name of its place in a list: documents[0], documents[1] and so on."""
+    return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
 
 
 class PlanRunner:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+# Likeness of two words, 0 to 1, above which one is taken for the other misspelt; int4 and int8 are at 0.75.
+_ALIKE = 0.76
+
 
 class RerankerError(Exception):
     """Anything that went wrong in a way we foresaw. The message says what was expected, what came and what to do."""
@@ -17,10 +22,24 @@ class InputError(RerankerError, ValueError):
     http_status = 400
 
 
+def unknown(name: str, value: object, known: Iterable[str], listed: str = "expected one of") -> InputError:
+    """An InputError for a value that is none of the known words; it names the word that it is a misspelling of."""
+    from difflib import get_close_matches
+
+    words = list(known)
+    alike = get_close_matches(value.lower(), words, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
+    meant = f"did you mean {alike[0]!r}? " if alike else ""
+    return InputError(f"unknown {name} {value!r}: {meant}{listed} {', '.join(words)}")
+
+
 class QueryTooLongError(InputError):
     """Instruction and query alone fill the row, so no document fits; truncation of queries was not asked for."""
 
     http_status = 422
+
+
+class NotUnicodeError(InputError):
+    """A text holds half of a surrogate pair alone, which no encoding of Unicode can hold."""
 
 
 class TooLongError(InputError):

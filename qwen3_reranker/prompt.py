@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import unknown
 from qwen3_reranker.records import Head
 
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
@@ -71,7 +71,7 @@ def template(name: str, instruction: str | None = None) -> Template:
     code keep theirs.
     """
     if not isinstance(name, str) or name not in TEMPLATES:
-        raise InputError(f"unknown prompt {name!r}: expected one of {', '.join(TEMPLATES)}")
+        raise unknown("prompt", name, TEMPLATES)
     chosen = TEMPLATES[name]
     return chosen if instruction is None or name != "card" else replace(chosen, default_instruction=instruction)
 
@@ -79,6 +79,11 @@ def template(name: str, instruction: str | None = None) -> Template:
 #: What ends a text that is embedded; its state is the embedding.
 EMBEDDING_SUFFIX = "<|endoftext|>"
 _QUERY_LABEL = "\nQuery:"
+
+
+def is_blank(query: str) -> bool:
+    """Whether a query holds nothing to judge by; library, command line and server refuse it alike."""
+    return not query.strip()
 
 
 def query_prompt(instruction: str) -> str:

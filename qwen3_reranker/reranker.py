@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
     make_backend,
+    numbered,
     refuse_larger_tokenizer,
     refuse_non_instruction,
     refuse_non_strings,
+    surrogates_found,
 )
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
@@ -94,8 +96,9 @@ class Reranker(PlanRunner):
         for weights that give no finite logit.
         """
         top_k = score.checked_top_k(top_k)
-        _refuse_non_strings(query, documents)
-        scored = self._score([query] * len(documents), documents, instruction, on_progress)
+        _refuse_unusable(query, documents)
+        with surrogates_found(lambda: _named(query, documents, instruction)):
+            scored = self._score([query] * len(documents), documents, instruction, on_progress)
         return Ranking(score.rank(scored.logits_N, documents, scored.receipts, top_k), scored.usage)
 
     def logits(
@@ -111,7 +114,14 @@ class Reranker(PlanRunner):
         weights that give no finite logit.
         """
         queries, documents = _unzipped(pairs)
-        return self._score(queries, documents, instruction, on_progress).logits_N
+
+        def named() -> Iterator[tuple[str, str]]:
+            for index, pair in enumerate(zip(queries, documents, strict=True)):
+                yield from zip((f"the query of pairs[{index}]", f"the document of pairs[{index}]"), pair, strict=True)
+            yield "instruction", instruction or ""
+
+        with surrogates_found(named):
+            return self._score(queries, documents, instruction, on_progress).logits_N
 
     def probabilities(
         self,
@@ -139,9 +149,15 @@ class Reranker(PlanRunner):
         """
         refuse_non_strings("queries", queries)
         refuse_non_strings("documents", documents)
-        refuse_non_instruction(instruction)
-        heads, tails = self._template.pieces(instruction, queries, documents)
-        return self.tokens.encode(heads, tails, limits, owner)
+        for index, query in enumerate(queries):
+            _refuse_blank(f"queries[{index}]", query)
+
+        def named() -> list[tuple[str, str]]:
+            texts = [*numbered("queries", queries), *numbered("documents", documents)]
+            return [*texts, ("instruction", instruction or "")]
+
+        with surrogates_found(named):
+            return self._rows(queries, documents, instruction, limits, owner)
 
     def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
         """The logits of rows that `rows` made, (num_rows,) float32, in steps between which others may run.
@@ -153,8 +169,21 @@ class Reranker(PlanRunner):
 
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
-        _refuse_non_strings(query, documents)
-        return self._grow(self.rows([query] * len(documents), documents, instruction))
+        _refuse_unusable(query, documents)
+        with surrogates_found(lambda: _named(query, documents, instruction)):
+            return self._grow(self._rows([query] * len(documents), documents, instruction))
+
+    def _rows(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        instruction: str | None,
+        limits: Limits = NO_LIMITS,
+        owner: int = 0,
+    ) -> list[Row]:
+        refuse_non_instruction(instruction)
+        heads, tails = self._template.pieces(instruction, queries, documents)
+        return self.tokens.encode(heads, tails, limits, owner)
 
     def _score(
         self,
@@ -164,16 +193,27 @@ class Reranker(PlanRunner):
         on_progress: OnProgress | None,
     ) -> _Scored:
         def rows_of(some: slice) -> list[Row]:
-            return self.rows(queries[some], documents[some], instruction)
+            return self._rows(queries[some], documents[some], instruction)
 
         hidden_ND, rows, usage = self._run(documents, rows_of, on_progress)
         return _Scored(self.head(hidden_ND), [row.receipt for row in rows], usage)
 
 
-def _refuse_non_strings(query: object, documents: object) -> None:
+def _refuse_unusable(query: object, documents: object) -> None:
     if not isinstance(query, str):
         raise InputError(f"query must be a string, got {type(query).__name__}")
+    _refuse_blank("query", query)
     refuse_non_strings("documents", documents)
+
+
+def _refuse_blank(name: str, query: str) -> None:
+    if prompt.is_blank(query):
+        raise InputError(f"{name} must not be blank")
+
+
+def _named(query: str, documents: Sequence[str], instruction: str | None) -> list[tuple[str, str]]:
+    """The texts of a call with one query, by the names of its arguments."""
+    return [("query", query), ("instruction", instruction or ""), *numbered("documents", documents)]
 
 
 def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
@@ -183,6 +223,7 @@ def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
     for index, pair in enumerate(pairs):
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
+        _refuse_blank(f"the query of pairs[{index}]", pair[0])
         queries.append(pair[0])
         documents.append(pair[1])
     return queries, documents

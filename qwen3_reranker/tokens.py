@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker import fast_tokenizer
-from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError, TooLongError
+from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
 
@@ -93,7 +93,7 @@ class Tokens:
         if self._body_budget < 1:
             raise InputError(
                 f"max_length={max_length} leaves no room: the template alone takes "
-                f"{len(self.prefix_ids) + len(self.suffix_ids)} tokens"
+                f"{len(self.prefix_ids) + len(self.suffix_ids)} tokens, and instruction, query and document come on top"
             )
 
     @property
@@ -106,8 +106,8 @@ class Tokens:
         """One row for each pair of a head and a tail; equal heads and equal tails are encoded once.
 
         limits: what the caller wants cut beyond what must be. owner: whose the rows are, for the plan.
-        Raises QueryTooLongError where a head alone does not fit, InputError for text that is no valid Unicode and for
-        a row that does not fit where the limits forbid cutting.
+        Raises QueryTooLongError where a head alone does not fit, NotUnicodeError for text that is none, TooLongError
+        for a row that does not fit where the limits forbid cutting.
         """
         budget = self._body_budget
         if limits.row_tokens is not None:
@@ -161,9 +161,11 @@ class Tokens:
             return _EncodedHead(np.concatenate((opening, query[:most], closing)), len(opening), len(query), most)
         room = budget - len(opening) - len(closing)
         if room < 2:
+            template = len(self.prefix_ids) + len(self.suffix_ids)
+            taken = budget + template - room
             raise QueryTooLongError(
-                f"the instruction alone takes {len(opening)} of the {budget} tokens that max_length="
-                f"{self.max_length} leaves; shorten it or raise max_length"
+                f"rows of {budget + template} tokens are too short: template and instruction alone take {taken}; "
+                f"shorten the instruction, or let rows have at least {taken + 2} tokens (max_length)"
             )
         if not self._truncate_queries:
             raise QueryTooLongError(
@@ -188,7 +190,7 @@ class Tokens:
             try:
                 encodings = self._user.encode_batch_fast(some, add_special_tokens=False)
             except TypeError:
-                raise InputError(_no_unicode(some)) from None
+                raise NotUnicodeError(_no_unicode(some)) from None
             except BaseException as error:
                 # A panic of the library derives from BaseException; a hostile pattern can bring one about.
                 if type(error).__name__ != "PanicException":

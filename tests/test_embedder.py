@@ -268,7 +268,7 @@ def test_wrong_options_are_typed_errors(folder: Path, options: dict[str, Any], m
 def test_an_instruction_that_alone_does_not_fit_says_what_to_do(folder: Path) -> None:
     with (
         Embedder(folder, max_length=20) as embedder,
-        pytest.raises(QueryTooLongError, match=r"the instruction alone takes .* raise max_length"),
+        pytest.raises(QueryTooLongError, match=r"instruction alone take \d+; .* at least \d+ tokens \(max_length\)"),
     ):
         embedder.queries(["a"], "word " * 30)
 
@@ -313,3 +313,19 @@ def test_closed_or_used_from_its_own_progress_it_says_so(folder: Path) -> None:
     assert shares[-1] == 1
     with pytest.raises(InputError, match="this Embedder is closed"):
         embedder.documents(["a"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda embedder: embedder.documents(["a", "bc\ud800"]), r"texts\[1\]: not valid Unicode: .* at character 2"),
+        (
+            lambda embedder: embedder.count(["\udfff"], role="query"),
+            r"texts\[0\]: not valid .* at character 0",
+        ),
+        (lambda embedder: embedder.queries(["a"], "b\ud800"), "instruction: not valid Unicode: .* at character 1"),
+    ],
+)
+def test_a_lone_surrogate_is_found_by_text_and_character(folder: Path, call: Any, message: str) -> None:
+    with Embedder(folder) as embedder, pytest.raises(InputError, match=f"^{message}$"):
+        call(embedder)

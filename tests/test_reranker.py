@@ -168,6 +168,12 @@ def test_threads_share_a_reranker_and_get_their_own_results(small_reranker: Rera
         (lambda reranker: reranker.logits([{"query": "q", "document": "d"}]), r"pairs\[0\] must be a query"),
         (lambda reranker: reranker.logits({"q": "d"}), "pairs must be a list of"),
         (lambda reranker: reranker.logits(None), "pairs must be a list of"),
+        (lambda reranker: reranker.rank("", ["a"]), "^query must not be blank$"),
+        (lambda reranker: reranker.rank(" \n\u3000", []), "^query must not be blank$"),
+        (lambda reranker: reranker.tree(" ", ["a"]), "^query must not be blank$"),
+        (lambda reranker: reranker.rows(["q", ""], ["a", "b"]), r"^queries\[1\] must not be blank$"),
+        (lambda reranker: reranker.logits([("q", ""), (" ", "a")]), r"^the query of pairs\[1\] must not be blank$"),
+        (lambda reranker: reranker.probabilities([("", "a")]), r"^the query of pairs\[0\] must not be blank$"),
     ],
 )
 def test_wrong_arguments_are_typed_errors_that_say_what_came(
@@ -188,7 +194,13 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
         ({"max_length": 0}, "max_length must be a whole number of at least 1, got 0"),
         ({"max_length": 50_000}, "max_length=50000 is more than the model's 40960 positions"),
         ({"max_batch_tokens": -1}, "max_batch_tokens must be a whole number of at least 1"),
-        ({"batch_size": 3}, "batch_size"),
+        ({"batch_size": 3}, "unknown option 'batch_size': options are backend, precision"),
+        ({"precison": "int8"}, r"unknown option 'precison': did you mean 'precision'\? options are backend, precision"),
+        ({"precision": "int88"}, r"unknown precision 'int88': did you mean 'int8'\? expected one of float32"),
+        ({"precision": "FLOAT32"}, "did you mean 'float32'"),
+        ({"backend": "touch"}, r"unknown backend 'touch': did you mean 'torch'\? expected one of cpu, torch"),
+        ({"kernels": "avx512vnni"}, "did you mean 'avx512-vnni'"),
+        ({"prompt": "cards"}, "did you mean 'card'"),
         ({"truncate_queries": "no"}, "truncate_queries must be true or false, got 'no'"),
         ({"prompt": ["card"]}, "unknown prompt"),
         ({"num_threads": 0}, "num_threads must be a whole number of at least 1"),
@@ -208,6 +220,31 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
 def test_wrong_options_are_typed_errors(small_checkpoint: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Reranker(str(small_checkpoint), **options)
+
+
+SURROGATE = "not valid Unicode: a lone surrogate at character"
+MANY = ["ok"] * 500
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda reranker: reranker.rank("q", [*MANY, "bad \udcff byte", *MANY]), rf"documents\[500\]: {SURROGATE} 4"),
+        (lambda reranker: reranker.rank("ab\ud800", ["a"]), f"query: {SURROGATE} 2"),
+        (lambda reranker: reranker.rank("q", ["a"], instruction="\ud800"), f"instruction: {SURROGATE} 0"),
+        (lambda reranker: reranker.tree("q", ["a", "b\udc00"]), rf"documents\[1\]: {SURROGATE} 1"),
+        (lambda reranker: reranker.rows(["q", "q\ud800"], ["a", "b"]), rf"queries\[1\]: {SURROGATE} 1"),
+        (
+            lambda reranker: reranker.logits([("q", "a")] * 3 + [("q", "b\udfff")]),
+            rf"the document of pairs\[3\]: {SURROGATE} 1",
+        ),
+        (lambda reranker: reranker.logits([("q\udfff", "a")]), rf"the query of pairs\[0\]: {SURROGATE} 1"),
+        (lambda reranker: reranker.logits([("q", "a")], "xy\udfff"), f"instruction: {SURROGATE} 2"),
+    ],
+)
+def test_a_lone_surrogate_is_found_by_text_and_character(small_reranker: Reranker, call: object, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        call(small_reranker)  # type: ignore[operator]
 
 
 def test_a_query_too_long_for_the_row_says_what_to_do(small_checkpoint: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.records import Head
 from qwen3_reranker.reranker import Reranker
 
@@ -54,7 +54,7 @@ def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable
     Raises InputError for an unknown name, too few queries, or a `pair` longer than the reranker's max_length.
     """
     if name not in SIZES:
-        raise InputError(f"unknown workload {name!r}: expected one of {', '.join(SIZES)}")
+        raise unknown("workload", name, SIZES)
     num_queries, count, mean = SIZES[name]
     if count == 1:
         mean = max(3, round(mean * scale))

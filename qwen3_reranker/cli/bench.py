@@ -120,7 +120,7 @@ def _prepared(
 ) -> tuple[list[Workload], dict[str, Any]]:
     """The workloads by the model's tokenizer, and what was asked for, for the record."""
     from qwen3_reranker.backends.cpu.kernels import variant
-    from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
+    from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
     from qwen3_reranker.bench import build
     from qwen3_reranker.drift import text_set
     from qwen3_reranker.reranker import Reranker

@@ -18,7 +18,7 @@ from qwen3_reranker.config import (
     SPECIAL_TOKENS,
     EngineOptions,
 )
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import InputError, unknown
 
 ENGINE = EngineOptions()
 INPUT_FORMATS = ("auto", "lines", "jsonl", "whole")
@@ -29,7 +29,7 @@ TABLE_ROWS = 10
 def one_of(name: str, value: str, known: Sequence[str]) -> str:
     """The value; raises InputError unless it is among the known ones."""
     if value not in known:
-        raise InputError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
+        raise unknown(name, value, known)
     return value
 
 

@@ -13,6 +13,7 @@ from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.prompt import is_blank
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Receipt
@@ -157,8 +158,8 @@ def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple
         query, places = arguments[0], arguments[1:]
     else:
         raise InputError("expected a query and documents, got neither: qwen3-reranker rank QUERY DOCUMENTS...")
-    if not query.strip():
-        raise InputError("the query is empty" if query_file is None else f"{query_file}: the query is empty")
+    if is_blank(query):
+        raise InputError(f"{'' if query_file is None else f'{query_file}: '}the query must not be blank")
     if not places:
         raise InputError("no documents named: give files, folders, or - for standard input after the query")
     return query, places

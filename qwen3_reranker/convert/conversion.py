@@ -18,7 +18,7 @@ from qwen3_reranker.convert.gguf_model import gguf_model
 from qwen3_reranker.convert.model import EncodingOf, Model
 from qwen3_reranker.convert.part import Part
 from qwen3_reranker.convert.safetensors_file import write_safetensors
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.weights import Checkpoint, Tensor
 
 LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
@@ -57,7 +57,7 @@ def convert(
     layout, OSError where the files cannot be written; nothing is left behind then.
     """
     if to not in LAYOUTS:
-        raise InputError(f"unknown layout {to!r}: expected one of {', '.join(LAYOUTS)}")
+        raise unknown("layout", to, LAYOUTS)
     if quantize is not None and quantize not in ENCODINGS_OF[to]:
         raise InputError(f"{to} is written in {', '.join(ENCODINGS_OF[to])}, got quantize={quantize!r}")
     path = Path(destination).expanduser()

@@ -13,6 +13,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.judgements import Judged, JudgementsFile
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
+from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.reranker import Reranker
 
 # Below this, hashing takes no time, and the hash need not be remembered beside the model.
@@ -85,8 +86,10 @@ def judge(
     """The logits of every list, those of the file read and all others added to it, and what all of them took.
 
     instruction: for all queries; None takes the data's own. on_progress is told the share of queries done.
-    Raises InputError for lists that name unknown documents, and what Reranker.rank raises.
+    Raises InputError for lists that name unknown documents or have a blank query, and what Reranker.rank raises.
     """
+    if blank := [query for query in stage.run if is_blank(labelled.queries.get(query, "?"))]:
+        raise InputError(f"{labelled.name}: the text of query {blank[0]} must not be blank; take the query out")
     run: dict[str, dict[str, float]] = {}
     cost = Cost()
     total = max(len(stage.run), 1)

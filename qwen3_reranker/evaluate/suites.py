@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import unknown
 from qwen3_reranker.evaluate.labelled import LabelledSet
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.mteb_data import labelled_sets, load
@@ -53,7 +53,7 @@ def suite(name: str) -> Suite:
     """The suite of that name; raises InputError for an unknown one."""
     known = suites()
     if name not in known:
-        raise InputError(f"unknown suite {name!r}: expected one of {', '.join(known)}")
+        raise unknown("suite", name, known)
     return known[name]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qwen3_reranker.errors import CheckpointError, InputError
+from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.weights import Checkpoint, Source, Tensor, open_checkpoint
 
 METHODS = ("average", "slerp")
@@ -69,7 +69,7 @@ def merge(
     models or unusable shares, CheckpointError where two are not of one shape and one judge.
     """
     if method not in METHODS:
-        raise InputError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+        raise unknown("method", method, METHODS)
     if len(models) < 2:
         raise InputError(f"merging takes two models or more, got {len(models)}")
     weights_M = _checked(shares, len(models))

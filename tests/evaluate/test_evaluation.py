@@ -238,3 +238,13 @@ def test_tuning_refuses_too_few_queries(tasks: LabelledSet, stage: FirstStage, t
     summary = evaluate([tasks], [stage], [NANO, Candidate("b", "nano", "Judge")], tmp_path / "out")
     with pytest.raises(InputError, match="12 labelled queries are too few"):
         tune(summary)
+
+
+def test_a_blank_query_is_named_before_anything_is_judged(
+    nano: Reranker, tasks: LabelledSet, stage: FirstStage, tmp_path: Path
+) -> None:
+    blank = replace(tasks, queries={**tasks.queries, "q3": " \n"})
+    with JudgementsFile(tmp_path, "nano", belonging(nano, fingerprint(nano), blank, stage, None)) as file:
+        with pytest.raises(InputError, match="tasks: the text of query q3 must not be blank; take the query out"):
+            judge(nano, blank, stage, None, file)
+        assert not file.judged

@@ -15,8 +15,8 @@ from qwen3_reranker.backends.cpu.native_engine import NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import Layers, panel_layers, stored_layers
 from qwen3_reranker.backends.cpu.network import Network
 from qwen3_reranker.backends.cpu.numpy_engine import NumpyEngine
-from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
 from qwen3_reranker.backends.cpu.panels import DIGITS, open_panels
+from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.plan import Plan, cut_long_segments

@@ -42,7 +42,9 @@ def variant(name: str) -> str:
     usable: list[str] = native_module().variants()
     chosen = usable[0] if name == "native" else name
     if chosen not in usable:
-        raise UnavailableError(f"kernels={name!r} do not run on this processor; it runs {', '.join(usable)} and numpy")
+        raise UnavailableError(
+            f"the kernels {name!r} do not run on this processor; those that do are {', '.join(usable)} and numpy"
+        )
     if name == "native":
         logging.getLogger(__name__).info("kernels: %s, the first this processor runs of %s", chosen, ", ".join(usable))
     return chosen

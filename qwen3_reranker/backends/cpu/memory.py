@@ -9,8 +9,8 @@ import math
 
 from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
-from qwen3_reranker.backends.cpu.numpy_threads import usable_cpus
 from qwen3_reranker.backends.cpu.panels import DIGITS, PANEL_OUTPUTS, all_matrices, panel_group, panel_sizes
+from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.weights import Checkpoint
 

@@ -15,11 +15,6 @@ from threadpoolctl import ThreadpoolController
 Item = TypeVar("Item")
 
 
-def usable_cpus() -> int:
-    """CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _silence() -> None:
     np.seterr(over="ignore", invalid="ignore")
 

@@ -10,6 +10,7 @@ from pydantic import WithJsonSchema as Schema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.serve.documents import text_of_parts
 from qwen3_reranker.serve.problem import Problem, invalid
 
@@ -150,7 +151,7 @@ def _query(value: object) -> str:
             raise wrong(problem.code, "must be text") from None
     if not isinstance(value, str):
         raise wrong("invalid_type", "must be a string")
-    if not value.strip():
+    if is_blank(value):
         raise wrong("blank_query", "must not be blank")
     return value
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, SkipValidation
 from typing_extensions import TypedDict
 
+from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body
@@ -189,7 +190,7 @@ def _questions(questions: object) -> list[Mapping[str, Any]]:
 
 def _statement(question: Mapping[str, Any], place: str) -> str:
     text = _text(question.get("instructions"), place)
-    if not text.strip():
+    if is_blank(text):
         raise invalid("blank_query", f"`{place}` must not be blank", place)
     return text
 
