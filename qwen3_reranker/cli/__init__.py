@@ -11,6 +11,9 @@ from io import TextIOWrapper
 from qwen3_reranker.cli.terminal import complain
 from qwen3_reranker.errors import RerankerError
 
+PROGRAM = "qwen3-reranker"
+#: Set by a shell that asks what could come next.
+COMPLETE_VARIABLE = "_QWEN3_RERANKER_COMPLETE"
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 READER_GONE = 141  # 128 + SIGPIPE, as a shell reports it
@@ -52,29 +55,25 @@ def _run(arguments: list[str]) -> int:
     import typer
 
     from qwen3_reranker.cli.app import app
+    from qwen3_reranker.cli.usage import sentence
 
     # typer carries its own click in later releases; its base class of usage errors is found through a public one.
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     command = typer.main.get_command(app)
     try:
-        with command.make_context("qwen3-reranker", arguments or ["--help"]) as context:
+        if COMPLETE_VARIABLE in os.environ:
+            command.main([], prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
+        with command.make_context(PROGRAM, arguments or ["--help"]) as context:
             command.invoke(context)
     except typer.Exit as ending:
         return ending.exit_code
+    except SystemExit as ending:
+        # What typer does for shells, completion and its installation, ends so.
+        return ending.code if isinstance(ending.code, int) else 0
     except usage_error as error:
-        complain(f"{_message(error)} See {_command(error)} --help.")
+        complain(sentence(error, arguments))
         return USAGE
     return 0
-
-
-def _command(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    return str(context.command_path) if context else "qwen3-reranker"
-
-
-def _message(error: Exception) -> str:
-    text = str(getattr(error, "format_message", error.__str__)())
-    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _escape_what_stdout_cannot_write() -> None:

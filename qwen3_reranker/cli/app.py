@@ -18,9 +18,7 @@ from qwen3_reranker.cli.rank import rank
 from qwen3_reranker.cli.serve import serve
 from qwen3_reranker.cli.train import train
 
-app = typer.Typer(
-    cls=Group, add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
-)
+app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _print_version(wanted: bool) -> None:

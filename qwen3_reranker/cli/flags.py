@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from typer import Argument, Option
@@ -58,7 +58,19 @@ def format_flag(known: Sequence[str], otherwise: str = "json", what: str = "it")
 
 def flag(group: str, *names: str, value: str | None = None, meaning: str) -> Any:
     """An option in a group of the help page; value: what stands for its value there."""
-    return Option(*names, metavar=value, help=meaning, rich_help_panel=group)
+    return Option(*names, metavar=value, help=meaning, rich_help_panel=group, autocompletion=_completion(value))
+
+
+def _completion(value: str | None) -> Callable[[str], list[str]] | None:
+    """What a shell completes a value to: the names of a choice; places of a metavar such as FILE are none."""
+    names = [name for name in (value or "").split("|") if name == name.lower()]
+    if value is None or len(names) < 2:
+        return None
+
+    def beginning(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return beginning
 
 
 Arguments = Annotated[list[str] | None, Argument(metavar="QUERY DOCUMENTS...")]

@@ -11,7 +11,10 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from qwen3_reranker.cli.option_words import speak_of_flags
 from qwen3_reranker.cli.terminal import coloured
+from qwen3_reranker.cli.usage import meant
+from qwen3_reranker.errors import RerankerError
 
 _WIDEST = 100
 _NAMES = 26
@@ -20,13 +23,21 @@ _NAMES = 26
 
 
 class Verb(TyperCommand):
-    """A verb whose help is our page."""
+    """A verb whose help is our page, and whose errors speak of its flags."""
 
     def get_help(self, ctx: Any) -> str:
         """The page."""
         arguments = [str(param.metavar) for param in self.params if param.param_type_name == "argument"]
         usage = " ".join(["[OPTIONS]", *arguments])
         return _page(ctx, usage, self.help or "", _option_groups(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; an error of the library leaves with flags in place of the library's names."""
+        try:
+            return super().invoke(ctx)
+        except RerankerError as error:
+            speak_of_flags(error, self.params)
+            raise
 
 
 class Group(TyperGroup):
@@ -36,6 +47,12 @@ class Group(TyperGroup):
         """The page."""
         verbs = [(f"  {name}", _first_line(verb.help or "")) for name, verb in self.commands.items()]
         return _page(ctx, "VERB ...", self.help or "", [("Verbs", verbs), *_option_groups(ctx)])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that comes next; a misspelling is named."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"No such verb: {args[0]}.{meant(args[0], list(self.commands))}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Verbs in the order they were added."""

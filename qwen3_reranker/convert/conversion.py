@@ -62,7 +62,7 @@ def convert(
         raise InputError(f"{to} is written in {', '.join(ENCODINGS_OF[to])}, got quantize={quantize!r}")
     path = Path(destination).expanduser()
     if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already: choose another place, or ask for it to be overwritten")
+        raise InputError(f"{path} is there already: choose another place, or replace it with overwrite=True")
     model = Model(checkpoint)
     encoding_of = _encoding(to, quantize)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -135,7 +135,10 @@ def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{named or 'settings'}: {place}: {first['msg']}") from None
+        wrong = first["msg"].replace("Input should be", "must be", 1)
+        if place in flags:
+            raise InputError(f"{place} {wrong}, got {flags[place]!r}") from None
+        raise InputError(f"{named or 'settings'}: {place}: {wrong}") from None
     except (SettingsError, ValueError) as error:
         raise InputError(f"{named or 'settings'}: {error}") from None
     refuse_open_door(settings)

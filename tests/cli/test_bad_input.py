@@ -48,25 +48,28 @@ COMMANDS = {
     "stdin as query and documents": (["--query-file", "-", "-"], "standard input (-) can be read only once"),
     "a negative top-k": (["q", "notes.txt", "--top-k", "-1"], "--top-k must be at least 1, got -1"),
     "a top-k of zero": (["q", "notes.txt", "-k", "0"], "--top-k must be at least 1, got 0"),
-    "a top-k that is no number": (["q", "notes.txt", "-k", "three"], "--top-k"),
+    "a top-k that is no number": (["q", "notes.txt", "-k", "three"], "--top-k must be a whole number, got 'three'"),
     "no words a chunk": (["q", "notes.txt", "--chunk-words", "0"], "--chunk-words must be at least 1, got 0"),
     "an unknown format": (["q", "notes.txt", "--format", "xml"], "unknown --format 'xml': expected one of table, json"),
     "an unknown input format": (["q", "notes.txt", "--input-format", "csv"], "unknown --input-format 'csv'"),
-    "an unknown backend": (["q", "notes.txt", "--backend", "abacus"], "unknown backend 'abacus'"),
-    "an unknown precision": (["q", "notes.txt", "--precision", "int3"], "unknown precision 'int3'"),
+    "an unknown backend": (["q", "notes.txt", "--backend", "abacus"], "unknown --backend 'abacus'"),
+    "an unknown precision": (["q", "notes.txt", "--precision", "int3"], "unknown --precision 'int3'"),
     "an impossible precision": (["q", "notes.txt", "--precision", "float64"], "backend"),
-    "unknown kernels": (["q", "notes.txt", "--kernels", "abacus"], "unknown kernels 'abacus': expected one of native"),
+    "unknown kernels": (
+        ["q", "notes.txt", "--kernels", "abacus"],
+        "unknown --kernels 'abacus': expected one of native",
+    ),
     "8 bits on numpy": (["q", "notes.txt", "--kernels", "numpy", "--precision", "int8"], "float32 alone"),
     "kernels of the reference": (
         ["q", "notes.txt", "--backend", "reference", "--kernels", "avx2"],
         "has kernels native",
     ),
-    "too many threads": (["q", "notes.txt", "--threads", "1" + "0" * 20], "num_threads must be at most 4,096"),
-    "an unknown prompt": (["q", "notes.txt", "--prompt", "poem"], "unknown prompt 'poem'"),
-    "no batch": (["q", "notes.txt", "--max-batch-tokens", "0"], "max_batch_tokens"),
-    "too short a length": (["q", "notes.txt", "--max-length", "5"], "max_length=5 leaves no room"),
-    "too long a query": (["q" * 500, "notes.txt", "--max-length", "400"], "truncate_queries"),
-    "an unknown option": (["q", "notes.txt", "--topk", "3"], "--top-k"),
+    "too many threads": (["q", "notes.txt", "--threads", "1" + "0" * 20], "--threads must be at most 4,096"),
+    "an unknown prompt": (["q", "notes.txt", "--prompt", "poem"], "unknown --prompt 'poem'"),
+    "no batch": (["q", "notes.txt", "--max-batch-tokens", "0"], "--max-batch-tokens must be"),
+    "too short a length": (["q", "notes.txt", "--max-length", "5"], "--max-length 5 leaves no room"),
+    "too long a query": (["q" * 500, "notes.txt", "--max-length", "400"], "--truncate-queries"),
+    "an unknown option": (["q", "notes.txt", "--topk", "3"], "Did you mean --top-k? See qwen3-reranker rank --help."),
     "an unknown model": (["q", "notes.txt", "--model", "nope"], "no model 'nope'"),
     "a file as a model": (["q", "notes.txt", "--model", "notes.txt"], "'notes.txt' is a file"),
     "a revision of a folder": (["q", "notes.txt", "--revision", "main"], "revision 'main'"),
@@ -91,6 +94,34 @@ def test_bad_input_to_rank_is_one_line_and_exit_code_2(run: Run, model: str, pro
     assert outcome.err.startswith("error: ")
     assert outcome.err.count("\n") == 1
     assert expected in outcome.err
+
+
+# Each ends in nothing that a user of flags has to translate.
+OF_OTHER_VERBS = {
+    "inspect": (["inspect", "--threads", "0"], "--threads must be a whole number of at least 1, got 0"),
+    "inspect on a device": (["inspect", "--device", "cuda"], "use --backend torch"),
+    "bench": (["bench", "--max-batch-tokens", "0"], "--max-batch-tokens must be"),
+    "convert": (["convert", "nano", "new", "--to", "hf", "--quantize", "q8_0"], "got --quantize q8_0"),
+    "convert to what is there": (["convert", "nano", "notes.txt", "--to", "hf"], "replace it with --overwrite"),
+    "serve": (["serve", "--threads", "0"], "--threads must be"),
+    "serve on no port": (["serve", "--port", "99999"], "--port must be less than or equal to 65535, got 99999"),
+    "evaluate": (["evaluate", "nano", "--on", "x", "--max-length", "0"], "--max-length must be"),
+    "train run": (["train", "run", "x", "-o", "y", "--batch", "0"], "--batch must be a whole number of at least 1"),
+    "a precision of training": (["train", "run", "x", "-o", "y", "--precision", "int8"], "--precision must be one of"),
+    "doctor": (["doctor", "x", "--timeout", "soon"], "--timeout must be a number, got 'soon'"),
+    "a verb": (["rnk"], "Did you mean rank? See qwen3-reranker --help."),
+    "a verb of keys": (["keys", "lst"], "Did you mean list? See qwen3-reranker keys --help."),
+}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("problem", OF_OTHER_VERBS)
+def test_errors_of_every_verb_speak_of_its_flags(run: Run, problem: str) -> None:
+    arguments, expected = OF_OTHER_VERBS[problem]
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("folder")

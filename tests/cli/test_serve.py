@@ -19,7 +19,7 @@ WRONG = {
     "a model that is not there": (["--model", "./no/such/folder", "--port", "0"], 2, "no/such/folder"),
     "two models of one name": (["--model", "nano", "--model", "nano", "--port", "0"], 2, "nano"),
     "a database that is none": (["--keys", "mysql://x/y", "--port", "0"], 2, "sqlite"),
-    "a log format that is none": (["--log-format", "xml"], 2, "log_format"),
+    "a log format that is none": (["--log-format", "xml"], 2, "--log-format"),
 }
 
 

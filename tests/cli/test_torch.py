@@ -26,8 +26,8 @@ def test_it_ranks_as_the_cpu_backend_does(run: Run) -> None:
     ("arguments", "message"),
     [
         (("--device", "cpu"), "belongs to the torch backend"),
-        (("--backend", "torch", "--device", "gpu"), "unknown device 'gpu'"),
-        (("--backend", "torch", "--precision", "int8"), 'use backend="cpu" for int8'),
+        (("--backend", "torch", "--device", "gpu"), "unknown --device 'gpu'"),
+        (("--backend", "torch", "--precision", "int8"), "use --backend cpu for int8"),
         (("--backend", "torch", "--kernels", "avx2"), "the torch backend has kernels native, compiled"),
     ],
 )
