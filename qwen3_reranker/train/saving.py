@@ -27,6 +27,7 @@ from qwen3_reranker.weights import Checkpoint, names
 from qwen3_reranker.weights import Tensor as StoredTensor
 from qwen3_reranker.weights.adapter import CONFIG, WEIGHTS
 from qwen3_reranker.weights.hub import BUNDLED
+from qwen3_reranker.weights.hub_name import read_hub_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,12 @@ def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
         )
         found = fields.get("revision")
         return Base(str(beside.resolve()) if beside.is_dir() else name, found if isinstance(found, str) else None)
-    local = checkpoint.name not in BUNDLED and os.path.exists(os.path.expanduser(checkpoint.name))
-    return Base(str(checkpoint.folder.resolve()) if local else checkpoint.name, None if local else revision)
+    if checkpoint.name in BUNDLED:
+        return Base(checkpoint.name, None)
+    wanted = None if os.path.exists(os.path.expanduser(checkpoint.name)) else read_hub_name(checkpoint.name)
+    if wanted is None:
+        return Base(str(checkpoint.folder.resolve()), None)
+    return Base(wanted.repository, wanted.revision or revision)
 
 
 def save(student: Student, checkpoint: Checkpoint, base: Base | None, card: str, folder: Path) -> None:

@@ -16,10 +16,10 @@ __all__ = ["Checkpoint", "Layer", "Source", "Tensor", "open_checkpoint", "read_e
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
-    """Find `model` ("nano", a folder, a .gguf file, a Hub id) and open it; reads headers, no weights.
+    """Find `model` ("nano", a folder, a GGUF file, a Hub id) and open it; reads headers, no weights.
 
     Raises ModelNotFoundError if there is no such model, InputError if it is not clear which file is meant,
     CheckpointError if its files are not as they must be.
     """
     path, name = resolve(model, revision), os.fspath(model)
-    return open_gguf(path, name) if path.suffix == ".gguf" and path.is_file() else open_folder(path, name)
+    return open_gguf(path, name) if path.is_file() else open_folder(path, name)

@@ -16,8 +16,9 @@ from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
 from qwen3_reranker.weights.encodings import ENCODINGS
-from qwen3_reranker.weights.gguf_header import GgufHeader, read_header
+from qwen3_reranker.weights.gguf_header import GgufHeader
 from qwen3_reranker.weights.gguf_metadata import Metadata
+from qwen3_reranker.weights.gguf_parts import read_whole_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
 from qwen3_reranker.weights.tensor import Tensor
 
@@ -46,12 +47,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def open_gguf(path: Path, name: str) -> Checkpoint:
-    """The checkpoint in a GGUF file; raises CheckpointError naming the file, and the field or tensor, that is wrong.
+    """The checkpoint in a GGUF file, or in several of which `path` is one; raises CheckpointError naming what is wrong.
 
     Where the file has no classifier the head is rebuilt from its word vectors, with a warning: files converted before
     llama.cpp knew Qwen3-Reranker are like that.
     """
-    header = read_header(path)
+    header = read_whole_header(path)
     config = _config(header)
     embedding = _is_embedding(header)
     if embedding:
@@ -85,11 +86,6 @@ def _config(header: GgufHeader) -> ModelConfig:
     if architecture != _ARCHITECTURE:
         raise CheckpointError(
             f"{where}: general.architecture is {shown(architecture)}; only Qwen3 networks ('{_ARCHITECTURE}') are run"
-        )
-    if "split.count" in metadata and metadata.whole("split.count") > 1:
-        raise CheckpointError(
-            f"{where}: split.count is {metadata.whole('split.count')}: one of several files of a model; "
-            "join them first with `llama-gguf-split --merge`"
         )
     embedding = header.tensors.get(names.gguf_name(names.EMBEDDING))
     if embedding is None or len(embedding.shape) != 2:
@@ -126,8 +122,8 @@ def _rope_type(metadata: Metadata) -> str:
 
 
 def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...]) -> Tensor:
-    where = f"{header.source.path}: tensor {gguf_name!r}"
     found = header.tensors.get(gguf_name)
+    where = f"{(found or header).source.path}: tensor {gguf_name!r}"
     if found is None:
         raise CheckpointError(
             f"{where} is missing ({len(header.tensors)} others are there); the file is incomplete or no Qwen3, and "
@@ -143,7 +139,7 @@ def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...
             f"{where}: expected shape {list(shape)} from the metadata, got {shown(list(found.shape))}; "
             "metadata and weights are not of one model"
         )
-    return Tensor(name, shape, found.type, header.source, found.offset, found.num_bytes)
+    return Tensor(name, shape, found.type, found.source, found.offset, found.num_bytes)
 
 
 def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]) -> Head:

@@ -52,6 +52,7 @@ class GgufTensor:
     num_bytes is 0 for a type that is not read, as its size is not known.
     """
 
+    source: Source
     type: str
     shape: tuple[int, ...]
     offset: int
@@ -158,7 +159,7 @@ class _Reader:
                 raise self._wrong(
                     f"{where}: truncated: the data ends at byte {start + end:,}, the file at {self.source.size:,}"
                 )
-            tensors[name] = GgufTensor(kind, shape, start + offset, num_bytes)
+            tensors[name] = GgufTensor(self.source, kind, shape, start + offset, num_bytes)
         return tensors
 
     def _num_bytes(self, where: str, kind: str, shape: tuple[int, ...]) -> int:

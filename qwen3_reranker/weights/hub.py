@@ -1,4 +1,4 @@
-"""What the caller calls a model -> a local folder or .gguf file; fetches safetensors, JSON and at most one .gguf."""
+"""What the caller calls a model -> a local folder or GGUF file; fetches safetensors, JSON, at most one GGUF model."""
 
 from __future__ import annotations
 
@@ -6,64 +6,137 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
+from qwen3_reranker.weights import gguf_names
+from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 
 BUNDLED = ("nano",)
 FETCHED = ("*.safetensors", "*.json")
 # What this package keeps beside a model (backends/cpu/disk_cache.py) is made here and believed by its name.
 NEVER_FETCHED = (".qwen3_reranker/*",)
 
-_NAME = r"[A-Za-z0-9][\w.-]*"
-_HUB_ID = re.compile(rf"{_NAME}/{_NAME}(:({_NAME}/)*{_NAME}\.gguf)?", re.ASCII)
 _EXPECTED = (
-    "expected nano (comes with the package), a folder, a .gguf file, or a Hub id like Qwen/Qwen3-Reranker-0.6B or "
-    "owner/name:file.gguf"
+    "expected nano (comes with the package), a folder, a GGUF file, or a Hub id like Qwen/Qwen3-Reranker-0.6B, "
+    "owner/name:Q8_0 or owner/name:file.gguf"
 )
+_OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?(?:registry\.)?ollama\.(?:com|ai)/|ollama:", re.IGNORECASE)
+_MAGIC = b"GGUF"
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
-    """The folder or .gguf file that holds `model`; a Hub id is fetched unless it is cached, at `revision` if given.
+    """The folder or GGUF file that holds `model`; a Hub id is fetched unless it is cached, at `revision` if given.
 
-    A folder, or a repository on the Hub, that holds one .gguf file and no safetensors is that file.
-    Raises ModelNotFoundError if there is no such model or it cannot be fetched, InputError where one of several .gguf
-    files must be named and for a revision of anything that is not on the Hub.
+    A file is GGUF by what it begins with, whatever it is called. A folder, or a repository on the Hub, that holds one
+    GGUF model and no safetensors is that file; the first part stands for a model in several. hub_name.py says in which
+    forms a model of the Hub may be written.
+    Raises ModelNotFoundError if there is no such model or it cannot be fetched, InputError where one of several GGUF
+    files must be named, for a revision of anything that is not on the Hub, and for two different ones.
     """
     name = os.fspath(model)
     path = _local(name)
-    if path is not None and revision is not None:
-        raise InputError(f"revision {revision!r} was asked for, but {name!r} is not on the Hub; leave the revision out")
-    return _fetch(name, revision) if path is None else path
+    if path is not None:
+        if revision is not None:
+            raise InputError(
+                f"revision {revision!r} was asked for, but {name!r} is not on the Hub; leave the revision out"
+            )
+        return path
+    wanted = _on_the_hub(name)
+    if wanted.revision is not None and revision not in (None, wanted.revision):
+        raise InputError(
+            f"{name!r} names revision {wanted.revision!r}, but {revision!r} was asked for; leave one of them out"
+        )
+    return _fetch(name, replace(wanted, revision=wanted.revision or revision))
+
+
+def is_bundled(name: str | os.PathLike[str]) -> bool:
+    """Whether it is the name of a model that comes with the package, whatever lies in the current folder."""
+    return os.fspath(name) in BUNDLED
 
 
 def _local(name: str) -> Path | None:
     if name in BUNDLED:
         return _bundled(name)
-    path = os.path.expanduser(name)
+    try:
+        path = os.path.expanduser(name)
+    except ValueError:
+        # No path holds a NUL or half a surrogate pair.
+        return None
     if os.path.isdir(path):
         return _folder_or_gguf(Path(path))
     if os.path.isfile(path):
-        if path.endswith(".gguf"):
+        if path.endswith(".gguf") or _begins_with_magic(path):
             return Path(path)
-        raise ModelNotFoundError(f"{path!r} is a file: pass the folder that holds it; {_EXPECTED}")
-    if _HUB_ID.fullmatch(name) is None or (name.endswith(".gguf") and ":" not in name):
-        raise ModelNotFoundError(f"no model {name!r}: there is no such file or folder; {_EXPECTED}")
+        raise ModelNotFoundError(f"{path!r} is a file that is not GGUF: pass the folder that holds it; {_EXPECTED}")
+    folder, _, tag = path.rpartition(":")
+    if tag and os.path.isdir(folder) and (found := _gguf_files_in(Path(folder))):
+        return Path(folder) / _chosen(folder, found, tag, "/")
     return None
 
 
-def _folder_or_gguf(folder: Path) -> Path:
+def _begins_with_magic(path: str) -> bool:
     try:
-        found = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".gguf"))
+        with open(path, "rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _on_the_hub(name: str) -> HubName:
+    if _OLLAMA.match(name):
+        raise ModelNotFoundError(
+            f"{name!r} is a model of Ollama's registry, from which nothing is fetched: pass the file that holds it on "
+            "this machine, which `ollama show NAME --modelfile` names behind FROM, or a Hub id"
+        )
+    wanted = read_hub_name(name)
+    if wanted is None:
+        raise ModelNotFoundError(f"no model {name!r}: there is no such file or folder; {_EXPECTED}")
+    if wanted.file and not wanted.file.endswith(".gguf"):
+        raise ModelNotFoundError(
+            f"{name!r} names {wanted.file!r}, and only GGUF files are models by themselves: pass {wanted.repository}; "
+            f"{_EXPECTED}"
+        )
+    return wanted
+
+
+def _gguf_files_in(folder: Path) -> list[str]:
+    return gguf_names.models(_names_in(folder, ".gguf"))
+
+
+def _names_in(folder: Path, suffix: str) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir() if path.suffix == suffix]
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from None
-    if not found or any(name.endswith(".safetensors") for name in found):
+
+
+def _folder_or_gguf(folder: Path) -> Path:
+    if _names_in(folder, ".safetensors") or not (found := _gguf_files_in(folder)):
         return folder
     if len(found) > 1:
         raise InputError(f"{folder} holds {len(found)} GGUF files ({_listed(found)}): pass the path of one of them")
     return folder / found[0]
+
+
+def _chosen(place: str, names: list[str], tag: str, joint: str) -> str:
+    """The one GGUF file of the place that has this name or this quantisation; raises InputError for none or several."""
+    if tag.endswith(".gguf"):
+        found = [name for name in names if name == gguf_names.parts(tag)[0]]
+    else:
+        found = gguf_names.with_quantisation(names, tag)
+    if len(found) == 1:
+        return found[0]
+    how_many = "several GGUF files" if found else "no GGUF file"
+    others = found or names
+    raise InputError(
+        f"{place!r} holds {how_many} of {tag!r} ({_listed(others)}): say which one, like {place}{joint}{others[0]}"
+        if others
+        else f"{place!r} holds no GGUF file; leave {tag!r} out for its safetensors"
+    )
 
 
 def _listed(names: list[str]) -> str:
@@ -77,7 +150,7 @@ def _bundled(name: str) -> Path:
     return folder
 
 
-def _fetch(name: str, revision: str | None) -> Path:
+def _fetch(name: str, wanted: HubName) -> Path:
     # Imported here: a bundled or local model must not wait for it.
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -87,9 +160,9 @@ def _fetch(name: str, revision: str | None) -> Path:
         RevisionNotFoundError,
     )
 
-    repository, _, file = name.partition(":")
+    revision = wanted.revision
     try:
-        return _obtained(repository, file, revision)
+        return _obtained(wanted)
     except (CheckpointError, InputError):
         raise
     except GatedRepoError:
@@ -105,14 +178,14 @@ def _fetch(name: str, revision: str | None) -> Path:
         problem = f"no model {name!r}: not a valid Hub id; {_EXPECTED}"
     except LocalEntryNotFoundError:
         problem = (
-            f"{name!r} (revision {revision or 'main'}) is not wholly in the Hub's cache and the Hub cannot be reached: "
+            f"{name!r} (revision {revision or 'main'}) is not fully in the Hub's cache and the Hub cannot be reached: "
             "go online once (HF_HUB_OFFLINE unset), or pass nano or a folder"
         )
     except Exception as error:
         # Which network library raises here differs between releases of huggingface_hub. Where a proxy refuses, it has
         # not yet looked into its cache, as it does for every other lack of a network.
         with suppress(OSError):
-            return _obtained(repository, file, revision, local_files_only=True)
+            return _obtained(wanted, local_files_only=True)
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         problem = (
             f"{name!r} could not be fetched from the Hub ({type(error).__name__}: {reason}): "
@@ -121,40 +194,53 @@ def _fetch(name: str, revision: str | None) -> Path:
     raise ModelNotFoundError(problem)
 
 
-def _obtained(repository: str, file: str, revision: str | None, local_files_only: bool = False) -> Path:
+def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
     """The folder of a repository's snapshot, or the GGUF file in it that is named or the only model there is."""
-    if not file:
+    repository, revision, file = wanted.repository, wanted.revision, wanted.file
+    if wanted.tag:
+        found = _gguf_files(repository, revision, local_files_only)
+        file = _chosen(repository, found, wanted.tag, ":")
+    elif not file:
         folder = _snapshot(repository, revision, FETCHED, local_files_only)
         if any(folder.rglob("*.safetensors")):
             return folder
-        files = _gguf_files(repository, revision, folder, local_files_only)
-        if len(files) > 1:
+        found = _gguf_files(repository, revision, local_files_only)
+        if len(found) > 1:
             raise InputError(
-                f"{repository!r} holds {len(files)} GGUF files ({_listed(files)}): say which one, like "
-                f"{repository}:{files[0]}"
+                f"{repository!r} holds {len(found)} GGUF files ({_listed(found)}): say which one, like "
+                f"{repository}:{_example(found)}"
             )
-        if not files:
+        if not found:
             # What is missing in a folder of JSON alone is told by whoever opens it.
             if folder.is_dir():
                 return folder
             raise CheckpointError(
                 f"{repository!r}: the Hub repository holds no safetensors, no JSON and no GGUF; nothing else is read"
             )
-        [file] = files
-    path = _snapshot(repository, revision, (file,), local_files_only) / file
+        [file] = found
+    parts = gguf_names.parts(file)
+    path = _snapshot(repository, revision, parts, local_files_only) / parts[0]
     if not path.is_file():
-        raise ModelNotFoundError(f"{repository!r} holds no file {file!r}, or it is not in the Hub's cache")
+        raise ModelNotFoundError(f"{repository!r} holds no file {parts[0]!r}, or it is not in the Hub's cache")
     return path
 
 
-def _gguf_files(repository: str, revision: str | None, folder: Path, local_files_only: bool) -> list[str]:
-    """The names of the repository's GGUF files; without a network, of those in its cached snapshot."""
+def _example(names: list[str]) -> str:
+    """The shortest that tells one of the names from the others."""
+    tag = gguf_names.quantisation(names[0])
+    return tag if tag and gguf_names.with_quantisation(names, tag) == names[:1] else names[0]
+
+
+def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
+    """The names of the repository's GGUF models; without a network, of those in its cached snapshot."""
     from huggingface_hub import HfApi
 
     if local_files_only:
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.gguf"))
+        # Asked for no file, as a pattern of several would ask for all of them.
+        folder = _snapshot(repository, revision, (), local_files_only)
+        return gguf_names.models(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
     siblings = HfApi().model_info(repository, revision=revision).siblings or []
-    return sorted(sibling.rfilename for sibling in siblings if sibling.rfilename.endswith(".gguf"))
+    return gguf_names.models(sibling.rfilename for sibling in siblings if sibling.rfilename.endswith(".gguf"))
 
 
 def _snapshot(name: str, revision: str | None, patterns: Sequence[str], local_files_only: bool) -> Path:

@@ -55,12 +55,28 @@ def read_gguf(path: Path) -> None:
     _ = checkpoint.tokenizer
 
 
+def read_parts(path: Path) -> None:
+    """The same for a model in two files, which lie in `path` one behind the other, behind the length of the first."""
+    content = path.read_bytes()
+    first = 8 + min(int.from_bytes(content[:8], "little"), len(content))
+    folder = path.with_name(f"{path.name}.parts")
+    folder.mkdir(exist_ok=True)
+    for number, part in enumerate((content[8:first], content[first:]), 1):
+        (folder / f"x-0000{number}-of-00002.gguf").write_bytes(part)
+    read_gguf(folder / "x-00001-of-00002.gguf")
+
+
 def read_config(path: Path) -> None:
     """Read the JSON and the network that it describes."""
     ModelConfig.from_json(read_object(path), str(path))
 
 
-READERS: dict[str, Callable[[Path], Any]] = {"gguf": read_gguf, "safetensors": read_entries, "json": read_config}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "gguf": read_gguf,
+    "gguf-parts": read_parts,
+    "safetensors": read_entries,
+    "json": read_config,
+}
 
 
 def whole_files(reader: str, folder: Path) -> list[bytes]:
@@ -85,12 +101,22 @@ def whole_files(reader: str, folder: Path) -> list[bytes]:
         "general.tags": [True, False],
     }
     short = {"kind": "Q8_0", "fields": tokenizer}
+    if reader == "gguf-parts":
+        return [
+            _joined(write_gguf(folder / f"{count}.gguf", model, tensors_of_a_part=count, **short)) for count in (7, 12)
+        ]
     paths = [
         write_gguf(folder / "a.gguf", model, **short),
         write_gguf(folder / "b.gguf", model, labels=None, **short),
         write_gguf(folder / "c.gguf", model, kind="F16", labels=["no", "yes"], fields=tokenizer, alignment=64),
     ]
     return [path.read_bytes() for path in paths]
+
+
+def _joined(first: Path) -> bytes:
+    contents = [path.read_bytes() for path in sorted(first.parent.glob(f"{first.name[:-18]}*"))]
+    assert len(contents) == 2
+    return len(contents[0]).to_bytes(8, "little") + b"".join(contents)
 
 
 def edited(content: bytes, edits: Sequence[Edit], other: bytes) -> bytes:

@@ -41,12 +41,14 @@ def write_gguf(
     fields: Mapping[str, Any] | None = None,
     tensors: Mapping[str, np.ndarray | None] | None = None,
     alignment: int | None = None,
+    tensors_of_a_part: int = 0,
 ) -> Path:
-    """Write the checkpoint of `folder` as a GGUF file and return `path`.
+    """Write the checkpoint of `folder` as a GGUF file and return `path`, or that of the first part.
 
     kind: the type of every matrix, or another in `kinds` by GGUF name; vectors are float32. labels: what the rows of
     `head` are, in that order; None for a file without a head. head: by default the words' rows of lm_head or embedding,
     for a folder that has a tokenizer, or the first two rows. fields, tensors: changed ones, None to leave one out.
+    tensors_of_a_part: how many lie in each of several files.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     every = {gguf_name(name): values for name, values in values_of(folder).items()}
@@ -58,7 +60,8 @@ def write_gguf(
         metadata |= {"qwen3.pooling_type": 4, "qwen3.classifier.output_labels": list(labels)}
     metadata |= fields or {}
     every |= tensors or {}  # type: ignore[arg-type]
-    writer = gguf.GGUFWriter(path, metadata.pop("general.architecture", "qwen3"))
+    architecture = metadata.pop("general.architecture", "qwen3")
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_of_a_part)
     if alignment:
         writer.add_custom_alignment(alignment)
     add_fields(writer, metadata)
@@ -66,7 +69,7 @@ def write_gguf(
         if values is not None:
             add_tensor(writer, name, values, (kinds or {}).get(name, kind))
     finish(writer)
-    return path
+    return writer.format_shard_names(path)[0]
 
 
 def values_of(folder: Path) -> dict[str, np.ndarray]:

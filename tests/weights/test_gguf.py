@@ -185,7 +185,11 @@ UINT = np.uint32
 # what is wrong: (what the error says, changed fields, changed tensors)
 DAMAGE: dict[str, tuple[tuple[str, ...], Mapping[str, Any], Mapping[str, np.ndarray | None]]] = {
     "other architecture": (("general.architecture", "'llama'", "qwen3"), {"general.architecture": "llama"}, {}),
-    "one of a split": (("split.count", "llama-gguf-split --merge"), {"split.count": np.uint16(2)}, {}),
+    "one of a split": (
+        ("split.count is 2", "found by their names", "-00001-of-00002.gguf"),
+        {"split.count": np.uint16(2)},
+        {},
+    ),
     "no layers": (("num_hidden_layers", "got 0"), {"qwen3.block_count": 0}, {}),
     "more layers than tensors": (("'blk.2.attn_norm.weight' is missing",), {"qwen3.block_count": 2**31}, {}),
     "no width": (("'qwen3.embedding_length' is missing",), {"qwen3.embedding_length": None}, {}),

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
+from qwen3_reranker.weights import hub as hub_module
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub import resolve
+from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
 from tests.testing.hub_server import Files, Hub, commit_hash, serve
@@ -59,12 +63,18 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("gguf")
     model = write_checkpoint(folder / "model", vocab_size=60, num_hidden_layers=1)
     gguf = write_gguf(folder / "x.gguf", model).read_bytes()
+    write_gguf(folder / "m-Q8_0.gguf", model, tensors_of_a_part=5)
+    parts = {f"Q8_0/{path.name}": path.read_bytes() for path in folder.glob("m-Q8_0-*")}
     repositories: dict[str, list[Files]] = {
         "org/tiny": commits,
         "org/gated": commits,
         "org/pickled": [{"pytorch_model.bin": b"x"}],
         "org/gguf": [{"x.gguf": gguf, "README.md": b"never fetched"}],
         "org/many": [dict.fromkeys(("a.gguf", "b.gguf", "sub/c.gguf"), gguf)],
+        "org/quants": [dict.fromkeys(("m-Q4_K_M.gguf", "m.Q8_0.gguf", "m-iq4_xs.gguf", "imatrix.gguf"), gguf)],
+        "org/twice": [dict.fromkeys(("x-Q8_0.gguf", "y-q8_0.gguf"), gguf)],
+        "org/both": [commits[1] | {"m-F16.gguf": gguf}],
+        "org/parts": [parts | {"m-F16.gguf": gguf}],
     }
     with serve(Hub(repositories, gated=frozenset({"org/gated"}))) as served:
         yield served
@@ -76,6 +86,11 @@ def home(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     ask(hub, folder, ("org/tiny", FIRST), ("org/tiny", None))
     return folder
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nothing")
 
 
 def ask(hub: Hub, home: Path, *models: tuple[str, str | None], **environment: str) -> Answers:
@@ -220,6 +235,172 @@ def test_a_repository_of_one_gguf_file_is_that_file_and_of_several_the_one_that_
     offline = ask(hub, tmp_path, ("org/gguf", None), ("org/many:b.gguf", None), HF_HUB_OFFLINE="1")
     assert offline.results == [one, named]
     assert offline.fetched == []
+
+
+def test_a_quantisation_finds_the_one_file_whose_name_ends_with_it(hub: Hub, tmp_path: Path) -> None:
+    models = ["org/quants:Q8_0", "org/quants:q4_k_m", "hf.co/org/quants:IQ4_XS", "org/both:f16"]
+    answers = ask(hub, tmp_path, *((model, None) for model in models))
+    assert answers.results == [[commit_hash(f"org/{name}", 0), 60] for name in ("quants", "quants", "quants", "both")]
+    assert list(dict.fromkeys(answers.fetched)) == ["m.Q8_0.gguf", "m-Q4_K_M.gguf", "m-iq4_xs.gguf", "m-F16.gguf"]
+    offline = ask(hub, tmp_path, ("org/quants:q8_0", None), ("org/quants:Q6_K", None), HF_HUB_OFFLINE="1")
+    assert offline.results[0] == answers.results[0], offline.results
+    assert offline.results[1][0] == "InputError"
+
+
+def test_a_quantisation_that_is_not_there_or_twice_is_a_list_with_the_name_to_type(hub: Hub, tmp_path: Path) -> None:
+    models = ["org/quants:Q6_K", "org/twice:Q8_0", "org/tiny:Q8_0", "org/quants"]
+    answers = ask(hub, tmp_path, *((model, None) for model in models))
+    assert [error for error, _ in answers.results] == ["InputError"] * 4
+    said = (
+        "holds no GGUF file of 'Q6_K' (m-Q4_K_M.gguf, m-iq4_xs.gguf, m.Q8_0.gguf): say which one, like "
+        "org/quants:m-Q4_K_M.gguf",
+        "holds several GGUF files of 'Q8_0' (x-Q8_0.gguf, y-q8_0.gguf): say which one, like org/twice:x-Q8_0.gguf",
+        "'org/tiny' holds no GGUF file; leave 'Q8_0' out for its safetensors",
+        "holds 3 GGUF files (m-Q4_K_M.gguf, m-iq4_xs.gguf, m.Q8_0.gguf): say which one, like org/quants:Q4_K_M",
+    )
+    for (_, message), part in zip(answers.results, said, strict=True):
+        assert part in str(message)
+    assert answers.fetched == []
+
+
+def test_all_parts_of_a_split_model_are_fetched_and_read_as_one(hub: Hub, tmp_path: Path) -> None:
+    [*parts] = sorted(path for path in hub.commits["org/parts"][commit_hash("org/parts", 0)] if "-of-" in path)
+    assert len(parts) > 2
+    answers = ask(hub, tmp_path, ("org/parts:Q8_0", None), (f"org/parts:{parts[1]}", None))
+    assert answers.results == [["Q8_0", 60]] * 2
+    assert sorted(set(answers.fetched)) == parts
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hf:org/tiny",
+        "hf://org/tiny",
+        "HF:org/tiny",
+        "hf.co/org/tiny",
+        "huggingface.co/org/tiny/",
+        "https://huggingface.co/org/tiny",
+        "https://huggingface.co/org/tiny/tree/main/",
+        "https://hf.co/org/tiny?library=transformers#files",
+    ],
+)
+def test_every_form_of_a_hub_id_means_that_repository(name: str) -> None:
+    wanted = read_hub_name(name)
+    assert wanted is not None
+    assert wanted.repository == "org/tiny"
+    assert (wanted.file, wanted.tag) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("https://huggingface.co/a/b/tree/v1.0", HubName("a/b", revision="v1.0")),
+        ("https://huggingface.co/a/b/blob/main/m-Q8_0.gguf", HubName("a/b", "m-Q8_0.gguf", revision="main")),
+        ("https://hf.co/a/b/resolve/x/s/m.gguf?download=true", HubName("a/b", "s/m.gguf", revision="x")),
+        ("https://huggingface.co/a/b/tree/refs%2Fpr%2F3", HubName("a/b", revision="refs/pr/3")),
+        ("https://huggingface.co/a/b/tree/refs/pr/3", HubName("a/b", revision="refs/pr/3")),
+        ("hf.co/a/b:UD-Q4_K_XL", HubName("a/b", tag="UD-Q4_K_XL")),
+        ("hf:a/b/m.gguf", HubName("a/b", "m.gguf")),
+        ("hf:a/b:Q8_0#dev", HubName("a/b", tag="Q8_0", revision="dev")),
+        ("hf://a/b@v2/sub/m.gguf", HubName("a/b", "sub/m.gguf", revision="v2")),
+        ("a/b:Q8_0", HubName("a/b", tag="Q8_0")),
+        ("a/b:sub/m.gguf", HubName("a/b", "sub/m.gguf")),
+        ("https://huggingface.co/a/b/tree/../../x", None),
+        ("https://huggingface.co/a/b/resolve/main/..%2Fx.gguf", None),
+        ("https://huggingface.co/a/b/tree/..%2F..%2Fx", None),
+        ("https://huggingface.co/datasets/a/b", None),
+        ("https://huggingface.co/a", None),
+        ("https://example.com/a/b", None),
+        ("hf:a/b@../x", None),
+        ("a/b/m.gguf", None),
+        ("a/b:m.bin", None),
+        ("a/b:8", None),
+    ],
+)
+def test_a_name_says_file_quantisation_and_revision(name: str, expected: HubName | None) -> None:
+    assert read_hub_name(name) == expected
+
+
+def test_the_revision_of_an_address_is_used_and_another_one_contradicts_it(hub: Hub, tmp_path: Path) -> None:
+    address = f"https://huggingface.co/org/tiny/tree/{FIRST}"
+    answers = ask(hub, tmp_path, (address, None), (address, FIRST), (address, "main"), ("hf:org/tiny", FIRST))
+    assert answers.results[:2] == [[FIRST, 40]] * 2
+    assert answers.results[2][0] == "InputError"
+    assert f"names revision '{FIRST}', but 'main' was asked for" in str(answers.results[2][1])
+    assert answers.results[3] == [FIRST, 40]
+
+
+@pytest.mark.parametrize(
+    "name", ["ollama.com/dengcao/x:Q5_K_M", "https://ollama.com/library/x", "registry.ollama.ai/a/b"]
+)
+def test_a_name_of_ollamas_registry_says_where_its_file_lies(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"ollama show NAME --modelfile.* FROM, or a Hub id"):
+        resolve(name)
+
+
+def test_the_address_of_another_file_names_what_to_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"names 'config\.json', and only GGUF .* pass a/b; "):
+        resolve("https://huggingface.co/a/b/blob/main/config.json")
+
+
+def test_a_file_that_begins_as_gguf_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "model", num_hidden_layers=1)
+    blob = write_gguf(tmp_path / "sha256-0011", model)
+    assert resolve(blob) == blob
+    assert open_checkpoint(blob).layout == "gguf"
+    blob.write_bytes(b"GGU")
+    with pytest.raises(ModelNotFoundError, match="folder that holds it"):
+        resolve(blob)
+
+
+def test_a_folder_of_several_gguf_files_takes_a_quantisation_or_a_name_too(tmp_path: Path) -> None:
+    for name in ("m-Q8_0.gguf", "m-Q4_0.gguf", "mmproj-F16.gguf"):
+        (tmp_path / name).write_bytes(b"")
+    assert resolve(f"{tmp_path}:q8_0") == tmp_path / "m-Q8_0.gguf"
+    assert resolve(f"{tmp_path}:m-Q4_0.gguf") == tmp_path / "m-Q4_0.gguf"
+    with pytest.raises(InputError, match=r"holds no GGUF file of 'Q6_K' \(m-Q4_0\.gguf, m-Q8_0\.gguf\): say which one"):
+        resolve(f"{tmp_path}:Q6_K")
+    (tmp_path / "m-Q4_0.gguf").unlink()
+    assert resolve(tmp_path) == tmp_path / "m-Q8_0.gguf", "a projector is no model"
+
+
+PREFIXES = ("", "hf:", "hf://", "hf.co/", "https://huggingface.co/", "ollama.com/", "/", "./", "~", "\\", "a/b", "a/b:")
+NAME_PARTS = (
+    *("a", "b", "/", ":", "@", "#", "?", "%2F", "..", ".", "Q8_0", ".gguf", "/tree/", "/resolve/", "main", "nano"),
+    *("-00001-of-00002", "~", "\\", "\0", "\n", "\u00e9", "\ud800"),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    prefix=st.sampled_from(PREFIXES),
+    parts=st.lists(st.one_of(st.sampled_from(NAME_PARTS), st.text(max_size=3)), max_size=9),
+)
+def test_any_name_is_a_model_or_a_typed_error_and_a_path_never_asks_the_hub(
+    prefix: str, parts: list[str], nothing: Path
+) -> None:
+    name = prefix + "".join(parts)
+    asked: list[HubName] = []
+    message = ""
+
+    def fetch(name: str, wanted: HubName) -> Path:
+        asked.append(wanted)
+        return Path("fetched")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(nothing)
+        patch.setenv("HOME", "/nowhere")
+        patch.setattr(hub_module, "_fetch", fetch)
+        try:
+            resolve(name)
+        except (InputError, CheckpointError) as error:
+            message = str(error)
+    assert message.isprintable()
+    if name.startswith(("/", ".", "~", "\\")):
+        assert asked == []
+    for wanted in asked:
+        assert wanted.repository.count("/") == 1
+        assert ".." not in (*wanted.repository.split("/"), *wanted.file.split("/"), *(wanted.revision or "").split("/"))
 
 
 def test_local_models_do_not_wait_for_the_hub_library(tmp_path: Path) -> None:
