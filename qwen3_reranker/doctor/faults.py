@@ -158,6 +158,12 @@ FILE_FAULTS = {
             "Fetch the files again; the evidence names the file.",
         ),
         Fault(
+            "unread-format",
+            "The weights are quantised in a format that is not read here.",
+            "A checkpoint made for one program or one kind of GPU; the evidence names its format.",
+            "Take the checkpoint that it was made of, or a GGUF; there is nothing to fetch again.",
+        ),
+        Fault(
             "index-mismatch",
             "The index of the weights does not agree with the files beside it.",
             "Shards of two revisions in one folder, or one that is missing.",

@@ -24,7 +24,7 @@ _SENTENCE = "Judge whether the Document meets the requirements"
 _THINK = "<think>\n\n</think>"
 _INDEX = "model.safetensors.index.json"
 # Eight bits move a logit by less than float16 activations do; fewer move it visibly.
-_PLAIN = ("F32", "F16", "BF16", "Q8_0")
+_PLAIN = ("F32", "F16", "BF16", "Q8_0", "MLX 8-bit", "compressed-tensors 8-bit")
 # Qwen3's own vocabulary; a smaller one, such as nano's, has other ids.
 _QWEN3_ENTRIES = 151_669
 _QWEN3_IDS = {"yes": 9693, "no": 2152, "<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}
@@ -65,7 +65,8 @@ class _Files:
         missing_head = any(
             words in str(error) for words in ("'lm_head.weight' is missing", "'score.weight' is missing")
         )
-        self._find("missing-head" if missing_head else "unreadable-files", str(error))
+        unread = "the checkpoint is quantised in" in str(error)
+        self._find("missing-head" if missing_head else "unread-format" if unread else "unreadable-files", str(error))
 
     def opened(self, checkpoint: Checkpoint) -> None:
         """Everything that can be said of files that can be opened."""

@@ -19,7 +19,7 @@ from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
-from qwen3_reranker.weights.classifier import score_head
+from qwen3_reranker.weights.classifier import score_head, score_shape
 from qwen3_reranker.weights.hub import BUNDLED, resolve
 from qwen3_reranker.weights.merged import MergedTensor
 from qwen3_reranker.weights.safetensors import Entry, read_entries
@@ -272,7 +272,8 @@ def _head(entries: Mapping[str, Entry], base: Checkpoint, fields: Mapping[str, A
         score, labels = entries[names.SCORE], read_object(config_path)
         # What a language model's config.json says of labels is a default of transformers.
         labels = labels if is_classifier or score.shape[:1] != (1,) else {}
-        return score_head(score, None, base.config.hidden_size, labels, str(config_path))
+        tensor = shaped_tensor(names.SCORE, score_shape(score, base.config.hidden_size), score, "config.json")
+        return score_head(tensor, None, labels, str(config_path))
     if names.HEAD in entries:
         shape = (base.config.vocab_size, base.config.hidden_size)
         return Head(shaped_tensor(names.HEAD, shape, entries[names.HEAD], "the base's config.json"), base.head.labels)

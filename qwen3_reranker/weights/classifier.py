@@ -11,17 +11,15 @@ from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Head
 from qwen3_reranker.weights.safetensors import Entry
 from qwen3_reranker.weights.shards import shaped_tensor
+from qwen3_reranker.weights.tensor import Tensor
 
 SCORE_BIAS = "score.bias"
 
 
-def score_head(
-    weight: Entry, bias: Entry | None, hidden_size: int, fields: Mapping[str, Any], config_source: str
-) -> Head:
-    """The head in `score.weight`, (1, hidden_size) for yes - no or (2, hidden_size) for two labelled rows.
+def score_shape(weight: Entry, hidden_size: int) -> tuple[int, int]:
+    """The shape of `score.weight`, whose rows are those of `weight`: one for yes - no, or two labelled ones.
 
-    fields: those of config.json, whose id2label (or label2id) says which row is yes; `config_source` names it.
-    Raises CheckpointError for other shapes, for labels that leave it open, and for a bias that is not zero.
+    Raises CheckpointError for any other number of rows.
     """
     num_rows = weight.shape[0] if weight.shape else 0
     if num_rows not in (1, 2):
@@ -29,7 +27,16 @@ def score_head(
             f"{weight.source.path}: tensor {names.SCORE!r}: expected one row (yes - no) or two (yes and no), got shape "
             f"{shown(list(weight.shape))}; this is no conversion of a Qwen3-Reranker"
         )
-    tensor = shaped_tensor(names.SCORE, (num_rows, hidden_size), weight, "config.json")
+    return num_rows, hidden_size
+
+
+def score_head(tensor: Tensor, bias: Entry | None, fields: Mapping[str, Any], config_source: str) -> Head:
+    """The head in `score.weight`, of a `score_shape`.
+
+    fields: those of config.json, whose id2label (or label2id) says which row is yes; `config_source` names it.
+    Raises CheckpointError for labels that leave it open, and for a bias that is not zero.
+    """
+    num_rows = tensor.shape[0]
     _refuse_bias(bias, num_rows)
     labels = _label_rows(fields, config_source)
     if num_rows == 1:

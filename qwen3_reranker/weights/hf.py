@@ -18,10 +18,11 @@ from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import adapter, names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
-from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head
+from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head, score_shape
 from qwen3_reranker.weights.cross_encoder import as_cross_encoder
 from qwen3_reranker.weights.embedding import has_bare_names, is_embedding, refuse_other_pooling, stored_prompts
 from qwen3_reranker.weights.modules import MODULES, read_modules
+from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
 from qwen3_reranker.weights.safetensors import Entry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, folder_entries, shaped_tensor, weights_file
 from qwen3_reranker.weights.tensor import Tensor
@@ -72,6 +73,7 @@ def _open_base(folder: Path, name: str) -> Checkpoint:
 
 def _open_whole(folder: Path, name: str) -> Checkpoint:
     config, fields = _read_config(folder)
+    quantisation = read_quantisation(folder / _CONFIG, fields)
     path = weights_file(folder)
     if path is None:
         raise CheckpointError(f"{folder / SINGLE}: missing, and so is {INDEX}; {_what_instead(folder)}")
@@ -79,7 +81,7 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     modules = read_modules(folder)
     if is_embedding(modules, entries):
         refuse_other_pooling(folder, modules, config.hidden_size)
-        return _open_embedding(folder, name, config, entries, path)
+        return _open_embedding(folder, name, config, entries, path, quantisation)
     if _NETWORK in fields.get("architectures", []):
         raise CheckpointError(
             f"{folder / _CONFIG}: architectures names {_NETWORK}, a network without a head, but neither the tensors' "
@@ -91,23 +93,28 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
                 f"{entries[names.SCORE].source.path}: holds tensor {names.SCORE!r}, but {_CONFIG} says {_CAUSAL_LM}; "
                 f'if that tensor is the judge, write "architectures": ["{_CLASSIFIER}"], if not, remove it'
             )
-        layout, tensors = "causal-lm", _needed(config, entries, path)
+        layout, tensors = "causal-lm", _needed(config, entries, path, quantisation)
         head = Head(tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD])
     else:
         # Without a language-model head there is none to expect or to count.
         config = replace(config, tie_word_embeddings=True)
-        layout, tensors = "seq-cls", _needed(config, entries, path)
-        head = _classifier(config, fields, entries, path)
+        layout, tensors = "seq-cls", _needed(config, entries, path, quantisation)
+        head = _classifier(config, fields, entries, path, quantisation)
     checkpoint = Checkpoint(name, folder, layout, config, tensors, head, lambda: read_tokenizer(folder))
     return as_cross_encoder(checkpoint, folder)
 
 
 def _open_embedding(
-    folder: Path, name: str, config: ModelConfig, entries: Mapping[str, Entry], path: Path
+    folder: Path,
+    name: str,
+    config: ModelConfig,
+    entries: Mapping[str, Entry],
+    path: Path,
+    quantisation: Quantisation | None,
 ) -> Checkpoint:
     # Whatever the configuration says of a head, none is expected and none is counted.
     config = replace(config, tie_word_embeddings=True)
-    tensors = _needed(config, entries, path, bare=has_bare_names(entries))
+    tensors = _needed(config, entries, path, quantisation, bare=has_bare_names(entries))
     prompts = stored_prompts(folder)
     return Checkpoint(name, folder, "embedding", config, tensors, None, lambda: read_tokenizer(folder), prompts=prompts)
 
@@ -125,27 +132,60 @@ def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
     return config, fields
 
 
-def _classifier(config: ModelConfig, fields: Mapping[str, Any], entries: Mapping[str, Entry], path: Path) -> Head:
-    if names.SCORE not in entries:
+def _classifier(
+    config: ModelConfig,
+    fields: Mapping[str, Any],
+    entries: Mapping[str, Entry],
+    path: Path,
+    quantisation: Quantisation | None,
+) -> Head:
+    score = entries.get(names.SCORE)
+    if score is None and quantisation is not None:
+        score = quantisation.entry_of_rows(names.SCORE, entries)
+    if score is None:
         raise CheckpointError(
             f"{path}: tensor {names.SCORE!r} is missing, though {_CONFIG} says {_CLASSIFIER}; a head is never made up: "
             f'fetch the checkpoint again, or write "architectures": ["{_CAUSAL_LM}"] if it is one'
         )
-    bias = entries.get(SCORE_BIAS)
-    return score_head(entries[names.SCORE], bias, config.hidden_size, fields, str(path.parent / _CONFIG))
+    tensor = _tensor(names.SCORE, score_shape(score, config.hidden_size), entries, path, quantisation)
+    return score_head(tensor, entries.get(SCORE_BIAS), fields, str(path.parent / _CONFIG))
 
 
-def _needed(config: ModelConfig, entries: Mapping[str, Entry], path: Path, bare: bool = False) -> dict[str, Tensor]:
+def _needed(
+    config: ModelConfig,
+    entries: Mapping[str, Entry],
+    path: Path,
+    quantisation: Quantisation | None,
+    bare: bool = False,
+) -> dict[str, Tensor]:
     tensors = {}
     for name, shape in names.expected_shapes(config):
         stored = names.bare_name(name) if bare else name
-        if stored not in entries:
-            raise _missing(stored, entries, path)
-        tensors[name] = replace(shaped_tensor(stored, shape, entries[stored], _CONFIG), name=name)
+        tensors[name] = replace(_tensor(stored, shape, entries, path, quantisation), name=name)
     return tensors
 
 
-def _missing(name: str, entries: Mapping[str, Entry], where: Path) -> CheckpointError:
+def _tensor(
+    name: str, shape: tuple[int, ...], entries: Mapping[str, Entry], path: Path, quantisation: Quantisation | None
+) -> Tensor:
+    decoded = None if quantisation is None else quantisation.matrix(name, shape, entries, path)
+    if decoded is not None:
+        return decoded
+    if name not in entries:
+        raise _missing(name, entries, path, quantisation)
+    return shaped_tensor(name, shape, entries[name], _CONFIG)
+
+
+def _missing(
+    name: str, entries: Mapping[str, Entry], where: Path, quantisation: Quantisation | None
+) -> CheckpointError:
+    beside = next((each for each in entries if each.startswith(name.removesuffix("weight"))), None)
+    if beside is not None:
+        said = f"and {quantisation.format.name} has no such part" if quantisation else f"and {_CONFIG} says no format"
+        return CheckpointError(
+            f"{where}: tensor {name!r} is missing, but {shown(beside)} is there, {said}; configuration and weights are "
+            "not of one model: fetch all files of one, or take an unquantised checkpoint or a GGUF"
+        )
     if name == names.HEAD:
         return CheckpointError(
             f"{where}: tensor {name!r} is missing and {_CONFIG} says tie_word_embeddings is false; a head is never "

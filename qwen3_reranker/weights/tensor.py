@@ -97,6 +97,11 @@ class Tensor:
         return True
 
     @property
+    def is_float32(self) -> bool:
+        """Whether float32 holds each of its values, and not one that is nearest to it."""
+        return self.is_stored
+
+    @property
     def is_plain(self) -> bool:
         """Whether `stored()` holds the tensor's numbers one by one, as the kernels can read them."""
         return self.is_stored and self.encoding.is_plain
@@ -155,7 +160,7 @@ class Tensor:
         Raises InputError for an id that is not a row, CheckpointError if the file was cut or changed.
         """
         indices = self._row_indices(ids)
-        result = np.empty((indices.size, self.shape[1]), _readable(dtype))
+        result = np.empty((indices.size, self.shape[1]), readable(dtype))
         row_bytes = self._row_bytes()
         # In the order of the file, so that the rows of one step, and repeated ones, share pages.
         order = np.argsort(indices)
@@ -175,7 +180,7 @@ class Tensor:
             self.source.mapped().madvise(mmap.MADV_DONTNEED, begin, self.offset + self.num_bytes - begin)
 
     def _destination(self, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
-        wanted = _readable(dtype)
+        wanted = readable(dtype)
         if out is None:
             return np.empty(self.shape, wanted)
         if out.shape != self.shape or out.dtype != wanted or not out.flags.c_contiguous or not out.flags.writeable:
@@ -217,7 +222,8 @@ class Tensor:
         return indices.astype(np.intp, copy=False)
 
 
-def _readable(dtype: DTypeLike) -> np.dtype[Any]:
+def readable(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype, if tensors are read in it; raises InputError if not."""
     wanted = np.dtype(dtype)
     if wanted not in (np.float32, np.float64):
         raise InputError(f"tensors are read as float32 or float64, got {wanted}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen3_reranker.doctor import examine_files
@@ -60,12 +61,20 @@ def swap_shards(folder: Path) -> None:
     first.write_bytes(second.read_bytes())
 
 
+def quantise(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    words = {"model.embed_tokens.weight": np.zeros((320 * 32 // 2, 1), np.uint8)}
+    save_file({**load_file(path), **words}, path)
+    edit(folder / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
 def classifier(folder: Path) -> None:
     edit(folder / "config.json", tie_word_embeddings=False)
 
 
 FAULTS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
     "unreadable-files": ({}, cut),
+    "unread-format": ({}, quantise),
     "index-mismatch": ({"shards": 2}, swap_shards),
     "missing-head": ({}, classifier),
     "no-judge": ({"tied": False}, lambda folder: write_rows(folder, "lm_head.weight", 0.0)),

@@ -1,0 +1,54 @@
+"""MLX's affine mode in 4 or 8 bits: digits packed along a row, a scale and a bias for each group of them.
+
+Source: affine_dequantize in mlx/ops.cpp of https://github.com/ml-explore/mlx.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen3_reranker.weights.encodings import PLAIN, Floats
+from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_in_rows, rows_of, spread
+from qwen3_reranker.weights.tensor import Tensor
+
+SUFFIXES = ("weight", "scales", "biases")
+
+
+@dataclass(frozen=True, slots=True)
+class Mlx:
+    """weight = digit * scale + bias. digits: (outputs, I * bits / 32) words; scales and biases: (outputs, G)."""
+
+    digits: Tensor
+    scales: Tensor
+    biases: Tensor
+    bits: int
+
+    recipe = "affine"
+
+    @property
+    def dtype(self) -> str:
+        """MLX and its bits."""
+        return f"MLX {self.bits}-bit"
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Digits, scales, biases."""
+        return self.digits, self.scales, self.biases
+
+    def rows(self, indices: Indices) -> Floats:
+        """Those rows, (R, I)."""
+        values: Floats = digits_in_rows(rows_of(self.digits, indices), self.bits).astype(np.float32)
+        values *= spread(self.scales.rows(indices), values.shape[1])
+        values += spread(self.biases.rows(indices), values.shape[1])
+        return values
+
+
+def mlx(parts: Parts) -> Mlx:
+    """The decoder of a matrix in MLX's affine mode; raises CheckpointError naming the part that is not right."""
+    outputs, inputs = parts.shape
+    digits, bits = parts.packed("weight", "U32", {bits: (outputs, inputs * bits // 32) for bits in (4, 8)})
+    groups = parts.groups("scales", 1)
+    shape = (outputs, groups)
+    return Mlx(digits, parts.one("scales", PLAIN, shape), parts.one("biases", PLAIN, shape), bits)
