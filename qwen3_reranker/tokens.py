@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker import fast_tokenizer
+from qwen3_reranker.added_tokens import AddedTokens
 from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
@@ -22,9 +23,6 @@ from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
 Ids = NDArray[np.int32]
 
 _CHARACTERS_AT_ONCE = 1_000_000
-# No vocabulary comes near; ids beyond it are damage, and would make the embedding's check meaningless.
-_MOST_ENTRIES = 2**31
-
 _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 
 
@@ -54,7 +52,8 @@ class Tokens:
 
     prefix, suffix: the template's constant ends; control tokens they name are looked up, never parsed from user text.
     max_length: tokens of a whole row. A document's tail is cut to fit; prefix, labels, query and suffix stay.
-    special_tokens: "literal", or "parse" to let user text become control tokens as the reference code does.
+    special_tokens: "literal", or "parse" to let user text become control tokens as the reference code does. Words that
+        a fine-tuning added to the tokenizer are read in either mode, in the prompt too.
     Raises CheckpointError for a tokenizer that cannot be read or lacks the template's control tokens.
     """
 
@@ -69,23 +68,32 @@ class Tokens:
         truncate_queries: bool = False,
     ) -> None:
         fields, source = tokenizer.fields, tokenizer.source
-        self.control_ids = _control_ids(fields, source)
         literal = _written({**fields, "added_tokens": []}, source)
         self._literal = _load(literal, source)
-        self._user = _load(_written(fields, source), source) if special_tokens == "parse" else self._literal
-        self._fast = None if special_tokens == "parse" else fast_tokenizer.proven(literal, fields, self._encode_exactly)
-        base_ids = set(self._literal.get_vocab().values())
-        if leaks := sorted(base_ids.intersection(self.control_ids.values())):
-            raise CheckpointError(
-                f"{source}: the ids {leaks[:5]} belong to control tokens and to words of the vocabulary, so "
-                "text could become control tokens; this is no Qwen3 tokenizer"
-            )
+        vocabulary = self._literal.get_vocab()
+        self._added = AddedTokens(fields, vocabulary, source)
+        self.control_ids, self.added_words = self._added.control, self._added.words
+        # The prompt's own text: with the words, never with what looks like a control token.
+        self._prompt = _Encoder(self._literal, {})
+        if self.added_words:
+            with_words = _written({**fields, "added_tokens": self._added.word_fields}, source)
+            self._prompt = _Encoder(_load(with_words, source), self.added_words)
+        self._user = self._prompt
+        if special_tokens == "parse":
+            self._user = self._parsing(fields, source)
+        self._fast = None
+        if self._user.tokenizer is self._literal:
+            self._fast = fast_tokenizer.proven(literal, fields, self._user.encode)
         #: One more than the largest id of a word, control tokens left out.
-        self.num_words = max(base_ids) + 1
+        self.num_words = max([*vocabulary.values(), *self.added_words.values()], default=-1) + 1
         #: One more than the largest id this tokenizer can give.
-        self.num_entries = max(base_ids.union(self.control_ids.values())) + 1
+        self.num_entries = max([self.num_words - 1, *self.control_ids.values()]) + 1
+        self._prefix_end = _CONTROL.split(prefix)[-1]
         self.prefix_ids = self._constant(prefix, source)
         self.suffix_ids = self._constant(suffix, source)
+        if self.added_words:
+            self._added.refuse_end_in(suffix)
+            self._refuse_other_prompt({prefix: self.prefix_ids, suffix: self.suffix_ids}, fields, source)
         self.yes_id = self._word("yes", source)
         self.no_id = self._word("no", source)
         self.max_length = max_length
@@ -115,6 +123,8 @@ class Tokens:
         distinct_heads, distinct_tails = list(dict.fromkeys(heads)), list(dict.fromkeys(tails))
         encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads, budget, limits), strict=True))
         encoded_tails = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
+        if self.added_words:
+            self._refuse_spans(heads, tails)
         rows = [
             self._row(encoded_heads[head], encoded_tails[tail], budget, limits, owner)
             for head, tail in zip(heads, tails, strict=True)
@@ -122,6 +132,13 @@ class Tokens:
         if not limits.truncate:
             self._refuse_cut(rows, budget)
         return rows
+
+    def _refuse_spans(self, heads: Sequence[Head], tails: Sequence[str]) -> None:
+        """Raise CheckpointError if an added word could lie across a place where texts are encoded apart."""
+        for head in dict.fromkeys(heads):
+            self._added.refuse_span(self._prefix_end, head.text)
+        for head, tail in dict.fromkeys(zip(heads, tails, strict=True)):
+            self._added.refuse_span(head.text, tail)
 
     def _refuse_cut(self, rows: Sequence[Row], budget: int) -> None:
         for index, row in enumerate(rows):
@@ -179,25 +196,10 @@ class Tokens:
 
     def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
         if self._fast is None:
-            return self._encode_exactly(texts)
+            return self._user.encode(texts)
         found = [self._fast.ids(text) for text in texts]
-        rest = iter(self._encode_exactly([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        rest = iter(self._user.encode([text for text, ids in zip(texts, found, strict=True) if ids is None]))
         return [next(rest) if ids is None else ids for ids in found]
-
-    def _encode_exactly(self, texts: Sequence[str]) -> list[Ids]:
-        ids: list[Ids] = []
-        for some in _by_size(texts):
-            try:
-                encodings = self._user.encode_batch_fast(some, add_special_tokens=False)
-            except TypeError:
-                raise NotUnicodeError(_no_unicode(some)) from None
-            except BaseException as error:
-                # A panic of the library derives from BaseException; a hostile pattern can bring one about.
-                if type(error).__name__ != "PanicException":
-                    raise
-                raise CheckpointError(f"the tokenizer failed on a text: {shown(str(error))}") from None
-            ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
-        return ids
 
     def _constant(self, text: str, source: str) -> Ids:
         ids: list[int] = []
@@ -209,14 +211,55 @@ class Tokens:
                     )
                 ids.append(self.control_ids[piece])
             else:
-                ids.extend(self._literal.encode(piece, add_special_tokens=False).ids)
+                ids.extend(self._prompt.encode([piece])[0])
         return np.array(ids, dtype=np.int32)
+
+    def _parsing(self, fields: dict[str, Any], source: str) -> _Encoder:
+        return _Encoder(_load(_written(fields, source), source), {**self.added_words, **self.control_ids})
+
+    def _refuse_other_prompt(self, constants: Mapping[str, Ids], fields: dict[str, Any], source: str) -> None:
+        """Raise CheckpointError where an added word swallows a control token of the prompt itself."""
+        parsing = self._parsing(fields, source)
+        for text, expected in constants.items():
+            if not np.array_equal(parsing.encode([text])[0], expected):
+                raise CheckpointError(
+                    f"{source}: with its added words the prompt's own {text[:40]!r} would lose a control token; take "
+                    "the word that holds one out of added_tokens"
+                )
 
     def _word(self, word: str, source: str) -> int:
         ids = self._literal.encode(word, add_special_tokens=False).ids
         if len(ids) != 1:
             raise CheckpointError(f"{source}: {word!r} must be one token, got {len(ids)}; this is no Qwen3 tokenizer")
         return int(ids[0])
+
+
+class _Encoder:
+    """A tokenizer whose added tokens have the ids that the file gives them; the library numbers them anew, in order."""
+
+    def __init__(self, tokenizer: Tokenizer, added: Mapping[str, int]) -> None:
+        self.tokenizer = tokenizer
+        numbers = {content: number for content in added if (number := tokenizer.token_to_id(content)) is not None}
+        self._id_of: Ids | None = None
+        if any(number != added[content] for content, number in numbers.items()):
+            self._id_of = np.arange(max(tokenizer.get_vocab().values()) + 1, dtype=np.int32)
+            self._id_of[list(numbers.values())] = [added[content] for content in numbers]
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The tokens of each text; raises NotUnicodeError for one that is no valid Unicode."""
+        ids: list[Ids] = []
+        for some in _by_size(texts):
+            try:
+                encodings = self.tokenizer.encode_batch_fast(some, add_special_tokens=False)
+            except TypeError:
+                raise NotUnicodeError(_no_unicode(some)) from None
+            except BaseException as error:
+                # A panic of the library derives from BaseException; a hostile pattern can bring one about.
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise CheckpointError(f"the tokenizer failed on a text: {shown(str(error))}") from None
+            ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
+        return ids if self._id_of is None else [self._id_of[each] for each in ids]
 
 
 def _by_size(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -240,17 +283,6 @@ def _no_unicode(texts: Sequence[str]) -> str:
         except UnicodeEncodeError as error:
             return f"a text is not valid Unicode: a lone surrogate at character {error.start} of {text!r:.60}"
     raise AssertionError("the tokenizer refused text that is Unicode")
-
-
-def _control_ids(fields: dict[str, Any], source: str) -> dict[str, int]:
-    listed = fields.get("added_tokens")
-    ids: dict[str, int] = {}
-    for token in listed if isinstance(listed, list) else []:
-        content, token_id = (token.get("content"), token.get("id")) if isinstance(token, dict) else (None, None)
-        if not isinstance(content, str) or not isinstance(token_id, int) or not 0 <= token_id < _MOST_ENTRIES:
-            raise CheckpointError(f"{source}: added_tokens must list objects with content and id, got {shown(token)}")
-        ids[content] = token_id
-    return ids
 
 
 def _written(fields: dict[str, Any], source: str) -> str:

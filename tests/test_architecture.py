@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 LAYERS = [
     {"errors", "records"},
     {"json_object", "prompt"},
-    {"fast_tokenizer"},
+    {"fast_tokenizer", "added_tokens"},
     {"config", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},

@@ -141,6 +141,7 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
         "tokenizer": {
             "entries": tokens.num_entries,
             "control_tokens": len(tokens.control_ids),
+            "added_words": len(tokens.added_words),
             "prefix_tokens": len(tokens.prefix_ids),
             "suffix_tokens": len(tokens.suffix_ids),
         },
@@ -155,6 +156,9 @@ def _print_table(found: dict[str, Any]) -> None:
     stored = [("tensors", dtypes, "")] + [("instruction", text, "") for text in (found["instruction"],) if text]
     stored += [(f"{role} prompt", repr(text), "") for role, text in found["prompts"].items() if text]
     files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
+    kinds = f"{tokenizer['control_tokens']:,} of them control tokens"
+    if tokenizer["added_words"]:
+        kinds += f", {tokenizer['added_words']:,} words that were added"
     heads = f"of {config['head_dim']} numbers; {config['num_key_value_heads']} of keys and values"
     sections = {
         found["model"]: [("folder", found["folder"], ""), ("layout", found["layout"], ""), *files, *stored],
@@ -169,7 +173,7 @@ def _print_table(found: dict[str, Any]) -> None:
         ],
         "Head": _head_rows(head) if head else [("none", "an embedding model", "the last token's state is the vector")],
         "Tokenizer": [
-            ("entries", f"{tokenizer['entries']:,}", f"{tokenizer['control_tokens']:,} of them control tokens"),
+            ("entries", f"{tokenizer['entries']:,}", kinds),
             *([("prefix", f"{prefix:,} tokens", "the same before every query, computed once")] if prefix else []),
             ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", f"behind every {'document' if head else 'text'}"),
         ],

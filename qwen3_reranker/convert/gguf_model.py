@@ -12,6 +12,8 @@ from qwen3_reranker import prompt
 from qwen3_reranker.convert.gguf_file import Value
 from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
 from qwen3_reranker.convert.part import Part
+from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
 
 _RANK_POOLING = 4
@@ -62,6 +64,7 @@ def _judge(model: Model) -> dict[str, Value]:
 
 def _words(model: Model) -> dict[str, Value]:
     fields = model.tokenizer_fields
+    _refuse_flags(model)
     added = {token["id"]: token for token in fields["added_tokens"]}
     content = {index: word for word, index in fields["model"]["vocab"].items()}
     content |= {index: token["content"] for index, token in added.items()}
@@ -79,6 +82,16 @@ def _words(model: Model) -> dict[str, Value]:
         "tokenizer.ggml.padding_token_id": model.control_id(END_OF_TEXT),
         "tokenizer.ggml.add_bos_token": False,
     }
+
+
+def _refuse_flags(model: Model) -> None:
+    for token in model.tokenizer_fields["added_tokens"]:
+        flags = [flag for flag in ("lstrip", "rstrip", "single_word") if token.get(flag)]
+        if flags and token["content"] in model.tokens.added_words:
+            raise CheckpointError(
+                f"{model.checkpoint.tokenizer.source}: the added word {shown(token['content'])} is found by "
+                f"{' and '.join(flags)}, which GGUF cannot say; convert to another layout"
+            )
 
 
 def _kind(index: int, added: Mapping[int, Any], content: Mapping[int, str]) -> int:

@@ -208,7 +208,7 @@ FILE_FAULTS = {
         Fault(
             "wrong-tokenizer",
             "The tokenizer is not the one that the weights were trained with.",
-            "tokenizer.json of another model, or one that was extended.",
+            "tokenizer.json of another model, or one that was extended further than the word vectors.",
             "Copy tokenizer.json from the original model.",
         ),
         Fault(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.heads import YesNoHead
-from qwen3_reranker.json_object import read_object
+from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.prompt import template
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint, read_entries
@@ -134,6 +135,10 @@ class _Files:
             word = next(iter(other))
             self._find("wrong-tokenizer", f"{word!r} is {other[word]}, in Qwen3's vocabulary {_QWEN3_IDS[word]}")
         self.checked.append("the tokenizer's words and control tokens")
+        if tokens.added_words:
+            self.notes.append(f"added words, which texts may hold: {_some(tokens.added_words)}")
+        if own := tokens.control_ids.keys() - QWEN_CONTROL:
+            self.notes.append(f"added control tokens, which no text becomes by default: {_some(sorted(own))}")
         return tokens
 
     def _head(self, checkpoint: Checkpoint, tokens: Tokens) -> None:
@@ -213,6 +218,12 @@ class _Files:
             self._find("template-lost-newline", f"{where} ends with fewer than two newlines")
         else:
             self.checked.append("the chat template's sentence and end, as text")
+
+
+def _some(words: Iterable[str]) -> str:
+    """How many there are, and the first few."""
+    every = list(words)
+    return f"{len(every):,} ({', '.join(map(shown, every[:5]))}{', ...' if len(every) > 5 else ''})"
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.tokens import TokenizerJson
@@ -19,6 +20,8 @@ _TOKENS, _TYPES, _MERGES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type",
 # llama_token_type of llama.h. Unused ones fill a vocabulary up to a round number and never occur in text.
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 
+# How single bytes are written in a vocabulary.
+_BYTES = frozenset(map(chr, (*range(33, 127), *range(161, 173), *range(174, 324))))
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -27,7 +30,9 @@ _SPLIT = (
 def read_gguf_tokenizer(metadata: Metadata) -> TokenizerJson:
     """The tokenizer's fields; raises CheckpointError for one that is not Qwen's, or is damaged.
 
-    A converter may call a control token what tokenizer.json lists with special = false: nothing reads that flag here.
+    A converter may call a control token what tokenizer.json lists with special = false, and the other way round for
+    Qwen's own. What else is user-defined are words that a fine-tuning added, read as its library adds them by default:
+    in normalised text, anywhere.
     """
     for key, expected in ((_MODEL, "gpt2"), (_PRE, "qwen2")):
         if metadata.text(key) != expected:
@@ -35,6 +40,10 @@ def read_gguf_tokenizer(metadata: Metadata) -> TokenizerJson:
                 f"{metadata.path}: {key} must be {expected!r}, got {shown(metadata.text(key))}; no Qwen3 tokenizer"
             )
     words, added = _words(metadata)
+    merges = _merges(metadata)
+    # A word of the vocabulary may have been added once more, and merges and bytes still need it.
+    made = {"".join(merge) for merge in merges} | _BYTES
+    words |= {token["content"]: token["id"] for token in added if token["content"] in made}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -45,7 +54,7 @@ def read_gguf_tokenizer(metadata: Metadata) -> TokenizerJson:
         "byte_fallback": False,
         "ignore_merges": False,
         "vocab": words,
-        "merges": _merges(metadata),
+        "merges": merges,
     }
     fields = {
         "version": "1.0",
@@ -91,7 +100,7 @@ def _words(metadata: Metadata) -> tuple[dict[str, int], list[dict[str, Any]]]:
                     "single_word": False,
                     "lstrip": False,
                     "rstrip": False,
-                    "normalized": False,
+                    "normalized": kind == _USER_DEFINED and token not in QWEN_CONTROL,
                     "special": kind == _CONTROL,
                 }
             )

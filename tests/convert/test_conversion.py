@@ -1,6 +1,7 @@
 """A conversion keeps the scores, says what it rounded, and leaves nothing half-done behind."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from qwen3_reranker.convert import ENCODINGS_OF, LAYOUTS, convert, measure_parit
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.layouts import edit_json
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +82,41 @@ def test_an_untied_head_survives(tmp_path: Path) -> None:
     for layout in LAYOUTS:
         written = convert(open_checkpoint(source), place(tmp_path, layout), layout)
         np.testing.assert_array_equal(logits(written.path), logits(source))
+
+
+WORDS = ("<part-no>", " commit x")
+
+
+@pytest.fixture
+def with_words(tmp_path: Path) -> Path:
+    """A model to whose tokenizer a fine-tuning added words."""
+    folder = write_checkpoint(
+        tmp_path / "words", vocab_size=VOCABULARY + 2, initializer_range=0.2, tokenizer_file=TOKENIZER
+    )
+    flags = {**dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False), "normalized": True}
+    added = [{"id": number, "content": word, **flags} for number, word in enumerate(WORDS, VOCABULARY)]
+    fields = json.loads(TOKENIZER.read_text(encoding="utf-8"))
+    edit_json(folder / "tokenizer.json", added_tokens=[*fields["added_tokens"], *added])
+    return folder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_added_words_survive_with_their_scores(layout: str, with_words: Path, tmp_path: Path) -> None:
+    pairs = [("which <part-no> is it", "the <part-no>"), ("q", "a commit x")]
+    converted = convert(open_checkpoint(with_words), place(tmp_path, layout), layout).path
+    with Reranker(with_words) as source, Reranker(converted) as ours:
+        assert ours.tokens.added_words == {word: number for number, word in enumerate(WORDS, VOCABULARY)}
+        np.testing.assert_array_equal(ours.logits(pairs), source.logits(pairs))
+
+
+def test_a_word_that_gguf_cannot_describe_is_refused_before_anything_is_written(
+    with_words: Path, tmp_path: Path
+) -> None:
+    added = json.loads((with_words / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    edit_json(with_words / "tokenizer.json", added_tokens=[*added[:-1], {**added[-1], "rstrip": True}])
+    with pytest.raises(CheckpointError, match="the added word ' commit x' is found by rstrip, which GGUF cannot say"):
+        convert(open_checkpoint(with_words), tmp_path / "x.gguf", "gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["words"]
 
 
 def test_a_judge_that_is_no_pair_of_words_has_no_place_in_a_causal_lm(tmp_path: Path, model: Path) -> None:

@@ -107,6 +107,20 @@ def test_whole_files_are_accused_of_nothing(tmp_path: Path, tokenizer: Path, sha
     assert report.notes == ()
 
 
+def test_words_and_control_tokens_that_were_added_are_noted(tmp_path: Path, tokenizer: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer)
+    extended = Tokenizer.from_file(str(tokenizer))
+    extended.add_tokens(["part-no", "C++26"])
+    extended.add_special_tokens(["<|domain|>"])
+    extended.save(str(folder / "tokenizer.json"))
+    report = examine_files(folder)
+    assert found(report) == []
+    assert report.notes[:2] == (
+        "added words, which texts may hold: 2 ('part-no', 'C++26')",
+        "added control tokens, which no text becomes by default: 1 ('<|domain|>')",
+    )
+
+
 def test_the_bundled_model_is_accused_of_nothing() -> None:
     assert found(examine_files("nano")) == []
 

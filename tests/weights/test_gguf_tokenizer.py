@@ -146,6 +146,28 @@ def test_words_that_only_fill_the_vocabulary_are_no_words(tmp_path: Path) -> Non
     assert through_gguf(tmp_path / "x.gguf", NANO, changed).fields == through_gguf(tmp_path / "y.gguf", NANO).fields
 
 
+def test_words_that_a_fine_tuning_added_are_read_as_those_of_the_folder(tmp_path: Path) -> None:
+    fields = TokenizerJson.read(NANO).fields
+    known = fields["model"]["vocab"]
+    new = {word: number for number, word in enumerate(("<part-no>", " foo bar", "Straße", "中"), 16_026)}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False)
+    # Two of the vocabulary's own are among them: one that merges make, and a byte.
+    added = [
+        {"id": number, "content": word, **flags, "normalized": True}
+        for word, number in (new | {word: known[word] for word in ("the", "x")}).items()
+    ]
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps({**fields, "added_tokens": [*fields["added_tokens"], *added]}), encoding="utf-8"
+    )
+    published = tokens(TokenizerJson.read(tmp_path / "tokenizer.json"), "literal")
+    ours = tokens(through_gguf(tmp_path / "x.gguf", tmp_path / "tokenizer.json"), "literal")
+    assert ours.added_words.items() == published.added_words.items()
+    assert len(ours.added_words) == 6
+    assert ours.control_ids == published.control_ids
+    for text in ("a <part-no> x", "no foo bar of theatre", "Strasse Straße 中文", "the lynx <think> <tool_call>"):
+        assert ids(ours, text) == ids(published, text)
+
+
 # what is wrong: (what the error says, the changed fields)
 DAMAGE: dict[str, tuple[str, Mapping[str, Any]]] = {
     "another model": ("model must be 'gpt2', got 'llama'", {"tokenizer.ggml.model": "llama"}),
