@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from typer import Argument
 
 from qwen3_reranker.cli.flags import flag, format_flag
-from qwen3_reranker.cli.terminal import visible
+from qwen3_reranker.cli.terminal import note, visible
 
 FORMATS = ("table", "json")
 
@@ -18,6 +20,16 @@ Output = Annotated[str, flag("Output", "--output", "-o", value="FILE", meaning="
 Format = Annotated[str | None, format_flag(FORMATS, what="what was done")]
 Seed = Annotated[int, flag("Data", "--seed", value="N", meaning="What is drawn at random follows from it. [0]")]
 Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on behind the lines that --output holds.")]
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("stopped; the same command with --resume goes on")
+        raise
 
 
 def print_facts(facts: dict[str, Any], form: str) -> None:

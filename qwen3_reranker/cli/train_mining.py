@@ -13,7 +13,7 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.cli.train_flags import FORMATS, Data, Format, Output, Resume, Seed, print_facts
+from qwen3_reranker.cli.train_flags import FORMATS, Data, Format, Output, Resume, Seed, print_facts, resumable
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def distil(
     examples = read_examples(data)
     judge = _opened(teacher, backend=backend, device=device, precision=precision)
     assert judge is not None
-    with judge, ProgressBar("scoring") as bar:
+    with resumable(), judge, ProgressBar("scoring") as bar:
         scored = score(examples, judge, output, resume=resume, on_progress=bar)
     print_facts({"queries": len(examples), "scored_now": scored, "teacher": teacher, "output": output}, form)
 
@@ -185,7 +185,7 @@ def synthesise(
     chat = Chat(endpoint, writer, api_key=os.environ.get(KEY_VARIABLE))
     texts = list(read_corpus(Path(passages)).values())
     reader = _opened(judge)
-    with ProgressBar("writing queries") as bar:
+    with resumable(), ProgressBar("writing queries") as bar:
         found = write(texts, chat, output, options, reader, resume=resume, on_progress=bar)
     facts = asdict(found)
     facts.pop("first_unusable")

@@ -13,6 +13,7 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note, visible
+from qwen3_reranker.cli.train_flags import resumable
 from qwen3_reranker.errors import UnavailableError
 
 Output = Annotated[
@@ -126,9 +127,10 @@ def run(
 
     The model is judged before the first step and as it learns, on --evaluate or on a tenth of the queries that is held
     out by their hash; the weights that ordered them best are kept in FOLDER/model: an adapter that names its base, or a
-    whole checkpoint, with a card. Logs are CSV. Ctrl-C ends after the step under way; --resume goes on, and on a
-    processor ends with the same bits. Documents of a query are one tree, so its prompt is computed once, and its
-    gradient too. Several GPUs: accelerate launch -m qwen3_reranker train run ...
+    whole checkpoint, with a card. Logs are CSV. Ctrl-C ends after the step under way, a second one at once; --resume
+    goes on, and on a processor with the same number of threads ends with the same bits. Documents of a query are one
+    tree, so its prompt is computed once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train
+    run ...
 
     Examples:
       qwen3-reranker train run data.jsonl --output runs/first
@@ -178,25 +180,21 @@ def run(
     def tell(line: str) -> None:
         print(visible(line), file=sys.stderr, flush=True)
 
-    try:
-        with ProgressBar("training") as bar:
-            outcome = finetune(
-                model,
-                examples,
-                output,
-                options,
-                evaluation=held_out,
-                revision=revision,
-                device=device,
-                resume=resume,
-                tensorboard=tensorboard,
-                command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
-                tell=tell,
-                on_progress=bar,
-            )
-    except KeyboardInterrupt:
-        note("stopped; the same command with --resume goes on")
-        raise
+    with resumable(), ProgressBar("training") as bar:
+        outcome = finetune(
+            model,
+            examples,
+            output,
+            options,
+            evaluation=held_out,
+            revision=revision,
+            device=device,
+            resume=resume,
+            tensorboard=tensorboard,
+            command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
+            tell=tell,
+            on_progress=bar,
+        )
     standing = outcome.standing
     tell(standing.savings)
     if held_out and standing.best_step == 0:

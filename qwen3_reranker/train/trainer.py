@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,15 @@ _TOLD_EVERY_SECONDS = 30.0
 class Standing:
     """Where a run is. tokens: computed in trees, held by separate rows, held by padded rows. start: quality before it.
 
-    best_step: 0 where no evaluation beat the first; stale: evaluations since the best.
+    evaluated: the step of the last evaluation, -1 before any. best_step: 0 where no evaluation beat the first; stale:
+    evaluations since the best.
     """
 
     step: int = 0
     groups: int = 0
     seconds: float = 0.0
     tokens: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    evaluated: int = -1
     start: Quality | None = None
     best: Quality | None = None
     best_step: int = 0
@@ -52,7 +55,7 @@ class Standing:
 
 
 class Trainer:
-    """One run of a student over groups: `train` ends with it; if stopped, it saves and raises KeyboardInterrupt.
+    """One run of a student over groups: `train` ends with it, or with KeyboardInterrupt and a saved state after Ctrl-C.
 
     state: the file to resume from, None for no saving. keep: called with the standing when weights are worth keeping.
     """
@@ -80,6 +83,9 @@ class Trainer:
         self._mix = parse_mix(options.loss)
         self._loss_options = LossOptions(options.positive_weight, options.temperature, options.top_k)
         self._trained = student.trained()
+        for weight in self._trained.values():
+            # Backward is one call, and Python hears of Ctrl-C between calls alone: a hook is a call of Python's in it.
+            weight.register_hook(_nothing)
         self._optimiser = _optimiser(list(self._trained.values()), options)
         self._evaluate_every = options.evaluate_every or max(1, total_steps // 10)
 
@@ -87,12 +93,26 @@ class Trainer:
         """Go on to the end of the run, or until `stop_after` steps in all; then the state is saved."""
         standing, begun = self.standing, time.monotonic()
         before, first, told = standing.seconds, standing.step, begun
+        saved = standing.step, standing.evaluated
         self.student.train()
-        with Interruption() as interruption:
-            if standing.step == 0 and self._evaluation:
-                standing.start = standing.best = self._evaluated()
-            while standing.step < self.total_steps and not standing.over:
-                values, is_stopped = self._step(interruption.requested)
+        with Interruption(self._say) as interruption:
+            while True:
+                if self._is_stopped(interruption):
+                    self.save()
+                    raise KeyboardInterrupt
+                if self._evaluation and self._is_due(self._evaluate_every) and standing.evaluated < standing.step:
+                    self._judge(interruption)
+                    continue
+                reached = standing.step, standing.evaluated
+                if reached != saved and (self._is_due(self.options.save_every) or standing.over):
+                    self.save()
+                    saved = reached
+                if standing.step == self.total_steps or standing.over:
+                    break
+                if standing.step == stop_after:
+                    self.save()
+                    return standing
+                values = self._step()
                 standing.seconds = before + time.monotonic() - begun
                 if self.log and self._processes.is_first:
                     self.log.step(standing.step, values)
@@ -101,15 +121,6 @@ class Trainer:
                 if time.monotonic() - told > _TOLD_EVERY_SECONDS:
                     told = time.monotonic()
                     self._say(self._line(values, (told - begun) / (standing.step - first)))
-                if self._evaluation and self._is_due(self._evaluate_every):
-                    self._judge()
-                if is_stopped or self._is_due(self.options.save_every) or standing.over:
-                    self.save()
-                if is_stopped:
-                    raise KeyboardInterrupt
-                if standing.step == stop_after:
-                    self.save()
-                    return standing
         if self._keep and standing.best_step == 0:
             self._keep(standing)
         return standing
@@ -142,11 +153,15 @@ class Trainer:
                 fields[name] = Quality(**{**fields[name], "per_query": tuple(fields[name]["per_query"])})
         self.standing = Standing(**fields)
 
+    def _is_stopped(self, interruption: Interruption) -> bool:
+        """Whether the user has asked any of the processes to stop."""
+        return self._processes.total([float(interruption.requested)])[0] > 0
+
     def _is_due(self, every: int) -> bool:
         return self.standing.step % every == 0 or self.standing.step == self.total_steps
 
-    def _step(self, stop_requested: bool) -> tuple[dict[str, float], bool]:
-        """One optimiser step; the numbers of its log row, and whether any process was asked to stop."""
+    def _step(self) -> dict[str, float]:
+        """One optimiser step; the numbers of its log row."""
         standing, options, processes = self.standing, self.options, self._processes
         started = time.monotonic()
         own = self._groups.step(standing.step, processes.rank, processes.count)
@@ -163,7 +178,7 @@ class Trainer:
             for place, each in enumerate((batch.tree_tokens, batch.row_tokens, batch.padded_tokens)):
                 tokens[place] += each
         processes.add_up(self._trained.values())
-        lost, *summed, stopped = processes.total([lost, *tokens, float(stop_requested)])
+        lost, *summed = processes.total([lost, *tokens])
         norm = float(torch.nn.utils.clip_grad_norm_(list(self._trained.values()), options.clip))
         self._refuse(lost, norm)
         rate = options.learning_rate * options.factor(standing.step, self.total_steps)
@@ -182,7 +197,7 @@ class Trainer:
             "groups_per_second": count / seconds,
             "tree_tokens": summed[0],
             "row_tokens": summed[1],
-        }, stopped > 0
+        }
 
     def _refuse(self, lost: float, norm: float) -> None:
         if not (math.isfinite(lost) and math.isfinite(norm)):
@@ -217,17 +232,25 @@ class Trainer:
                     (logits_D[: len(group.labels)], group.labels)
                     for logits_D, group in zip(logits_GD, some, strict=True)
                 ]
-        result = quality(self._processes.gather(losses), self._processes.gather(judged))
-        if self._processes.is_first:
-            if self.log:
-                self.log.evaluation(self.standing.step, result.to_json())
-            self._say(f"step {self.standing.step:,}/{self.total_steps:,}  {shown(result.to_json())}")
-        return result
+        return quality(self._processes.gather(losses), self._processes.gather(judged))
 
-    def _judge(self) -> None:
+    def _judge(self, interruption: Interruption) -> None:
         """Evaluate; keep the weights if they are the best so far, end the run if nothing has improved for long."""
-        standing, found = self.standing, self._evaluated()
-        if standing.best is None or found.beats(standing.best):
+        standing = self.standing
+        try:
+            # Several processes must all come to the end, or none: they gather what each has judged.
+            with interruption.at_once() if self._processes.count == 1 else nullcontext():
+                found = self._evaluated()
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        standing.evaluated = standing.step
+        if self.log and self._processes.is_first:
+            self.log.evaluation(standing.step, found.to_json())
+        self._say(f"step {standing.step:,}/{self.total_steps:,}  {shown(found.to_json())}")
+        if standing.step == 0:
+            standing.start = standing.best = found
+        elif standing.best is None or found.beats(standing.best):
             standing.best, standing.best_step, standing.stale = found, standing.step, 0
             if self._keep:
                 self._keep(standing)
@@ -245,6 +268,10 @@ class Trainer:
     def _say(self, line: str) -> None:
         if self._tell and self._processes.is_first:
             self._tell(line)
+
+
+def _nothing(gradient: torch.Tensor) -> None:
+    """Leave the gradient as it is."""
 
 
 def _optimiser(weights: Sequence[torch.nn.Parameter], options: TrainOptions) -> torch.optim.Optimizer:

@@ -1,6 +1,11 @@
 """`train` goes from any tool's file to a model that ranks, says what it did, and ends bad input in one line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +14,11 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main, train_data, train_merge
 from qwen3_reranker.train.examples import read_examples, write_examples
 from qwen3_reranker.train.formats import FORMATS
+from qwen3_reranker.train.interruption import STOPPING
 from qwen3_reranker.train.merging import METHODS
 from tests.train.tuning import fifty
+
+ROOT = str(Path(__file__).parents[2])
 
 
 def test_the_help_names_what_there_is() -> None:
@@ -100,6 +108,53 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert message in error
     assert "\n" not in error.removeprefix("note: ").split("error:")[1]
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
+    tmp_path: Path, small_checkpoint: Path
+) -> None:
+    data, held_out, out = tmp_path / "data.jsonl", tmp_path / "held-out.jsonl", tmp_path / "run"
+    write_examples(data, fifty())
+    write_examples(held_out, fifty(2, count=6))
+    command = [
+        *(sys.executable, "-m", "qwen3_reranker", "train", "run", str(data), "--evaluate", str(held_out)),
+        *("--model", str(small_checkpoint), "--output", str(out), "--steps", "100000", "--evaluate-every", "100000"),
+    ]
+
+    def steps() -> int:
+        return len((out / "log.csv").read_text(encoding="utf-8").splitlines()) if (out / "log.csv").exists() else 0
+
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT}
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("step 0/"))
+        process.send_signal(signal.SIGINT)
+        next(line for line in process.stderr if line == f"{STOPPING}\n")
+        known = steps()
+        printed, rest = process.communicate()
+    assert process.returncode == 130
+    assert printed == ""
+    assert rest == "note: stopped; the same command with --resume goes on\ninterrupted\n"
+    assert steps() <= max(known, 1) + 1, "the step under way is the last"
+
+
+def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    write_examples(data, fifty(count=2000))
+    command = [sys.executable, "-m", "qwen3_reranker", "train", "distil", str(data), "--teacher", "nano"]
+    output = tmp_path / "taught.jsonl"
+    with subprocess.Popen(
+        [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT}
+    ) as process:
+        while not output.exists() or not output.read_bytes():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == "note: stopped; the same command with --resume goes on\ninterrupted\n"
+    assert len(read_examples(output)) < 2000
 
 
 @pytest.mark.parametrize("verb", ["prepare", "validate", "mine", "distil", "synthesise", "run", "merge"])

@@ -17,6 +17,7 @@ from qwen3_reranker.convert import BOUNDS, convert, measure_parity
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.train.examples import Example
 from qwen3_reranker.train.finetuning import finetune
+from qwen3_reranker.train.interruption import STOPPING
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint, read_entries
 from tests.train.tuning import fifty
@@ -67,15 +68,21 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     options = replace(QUICK, method=method, dropout=0.1, anchor=0.5, loss="bce+0.5*softmax")
     examples, held_out = fifty(), fifty(2, count=6)
     whole = finetune(small_checkpoint, examples, tmp_path / "whole", options, evaluation=held_out)
-    interrupt_at = 4
+    # An evaluation is due at this step: it is left to the run that goes on.
+    interrupt_at = 3
 
     def stop(share: float) -> None:
         if share == interrupt_at / 6:
             signal.raise_signal(signal.SIGINT)
 
+    told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        finetune(small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, on_progress=stop)
-    assert len(rows(tmp_path / "parts" / "log.csv")) < 6
+        finetune(
+            small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, tell=told.append,
+            on_progress=stop,
+        )  # fmt: skip
+    assert told[-1] == STOPPING
+    assert [len(rows(tmp_path / "parts" / name)) for name in ("log.csv", "evaluations.csv")] == [interrupt_at, 1]
     parts = finetune(small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, resume=True)
     [weights] = [path.name for path in whole.model.glob("*.safetensors")]
     assert (parts.model / weights).read_bytes() == (whole.model / weights).read_bytes()

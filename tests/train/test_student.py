@@ -68,6 +68,29 @@ def test_gradients_of_a_tree_are_those_of_padded_rows_in_transformers(
     assert len(student.trained()) == len(expected)
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_have_the_same_bits_every_time_with_several_threads(
+    small_checkpoint: Path, checkpointing: bool
+) -> None:
+    checkpoint, tokens = opened(small_checkpoint)
+    student = Student(checkpoint, tokens, replace(FULL, checkpointing=checkpointing), CPU, ("sft",))
+    # Torch shares out what has more than 32,768 numbers.
+    texts = [replace(each, negatives=tuple(text * 40 for text in each.negatives)) for each in fifty(count=8)]
+    batch = student.batch(groups_of(texts, tokens, FULL).step(0) + groups_of(texts, tokens, FULL).step(1))
+    before, found = torch.get_num_threads(), []
+    torch.set_num_threads(4)
+    try:
+        for _ in range(3):
+            torch.autograd.backward(sft(student.judged(batch, vocabulary=True), LossOptions()).mean())
+            found.append({name: weight.grad for name, weight in student.trained().items()})
+            student.zero_grad(set_to_none=True)
+    finally:
+        torch.set_num_threads(before)
+    for name, gradient in found[0].items():
+        assert gradient is not None
+        assert all(torch.equal(gradient, other[name]) for other in found[1:]), name
+
+
 def test_groups_of_unlike_size_are_judged_as_each_alone(small_checkpoint: Path) -> None:
     checkpoint, tokens = opened(small_checkpoint)
     student = Student(checkpoint, tokens, FULL, CPU, ("bce",))

@@ -92,7 +92,7 @@ class _Bucket:
         """What the bucket's queries take, padding included, (B, Q, H * E)."""
         (pieces, queries), keys, groups = self.queries_BQ.shape, self.keys_BC.shape[1], k_PGE.shape[1]
         # The query heads of a key head lie one behind the other as more queries, so no key is copied for them.
-        q_BQHE = q_THE[self.queries_BQ]
+        q_BQHE = _taken(q_THE, self.queries_BQ)
         q_BGRQE = q_BQHE.view(pieces, queries, groups, -1, q_THE.shape[2]).permute(0, 2, 3, 1, 4)
         per_group = q_BGRQE.shape[2]
         mask_BQC = torch.arange(keys, device=q_THE.device) < self.seen_BQ[:, :, None]
@@ -100,11 +100,16 @@ class _Bucket:
         with sdpa_kernel(_ON_CUDA) if q_THE.is_cuda else nullcontext():
             mixed_BGLE = functional.scaled_dot_product_attention(
                 q_BGRQE.flatten(2, 3),
-                k_PGE[self.keys_BC].transpose(1, 2),
-                v_PGE[self.keys_BC].transpose(1, 2),
+                _taken(k_PGE, self.keys_BC).transpose(1, 2),
+                _taken(v_PGE, self.keys_BC).transpose(1, 2),
                 attn_mask=mask_BQC.repeat(1, per_group, 1)[:, None],
             )
         return mixed_BGLE.view(pieces, groups, per_group, queries, -1).permute(0, 3, 1, 2, 4).flatten(2)
+
+
+def _taken(values: Tensor, places: Tensor) -> Tensor:
+    # values[places] would add its gradients up in whatever order the threads come; index_select has one order.
+    return values.index_select(0, places.flatten()).unflatten(0, places.shape)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
