@@ -85,7 +85,7 @@ class Trainer:
         self._trained = student.trained()
         for weight in self._trained.values():
             # Backward is one call, and Python hears of Ctrl-C between calls alone: a hook is a call of Python's in it.
-            weight.register_hook(_nothing)
+            weight.register_hook(_nothing)  # type: ignore[no-untyped-call]
         self._optimiser = _optimiser(list(self._trained.values()), options)
         self._evaluate_every = options.evaluate_every or max(1, total_steps // 10)
 

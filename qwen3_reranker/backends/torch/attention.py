@@ -109,7 +109,7 @@ class _Bucket:
 
 def _taken(values: Tensor, places: Tensor) -> Tensor:
     # values[places] would add its gradients up in whatever order the threads come; index_select has one order.
-    return values.index_select(0, places.flatten()).unflatten(0, places.shape)
+    return values.index_select(0, places.flatten()).view(*places.shape, *values.shape[1:])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
