@@ -12,14 +12,13 @@ from qwen3_reranker.cli.terminal import on_terminal
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_PATIENCE_SECONDS = 1.0
-
 
 class ProgressBar:
-    """Shows, on stderr and after a second, the share done that it is told."""
+    """Shows, on stderr and after so many seconds, the share done that it is told."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, *, after_seconds: float = 1.0) -> None:
         self._description = description
+        self._after_seconds = after_seconds
         self._turn = Lock()
         self._share = 0.0
         self._over = False
@@ -35,7 +34,7 @@ class ProgressBar:
 
     def __enter__(self) -> ProgressBar:
         if on_terminal(sys.stderr):
-            self._timer: Timer | None = Timer(_PATIENCE_SECONDS, self._show)
+            self._timer: Timer | None = Timer(self._after_seconds, self._show)
             self._timer.daemon = True
             self._timer.start()
         else:

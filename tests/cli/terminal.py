@@ -15,10 +15,22 @@ _UNSET = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")
 
 
 def on_terminal(
-    arguments: Sequence[str], *, columns: int, environment: Mapping[str, str] | None = None, with_stderr: bool = False
+    arguments: Sequence[str],
+    *,
+    columns: int,
+    environment: Mapping[str, str] | None = None,
+    with_stderr: bool = False,
+    enter_after: str | None = None,
 ) -> str:
-    """What `python ARGUMENTS` shows on a terminal that wide, lines ending with \\n; its stderr too if asked."""
+    """What `python ARGUMENTS` shows on a terminal that wide, lines ending with \\n; its stderr too if asked.
+
+    enter_after: Enter is pressed, unseen, once this is shown; it must be.
+    """
     leader, follower = pty.openpty()
+    if enter_after is not None:
+        settings = termios.tcgetattr(follower)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(follower, termios.TCSANOW, settings)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
     process = subprocess.Popen(
@@ -29,7 +41,7 @@ def on_terminal(
         env={**inherited, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(environment or {})},
     )
     os.close(follower)
-    shown = b""
+    shown, entered = b"", enter_after is None
     while True:
         try:
             piece = os.read(leader, 1 << 16)
@@ -38,6 +50,10 @@ def on_terminal(
         if not piece:
             break
         shown += piece
+        if not entered and enter_after is not None and enter_after.encode() in shown:
+            os.write(leader, b"\n")
+            entered = True
     os.close(leader)
-    assert process.wait(timeout=30) == 0, shown.decode()
+    assert process.wait() == 0, shown.decode()
+    assert entered, shown.decode()
     return shown.decode().replace("\r\n", "\n")

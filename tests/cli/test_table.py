@@ -74,13 +74,17 @@ def test_long_work_shows_a_bar_that_leaves_nothing_behind_and_only_on_a_terminal
     work = (
         "import time\n"
         "from qwen3_reranker.cli.progress import ProgressBar\n"
-        "with ProgressBar('ranking') as bar:\n"
+        "with ProgressBar('ranking'{patience}) as bar:\n"
         "    bar(0.25)\n"
-        "    time.sleep({seconds})\n"
+        "    {wait}\n"
         "print('done')\n"
     )
-    long = on_terminal(["-c", work.format(seconds=1.2)], columns=80, with_stderr=True)
-    assert "25%" in long
+    # Long is what lasts until the bar is seen, short what is over before a bar would come.
+    long = on_terminal(
+        ["-c", work.format(patience="", wait="input()")], columns=80, with_stderr=True, enter_after="25%"
+    )
     assert ESCAPES.sub("", long).split("\r")[-1].strip() == "done"
-    assert on_terminal(["-c", work.format(seconds=0)], columns=80, with_stderr=True) == "done\n"
-    assert on_terminal(["-c", work.format(seconds=1.1)], columns=80) == "done\n", "stderr is no terminal here"
+    short = work.format(patience=", after_seconds=3600", wait="pass")
+    assert on_terminal(["-c", short], columns=80, with_stderr=True) == "done\n"
+    without = work.format(patience=", after_seconds=0", wait="time.sleep(0.2)")
+    assert on_terminal(["-c", without], columns=80) == "done\n", "stderr is no terminal here"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.torch.attention import BUCKET_SCORES
+from qwen3_reranker.backends.torch.devices import choose_devices
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import CHUNK_TOKENS
 from qwen3_reranker.config import EngineOptions, ModelConfig
@@ -14,6 +15,11 @@ from qwen3_reranker.plan import Plan, split
 
 _FLOAT = 4
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 2}
+# In 16 bits on a processor oneDNN compiles code for each number of rows that a matrix multiplies, and keeps that of the
+# last 1,024. Its size is oneDNN's own matter: with AMX it was 0.6 to 1.6 MB at the matrices of 0.6B and up to 2.7 MB at
+# 8B's, 1.3 MB in the mean (torch 2.13); with AVX-512 alone a tenth of that.
+_CODE_BYTES = 2 << 20
+_MOST_CODES = 1024
 
 
 def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan) -> list[MemoryItem]:
@@ -24,19 +30,25 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
     a_token = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * width
     batch, tokens, kept = 0, 0, 0
     held = 0
+    row_counts: set[int] = set()
+    leaf_counts: set[int] = set()
     lengths = plan.starts_S1[1:] - plan.starts_S1[:-1]
     known: set[int] = set()
     for each in split(plan, options.batch_tokens):
         layout = lay_out(plan, each, known)
         batch = max(batch, _batch(config, options.precision, layout))
         tokens = max(tokens, len(layout.tokens_T))
+        row_counts |= {min(len(layout.tokens_T), CHUNK_TOKENS), len(layout.tokens_T) % CHUNK_TOKENS}
+        leaf_counts.add(len(layout.leaves_F))
         known |= each.keep
         held += int(lengths[list(each.keep)].sum())
         kept = max(kept, held)
         known -= each.release
         held -= int(lengths[list(each.release)].sum())
     states = plan.num_rows * config.hidden_size * _FLOAT
-    return [
+    # The matrices of a layer, and in the last one keys' and values', which are alike; the leaves' without those.
+    codes = min(5 * len(row_counts - {0}) + 4 * len(leaf_counts - {0}), _MOST_CODES)
+    items = [
         MemoryItem(
             "layers",
             config.num_linear_parameters * matrix_bytes,
@@ -53,6 +65,15 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
         ),
         MemoryItem("results", states, f"a state for each of {plan.num_rows:,} rows"),
     ]
+    if width < _FLOAT and _on_processor(options.device):
+        reason = f"what oneDNN compiles for {codes:,} shapes of products in 16 bits, and keeps"
+        items.append(MemoryItem("compiled code", codes * _CODE_BYTES, reason))
+    return items
+
+
+def _on_processor(device: str | None) -> bool:
+    # A name is taken as it is: memory may be stated for a device that this machine lacks.
+    return (choose_devices(None)[0].type if device is None else device.split(",")[0]) == "cpu"
 
 
 def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.core import SHAPE_0_6B
+from qwen3_reranker.backends.torch.memory import device_memory_needed
+from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.plan import Workload, workload_plan
+from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
 
 MIB = 1 << 20
@@ -21,12 +25,15 @@ from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.plan import Workload, workload_plan
 from qwen3_reranker.weights import open_checkpoint
 
+COUNTED = ("batch", "shared", "results", "compiled code")
+
 def resident(name):
     return int(Path("/proc/self/status").read_text().split(name)[1].split()[0]) * 1024
 
 folder, precision, batch_tokens, *numbers = sys.argv[1:]
 checkpoint = open_checkpoint(folder)
-options = EngineOptions(backend="torch", precision=precision, max_batch_tokens=int(batch_tokens), prefix_cache_tokens=0)
+engine = {"backend": "torch", "device": "cpu", "prefix_cache_tokens": 0}
+options = EngineOptions(precision=precision, max_batch_tokens=int(batch_tokens), **engine)
 template = {"prefix_tokens": 39, "head_tokens": 35, "suffix_tokens": 9, "max_length": 40960}
 plan = workload_plan(Workload(*map(int, numbers)), **template)
 network = load(checkpoint, torch.device("cpu"), getattr(torch, precision), merged=True)
@@ -36,7 +43,7 @@ Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS:")
 backend.run(plan)
 items = device_memory_needed(checkpoint.config, options, plan)
-print(resident("VmHWM:") - before, sum(each.num_bytes for each in items if each.name in ("batch", "shared", "results")))
+print(resident("VmHWM:") - before, sum(each.num_bytes for each in items if each.name in COUNTED))
 """
 
 
@@ -68,3 +75,18 @@ def test_a_workload_takes_what_was_said_and_at_least_half_of_it(
     taken, said = map(int, done.stdout.split())
     assert taken < said + 16 * MIB
     assert said < 2 * taken + 32 * MIB
+
+
+def test_what_a_processor_compiles_is_counted_for_each_shape_in_16_bits_and_on_no_other_device(
+    small_checkpoint: Path,
+) -> None:
+    config = open_checkpoint(str(small_checkpoint)).config
+    plan = workload_plan(Workload(1, 7, 50), prefix_tokens=39, head_tokens=35, suffix_tokens=9, max_length=8192)
+
+    def compiled(**options: str) -> int:
+        items = device_memory_needed(config, EngineOptions(backend="torch", **options), plan)
+        return sum(item.num_bytes for item in items if item.name == "compiled code")
+
+    in_16_bits = compiled(device="cpu", precision="bfloat16")
+    assert in_16_bits == compiled(device="cpu", precision="float16") > 0
+    assert compiled(device="cpu", precision="float32") == compiled(device="cuda:1", precision="bfloat16") == 0
