@@ -162,7 +162,7 @@ class EngineOptions:
     device: str | None = None
     tensor_parallel: bool = False
     kernels: str = "native"
-    prompt: str = "card"
+    prompt: str | None = None
     max_length: int | None = None
     max_batch_tokens: int | None = None
     prefix_cache_tokens: int = 1024
@@ -173,7 +173,8 @@ class EngineOptions:
     disk_cache: bool = True
 
     def __post_init__(self) -> None:
-        template(self.prompt)
+        if self.prompt is not None:
+            template(self.prompt)
         _one_of("backend", self.backend, BACKENDS)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("special_tokens", self.special_tokens, SPECIAL_TOKENS)

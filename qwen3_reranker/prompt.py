@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
-from qwen3_reranker.errors import unknown
+from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.records import Head
 
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+#: The place of the instruction in the text before a query.
+INSTRUCTION = "{instruction}"
 
 _PREFIX = (
     "<|im_start|>system\n"
@@ -20,46 +23,113 @@ _PREFIX = (
     'Note that the answer can only be "yes" or "no".<|im_end|>\n'
     "<|im_start|>user\n"
 )
-_SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+_ASSISTANT = "<|im_end|>\n<|im_start|>assistant\n"
+_SUFFIX = _ASSISTANT + "<think>\n\n</think>\n\n"
+
+
+class Constants(TypedDict):
+    """The parts that are the same in every row: before a head, between head and tail, and after a tail."""
+
+    prefix: str
+    middle: str
+    suffix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One way to write the judge prompt.
+    """One way to write the judge prompt. A row is prefix, opening, query, closing, middle, document, suffix.
 
-    `prefix` and `suffix` are the same for every row and may name control tokens; `separator` stands between the
-    instruction, the query and the document. A body is `<Instruct>: i` + separator + `<Query>: q` + separator +
-    `<Document>: d`.
+    prefix, middle and suffix are the same for every row and may name control tokens. opening and closing are encoded
+    together with the query; opening holds `INSTRUCTION` where the instruction goes. query_space and document_space
+    stand before the query and before the document and are encoded with them. default_instruction: None for a prompt
+    that reads no instruction. answers: the words whose logits judge, yes - no, or one word whose logit is the score.
     """
 
     name: str
-    prefix: str
-    separator: str
-    suffix: str
-    default_instruction: str = DEFAULT_INSTRUCTION
+    prefix: str = _PREFIX
+    opening: str = f"<Instruct>: {INSTRUCTION}\n<Query>:"
+    query_space: str = " "
+    closing: str = "\n<Document>:"
+    middle: str = ""
+    document_space: str = " "
+    suffix: str = _SUFFIX
+    default_instruction: str | None = DEFAULT_INSTRUCTION
+    answers: tuple[str, ...] = ("yes", "no")
+
+    @property
+    def constants(self) -> Constants:
+        """What is the same in every row, under the names that `tokens.Tokens` takes."""
+        return Constants(prefix=self.prefix, middle=self.middle, suffix=self.suffix)
 
     def pieces(
         self, instruction: str | None, queries: Sequence[str], documents: Sequence[str]
     ) -> tuple[list[Head], list[str]]:
-        """Pair i's head and tail, for every pair of a query and a document; a tail is one space and the document.
+        """Pair i's head and tail, for every pair of a query and a document; a tail is a space and the document.
 
         The cut after `<Document>:` is exact: the pre-tokenizer never joins a colon and the space behind it, so a head
         and a tail that are encoded apart give the tokens of the whole (the tests repeat the proof). The same holds
-        after `<Query>:`.
+        after `<Query>:`, and between a letter and a newline. Raises InputError for an instruction that this prompt
+        does not read.
         """
         chosen = self.default_instruction if instruction is None else instruction
-        opening, closing = f"<Instruct>: {chosen}{self.separator}<Query>:", f"{self.separator}<Document>:"
-        heads = {query: Head(opening, f" {query}", closing) for query in queries}
-        return [heads[query] for query in queries], [f" {document}" for document in documents]
+        if chosen is None:
+            opening = self.opening
+        elif self.default_instruction is None:
+            raise InputError(f"the prompt {self.name} reads no instruction; leave it out, or name another prompt")
+        else:
+            opening = self.opening.replace(INSTRUCTION, chosen)
+        heads = {query: Head(opening, f"{self.query_space}{query}", self.closing) for query in queries}
+        return [heads[query] for query in queries], [f"{self.document_space}{document}" for document in documents]
+
+    def written(self, instruction: str, query: str, document: str) -> str:
+        """The whole prompt as text, e.g. with placeholders for a template that other programs fill."""
+        opening = self.opening.replace(INSTRUCTION, instruction)
+        return (
+            f"{self.prefix}{opening}{self.query_space}{query}{self.closing}{self.middle}"
+            f"{self.document_space}{document}{self.suffix}"
+        )
 
 
 TEMPLATES = {
     template.name: template
     for template in (
-        Template("card", _PREFIX, "\n", _SUFFIX),
+        Template("card"),
         # What the card's vLLM code and the official evaluation render: double newlines, and a second <|im_end|> because
         # their chat template already closes the user's turn. For reproduction only.
-        Template("card-vllm", _PREFIX, "\n\n", "<|im_end|>\n" + _SUFFIX),
+        Template(
+            "card-vllm",
+            opening=f"<Instruct>: {INSTRUCTION}\n\n<Query>:",
+            closing="\n\n<Document>:",
+            suffix="<|im_end|>\n" + _SUFFIX,
+        ),
+        # What vLLM's qwen3_reranker.jinja renders: Jinja drops the last newline of a file.
+        Template("card-lost-newline", suffix=_SUFFIX.removesuffix("\n")),
+        # What SGLang's qwen3_reranker.jinja renders.
+        Template("card-no-think-block", suffix=_ASSISTANT),
+        # A classifier that sentence-transformers trained on pairs without a template: the tokens of both texts.
+        Template(
+            "pair",
+            prefix="",
+            opening="",
+            query_space="",
+            closing="",
+            document_space="",
+            suffix="",
+            default_instruction=None,
+        ),
+        # zeroentropy/zerank-1 and -2: the query is the system's turn, and the score is the logit of one word.
+        Template(
+            "zerank",
+            prefix="<|im_start|>system",
+            opening="",
+            query_space="\n",
+            closing="",
+            middle="<|im_end|>\n<|im_start|>user",
+            document_space="\n",
+            suffix=_ASSISTANT,
+            default_instruction=None,
+            answers=("Yes",),
+        ),
     )
 }
 
@@ -67,13 +137,14 @@ TEMPLATES = {
 def template(name: str, instruction: str | None = None) -> Template:
     """The template of that name; raises InputError for an unknown one.
 
-    instruction: the default that a checkpoint stores; it takes the place of the card's. Variants that reproduce other
-    code keep theirs.
+    instruction: the default that a checkpoint stores; it takes the place of the template's, where that reads one.
     """
     if not isinstance(name, str) or name not in TEMPLATES:
         raise unknown("prompt", name, TEMPLATES)
     chosen = TEMPLATES[name]
-    return chosen if instruction is None or name != "card" else replace(chosen, default_instruction=instruction)
+    if instruction is None or chosen.default_instruction is None:
+        return chosen
+    return replace(chosen, default_instruction=instruction)
 
 
 #: What ends a text that is embedded; its state is the embedding.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,10 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import NO_LIMITS, Limits, Ranking, Receipt, Row, Usage
-from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.tokens import Tokens, refuse_framed_texts
 from qwen3_reranker.weights import open_checkpoint
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,25 +61,28 @@ class Reranker(PlanRunner):
         chosen = engine_options(options)
         self.checkpoint = open_checkpoint(model, revision)
         head = self.checkpoint.head
-        self._template = prompt.template(chosen.prompt, self.checkpoint.instruction)
+        self._template = self.checkpoint.template(chosen.prompt)
+        if not self._template.prefix:
+            refuse_framed_texts(self.checkpoint.tokenizer)
+        if chosen.prompt is None and self.checkpoint.stored_prompt.note:
+            _LOG.warning("%s", self.checkpoint.stored_prompt.note)
         self.tokens = Tokens(
             self.checkpoint.tokenizer,
-            prefix=self._template.prefix,
-            suffix=self._template.suffix,
+            **self._template.constants,
             max_length=self.config.row_length(chosen.max_length),
             special_tokens=chosen.special_tokens,
             truncate_queries=chosen.truncate_queries,
         )
         refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
-        self.head = YesNoHead(
-            head.rows(self.tokens.yes_id, self.tokens.no_id), f"{head.tensor.file}: {head.tensor.name}"
-        )
+        #: The rows of the head's tensor that judge.
+        self.answer_ids = head.labels or tuple(self.tokens.word_id(word) for word in self._template.answers)
+        self.head = YesNoHead(head.rows(*self.answer_ids), f"{head.tensor.file}: {head.tensor.name}")
         backend = None if plan_only else make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
-        super().__init__(chosen, backend)
+        super().__init__(replace(chosen, prompt=self._template.name), backend)
 
     @property
-    def default_instruction(self) -> str:
-        """The instruction of a call that gives none: the one that the checkpoint stores, or else the template's."""
+    def default_instruction(self) -> str | None:
+        """The instruction of a call that gives none: the checkpoint's, or else the prompt's; None if it reads none."""
         return self._template.default_instruction
 
     def rank(

@@ -39,6 +39,18 @@ class TokenizerJson:
         return cls(read_object(path), str(path))
 
 
+def refuse_framed_texts(tokenizer: TokenizerJson) -> None:
+    """Raise CheckpointError if the tokenizer sets tokens of its own around a pair of texts, as its prompt would be."""
+    stored = tokenizer.fields.get("post_processor") or {}
+    steps = stored.get("processors", [stored]) if isinstance(stored, dict) else [stored]
+    for step in steps if isinstance(steps, list) else [steps]:
+        if step and not (isinstance(step, dict) and step.get("type") == "ByteLevel"):
+            raise CheckpointError(
+                f"{tokenizer.source}: post_processor sets tokens around texts, {shown(step)}, which the prompt pair "
+                "does not; name another prompt"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _EncodedHead:
     ids: Ids
@@ -50,7 +62,8 @@ class _EncodedHead:
 class Tokens:
     """Encodes heads and tails into rows of one template.
 
-    prefix, suffix: the template's constant ends; control tokens they name are looked up, never parsed from user text.
+    prefix, middle, suffix: the template's constant parts: before a head, between head and tail, and after a tail.
+    Control tokens that they name are looked up, never parsed from user text.
     max_length: tokens of a whole row. A document's tail is cut to fit; prefix, labels, query and suffix stay.
     special_tokens: "literal", or "parse" to let user text become control tokens as the reference code does. Words that
         a fine-tuning added to the tokenizer are read in either mode, in the prompt too.
@@ -63,6 +76,7 @@ class Tokens:
         *,
         prefix: str,
         suffix: str,
+        middle: str = "",
         max_length: int,
         special_tokens: str = "literal",
         truncate_queries: bool = False,
@@ -88,25 +102,33 @@ class Tokens:
         self.num_words = max([*vocabulary.values(), *self.added_words.values()], default=-1) + 1
         #: One more than the largest id this tokenizer can give.
         self.num_entries = max([self.num_words - 1, *self.control_ids.values()]) + 1
-        self._prefix_end = _CONTROL.split(prefix)[-1]
+        self._prefix_end, self._middle_end = (_CONTROL.split(text)[-1] for text in (prefix, middle))
         self.prefix_ids = self._constant(prefix, source)
         self.suffix_ids = self._constant(suffix, source)
+        self._middle_ids = self._constant(middle, source)
+        self._source = source
         if self.added_words:
-            self._added.refuse_end_in(suffix)
-            self._refuse_other_prompt({prefix: self.prefix_ids, suffix: self.suffix_ids}, fields, source)
-        self.yes_id = self._word("yes", source)
-        self.no_id = self._word("no", source)
+            for behind in filter(None, (middle, suffix)):
+                self._added.refuse_end_in(behind)
+            constants = {prefix: self.prefix_ids, middle: self._middle_ids, suffix: self.suffix_ids}
+            self._refuse_other_prompt(constants, fields, source)
+        self.yes_id = self.word_id("yes")
+        self.no_id = self.word_id("no")
         self.max_length = max_length
         self._truncate_queries = truncate_queries
         if self._body_budget < 1:
             raise InputError(
-                f"max_length={max_length} leaves no room: the template alone takes "
-                f"{len(self.prefix_ids) + len(self.suffix_ids)} tokens, and instruction, query and document come on top"
+                f"max_length={max_length} leaves no room: the template alone takes {self._num_constant} tokens, and "
+                "instruction, query and document come on top"
             )
 
     @property
     def _body_budget(self) -> int:
-        return self.max_length - len(self.prefix_ids) - len(self.suffix_ids)
+        return self.max_length - self._num_constant
+
+    @property
+    def _num_constant(self) -> int:
+        return len(self.prefix_ids) + len(self._middle_ids) + len(self.suffix_ids)
 
     def encode(
         self, heads: Sequence[Head], tails: Sequence[str], limits: Limits = NO_LIMITS, owner: int = 0
@@ -119,11 +141,12 @@ class Tokens:
         """
         budget = self._body_budget
         if limits.row_tokens is not None:
-            budget = min(budget, limits.row_tokens - len(self.prefix_ids) - len(self.suffix_ids))
+            budget = min(budget, limits.row_tokens - self._num_constant)
         distinct_heads, distinct_tails = list(dict.fromkeys(heads)), list(dict.fromkeys(tails))
         encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads, budget, limits), strict=True))
         encoded_tails = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
-        if self.added_words:
+        # Without a prompt the two texts of a pair are encoded apart by everybody.
+        if self.added_words and self._num_constant:
             self._refuse_spans(heads, tails)
         rows = [
             self._row(encoded_heads[head], encoded_tails[tail], budget, limits, owner)
@@ -138,7 +161,7 @@ class Tokens:
         for head in dict.fromkeys(heads):
             self._added.refuse_span(self._prefix_end, head.text)
         for head, tail in dict.fromkeys(zip(heads, tails, strict=True)):
-            self._added.refuse_span(head.text, tail)
+            self._added.refuse_span(self._middle_end if len(self._middle_ids) else head.text, tail)
 
     def _refuse_cut(self, rows: Sequence[Row], budget: int) -> None:
         for index, row in enumerate(rows):
@@ -155,9 +178,10 @@ class Tokens:
             room = min(room, limits.document_tokens)
         kept = tail[:room] if limits.keep == "start" or len(tail) <= room else tail[len(tail) - room :]
         start = len(self.prefix_ids)
-        boundaries = (start, start + head.opening_tokens, start + len(head.ids))
+        boundaries = (start, start + head.opening_tokens, start + len(head.ids) + len(self._middle_ids))
         receipt = Receipt(len(tail), len(kept), head.query_tokens, head.kept_query_tokens)
-        return Row(np.concatenate((self.prefix_ids, head.ids, kept, self.suffix_ids)), boundaries, receipt, owner)
+        parts = (self.prefix_ids, head.ids, self._middle_ids, kept, self.suffix_ids)
+        return Row(np.concatenate(parts), boundaries, receipt, owner)
 
     def _encode_heads(self, heads: Sequence[Head], budget: int, limits: Limits) -> list[_EncodedHead]:
         parts = [(head.text, head.opening, head.query, head.closing) for head in heads]
@@ -227,10 +251,13 @@ class Tokens:
                     "the word that holds one out of added_tokens"
                 )
 
-    def _word(self, word: str, source: str) -> int:
+    def word_id(self, word: str) -> int:
+        """The id of a word that is one token; raises CheckpointError for any other."""
         ids = self._literal.encode(word, add_special_tokens=False).ids
         if len(ids) != 1:
-            raise CheckpointError(f"{source}: {word!r} must be one token, got {len(ids)}; this is no Qwen3 tokenizer")
+            raise CheckpointError(
+                f"{self._source}: {word!r} must be one token, got {len(ids)}; this is no Qwen3 tokenizer"
+            )
         return int(ids[0])
 
 

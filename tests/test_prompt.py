@@ -71,7 +71,20 @@ def test_an_unknown_prompt_is_an_error_that_lists_the_known_ones() -> None:
         prompt.template("jinja")
 
 
-def test_a_checkpoints_own_instruction_takes_the_place_of_the_cards_alone() -> None:
+def test_a_checkpoints_own_instruction_takes_the_place_of_the_cards_where_one_is_read() -> None:
     assert prompt.template("card", "Find code").default_instruction == "Find code"
     assert prompt.template("card", "Find code").prefix == prompt.template("card").prefix
-    assert prompt.template("card-vllm", "Find code") == prompt.template("card-vllm")
+    assert prompt.template("pair", "Find code") == prompt.template("pair")
+
+
+def test_a_prompt_without_an_instruction_refuses_one() -> None:
+    for name in ("pair", "zerank"):
+        with pytest.raises(InputError, match=f"the prompt {name} reads no instruction"):
+            prompt.template(name).pieces("Find code", ["q"], ["d"])
+
+
+def test_the_written_prompt_is_its_pieces_in_order() -> None:
+    for template in prompt.TEMPLATES.values():
+        [head], [tail] = template.pieces(None, ["q"], ["d"])
+        written = template.written(template.default_instruction or "", "q", "d")
+        assert written == template.prefix + head.text + template.middle + tail + template.suffix

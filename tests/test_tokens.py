@@ -37,6 +37,17 @@ def parsing(qwen3_tokenizer: TokenizerJson) -> Tokens:
 
 
 @pytest.fixture(scope="module")
+def zerank(qwen3_tokenizer: TokenizerJson) -> Tokens:
+    constants = prompt.template("zerank").constants
+    return Tokens(qwen3_tokenizer, **constants, max_length=8192, special_tokens="parse")
+
+
+@pytest.fixture(scope="module")
+def pair(qwen3_tokenizer: TokenizerJson) -> Tokens:
+    return Tokens(qwen3_tokenizer, **prompt.template("pair").constants, max_length=8192, special_tokens="parse")
+
+
+@pytest.fixture(scope="module")
 def whole(qwen3_tokenizer_file: Path) -> Tokenizer:
     return Tokenizer.from_file(str(qwen3_tokenizer_file))
 
@@ -88,6 +99,24 @@ def test_head_and_document_encoded_apart_are_the_tokens_of_the_whole_prompt(
 ) -> None:
     text = f"{CARD.prefix}<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}{CARD.suffix}"
     assert encode(parsing, query, document, instruction).ids.tolist() == whole.encode(text).ids
+
+
+@settings(max_examples=150, deadline=None)
+@given(query=messy_text(), document=messy_text())
+def test_the_turns_of_zerank_encoded_apart_are_the_tokens_of_the_whole_prompt(
+    whole: Tokenizer, zerank: Tokens, query: str, document: str
+) -> None:
+    template = prompt.template("zerank")
+    [row] = zerank.encode(*template.pieces(None, [query], [document]))
+    assert row.ids.tolist() == whole.encode(template.written("", query, document)).ids
+    assert row.boundaries[-1] + row.receipt.kept_tokens + len(zerank.suffix_ids) == len(row.ids)
+
+
+@settings(max_examples=150, deadline=None)
+@given(query=messy_text(), document=messy_text())
+def test_a_plain_pair_is_the_tokens_of_both_texts(whole: Tokenizer, pair: Tokens, query: str, document: str) -> None:
+    [row] = pair.encode(*prompt.template("pair").pieces(None, [query], [document]))
+    assert row.ids.tolist() == whole.encode(query, document).ids
 
 
 @settings(max_examples=300, deadline=None)

@@ -53,6 +53,7 @@ def convert(
     quantize: Quantize = None,
     overwrite: Overwrite = False,
     revision: flags.Revision = None,
+    prompt: flags.Prompt = None,
     no_parity: NoParity = False,
     bound: Bound = None,
     form: Format = None,
@@ -89,7 +90,7 @@ def convert(
 
     checkpoint = open_checkpoint(source, revision)
     with ProgressBar("converting") as bar:
-        written = write(checkpoint, destination, to, quantize, overwrite=overwrite, on_progress=bar)
+        written = write(checkpoint, destination, to, quantize, prompt=prompt, overwrite=overwrite, on_progress=bar)
     facts: dict[str, object] = {
         "source": source,
         "source_layout": checkpoint.layout,
@@ -103,7 +104,7 @@ def convert(
     if not no_parity:
         allowed = BOUNDS["exact" if written.exact else quantize or "exact"] if bound is None else bound
         with ProgressBar("comparing scores") as bar:
-            parity = measure_parity(source, written.path, allowed, revision=revision, on_progress=bar)
+            parity = measure_parity(source, written.path, allowed, revision=revision, prompt=prompt, on_progress=bar)
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}
     print(json.dumps(facts, indent=2) if form == "json" else _table(facts))

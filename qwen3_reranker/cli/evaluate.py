@@ -84,7 +84,12 @@ Precisions = Annotated[
 ]
 Prompts = Annotated[
     list[str] | None,
-    flags.flag(_COMPARING, "--prompt", value="card|card-vllm", meaning="Repeat it to compare both. [card]"),
+    flags.flag(
+        _COMPARING,
+        "--prompt",
+        value=flags.PROMPTS,
+        meaning="Repeat it to compare several. [what the files say, or card]",
+    ),
 ]
 Measures = Annotated[
     str,

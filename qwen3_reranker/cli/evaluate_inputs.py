@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
@@ -48,10 +47,10 @@ def read_all(places: Sequence[str]) -> list[LabelledSet]:
     return sets
 
 
-def usual_prompts(places: Sequence[str]) -> Sequence[str]:
-    """The ways to write the prompt where none is named: a suite's own, or the usual one."""
-    named = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
-    return list(dict.fromkeys(named)) or [flags.ENGINE.prompt]
+def usual_prompts(places: Sequence[str]) -> Sequence[str | None]:
+    """The ways to write the prompt where none is named: a suite's own, or None for the checkpoint's."""
+    named: list[str | None] = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
+    return list(dict.fromkeys(named)) or [None]
 
 
 def instructions_to_try(

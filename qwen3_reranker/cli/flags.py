@@ -19,6 +19,7 @@ from qwen3_reranker.config import (
     EngineOptions,
 )
 from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.prompt import TEMPLATES
 
 ENGINE = EngineOptions()
 INPUT_FORMATS = ("auto", "lines", "jsonl", "whole")
@@ -139,13 +140,14 @@ Revision = Annotated[
     str | None,
     flag("Model", "--revision", value="NAME", meaning="Branch, tag or commit of a model on the Hub. [main]"),
 ]
+PROMPTS = choice(tuple(TEMPLATES))
 Prompt = Annotated[
-    str,
+    str | None,
     flag(
         "Model",
         "--prompt",
-        value="card|card-vllm",
-        meaning="How the prompt is written; card-vllm reproduces the model card's vLLM code. [card]",
+        value=PROMPTS,
+        meaning="The prompt that the model was trained with. [what its files say, or card]",
     ),
 ]
 

@@ -24,7 +24,7 @@ class Report:
     """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took."""
 
     query: str
-    instruction: str
+    instruction: str | None
     model: str
     documents: Sequence[Document]
     ranking: Ranking

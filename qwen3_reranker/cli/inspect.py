@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
@@ -107,14 +107,18 @@ def inspect(
 
 
 def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Workload | None) -> dict[str, Any]:
-    from qwen3_reranker.prompt import EMBEDDING_SUFFIX, template
+    from qwen3_reranker.prompt import EMBEDDING_SUFFIX, Constants
     from qwen3_reranker.tokens import Tokens
 
     config = checkpoint.config
-    head, chosen = checkpoint.stored_head, template(options.prompt)
-    prefix, suffix = ("", EMBEDDING_SUFFIX) if head is None else (chosen.prefix, chosen.suffix)
-    max_length = config.row_length(options.max_length)
-    tokens = Tokens(checkpoint.tokenizer, prefix=prefix, suffix=suffix, max_length=max_length)
+    head = checkpoint.stored_head
+    stored = checkpoint.stored_prompt
+    # Of another judge's files too, what they hold is told; only their prompt is not known.
+    named = options.prompt or ("card" if stored.unknown else None)
+    chosen = None if head is None else checkpoint.template(named)
+    embedded = Constants(prefix="", middle="", suffix=EMBEDDING_SUFFIX)
+    constants = embedded if chosen is None else chosen.constants
+    tokens = Tokens(checkpoint.tokenizer, **constants, max_length=config.row_length(options.max_length))
     tensors = (*checkpoint.tensors.values(), *(() if head is None else (head.tensor,)))
     files = sorted({source.path for tensor in tensors for source in tensor.sources})
     return {
@@ -126,16 +130,18 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
         "tensors": dict(Counter(tensor.dtype for tensor in checkpoint.tensors.values())),
         "config": asdict(config),
         "head": None
-        if head is None
+        if head is None or chosen is None
         else {
             "tensor": head.tensor.name,
             "note": head.note,
             "tied": head.tensor is checkpoint.embedding_tensor,
             # One row is yes - no already.
-            "rows": list(head.labels or (tokens.yes_id, tokens.no_id)),
+            "rows": list(head.labels or (tokens.word_id(word) for word in chosen.answers)),
             "yes_id": tokens.yes_id,
             "no_id": tokens.no_id,
         },
+        "prompt": None if chosen is None else "unknown" if stored.unknown and not options.prompt else chosen.name,
+        "prompt_note": "" if options.prompt else stored.unknown or stored.note,
         "instruction": checkpoint.instruction,
         "prompts": dict(checkpoint.prompts),
         "tokenizer": {
@@ -145,7 +151,7 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
             "prefix_tokens": len(tokens.prefix_ids),
             "suffix_tokens": len(tokens.suffix_ids),
         },
-        "memory": memory_facts(checkpoint, tokens, options, workload),
+        "memory": memory_facts(checkpoint, tokens, replace(options, prompt=named), workload),
     }
 
 
@@ -153,7 +159,8 @@ def _print_table(found: dict[str, Any]) -> None:
     config, head, tokenizer, memory = (found[part] for part in ("config", "head", "tokenizer", "memory"))
     prefix = tokenizer["prefix_tokens"]
     dtypes = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
-    stored = [("tensors", dtypes, "")] + [("instruction", text, "") for text in (found["instruction"],) if text]
+    stored = [("tensors", dtypes, "")] + [("prompt", name, found["prompt_note"]) for name in (found["prompt"],) if name]
+    stored += [("instruction", text, "") for text in (found["instruction"],) if text]
     stored += [(f"{role} prompt", repr(text), "") for role, text in found["prompts"].items() if text]
     files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
     kinds = f"{tokenizer['control_tokens']:,} of them control tokens"
@@ -202,7 +209,8 @@ def _print_table(found: dict[str, Any]) -> None:
 
 
 def _head_rows(head: dict[str, Any]) -> list[tuple[str, str, str]]:
-    judges = ("yes", "no") if len(head["rows"]) == 2 else ("yes - no",)
+    is_word = head["tensor"] in ("model.embed_tokens.weight", "lm_head.weight")
+    judges = ("yes", "no") if len(head["rows"]) == 2 else ("the word" if is_word else "yes - no",)
     return [
         ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
         *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),

@@ -94,9 +94,7 @@ def memory_facts(
 
 def _shared_tokens(checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions) -> tuple[int, int]:
     """Tokens of the template's prefix, and of instruction, labels and a usual query."""
-    from qwen3_reranker.prompt import template
-
-    heads, tails = template(options.prompt, checkpoint.instruction).pieces(None, [_QUERY], [""])
+    heads, tails = checkpoint.template(options.prompt).pieces(None, [_QUERY], [""])
     prefix, _, head = tokens.encode(heads, tails)[0].boundaries
     return prefix, head - prefix
 

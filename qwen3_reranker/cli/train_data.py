@@ -108,22 +108,20 @@ def validate(
       qwen3-reranker train validate data.jsonl --evaluate held-out.jsonl --model Qwen/Qwen3-Reranker-0.6B --loss kl
     """
     form = flags.chosen_format(form, FORMATS)
-    from qwen3_reranker import prompt
     from qwen3_reranker.tokens import Tokens
     from qwen3_reranker.train.examples import read_examples
     from qwen3_reranker.train.loss_mix import parse_mix
-    from qwen3_reranker.train.validation import check, lengths, rendered
+    from qwen3_reranker.train.validation import check, lengths, rendered, taught_template
     from qwen3_reranker.weights import open_checkpoint
 
     examples, held_out = ([each for file in some for each in read_examples(file)] for some in (files, evaluate or []))
     report = check(examples, held_out, tuple(parse_mix(loss)))
     report.refuse()
     checkpoint = open_checkpoint(model, revision)
-    template = prompt.template("card", checkpoint.instruction)
+    template = taught_template(checkpoint)
     tokens = Tokens(
         checkpoint.tokenizer,
-        prefix=template.prefix,
-        suffix=template.suffix,
+        **template.constants,
         max_length=checkpoint.config.row_length(max_length),
         truncate_queries=True,
     )

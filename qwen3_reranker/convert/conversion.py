@@ -46,13 +46,15 @@ def convert(
     to: str,
     quantize: str | None = None,
     *,
+    prompt: str | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Conversion:
     """Write the checkpoint as `to`: a folder (hf, which is causal-LM, seq-cls, sentence-transformers) or a gguf file.
 
     quantize: how matrices are stored: f32, f16, bf16, for gguf also q8_0 and q4_0; None keeps them as they are where
-    the layout can, and widens them to f32 where it cannot. What is there already is an error unless `overwrite`.
+    the layout can, and widens them to f32 where it cannot. prompt: the judge's, by name; None for what the files say.
+    What is there already is an error unless `overwrite`.
     Raises InputError for what cannot be asked, CheckpointError for a source that cannot be read or has no place in the
     layout, OSError where the files cannot be written; nothing is left behind then.
     """
@@ -63,7 +65,7 @@ def convert(
     path = Path(destination).expanduser()
     if path.exists() and not overwrite:
         raise InputError(f"{path} is there already: choose another place, or replace it with overwrite=True")
-    model = Model(checkpoint)
+    model = Model(checkpoint, prompt)
     encoding_of = _encoding(to, quantize)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from qwen3_reranker import prompt
 from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
 from qwen3_reranker.convert.part import Part
+from qwen3_reranker.prompt import Template
 from qwen3_reranker.weights import names
 
 WEIGHTS = "model.safetensors"
 _TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def causal_lm(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
-    """Text files by name, and the parts of model.safetensors."""
-    parts = [*model.network(encoding_of), *model.words_head(encoding_of)]
+def causal_lm(model: Model, encoding_of: EncodingOf, names_words: bool = False) -> tuple[dict[str, bytes], list[Part]]:
+    """Text files by name, and the parts of model.safetensors; names_words is that of `Model.words_head`."""
+    parts = [*model.network(encoding_of), *model.words_head(encoding_of, names_words)]
     return _files(model, parts, {"architectures": ["Qwen3ForCausalLM"]}), parts
 
 
@@ -37,7 +37,7 @@ def sequence_classification(model: Model, encoding_of: EncodingOf) -> tuple[dict
 
 def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
     """A causal-LM folder with the modules of a CrossEncoder that gives logits."""
-    files, parts = causal_lm(model, encoding_of)
+    files, parts = causal_lm(model, encoding_of, names_words=True)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
         {
@@ -54,14 +54,15 @@ def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[s
         "module_output_name": "causal_logits",
     }
     score = {
-        "true_token_id": model.tokens.yes_id,
-        "false_token_id": model.tokens.no_id,
+        "true_token_id": model.answer_ids[0],
+        "false_token_id": model.answer_ids[1] if len(model.answer_ids) == 2 else None,
         "module_input_name": "causal_logits",
     }
+    instruction = model.template.default_instruction
     encoder = {
         "model_type": "CrossEncoder",
-        "prompts": {"query": model.checkpoint.instruction or prompt.DEFAULT_INSTRUCTION},
-        "default_prompt_name": "query",
+        "prompts": {} if instruction is None else {"query": instruction},
+        "default_prompt_name": None if instruction is None else "query",
         "activation_fn": "torch.nn.modules.linear.Identity",
     }
     return {
@@ -73,21 +74,17 @@ def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[s
     }, parts
 
 
-def chat_template() -> str:
-    """The card's prompt as Jinja that reads the roles system (the instruction), query and document."""
-    card = prompt.template("card")
+def chat_template(template: Template) -> str:
+    """The prompt as Jinja that reads the roles system (the instruction), query and document."""
 
     def content(role: str) -> str:
         return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
 
-    instruction = f"({content('system')}) | default({json.dumps(card.default_instruction)}, true)"
-    separator = card.separator
-    body = (
-        f"<Instruct>: {{{{ {instruction} }}}}{separator}<Query>: {{{{ {content('query')} }}}}{separator}"
-        f"<Document>: {{{{ {content('document')} }}}}"
-    )
+    # As the default of the template too: a reader may pass no instruction.
+    instruction = f"({content('system')}) | default({json.dumps(template.default_instruction)}, true)"
+    query, document = (f"{{{{ {content(role)} }}}}" for role in ("query", "document"))
     # Jinja drops one newline at the end of a template.
-    return f"{card.prefix}{body}{card.suffix}\n"
+    return template.written(f"{{{{ {instruction} }}}}", query, document) + "\n"
 
 
 def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[str, bytes]:
@@ -104,7 +101,7 @@ def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[s
                 "clean_up_tokenization_spaces": False,
             }
         ),
-        "chat_template.jinja": chat_template().encode(),
+        "chat_template.jinja": chat_template(model.template).encode(),
     }
 
 

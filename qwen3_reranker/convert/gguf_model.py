@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qwen3_reranker import prompt
 from qwen3_reranker.convert.gguf_file import Value
 from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
 from qwen3_reranker.convert.part import Part
@@ -51,14 +50,12 @@ def _network(model: Model, matrices: str) -> dict[str, Value]:
 
 
 def _judge(model: Model) -> dict[str, Value]:
-    card = prompt.template("card")
-    instruction = model.checkpoint.instruction or card.default_instruction
-    [head], [tail] = prompt.template("card", instruction).pieces(None, ["{query}"], ["{document}"])
+    template = model.template
     return {
         "qwen3.pooling_type": _RANK_POOLING,
         "qwen3.classifier.output_labels": ["yes", "no"],
         "tokenizer.chat_templates": ["rerank"],
-        "tokenizer.chat_template.rerank": card.prefix + head.text + tail + card.suffix,
+        "tokenizer.chat_template.rerank": template.written(template.default_instruction or "", "{query}", "{document}"),
     }
 
 

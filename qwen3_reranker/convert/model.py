@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qwen3_reranker import prompt
 from qwen3_reranker.convert.part import Part
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, Tensor, names
 from qwen3_reranker.weights.encodings import Floats
@@ -24,19 +23,37 @@ _SAME_HEAD = 0.02
 
 
 class Model:
-    """A checkpoint, opened for conversion."""
+    """A checkpoint, opened for conversion.
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    prompt: the name of the judge's prompt; None for what the files say. Raises what `Checkpoint.template` raises, and
+    InputError for a prompt that no chat template can hold.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, prompt: str | None = None) -> None:
         self.checkpoint = checkpoint
         head = checkpoint.head
         self.config = checkpoint.config
-        card = prompt.template("card")
+        #: The judge's prompt, which is written with the weights.
+        self.template = checkpoint.template(prompt)
+        if not self.template.prefix:
+            raise InputError(
+                f"the prompt {self.template.name} has no chat template, so no layout can say that it is the judge's; "
+                "use the checkpoint as it is"
+            )
         tokenizer = checkpoint.tokenizer
         #: The fields of tokenizer.json.
         self.tokenizer_fields: Mapping[str, Any] = tokenizer.fields
-        self.tokens = Tokens(tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
+        self.tokens = Tokens(tokenizer, **self.template.constants, max_length=8192)
         #: The rows of yes and of no, (2, hidden_size) float32; a difference stands beside zeros.
-        self.head_rows_2D: Floats = head.rows(self.tokens.yes_id, self.tokens.no_id)
+        self.head_rows_2D: Floats = head.rows(*(() if head.labels else self.answer_ids))
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """The words that judge in a language-model head: of yes and of no, or of one whose logit is the score."""
+        head = self.checkpoint.head
+        if head.labels and head.tensor.name in (names.EMBEDDING, names.HEAD):
+            return head.labels
+        return tuple(self.tokens.word_id(word) for word in self.template.answers)
 
     def network(self, encoding_of: EncodingOf) -> Iterator[Part]:
         """Every tensor of the network under its published name; a language-model head is not among them."""
@@ -44,14 +61,15 @@ class Model:
             if name != names.HEAD:
                 yield Part(name, encoding_of(tensor), tensor)
 
-    def words_head(self, encoding_of: EncodingOf) -> list[Part]:
+    def words_head(self, encoding_of: EncodingOf, names_words: bool = False) -> list[Part]:
         """The untied language-model head, or nothing where the word vectors are the head.
 
+        names_words: whether the layout says which words judge, so that it can hold others than the prompt's.
         Raises CheckpointError where the judge is no pair of words: a head of labels that was trained as such.
         """
         head = self.checkpoint.head
-        if head.labels is None and not self.config.tie_word_embeddings:
-            return [Part(names.HEAD, encoding_of(head.tensor), head.tensor)]
+        if head.tensor.name in (names.EMBEDDING, names.HEAD) and (names_words or head.labels is None):
+            return [] if self.config.tie_word_embeddings else [Part(names.HEAD, encoding_of(head.tensor), head.tensor)]
         if head.labels is not None:
             ids = np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32)
             yes_D, no_D = self.checkpoint.embedding_tensor.rows(ids)

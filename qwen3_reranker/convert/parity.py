@@ -38,24 +38,26 @@ def measure_parity(
     bound: float,
     *,
     revision: str | None = None,
+    prompt: str | None = None,
     questions: Sequence[Question] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Parity:
     """Score the same pairs in float32 from both, one model in memory at a time; raises what Reranker raises.
 
+    prompt: that of the source; what was converted is read as its own files say, so that a wrong prompt shows.
     questions: None for three documents of each built-in query.
     """
     asked = [_short(question) for question in text_set()] if questions is None else list(questions)
     pairs = [(question.query, document) for question in asked for document in question.documents]
     ends = np.cumsum([len(question.documents) for question in asked])[:-1]
     logits = []
-    for turn, (model, version) in enumerate(((source, revision), (converted, None))):
+    for turn, (model, version, named) in enumerate(((source, revision, prompt), (converted, None, None))):
 
         def advance(share: float, turn: int = turn) -> None:
             if on_progress:
                 on_progress((turn + share) / 2)
 
-        with Reranker(model, revision=version, disk_cache=False) as reranker:
+        with Reranker(model, revision=version, prompt=named, disk_cache=False) as reranker:
             logits.append(np.split(reranker.logits(pairs, on_progress=advance), ends))
     found = compare("converted", *logits)
     return Parity(len(pairs), found.max_delta, found.mean_delta, found.kendall_tau, bound)

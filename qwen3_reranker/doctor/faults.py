@@ -182,6 +182,12 @@ FILE_FAULTS = {
             "Use a Qwen3-Reranker to rank; this one embeds texts (Embedder in Python).",
         ),
         Fault(
+            "other-judge",
+            "These files are another judge's: their scores under the prompt of Qwen3-Reranker would mean nothing.",
+            "A model of the same network that was trained on a prompt of its own, or not to judge at all.",
+            "Use a Qwen3-Reranker, or name the prompt that it was trained with (--prompt).",
+        ),
+        Fault(
             "no-judge",
             "The head cannot tell yes from no: its two rows are equal, zero or not finite.",
             "A head that was never loaded before the checkpoint was saved.",

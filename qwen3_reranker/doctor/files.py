@@ -21,8 +21,7 @@ from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint, read_entries
 
 _CARD = template("card")
-_SENTENCE = "Judge whether the Document meets the requirements"
-_THINK = "<think>\n\n</think>"
+_FAULTY_TEMPLATES = {"card-no-think-block": "template-no-think-block", "card-lost-newline": "template-lost-newline"}
 _INDEX = "model.safetensors.index.json"
 # Eight bits move a logit by less than float16 activations do; fewer move it visibly.
 _PLAIN = ("F32", "F16", "BF16", "Q8_0", "MLX 8-bit", "compressed-tensors 8-bit")
@@ -83,7 +82,7 @@ class _Files:
         if tokens is not None:
             self._head(checkpoint, tokens)
         self._config(checkpoint)
-        self._template(checkpoint.folder)
+        self._prompt(checkpoint)
 
     def _find(self, fault: str, evidence: str) -> None:
         self.findings.append(Finding(CATALOGUE[fault], evidence))
@@ -194,30 +193,21 @@ class _Files:
             self._find("no-pad-token", "config.json of a sequence classifier has no pad_token_id")
         self.checked.append("rotary base, epsilon, padding")
 
-    def _template(self, folder: Path) -> None:
-        if not folder.is_dir():
-            return
-        file = folder / "chat_template.jinja"
-        if file.is_file():
-            text, where = file.read_text(encoding="utf-8", errors="replace"), file.name
+    def _prompt(self, checkpoint: Checkpoint) -> None:
+        stored = checkpoint.stored_prompt
+        if stored.unknown:
+            self._find("other-judge", stored.unknown)
+        elif stored.name in _FAULTY_TEMPLATES:
+            self._find(_FAULTY_TEMPLATES[stored.name], stored.note)
         else:
-            stored = _json(folder / "tokenizer_config.json").get("chat_template")
-            text, where = stored if isinstance(stored, str) else "", "tokenizer_config.json"
-        if not text:
-            self.notes.append("no chat template: servers that build the prompt from one need it given by hand")
-            return
-        # Inside an expression of Jinja a newline may be written as an escape.
-        plain = text.replace("\\n", "\n")
-        if _SENTENCE not in plain:
-            self.notes.append(f"the chat template in {where} is not the judge's: servers must be given the right one")
-        elif _THINK not in plain:
-            self._find("template-no-think-block", f"{where} names the judge's sentence, and no empty think block")
-        elif plain.endswith(f"{_THINK}\n\n") and not plain.endswith(f"{_THINK}\n\n\n"):
-            self._find("template-lost-newline", f"{where} ends with two newlines, and Jinja drops the last one")
-        elif plain.endswith((f"{_THINK}\n", _THINK)):
-            self._find("template-lost-newline", f"{where} ends with fewer than two newlines")
-        else:
-            self.checked.append("the chat template's sentence and end, as text")
+            if stored.name is not None:
+                self.checked.append(f"the stored template, as text: it is the prompt {stored.name}")
+            elif not stored.note:
+                self.notes.append(
+                    "no stored template for reranking: servers that build the prompt from one must be given it"
+                )
+            if stored.note:
+                self.notes.append(stored.note)
 
 
 def _some(words: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan, prompt
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Head, Receipt, Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.tokens import Tokens
@@ -37,7 +38,7 @@ class Prompt:
     description: str
     faults: tuple[str, ...] = ()
     prefix: str = _CARD.prefix
-    separator: str = _CARD.separator
+    separator: str = "\n"
     joint: str = ""
     suffix: str = _CARD.suffix
     instruction: str | None = None
@@ -115,6 +116,11 @@ class Judge:
         self._literal = Tokens(tokenizer, **frame)
         self._parsing = Tokens(tokenizer, **frame, special_tokens="parse")
         # A checkpoint may name a default of its own, which then is the right one.
+        if reranker.default_instruction is None:
+            raise InputError(
+                f"{reranker.checkpoint.name}: reads the prompt {reranker.options.prompt}; a reference must read "
+                "Qwen3-Reranker's, as the server that is examined does"
+            )
         self._instruction = reranker.default_instruction
         self.max_length = config.max_position_embeddings
         self.heads = self._heads()

@@ -47,7 +47,7 @@ def fingerprint(reranker: Reranker) -> str:
     checkpoint = reranker.checkpoint
     enabled = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
     content = hashlib.sha256(DiskCache(checkpoint, enabled).digest().encode())
-    content.update(checkpoint.head.rows(reranker.tokens.yes_id, reranker.tokens.no_id).tobytes())
+    content.update(checkpoint.head.rows(*reranker.answer_ids).tobytes())
     content.update(repr(checkpoint.tokenizer.fields).encode())
     return content.hexdigest()[:24]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qwen3_reranker import prompt
+from qwen3_reranker.prompt import Template
 from qwen3_reranker.train.group_measures import gain_interval
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.train.trainer import Standing
@@ -15,11 +15,14 @@ from qwen3_reranker.train.trainer import Standing
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a run was made from. data: name -> sha256 of the examples; versions: library -> version."""
+    """What a run was made from.
+
+    template: the prompt that was taught. data: name -> sha256 of the examples. versions: library -> version.
+    """
 
     base: str
     revision: str | None
-    instruction: str
+    template: Template
     data: Mapping[str, str]
     queries: int
     held_out: int
@@ -57,12 +60,12 @@ def card(origin: Origin, options: TrainOptions, standing: Standing) -> str:
         "`qwen3-reranker convert FOLDER DESTINATION --to hf|seq-cls|sentence-transformers|gguf` writes it for "
         "transformers, vLLM, sentence-transformers or llama.cpp, and proves that scores stay.",
         "",
-        f"Instruction where none was given: `{origin.instruction}`",
+        f"Instruction where none was given: `{origin.template.default_instruction}`",
         "",
         "Prompt:",
         "",
         "```text",
-        _prompt(origin.instruction),
+        origin.template.written(origin.template.default_instruction or "", "{query}", "{document}").rstrip("\n"),
         "```",
         "",
         "## Made by",
@@ -97,12 +100,6 @@ def _before_and_after(origin: Origin, standing: Standing) -> list[str]:
         note,
         "",
     ]
-
-
-def _prompt(instruction: str) -> str:
-    heads, tails = prompt.template("card").pieces(instruction, ["{query}"], ["{document}"])
-    card_template = prompt.template("card")
-    return (card_template.prefix + heads[0].text + tails[0] + card_template.suffix).rstrip("\n")
 
 
 def _table(name: str, meaning: str, rows: Mapping[str, Any]) -> list[str]:

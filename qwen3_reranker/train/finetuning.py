@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from qwen3_reranker import prompt
 from qwen3_reranker.backends.torch.devices import choose_devices
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.json_object import read_object
@@ -27,7 +26,7 @@ from qwen3_reranker.train.sampling import Groups
 from qwen3_reranker.train.saving import base_of, save
 from qwen3_reranker.train.student import Student
 from qwen3_reranker.train.trainer import Standing, Trainer
-from qwen3_reranker.train.validation import check
+from qwen3_reranker.train.validation import check, taught_template
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
 MODEL, STATE, SETTINGS = "model", "state.pt", "run.json"
@@ -73,11 +72,10 @@ def finetune(
     place = processes.device(choose_devices(device)[0])
     checkpoint = open_checkpoint(model, revision)
     base = base_of(checkpoint, revision) if options.method == "lora" else None
-    template = prompt.template("card", checkpoint.instruction)
+    template = taught_template(checkpoint)
     tokens = Tokens(
         checkpoint.tokenizer,
-        prefix=template.prefix,
-        suffix=template.suffix,
+        **template.constants,
         max_length=checkpoint.config.row_length(options.max_length),
         truncate_queries=True,
     )
@@ -93,7 +91,7 @@ def finetune(
     origin = card.Origin(
         base.name if base else os.fspath(model),
         base.revision if base else revision,
-        template.default_instruction,
+        template,
         data,
         len(examples),
         len(evaluation),

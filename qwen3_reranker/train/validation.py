@@ -13,6 +13,7 @@ from qwen3_reranker.prompt import Template
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train.examples import Example, normal
 from qwen3_reranker.train.loss_mix import COMPARING, TAUGHT
+from qwen3_reranker.weights import Checkpoint
 
 Test = Callable[[Example], bool]
 
@@ -109,6 +110,17 @@ def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losse
     )
 
 
+def taught_template(checkpoint: Checkpoint) -> Template:
+    """The prompt that training teaches, the checkpoint's own; raises InputError if it is none of Qwen3-Reranker's."""
+    template = checkpoint.template()
+    if template.default_instruction is None:
+        raise InputError(
+            f"{checkpoint.name}: its judge reads the prompt {template.name}; training writes those of Qwen3-Reranker "
+            "alone, with an instruction and the answers yes and no"
+        )
+    return template
+
+
 def lengths(examples: Sequence[Example], template: Template, tokens: Tokens) -> Lengths:
     """How long the rendered rows are; `tokens` says where they are cut."""
     sizes: list[int] = []
@@ -128,7 +140,7 @@ def rendered(example: Example, template: Template) -> list[tuple[str, str]]:
     for word, documents in (("yes", example.positives[:1]), ("no", example.negatives[:1])):
         heads, tails = template.pieces(example.instruction, [example.query] * len(documents), documents)
         for head, tail in zip(heads, tails, strict=True):
-            shown.append((word, template.prefix + head.text + tail + template.suffix))
+            shown.append((word, template.prefix + head.text + template.middle + tail + template.suffix))
     return shown
 
 

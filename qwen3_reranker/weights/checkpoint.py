@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.prompt import TEMPLATES, Template, template
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.names import Layer
+from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, StoredPrompt
 from qwen3_reranker.weights.tensor import Tensor
 
 
@@ -29,9 +31,12 @@ class Head:
     labels: tuple[int, ...] | None = None
     note: str = ""
 
-    def rows(self, yes_id: int, no_id: int) -> NDArray[np.float32]:
-        """The rows of yes and of no, (2, hidden_size) float32; a difference stands beside a row of zeros."""
-        rows = self.tensor.rows(np.array(self.labels or (yes_id, no_id), dtype=np.int32))
+    def rows(self, *answer_ids: int) -> NDArray[np.float32]:
+        """The rows of yes and of no, (2, hidden_size) float32; a difference stands beside a row of zeros.
+
+        answer_ids: the words that judge where the rows are those of a language-model head, one or two of them.
+        """
+        rows = self.tensor.rows(np.array(self.labels or answer_ids, dtype=np.int32))
         return rows if len(rows) == 2 else np.concatenate((rows, np.zeros_like(rows)))
 
 
@@ -40,8 +45,9 @@ class Checkpoint:
     """A model on disk; `name` is what the caller asked for. All names and shapes agree with `config`.
 
     layout: causal-lm, seq-cls, sentence-transformers, gguf or lora; embedding for a model that judges nothing, in a
-    folder or in GGUF. stored_head: None for an embedding model. instruction: the judge's, if its makers stored one as
-    its default. prompts: what the makers of an embedding model put before a "query" and a "document", if they say so.
+    folder or in GGUF. stored_head: None for an embedding model. stored_prompt: what the files say of the judge's
+    prompt. instruction: the judge's, if its makers stored one as its default. prompts: what the makers of an embedding
+    model put before a "query" and a "document", if they say so.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor] = field(repr=False)
     stored_head: Head | None
     read_tokenizer: Callable[[], TokenizerJson] = field(repr=False)
+    stored_prompt: StoredPrompt = NOTHING_STORED
     instruction: str | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,6 +70,21 @@ class Checkpoint:
                 "Qwen3-Reranker to rank them"
             )
         return self.stored_head
+
+    def template(self, name: str | None = None) -> Template:
+        """The prompt of that name, or the one that the files hold, or else the card's, with the stored instruction.
+
+        A variant that reproduces other code keeps its instruction, unless the files hold it. Raises InputError for an
+        unknown name, and CheckpointError for files of another judge where no name is given.
+        """
+        if name is not None:
+            return template(name, self.instruction if name in ("card", self.stored_prompt.name) else None)
+        if self.stored_prompt.unknown:
+            raise CheckpointError(
+                f"{self.stored_prompt.unknown}; its scores under the prompt of Qwen3-Reranker would mean nothing. If "
+                f"you know which prompt it was trained with, name it (prompt=, --prompt): {', '.join(TEMPLATES)}"
+            )
+        return template(self.stored_prompt.name or "card", self.instruction)
 
     @property
     def tokenizer(self) -> TokenizerJson:

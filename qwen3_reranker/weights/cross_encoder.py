@@ -39,7 +39,8 @@ def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     if score_path is not None:
         head = Head(head.tensor, _token_rows(score_path, checkpoint.config.vocab_size))
     layout = "lora" if checkpoint.layout == "lora" else "sentence-transformers"
-    return replace(checkpoint, layout=layout, stored_head=head, instruction=_instruction(folder))
+    instruction = _instruction(folder) or checkpoint.instruction
+    return replace(checkpoint, layout=layout, stored_head=head, instruction=instruction)
 
 
 def _score_path(folder: Path, modules: list[tuple[str, str]]) -> Path | None:

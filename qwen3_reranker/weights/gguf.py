@@ -20,6 +20,7 @@ from qwen3_reranker.weights.gguf_header import GgufHeader
 from qwen3_reranker.weights.gguf_metadata import Metadata
 from qwen3_reranker.weights.gguf_parts import read_whole_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
+from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_gguf
 from qwen3_reranker.weights.tensor import Tensor
 
 _ARCHITECTURE = "qwen3"
@@ -62,8 +63,23 @@ def open_gguf(path: Path, name: str) -> Checkpoint:
         for published, shape in names.expected_shapes(config)
     }
     head = None if embedding else _head(header, config, tensors)
-    layout = "embedding" if embedding else "gguf"
-    return Checkpoint(name, path.parent, layout, config, tensors, head, lambda: read_gguf_tokenizer(header.metadata))
+    stored = NOTHING_STORED if embedding else prompt_of_gguf(header.metadata, has_head=_CLASSIFIER in header.tensors)
+    if head is not None and head.note and not stored.unknown:
+        source = names.gguf_name(head.tensor.name)
+        _LOG.warning(
+            "%s: no tensor %r: the head is rebuilt from the rows of yes and no in %s", path, _CLASSIFIER, source
+        )
+    return Checkpoint(
+        name,
+        path.parent,
+        "embedding" if embedding else "gguf",
+        config,
+        tensors,
+        head,
+        lambda: read_gguf_tokenizer(header.metadata),
+        stored_prompt=stored,
+        instruction=stored.instruction,
+    )
 
 
 def _is_embedding(header: GgufHeader) -> bool:
@@ -156,7 +172,6 @@ def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]
         return Head(replace(tensor, shape=shape), _label_rows(header.metadata, rows))
     tensor = tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD]
     source = names.gguf_name(tensor.name)
-    _LOG.warning("%s: no tensor %r: the head is rebuilt from the rows of yes and no in %s", where, _CLASSIFIER, source)
     return Head(tensor, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
 
 

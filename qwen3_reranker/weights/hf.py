@@ -25,6 +25,7 @@ from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
 from qwen3_reranker.weights.safetensors import Entry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, folder_entries, shaped_tensor, weights_file
+from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
 from qwen3_reranker.weights.tensor import Tensor
 
 _CONFIG = "config.json"
@@ -42,6 +43,9 @@ def open_folder(folder: Path, name: str) -> Checkpoint:
         if not (folder / adapter.CONFIG).exists():
             return _open_whole(folder, name)
         adapted = adapter.open_adapter(folder, name, lambda base: _open_base(base, name))
+        own = prompt_of_folder(folder, {})
+        if own != NOTHING_STORED:
+            adapted = replace(adapted, stored_prompt=own, instruction=own.instruction or adapted.instruction)
         return as_cross_encoder(adapted, folder)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from None
@@ -100,7 +104,18 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
         config = replace(config, tie_word_embeddings=True)
         layout, tensors = "seq-cls", _needed(config, entries, path, quantisation)
         head = _classifier(config, fields, entries, path, quantisation)
-    checkpoint = Checkpoint(name, folder, layout, config, tensors, head, lambda: read_tokenizer(folder))
+    stored = prompt_of_folder(folder, fields)
+    checkpoint = Checkpoint(
+        name,
+        folder,
+        layout,
+        config,
+        tensors,
+        head,
+        lambda: read_tokenizer(folder),
+        stored_prompt=stored,
+        instruction=stored.instruction,
+    )
     return as_cross_encoder(checkpoint, folder)
 
 

@@ -16,7 +16,7 @@ from qwen3_reranker.weights import gguf_names
 from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 
 BUNDLED = ("nano",)
-FETCHED = ("*.safetensors", "*.json")
+FETCHED = ("*.safetensors", "*.json", "chat_template.jinja")
 # What this package keeps beside a model (backends/cpu/disk_cache.py) is made here and believed by its name.
 NEVER_FETCHED = (".qwen3_reranker/*",)
 

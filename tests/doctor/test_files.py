@@ -14,12 +14,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen3_reranker.doctor import examine_files
 from tests.doctor.conftest import found
+from tests.testing.chat_templates import ASSISTANT, OWN, plain
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
 from tests.testing.layouts import write_classifier, write_embedding_model
-
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-SENTENCE = "Judge whether the Document meets the requirements based on the Query and the Instruct provided.\n"
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +82,13 @@ FAULTS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
     "other-config": ({}, lambda folder: edit(folder / "config.json", rope_theta=10_000)),
     "template-no-think-block": (
         {},
-        lambda folder: (folder / "chat_template.jinja").write_text(f"{SENTENCE}<|im_start|>assistant\n"),
+        lambda folder: (folder / "chat_template.jinja").write_text(plain(suffix=ASSISTANT)),
     ),
-    "template-lost-newline": ({}, lambda folder: (folder / "chat_template.jinja").write_text(SENTENCE + SUFFIX)),
+    "template-lost-newline": (
+        {},
+        lambda folder: (folder / "chat_template.jinja").write_text(plain().removesuffix("\n")),
+    ),
+    "other-judge": ({}, lambda folder: (folder / "chat_template.jinja").write_text(OWN)),
 }
 
 
@@ -101,7 +103,7 @@ def test_a_planted_fault_is_named_exactly(tmp_path: Path, tokenizer: Path, fault
 @pytest.mark.parametrize("shape", [{}, {"tied": False}, {"shards": 3}, {"dtype": "BF16"}, {"num_hidden_layers": 1}])
 def test_whole_files_are_accused_of_nothing(tmp_path: Path, tokenizer: Path, shape: dict[str, Any]) -> None:
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, **shape)
-    (folder / "chat_template.jinja").write_text(f"{SENTENCE}{SUFFIX}\n")
+    (folder / "chat_template.jinja").write_text(plain())
     report = examine_files(folder)
     assert found(report) == []
     assert report.notes == ()

@@ -158,7 +158,7 @@ def tokenizer_fields(folder: Path) -> Fields:
 def _network(config: Mapping[str, Any]) -> Fields:
     return {
         "general.architecture": "qwen3",
-        "general.name": "a test",
+        "general.name": "Qwen3 Reranker test",
         "qwen3.block_count": config["num_hidden_layers"],
         "qwen3.context_length": config["max_position_embeddings"],
         "qwen3.embedding_length": config["hidden_size"],

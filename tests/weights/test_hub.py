@@ -107,10 +107,12 @@ def ask(hub: Hub, home: Path, *models: tuple[str, str | None], **environment: st
     return Answers([json.loads(line) for line in process.stdout.splitlines()], process.stderr, list(hub.fetched))
 
 
-def test_a_hub_id_becomes_a_folder_and_only_safetensors_and_json_are_fetched(hub: Hub, tmp_path: Path) -> None:
+def test_a_hub_id_becomes_a_folder_and_only_safetensors_json_and_the_chat_template_are_fetched(
+    hub: Hub, tmp_path: Path
+) -> None:
     answers = ask(hub, tmp_path, ("org/tiny", None))
     assert answers.results == [[SECOND, 50]]
-    assert set(answers.fetched) == {"config.json", "model.safetensors"}
+    assert set(answers.fetched) == {"config.json", "model.safetensors", "chat_template.jinja"}
     assert answers.stderr == "", "a progress bar is for terminals"
 
 

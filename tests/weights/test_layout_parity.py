@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,12 @@ import pytest
 import torch
 
 from qwen3_reranker import Reranker
+from qwen3_reranker.convert import convert
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.weights import open_checkpoint
+from tests.testing.chat_templates import ASSISTANT, ZERANK, looped, plain
 from tests.testing.layouts import write_classifier, write_cross_encoder
-from tests.testing.model_card import INSTRUCTION, PREFIX, SUFFIX, ModelCard
+from tests.testing.model_card import INSTRUCTION, SUFFIX, ModelCard
 from tests.testing.texts import documents
 
 pytestmark = [
@@ -26,17 +29,7 @@ YES, NO = 494, 437
 TOLERANCE = 1e-4
 PAIRS = [("What is the capital of China?", text) for text in documents(5, 12, 60)]
 OWN_INSTRUCTION = "Given a question, find the passage that answers it"
-# A template as the published sentence-transformers folders have one: roles system (the instruction), query, document.
-CHAT_TEMPLATE = (
-    f"{{%- set parts = namespace(system={json.dumps(INSTRUCTION)}, query='', document='') -%}}"
-    "{%- for message in messages -%}"
-    "{%- if message.role == 'system' -%}{%- set parts.system = message.content -%}"
-    "{%- elif message.role == 'query' -%}{%- set parts.query = message.content -%}"
-    "{%- else -%}{%- set parts.document = message.content -%}{%- endif -%}"
-    "{%- endfor -%}"
-    f"{{{{- {json.dumps(PREFIX)} -}}}}<Instruct>: {{{{ parts.system }}}}\n<Query>: {{{{ parts.query }}}}\n"
-    f"<Document>: {{{{ parts.document }}}}{{{{- {json.dumps(SUFFIX)} -}}}}"
-)
+CHAT_TEMPLATE = looped()
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +113,9 @@ def test_transformers_reads_the_factorys_classifiers_as_we_do(
     assert far(ours(folder), original) < TOLERANCE
 
 
-def cross_encoder(base: Path, card: ModelCard, folder: Path, **options: Any) -> Any:
+def cross_encoder(
+    base: Path, card: ModelCard, folder: Path, chat_template: str | None = CHAT_TEMPLATE, **options: Any
+) -> Any:
     """sentence-transformers' CrossEncoder of the base, whose tokenizer gets the judge as its chat template."""
     from sentence_transformers import CrossEncoder
 
@@ -128,7 +123,7 @@ def cross_encoder(base: Path, card: ModelCard, folder: Path, **options: Any) -> 
     for path in base.iterdir():
         if path.is_file() and path.name != "tokenizer.json":
             (folder / path.name).write_bytes(path.read_bytes())
-    save_tokenizer(card, folder, CHAT_TEMPLATE)
+    save_tokenizer(card, folder, chat_template)
     return CrossEncoder(str(folder), device="cpu", model_kwargs={"dtype": torch.float32}, **options)
 
 
@@ -184,6 +179,49 @@ def test_sentence_transformers_reads_the_factorys_cross_encoders_as_we_do(
     save_tokenizer(card, folder, CHAT_TEMPLATE)
     encoder = CrossEncoder(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
     assert far(ours(folder), predicted(encoder)) < TOLERANCE
+
+
+STORED = {
+    "zerank": (ZERANK, (YES, None)),
+    "card-no-think-block": (plain(suffix=ASSISTANT), (YES, NO)),
+    "card-lost-newline": (plain().removesuffix("\n"), (YES, NO)),
+    "card-vllm": (plain(separator="\n\n", suffix=f"<|im_end|>\n{SUFFIX}"), (YES, NO)),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_cross_encoder_with_another_prompt_scores_as_in_sentence_transformers_whatever_it_is_converted_to(
+    name: str, small_checkpoint: Path, card: ModelCard, original: np.ndarray, tmp_path: Path
+) -> None:
+    source, ids = STORED[name]
+    encoder = cross_encoder(small_checkpoint, card, tmp_path / "base", source)
+    encoder[1].true_token_id, encoder[1].false_token_id = ids
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    expected = predicted(encoder)
+    assert far(expected, original) > 0.01, "a prompt without effect would prove nothing"
+    assert far(ours(tmp_path / "saved"), expected) < TOLERANCE
+    checkpoint = open_checkpoint(tmp_path / "saved")
+    for layout in ("seq-cls", "sentence-transformers", "gguf"):
+        written = convert(checkpoint, tmp_path / ("x.gguf" if layout == "gguf" else layout), layout).path
+        assert open_checkpoint(written).template().name == name
+        assert far(ours(written), expected) < TOLERANCE
+    again = type(encoder)(str(tmp_path / "sentence-transformers"), device="cpu")
+    assert far(predicted(again), expected) < TOLERANCE
+
+
+def test_a_classifier_trained_on_plain_pairs_scores_as_in_sentence_transformers_with_the_prompt_pair(
+    small_checkpoint: Path, card: ModelCard, original: np.ndarray, tmp_path: Path
+) -> None:
+    model = classifier(small_checkpoint, ["LABEL_0"])
+    model.config.pad_token_id = card.tokenizer.pad_token_id
+    model.save_pretrained(tmp_path / "classifier")
+    encoder = cross_encoder(tmp_path / "classifier", card, tmp_path / "base", None)
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    assert far(predicted(encoder), original) > 0.01
+    assert far(ours(tmp_path / "saved", prompt="pair"), predicted(encoder)) < TOLERANCE
+    assert far(ours(tmp_path / "saved", prompt="card"), original) < TOLERANCE
+    with pytest.raises(InputError, match="the prompt pair has no chat template"):
+        convert(open_checkpoint(tmp_path / "saved"), tmp_path / "converted", "seq-cls", prompt="pair")
 
 
 def adapt(model: Any, **options: Any) -> Any:

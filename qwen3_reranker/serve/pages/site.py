@@ -115,7 +115,7 @@ def _reranker(served: ServedReranker) -> ServedModel:
         max_length=reranker.tokens.max_length,
         precision=reranker.options.precision,
         backend=reranker.options.backend,
-        default_instruction=reranker.default_instruction,
+        default_instruction=reranker.default_instruction or "",
         aliases=served.settings.aliases,
         price=served.settings.price,
         task=RERANKING,
