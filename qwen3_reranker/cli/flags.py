@@ -22,7 +22,7 @@ from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.prompt import TEMPLATES
 
 ENGINE = EngineOptions()
-INPUT_FORMATS = ("auto", "lines", "jsonl", "whole")
+INPUT_FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
 CHUNK_WORDS = 200
 TABLE_ROWS = 10
 
@@ -100,11 +100,16 @@ InputFormat = Annotated[
         "Documents",
         "--input-format",
         value=choice(INPUT_FORMATS),
-        meaning="Read every file alike: a document a line, a JSON object a line, a document a file. [auto, as above]",
+        meaning="Read every file alike: a document a line; records of JSON lines, of a JSON array, of a table with a "
+        "header; a document a file. [auto, as above]",
     ),
 ]
 Field = Annotated[
-    str, flag("Documents", "--field", value="NAME", meaning="The field of a JSON object that is its text. [text]")
+    str, flag("Documents", "--field", value="NAME", meaning="The field or column of a record that is its text. [text]")
+]
+IdField = Annotated[
+    str | None,
+    flag("Documents", "--id-field", value="NAME", meaning="The one that names it. [id or _id, where there is one]"),
 ]
 Glob = Annotated[
     str | None,

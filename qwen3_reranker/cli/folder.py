@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from qwen3_reranker.cli.text_files import decoded, is_binary
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.file_text import ENOUGH, decoded, is_binary, other_kind
 
 
 @dataclass(slots=True)
 class Skipped:
-    """Files left out, by reason; as text, the whole story in one line."""
+    """Files left out, by reason, a word for all files of a kind; as text, the whole story in one line."""
 
     reasons: dict[str, list[str]] = field(default_factory=dict)
 
@@ -23,7 +23,7 @@ class Skipped:
         self.reasons.setdefault(reason, []).append(path)
 
     def __str__(self) -> str:
-        return ", ".join(f"{len(paths)} {reason} ({_first(paths)})" for reason, paths in self.reasons.items())
+        return ", ".join(f"{reason} ({_first(paths)})" for reason, paths in self.reasons.items())
 
 
 def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tuple[str, str]]:
@@ -68,11 +68,15 @@ def _read(path: str) -> tuple[str, str]:
     """Why the file is left out, or nothing and its text."""
     # A pipe or a device would block or never end.
     if not os.path.isfile(path):
-        return "not a regular file", ""
+        if os.path.isdir(path):
+            return "linked folders", ""
+        return "pipes and devices" if os.path.exists(path) else "broken links", ""
     try:
         content = Path(path).read_bytes()
     except OSError:
         return "unreadable", ""
+    if found := other_kind(content[:ENOUGH]):
+        return found[0].removeprefix("an ").removeprefix("a "), ""
     if is_binary(content):
         return "binary", ""
     try:
@@ -83,4 +87,4 @@ def _read(path: str) -> tuple[str, str]:
 
 
 def _first(paths: list[str]) -> str:
-    return paths[0] if len(paths) == 1 else f"{paths[0]} …"
+    return paths[0] if len(paths) == 1 else f"{len(paths):,}: {paths[0]} …"

@@ -15,7 +15,7 @@ from qwen3_reranker.records import Ranking
 # JSON lets these stand, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens")
-_TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS)
+_TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS, "id")
 _TSV_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -50,19 +50,22 @@ def write(report: Report, form: str, stream: TextIO) -> None:
         assert form == "tsv", form
         stream.write("\t".join(_TSV_COLUMNS) + "\n")
         for entry in _entries(report):
-            stream.write("\t".join(_tsv(entry[column]) for column in _TSV_COLUMNS) + "\n")
+            stream.write("\t".join(_tsv(entry.get(column, "")) for column in _TSV_COLUMNS) + "\n")
 
 
 def _entries(report: Report) -> Iterator[dict[str, Any]]:
     for rank, hit in enumerate(report.ranking, start=1):
+        document = report.documents[hit.index]
         yield {
             "rank": rank,
             "index": hit.index,
             "logit": _shortest(hit.logit),
             "probability": _shortest(hit.probability),
             "document": hit.document,
-            "source": report.documents[hit.index].source,
+            "source": document.source,
             **{name: getattr(hit.receipt, name) for name in _TOKENS},
+            **({} if document.id is None else {"id": document.id}),
+            **({} if document.record is None else {"record": document.record}),
         }
 
 

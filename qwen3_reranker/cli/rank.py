@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def rank(
     query_file: flags.QueryFile = None,
     input_format: flags.InputFormat = "auto",
     field: flags.Field = "text",
+    id_field: flags.IdField = None,
     glob: flags.Glob = None,
     chunk: flags.Chunk = False,
     chunk_words: flags.ChunkWords = None,
@@ -55,10 +57,14 @@ def rank(
     DOCUMENTS are files, folders and - for standard input, as many as you like:
 
       notes.txt       one document a line
-      notes.jsonl     one JSON object a line, its text in the field "text" (or .ndjson)
-      notes.md        one document (or .markdown, .rst)
-      notes/          one document a file, those of folders below included
+      notes.md        one document; so is other markup, and source code
+      notes.jsonl     one record a line, a JSON object with its text in the field "text"
+      notes.json      the same in an array, or an array of texts
+      notes.csv       one record a row, its text in the column "text" (or .tsv)
+      notes/          these by their kind, any other file as one document; folders below included
       -               standard input, one document a line
+
+    What a record holds besides its text comes back with it in JSON, and its id in every format.
 
     Examples:
       qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'
@@ -73,6 +79,7 @@ def rank(
     reading = Reading(
         input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
         field=field,
+        id_field=id_field,
         glob=glob,
         chunk_words=flags.at_least_one("--chunk-words", chunk_words) or (flags.CHUNK_WORDS if chunk else None),
     )
@@ -95,7 +102,7 @@ def rank(
     documents = read_documents(places, reading)
     if not documents:
         found = "what was named holds no text" if glob is None else f"no text in what was named matches {glob!r}"
-        note(f"no documents to rank: {found}")
+        note(f"no documents to rank: {found}; the ranking is empty")
     texts = [document.text for document in documents]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
@@ -153,6 +160,11 @@ def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple
     if query_file is not None:
         if query_file == STDIN and STDIN in arguments:
             raise InputError("standard input (-) can be read only once, as the query or as documents")
+        if arguments and arguments[0] != STDIN and not os.path.exists(arguments[0]):
+            raise InputError(
+                f"{arguments[0]}: no such file or folder; the query comes from --query-file, so all arguments are "
+                "documents"
+            )
         query, places = read_text(query_file).strip(), arguments
     elif arguments:
         query, places = arguments[0], arguments[1:]

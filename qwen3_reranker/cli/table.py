@@ -57,15 +57,17 @@ def write_table(report: Report, stream: TextIO) -> None:
 
 
 def _lines(report: Report, console: Console) -> Iterator[Text]:
-    sources = [one_line(report.documents[hit.index].source) for hit in report.ranking]
+    documents = [report.documents[hit.index] for hit in report.ranking]
+    named = all(document.id is not None for document in documents)
+    sources = [one_line(str(document.id) if named else document.source) for document in documents]
     widths = _Widths.within(console.width, len(sources), max(map(cell_len, sources)))
-    if widths.source < max(map(cell_len, sources)):
+    if widths.source < max(map(cell_len, sources)) and not named:
         sources = _below_common_folder(sources)
         widths = _Widths.within(console.width, len(sources), max(map(cell_len, sources)))
     probability = "probability" if _NUMBER + widths.bar > len("probability") else "prob."
     heads = ("#".rjust(widths.rank), probability.ljust(_NUMBER + widths.bar), "logit".rjust(_LOGIT))
-    documents = ("document",) if widths.document else ()
-    yield Text(_GAP.join((*heads, set_cell_size("source", widths.source), *documents)), style="dim")
+    source, last = "id" if named else "source", ("document",) if widths.document else ()
+    yield Text(_GAP.join((*heads, set_cell_size(source, widths.source), *last)), style="dim")
     for rank, (hit, source) in enumerate(zip(report.ranking, sources, strict=True), start=1):
         cells = [
             Text(str(rank).rjust(widths.rank)),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Each line that is not blank, with "file:line", of a text file or one packed as .xz; raises InputError."""
     try:
-        with cast(BinaryIO, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
+        with cast(BufferedReader, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
+            refuse_other_kinds(lines.peek(ENOUGH)[:ENOUGH], str(path))
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     place = f"{path}:{number}"
@@ -31,7 +34,7 @@ def _text(line: bytes, place: str, encoding: str) -> str:
     try:
         return line.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"{place}: expected UTF-8, got the byte 0x{line[error.start]:02x}") from None
+        raise not_utf8(line, error.start, place) from None
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,13 +20,19 @@ FILES = {
     "number.jsonl": b'{"text": 7}\n',
     "surrogate.jsonl": b'{"text": "a\\ud800b"}\n',
     "blank.txt": b" \n",
+    "other.csv": b"id,body\n1,a\n",
+    "wide.csv": b"id,text\n1,a\n2,b, c\n",
+    "open.csv": b'id,text\n1,"a\n2,b\n',
+    "other.json": b'[{"text": "a"}, {"title": "b"}]',
+    "notes.jsonl": b'{"text": "a", "id": [1]}\n',
+    "paper.pdf": b"%PDF-1.7\n",
 }
 
 COMMANDS = {
     "no such file": (["q", "missing.txt"], "missing.txt: no such file or folder"),
     "an empty name": (["q", ""], "got an empty one"),
     "not UTF-8": (["q", "latin.txt"], "latin.txt:2: expected UTF-8, got the byte 0xef"),
-    "UTF-16": (["q", "wide.txt"], "wide.txt: expected UTF-8, got UTF-16"),
+    "UTF-16": (["q", "wide.txt"], "wide.txt: expected UTF-8 text, got UTF-16; convert it: iconv"),
     "a binary file": (["q", "zero.txt"], "zero.txt: expected text, got a binary file"),
     "broken JSON": (["q", "broken.jsonl"], "broken.jsonl:2: not valid JSON: Expecting"),
     "deep JSON": (["q", "nested.jsonl"], "nested.jsonl:1: not valid JSON"),
@@ -37,6 +43,27 @@ COMMANDS = {
         ["q", "number.jsonl"],
         "number.jsonl:1: the field 'text' must be a string, got a number",
     ),
+    "CSV without the column": (
+        ["q", "other.csv"],
+        "other.csv:1: the header has no column 'text' (its columns: 'id', 'bo",
+    ),
+    "CSV with a cell too many": (["q", "wide.csv"], "wide.csv:3: expected the 2 columns of the header, got 3"),
+    "CSV with an open quote": (["q", "open.csv"], "open.csv:2: not valid CSV"),
+    "a JSON array without the field": (["q", "other.json"], "other.json[1]: no field 'text' (its fields: 'title')"),
+    "an id that is missing": (
+        ["q", "notes.jsonl", "--id-field", "key"],
+        "notes.jsonl:1: no field 'key' (its fields: 'text', 'id'); choose one with --id-field",
+    ),
+    "an id that is none": (
+        ["q", "notes.jsonl", "--id-field", "id"],
+        "'id' must be a string or a whole number, got a li",
+    ),
+    "an id of lines": (["q", "notes.txt", "--id-field", "id"], "--id-field id: nothing that was named holds records"),
+    "a query beside a query file": (
+        ["--query-file", "notes.txt", "which note?", "notes.txt"],
+        "which note?: no such file or folder; the query comes from --query-file, so all arguments are documents",
+    ),
+    "a PDF": (["q", "paper.pdf"], "paper.pdf: expected UTF-8 text, got a PDF; convert it with pdftotext"),
     "a lone surrogate": (["q", "surrogate.jsonl"], "surrogate.jsonl:1: not valid Unicode"),
     "JSON on stdin": (["q", "-", "--input-format", "jsonl"], "stdin:1: not valid JSON"),
     "an empty query": ([" ", "notes.txt"], "the query must not be blank"),
@@ -51,7 +78,7 @@ COMMANDS = {
     "a top-k that is no number": (["q", "notes.txt", "-k", "three"], "--top-k must be a whole number, got 'three'"),
     "no words a chunk": (["q", "notes.txt", "--chunk-words", "0"], "--chunk-words must be at least 1, got 0"),
     "an unknown format": (["q", "notes.txt", "--format", "xml"], "unknown --format 'xml': expected one of table, json"),
-    "an unknown input format": (["q", "notes.txt", "--input-format", "csv"], "unknown --input-format 'csv'"),
+    "an unknown input format": (["q", "notes.txt", "--input-format", "xml"], "unknown --input-format 'xml'"),
     "an unknown backend": (["q", "notes.txt", "--backend", "abacus"], "unknown --backend 'abacus'"),
     "an unknown precision": (["q", "notes.txt", "--precision", "int3"], "unknown --precision 'int3'"),
     "an impossible precision": (["q", "notes.txt", "--precision", "float64"], "backend"),
@@ -155,4 +182,4 @@ def test_a_message_cannot_steer_the_terminal_or_break_the_line(run: Run) -> None
 def test_an_input_that_holds_no_documents_is_an_empty_ranking_and_a_note(run: Run, model: str) -> None:
     outcome = run("rank", "q", "-", "--model", model, stdin=b"\n \n")
     assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err == "note: no documents to rank: what was named holds no text\n"
+    assert outcome.err == "note: no documents to rank: what was named holds no text; the ranking is empty\n"

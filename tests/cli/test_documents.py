@@ -59,15 +59,17 @@ def test_a_folder_is_read_by_path_and_what_is_no_text_is_left_out_with_one_note(
     (folder / ".git" / "config").write_text("hidden", encoding="utf-8")
     for name in ("c.txt", "a.md", "b/deep/z.txt", "b/a.rst"):
         (folder / name).write_text(f"{name}\ntwo\n", encoding="utf-8")
-    (folder / "logo.png").write_bytes(b"\x89PNG\0")
+    (folder / "logo.bin").write_bytes(b"a\0")
+    for name in ("logo.png", "logo2.png"):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n\0")
     (folder / "old.txt").write_bytes(b"na\xefve")
     (folder / "void.txt").write_bytes(b"\n")
     os.mkfifo(folder / "pipe")
     expected = ["a.md", "b/a.rst", "b/deep/z.txt", "c.txt"]
     assert pairs(read_documents(["folder"], Reading())) == [(f"folder/{name}", f"{name}\ntwo") for name in expected]
     assert capsys.readouterr().err == (
-        "note: left out 1 hidden (folder/.git), 1 binary (folder/logo.png), 1 not UTF-8 (folder/old.txt), "
-        "1 not a regular file (folder/pipe), 1 empty (folder/void.txt)\n"
+        "note: left out: hidden (folder/.git), binary (folder/logo.bin), image (2: folder/logo.png …), "
+        "not UTF-8 (folder/old.txt), pipes and devices (folder/pipe), empty (folder/void.txt)\n"
     )
 
 

@@ -135,6 +135,13 @@ def test_languages_of_one_task_count_as_one_task(tmp_path: Path) -> None:
         ("q.txt", "q 0 d one\n", "expected a whole number as the label"),
         ("q.txt", "\n", "no query has judgements"),
         ("q.txt", b"\xff\xfe", "expected UTF-8"),
+        ("q.txt", "q 0 d 1".encode("utf-16"), "got UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+        (
+            "q.txt",
+            b"q 0 d 1\nq 0 \x93e 1\n",
+            "q.txt:2: expected UTF-8, got the byte 0x93; convert it, e.g. iconv -f CP1252",
+        ),
+        ("a.jsonl", b"\x1f\x8b\x08", "got a gzip file; unpack it with zcat"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:

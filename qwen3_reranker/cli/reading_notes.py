@@ -1,0 +1,70 @@
+"""How files were read, where that may surprise -> a few notes, however many files there were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass, field
+
+from qwen3_reranker.cli.record_files import suggested_format
+
+_MEANT = {
+    "jsonl": "these lines look like JSON objects, and are",
+    "json": "this text looks like a JSON array, and is",
+    "csv": "this text looks like CSV, and is",
+    "tsv": "this text looks like TSV, and is",
+}
+_READS = {"jsonl": "field", "json": "field", "csv": "column", "tsv": "column"}
+
+
+@dataclass(slots=True)
+class ReadingNotes:
+    """Takes note of every file and tells at the end; text_field: where records are looked for their text."""
+
+    text_field: str
+    _whole: list[str] = field(default_factory=list)
+    _plain: dict[str, list[str]] = field(default_factory=dict)
+    _by_line: list[tuple[str, int]] = field(default_factory=list)
+    _prose: bool = False
+
+    def whole(self, reason: str) -> None:
+        """A file that is called records was read as one document; reason: its name, and why."""
+        self._whole.append(reason)
+
+    def plain(self, text: str, name: str) -> None:
+        """A file was read as text; it may be records under another name."""
+        if form := suggested_format(text, self.text_field):
+            self._plain.setdefault(form, []).append(name)
+
+    def by_line(self, text: str, name: str, documents: int) -> None:
+        """A file was read as a document a line."""
+        self._by_line.append((name, documents))
+        self._prose |= _paragraphs(text) > 1
+
+    def lines(self) -> Iterator[str]:
+        """The notes, a line each."""
+        if self._whole:
+            more = f" (and {_more(self._whole)})" if len(self._whole) > 1 else ""
+            yield f"read as one document, not as records: {self._whole[0]}{more}"
+        for form, names in self._plain.items():
+            more = f" (and {_more(names)})" if len(names) > 1 else ""
+            reads = f"--input-format {form} reads the {_READS[form]} {self.text_field!r}"
+            yield f"{names[0]}{more}: {_MEANT[form]} ranked as such; {reads}"
+        several = [(name, count) for name, count in self._by_line if count > 1]
+        if several and not self._plain and (self._prose or len(self._by_line) > 1):
+            name, count = several[0]
+            more = f" (and {_more(self._by_line)} alike)" if len(self._by_line) > 1 else ""
+            yield f"{name}: {count:,} documents, one a line{more}; --input-format whole makes each file one"
+
+
+def _paragraphs(text: str) -> int:
+    """Paragraphs of several lines; two of them are prose, whose lines are no documents."""
+    found = lines = 0
+    for line in text.split("\n"):
+        lines = lines + 1 if line.strip() else 0
+        found += lines == 2
+    return found
+
+
+def _more(files: Sized) -> str:
+    more = len(files) - 1
+    return f"{more:,} more {'file' if more == 1 else 'files'}"
