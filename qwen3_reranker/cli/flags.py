@@ -109,7 +109,7 @@ Field = Annotated[
 ]
 IdField = Annotated[
     str | None,
-    flag("Documents", "--id-field", value="NAME", meaning="The one that names it. [id or _id, where there is one]"),
+    flag("Documents", "--id-field", value="NAME", meaning="The one that is its id. [id or _id, where there is one]"),
 ]
 Glob = Annotated[
     str | None,

@@ -58,10 +58,10 @@ def rank(
 
       notes.txt       one document a line
       notes.md        one document; so is other markup, and source code
-      notes.jsonl     one record a line, a JSON object with its text in the field "text"
-      notes.json      the same in an array, or an array of texts
-      notes.csv       one record a row, its text in the column "text" (or .tsv)
-      notes/          these by their kind, any other file as one document; folders below included
+      notes.jsonl     one record a line, a JSON object; "text" is its text
+      notes.json      an array of records, or of texts
+      notes.csv       one record a row below the header (or .tsv)
+      notes/          files below it: these as above, any other as one document
       -               standard input, one document a line
 
     What a record holds besides its text comes back with it in JSON, and its id in every format.
