@@ -137,4 +137,4 @@ def _replace(scratch: Path, path: Path) -> None:
 
 def _holds(encoding: str, tensor: Tensor) -> bool:
     """Whether every value of the tensor is kept by an encoding."""
-    return tensor.is_stored and encoding in (tensor.dtype, "F32")
+    return tensor.is_float32 if encoding == "F32" else tensor.is_stored and encoding == tensor.dtype
