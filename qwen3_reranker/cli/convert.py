@@ -96,7 +96,7 @@ def convert(
         "source_layout": checkpoint.layout,
         "destination": str(written.path),
         "layout": written.layout,
-        "stored": quantize or "as it was",
+        "stored": quantize or ("as it was, f32 where it was decoded or merged" if written.decoded else "as it was"),
         "exact": written.exact,
         "bytes": written.num_bytes,
     }

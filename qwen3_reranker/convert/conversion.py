@@ -32,12 +32,15 @@ _FOLDERS = {"hf": causal_lm, "seq-cls": sequence_classification, "sentence-trans
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was written. exact: whether every number is the one that was read."""
+    """What was written. exact: whether every number is the one that was read. decoded: whether matrices that were not
+    stored as they are read, or not one number after the other, are float32 now because nothing else was asked for.
+    """
 
     path: Path
     layout: str
     num_bytes: int
     exact: bool
+    decoded: bool
 
 
 def convert(
@@ -77,7 +80,9 @@ def convert(
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
         raise
     exact = all(not isinstance(part.values, Tensor) or _holds(part.encoding, part.values) for part in parts)
-    return Conversion(path, to, sum(part.num_bytes for part in parts), exact)
+    matrices = [part for part in parts if isinstance(part.values, Tensor) and len(part.shape) == 2]
+    decoded = quantize is None and any(part.encoding != part.values.dtype for part in matrices)
+    return Conversion(path, to, sum(part.num_bytes for part in parts), exact, decoded)
 
 
 def _encoding(to: str, quantize: str | None) -> EncodingOf:

@@ -106,7 +106,9 @@ def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[s
 
 
 def _config(model: Model, parts: list[Part]) -> dict[str, Any]:
-    [matrices] = {part.encoding for part in parts if part.name == names.EMBEDDING}
+    # Loaders bring every matrix to this type; of several, the widest loses nothing.
+    stored = {part.encoding for part in parts if len(part.shape) == 2 and part.name != names.SCORE}
+    matrices = stored.pop() if len(stored) == 1 else "F32"
     return {
         **model.config.to_json(),
         "bos_token_id": model.control_id(END_OF_TEXT),

@@ -155,13 +155,24 @@ def test_it_converts_as_its_decoded_numbers_and_says_so(
     folder = written("GPTQ 4-bit, ordered")
     path = tmp_path / ("new.gguf" if to == "gguf" else "new")
     conversion = convert(open_checkpoint(folder), path, to, quantize)
-    assert conversion.exact == (quantize is None)
+    assert (conversion.exact, conversion.decoded) == (quantize is None, quantize is None)
     expected = load_file(folder / "decoded" / WEIGHTS)
     for name, tensor in open_checkpoint(path).tensors.items():
         assert tensor.dtype == (quantize.upper() if quantize and len(tensor.shape) == 2 else "F32") or to == "hf"
         atol = 0 if quantize is None else 0.01
         np.testing.assert_allclose(tensor.read(), expected[name].numpy(), rtol=0, atol=atol, err_msg=name)
     assert far(logits(path), logits(folder / "decoded")) < (TOLERANCE if quantize is None else 0.2)
+
+
+def test_a_converted_folder_names_the_type_that_holds_all_its_matrices(tmp_path: Path) -> None:
+    """Loaders bring every matrix to the type that config.json names."""
+    base = write_checkpoint(
+        tmp_path / "base", vocab_size=NANO_ENTRIES, dtype="BF16", tokenizer_file=NANO_TOKENIZER, **SHAPE
+    )
+    folder = write_quantised(tmp_path / "quantised", base, KINDS["AWQ"])
+    convert(open_checkpoint(folder), tmp_path / "new", "hf")
+    assert open_checkpoint(tmp_path / "new").embedding_tensor.dtype == "BF16"
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["dtype"] == "float32"
 
 
 @pytest.mark.parametrize(("kind", "faults"), [("AWQ", []), ("MLX 4-bit", ["quantized-head"]), ("MLX 8-bit", [])])
