@@ -19,7 +19,11 @@ import atheris
 
 from tests.testing.fuzzing import CORPUS, READERS, broken_promise, whole_files
 
-READING = ("gguf", "gguf_header", "gguf_metadata", "gguf_tokenizer", "safetensors", "tensor", "encodings")
+QUANTISED = ("awq", "formats", "gptq", "grid", "mlx", "numbers", "packed", "parts", "quantisation", "scaled", "tensor")
+READING = (
+    *("gguf", "gguf_header", "gguf_metadata", "gguf_tokenizer", "safetensors", "tensor", "encodings"),
+    *(f"quantised.{each}" for each in QUANTISED),
+)
 
 
 def main() -> None:

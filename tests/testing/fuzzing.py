@@ -15,6 +15,7 @@ from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object
 from qwen3_reranker.weights.gguf import open_gguf
+from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.safetensors import read_entries
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
@@ -71,11 +72,23 @@ def read_config(path: Path) -> None:
     ModelConfig.from_json(read_object(path), str(path))
 
 
+def read_quantised(path: Path) -> None:
+    """Open the folder in the file, its config.json up to the first NUL and then its weights, and read every tensor."""
+    config, _, weights = path.read_bytes().partition(b"\0")
+    folder = path.with_name(f"{path.name}-folder")
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(config)
+    (folder / "model.safetensors").write_bytes(weights)
+    for tensor in open_folder(folder, "fuzzed").tensors.values():
+        tensor.read()
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "gguf": read_gguf,
     "gguf-parts": read_parts,
     "safetensors": read_entries,
     "json": read_config,
+    "quantised": read_quantised,
 }
 
 
@@ -91,6 +104,8 @@ def whole_files(reader: str, folder: Path) -> list[bytes]:
         rope = {"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}, "layer_types": ["full_attention"]}
         config = (model / "config.json").read_bytes()
         return [config, json.dumps({**json.loads(config), **rope}).encode()]
+    if reader == "quantised":
+        return _quantised_folders(folder)
     words = ["a", "b", "ab", "\u0120", "yes", "no", "<|im_end|>", "<think>"]
     tokenizer = {
         "tokenizer.ggml.model": "gpt2",
@@ -117,6 +132,19 @@ def _joined(first: Path) -> bytes:
     contents = [path.read_bytes() for path in sorted(first.parent.glob(f"{first.name[:-18]}*"))]
     assert len(contents) == 2
     return len(contents[0]).to_bytes(8, "little") + b"".join(contents)
+
+
+def _quantised_folders(folder: Path) -> list[bytes]:
+    # Imported here, as it takes torch: the other readers must not wait for that.
+    from tests.testing.quantised import KINDS, write_quantised
+
+    plain = write_checkpoint(
+        folder / "plain", vocab_size=8, hidden_size=64, intermediate_size=64, num_hidden_layers=1, head_dim=16
+    )
+    written = [
+        write_quantised(folder / f"quantised-{number}", plain, kind) for number, kind in enumerate(KINDS.values())
+    ]
+    return [(each / "config.json").read_bytes() + b"\0" + (each / "model.safetensors").read_bytes() for each in written]
 
 
 def edited(content: bytes, edits: Sequence[Edit], other: bytes) -> bytes:

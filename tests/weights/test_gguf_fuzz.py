@@ -49,7 +49,7 @@ def test_whole_files_are_read(reader: str, files: dict[str, list[bytes]], room: 
 
 @pytest.mark.parametrize("reader", READERS)
 @settings(max_examples=80, deadline=None)
-@given(edits=st.lists(EDIT, min_size=1, max_size=4), which=st.integers(0, 2), other=st.integers(0, 2))
+@given(edits=st.lists(EDIT, min_size=1, max_size=4), which=st.integers(0, 20), other=st.integers(0, 20))
 def test_any_damage_is_a_checkpoint_error_in_little_time_and_memory(
     reader: str, edits: list[tuple[str, int, int]], which: int, other: int, files: dict[str, list[bytes]], room: Path
 ) -> None:
