@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
-from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_of_columns, float_columns, spread
+from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_of_columns, float_columns, spread, words
 from qwen3_reranker.weights.tensor import Tensor
 
 SUFFIXES = ("qweight", "qzeros", "scales")
@@ -53,7 +53,7 @@ def awq(parts: Parts) -> Awq:
     outputs, inputs = parts.shape
     groups = parts.groups("scales", 0)
     return Awq(
-        parts.one("qweight", ("I32",), (inputs, outputs // _A_WORD)),
-        parts.one("qzeros", ("I32",), (groups, outputs // _A_WORD)),
+        parts.one("qweight", ("I32",), (inputs, words(outputs, _BITS))),
+        parts.one("qzeros", ("I32",), (groups, words(outputs, _BITS))),
         parts.one("scales", PLAIN, (groups, outputs)),
     )

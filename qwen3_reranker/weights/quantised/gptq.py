@@ -20,6 +20,7 @@ from qwen3_reranker.weights.quantised.parts import (
     float_columns,
     input_groups,
     spread,
+    words,
 )
 from qwen3_reranker.weights.tensor import Tensor
 
@@ -30,8 +31,8 @@ SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")
 class Gptq:
     """weight = (digit - zero) * scale, with zero and scale of the input's group.
 
-    digits: (I * bits / 32, outputs) words; zeros: (G, outputs * bits / 32) words; scales: (G, outputs); groups: (I,),
-    or None where inputs are grouped in order.
+    digits: (I * bits / 32, outputs) words; zeros: (G, outputs * bits / 32) words; both are rounded up; scales:
+    (G, outputs); groups: (I,), or None where inputs are grouped in order.
     """
 
     digits: Tensor
@@ -40,6 +41,7 @@ class Gptq:
     groups: Tensor | None
     bits: int
     zero_offset: int
+    inputs: int
 
     @property
     def dtype(self) -> str:
@@ -59,28 +61,28 @@ class Gptq:
     def rows(self, indices: Indices) -> Floats:
         """Those rows, (R, I)."""
         packed = columns_of(self.digits, indices).reshape(len(indices), -1)
-        values: Floats = digits_in_rows(packed, self.bits).astype(np.float32)
-        inputs = values.shape[1]
+        values: Floats = digits_in_rows(packed, self.bits)[:, : self.inputs].astype(np.float32)
         stored = digits_of_columns(self.zeros, indices, self.bits)
         zeros = stored + np.uint8(self.zero_offset) & np.uint8(2**self.bits - 1)
         groups = None if self.groups is None else input_groups(self.groups, self.scales.shape[0])
-        values -= spread(zeros, inputs, groups)
-        values *= spread(float_columns(self.scales, indices), inputs, groups)
+        values -= spread(zeros, self.inputs, groups)
+        values *= spread(float_columns(self.scales, indices), self.inputs, groups)
         return values
 
 
 def gptq(parts: Parts, zero_offset: int) -> Gptq:
     """The decoder of a matrix in GPTQ; raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
-    by_bits = {bits: (inputs * bits // 32, outputs) for bits in (4, 8)}
+    by_bits = {bits: (words(inputs, bits), outputs) for bits in (4, 8)}
     digits, bits = parts.packed("qweight", "I32", by_bits)
     groups = parts.maybe("g_idx", ("I32",), (inputs,))
     num_groups = parts.groups("scales", 0, even=groups is None)
     return Gptq(
         digits,
-        parts.one("qzeros", ("I32",), (num_groups, outputs * bits // 32)),
+        parts.one("qzeros", ("I32",), (num_groups, words(outputs, bits))),
         parts.one("scales", PLAIN, (num_groups, outputs)),
         groups,
         bits,
         zero_offset,
+        inputs,
     )

@@ -47,3 +47,10 @@ def grid(parts: Parts, suffix: str, dtypes: tuple[str, ...], blocks: tuple[tuple
         return Grid(replace(part, shape=(outputs, 1)), 1, inputs)
     groups = parts.groups(suffix, 1)
     return Grid(parts.one(suffix, dtypes, (outputs, groups)), 1, inputs // groups)
+
+
+def beside(parts: Parts, suffix: str, dtypes: tuple[str, ...], other: Grid) -> Grid:
+    """A part with a number for each place of the other grid; raises CheckpointError where its shape is another."""
+    rows, columns = other.numbers.shape
+    flat = ((), (1,)) if rows == columns == 1 else ((rows,),) if columns == 1 else ()
+    return replace(other, numbers=replace(parts.one(suffix, dtypes, (rows, columns), *flat), shape=(rows, columns)))

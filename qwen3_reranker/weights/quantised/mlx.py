@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
-from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_in_rows, rows_of, spread
+from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_in_rows, rows_of, spread, words
 from qwen3_reranker.weights.tensor import Tensor
 
 SUFFIXES = ("weight", "scales", "biases")
@@ -18,12 +18,16 @@ SUFFIXES = ("weight", "scales", "biases")
 
 @dataclass(frozen=True, slots=True)
 class Mlx:
-    """weight = digit * scale + bias. digits: (outputs, I * bits / 32) words; scales and biases: (outputs, G)."""
+    """weight = digit * scale + bias.
+
+    digits: (outputs, I * bits / 32) words, rounded up; scales and biases: (outputs, G).
+    """
 
     digits: Tensor
     scales: Tensor
     biases: Tensor
     bits: int
+    inputs: int
 
     recipe = "affine"
 
@@ -39,16 +43,17 @@ class Mlx:
 
     def rows(self, indices: Indices) -> Floats:
         """Those rows, (R, I)."""
-        values: Floats = digits_in_rows(rows_of(self.digits, indices), self.bits).astype(np.float32)
-        values *= spread(self.scales.rows(indices), values.shape[1])
-        values += spread(self.biases.rows(indices), values.shape[1])
+        digits = digits_in_rows(rows_of(self.digits, indices), self.bits)[:, : self.inputs]
+        values: Floats = digits.astype(np.float32)
+        values *= spread(self.scales.rows(indices), self.inputs)
+        values += spread(self.biases.rows(indices), self.inputs)
         return values
 
 
 def mlx(parts: Parts) -> Mlx:
     """The decoder of a matrix in MLX's affine mode; raises CheckpointError naming the part that is not right."""
     outputs, inputs = parts.shape
-    digits, bits = parts.packed("weight", "U32", {bits: (outputs, inputs * bits // 32) for bits in (4, 8)})
+    digits, bits = parts.packed("weight", "U32", {bits: (outputs, words(inputs, bits)) for bits in (4, 8)})
     groups = parts.groups("scales", 1)
     shape = (outputs, groups)
-    return Mlx(digits, parts.one("scales", PLAIN, shape), parts.one("biases", PLAIN, shape), bits)
+    return Mlx(digits, parts.one("scales", PLAIN, shape), parts.one("biases", PLAIN, shape), bits, inputs)

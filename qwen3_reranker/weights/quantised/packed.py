@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
-from qwen3_reranker.weights.quantised.grid import Grid, grid
+from qwen3_reranker.weights.quantised.grid import Grid, beside, grid
 from qwen3_reranker.weights.quantised.parts import (
     Indices,
     Parts,
@@ -21,6 +21,7 @@ from qwen3_reranker.weights.quantised.parts import (
     input_groups,
     rows_of,
     spread,
+    words,
 )
 from qwen3_reranker.weights.tensor import Tensor
 
@@ -90,7 +91,7 @@ class Packed:
 def packed(parts: Parts) -> Packed:
     """The decoder of a packed matrix; raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
-    by_bits = {bits: (outputs, -(-inputs * bits // 32)) for bits in (4, 8)}
+    by_bits = {bits: (outputs, words(inputs, bits)) for bits in (4, 8)}
     digits, bits = parts.packed("weight_packed", "I32", by_bits)
     scales = grid(parts, "weight_scale", PLAIN)
     groups = parts.maybe("weight_g_idx", ("I32",), (inputs,))
@@ -101,7 +102,7 @@ def _zeros(parts: Parts, bits: int, scales: Grid) -> Tensor | Grid | None:
     if not parts.has("weight_zero_point"):
         return None
     # Packed where there is one a row or more; earlier releases packed none.
-    if parts.dtype_of("weight_zero_point") == "I8":
-        return grid(parts, "weight_zero_point", ("I8",))
+    if scales.height > 1 or parts.dtype_of("weight_zero_point") == "I8":
+        return beside(parts, "weight_zero_point", ("I8",), scales)
     rows, columns = scales.numbers.shape
-    return parts.one("weight_zero_point", ("I32",), (-(-rows * bits // 32), columns))
+    return parts.one("weight_zero_point", ("I32",), (words(rows, bits), columns))

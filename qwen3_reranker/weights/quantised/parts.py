@@ -92,6 +92,11 @@ class Parts:
         return entry
 
 
+def words(count: int, bits: int) -> int:
+    """How many words of 32 bits so many digits take; the last one may hold fewer than it could."""
+    return -(-count * bits // 32)
+
+
 def rows_of(part: Tensor, indices: Indices) -> Bytes:
     """The bytes of those rows, (R, bytes of a row)."""
     return part.stored().reshape(part.shape[0], -1).take(indices, axis=0)

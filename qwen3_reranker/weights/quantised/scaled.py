@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
-from qwen3_reranker.weights.quantised.grid import Grid, grid
+from qwen3_reranker.weights.quantised.grid import Grid, beside, grid
 from qwen3_reranker.weights.quantised.numbers import number_rows
 from qwen3_reranker.weights.quantised.parts import Indices, Parts
 from qwen3_reranker.weights.tensor import Tensor
@@ -59,4 +59,4 @@ def scaled(parts: Parts, blocks: tuple[tuple[int, int], ...]) -> Scaled:
     scales = grid(parts, suffix, (*PLAIN, "F8_E8M0"), blocks)
     if not parts.has("weight_zero_point"):
         return Scaled(numbers, scales, None)
-    return Scaled(numbers, scales, grid(parts, "weight_zero_point", (numbers.dtype,), blocks))
+    return Scaled(numbers, scales, beside(parts, "weight_zero_point", (numbers.dtype,), scales))

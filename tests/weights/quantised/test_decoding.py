@@ -10,15 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import Tensor, read_entries
+from qwen3_reranker.weights.encodings import PLAIN
 from qwen3_reranker.weights.quantised import read_quantisation
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden.json").read_text())
@@ -224,6 +228,62 @@ def test_parts_that_are_not_as_they_must_be_are_one_line_naming_file_and_tensor(
         decoded(tmp_path, (16, 8), fields, parts)
     assert str(caught.value).startswith(f"{tmp_path / 'model.safetensors'}: tensor 'model.layers.0.mlp.up_proj.")
     assert str(caught.value).isprintable()
+
+
+# Each layout's parts: the dtype and shape that are right for O outputs, I inputs, G groups and 4 bits, or nearly so.
+PARTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, str]]]] = {
+    "awq": (AWQ, {"qweight": ("I32", "Io"), "qzeros": ("I32", "Go"), "scales": ("F16", "GO")}),
+    "gptq": (GPTQ, {"qweight": ("I32", "iO"), "qzeros": ("I32", "Go"), "scales": ("F16", "GO"), "g_idx": ("I32", "I")}),
+    "mlx": (MLX, {"weight": ("U32", "Oi"), "scales": ("BF16", "OG"), "biases": ("BF16", "OG")}),
+    "packed": (
+        PACKED,
+        {
+            "weight_packed": ("I32", "Oi"),
+            "weight_scale": ("BF16", "OG"),
+            "weight_zero_point": ("I32", "oG"),
+            "weight_g_idx": ("I32", "I"),
+        },
+    ),
+    "int8": (PACKED, {"weight": ("I8", "OI"), "weight_scale": ("F32", "OG"), "weight_zero_point": ("I8", "OG")}),
+    "fp8": ({**SCALED, "weight_block_size": [8, 8]}, {"weight": ("F8_E4M3", "OI"), "weight_scale_inv": ("F32", "oi")}),
+}
+WIDTHS = {"I8": 1, "F8_E4M3": 1, "F8_E8M0": 1, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4}
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), layout=st.sampled_from(sorted(PARTS)))
+def test_any_parts_are_read_whole_or_refused(
+    data: st.DataObject, layout: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fields, right = PARTS[layout]
+    outputs, inputs = data.draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
+    groups = data.draw(st.sampled_from([size for size in range(1, inputs + 1) if inputs % size == 0]))
+    length = {"O": outputs, "I": inputs, "G": groups, "o": -(-outputs // 8), "i": -(-inputs // 8)}
+    lost = data.draw(st.sampled_from([None, None, *sorted(right)[1:]]))
+    parts = {}
+    for suffix in sorted(right.keys() - {lost}):
+        dtype, axes = right[suffix]
+        changed = data.draw(st.sampled_from(["", "", "", "dtype", "axes", "numbers"]))
+        if changed == "dtype":
+            dtype = data.draw(st.sampled_from(sorted(WIDTHS)))
+        if changed == "axes":
+            axes = data.draw(st.text("OIGoi", max_size=3))
+        sizes = [length[axis] for axis in axes]
+        random = np.random.default_rng(0 if changed == "numbers" else 1)
+        content = random.integers(0, 256, WIDTHS[dtype] * math.prod(sizes), np.uint8).tobytes()
+        # Groups that there are, unless numbers are to be any.
+        is_order = suffix.endswith("g_idx") and changed != "numbers"
+        parts[suffix] = (dtype, sizes, bytes(len(content)) if is_order else content)
+    assume(parts.get("weight", ("",))[0] not in PLAIN)
+    refused = False
+    try:
+        tensor = decoded(tmp_path_factory.getbasetemp(), (outputs, inputs), fields, parts)
+        whole = tensor.read()
+    except CheckpointError:
+        refused = True
+    if not refused:
+        assert whole.shape == (outputs, inputs)
+        np.testing.assert_array_equal(tensor.rows(range(outputs)), whole)
 
 
 @pytest.mark.parametrize("group", [-2, 4, 2**31 - 1])
