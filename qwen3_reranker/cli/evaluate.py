@@ -168,7 +168,14 @@ def evaluate(
     flags.at_least_one("--depth", depth)
     flags.at_least_one("--queries", queries)
 
-    from qwen3_reranker.cli.evaluate_inputs import instructions_to_try, read_all, retrieved, systems, usual_prompts
+    from qwen3_reranker.cli.evaluate_inputs import (
+        check_openable,
+        instructions_to_try,
+        read_all,
+        retrieved,
+        systems,
+        usual_prompts,
+    )
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.evaluate import Measure, compared, narrowed, tune
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
@@ -192,6 +199,7 @@ def evaluate(
         EngineOptions(**variant)
         variant["revision"] = revision
 
+    check_openable(models or [], variants, first_stage or [])
     extra = [Measure.parse(name) for name in measures.split(",") if name.strip()]
     folder = Path(output)
     sets = [labelled.drawn(queries, seed) for labelled in read_all(on)]

@@ -27,9 +27,24 @@ from qwen3_reranker.evaluate import (
     suite,
     suite_sets,
 )
+from qwen3_reranker.reranker import Reranker
 
 DEPTH = 100
 _OF_EMBEDDER = ("backend", "device", "precision", "kernels", "max_batch_tokens", "num_threads", "disk_cache")
+
+
+def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
+    """Open every model without its weights and look for every run, before anything that takes long.
+
+    Raises what Reranker raises, and InputError for a run that is not there.
+    """
+    for place in (*models, *stages):
+        if place.endswith(RUN_ENDINGS) and not Path(place).is_file():
+            raise InputError(f"{place}: no such file")
+    for model in dict.fromkeys(each for each in models if not each.endswith(RUN_ENDINGS)):
+        # Of what differs between variants, only the prompt says whether a model can be read.
+        for variant in {each["prompt"]: each for each in variants}.values():
+            Reranker(model, plan_only=True, **variant).close()
 
 
 def read_all(places: Sequence[str]) -> list[LabelledSet]:

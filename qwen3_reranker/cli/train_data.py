@@ -12,7 +12,7 @@ from typer import Argument
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import FORMATS, Format, Output, Seed, print_facts
+from qwen3_reranker.cli.train_flags import FORMATS, Format, Output, Seed, print_facts, read_files
 
 if TYPE_CHECKING:
     from qwen3_reranker.train.validation import Lengths, Report
@@ -55,7 +55,8 @@ def prepare(
     """Turn any tool's training files into examples.
 
     Formats: examples (this package's own), triplets (query, positive, negative...), pairs (query, document, label),
-    lists (query, docs, labels), flag-embedding, ms-swift; all as JSON lines, also packed as .xz. With --hold-out 0.1 a
+    lists (query, docs, labels), flag-embedding, ms-swift (messages, and rejected_response of 3.7 and before); all as
+    JSON lines, also packed as .xz. A label is yes or no, true or false, or a number in 0..1. With --hold-out 0.1 a
     tenth of the queries, chosen by their hash, goes to a file beside OUTPUT, .held-out.jsonl; queries with a positive
     document in common stay together.
 
@@ -72,7 +73,7 @@ def prepare(
     from qwen3_reranker.train.splitting import split
     from qwen3_reranker.train.validation import check
 
-    examples = [each for file in files for each in read_any(file, source)]
+    examples = [each for file in files for each in read_any(file, source, note)]
     if instruction is not None:
         examples = [each if each.instruction else replace(each, instruction=instruction) for each in examples]
     training, held_out = split(examples, hold_out, seed)
@@ -109,15 +110,14 @@ def validate(
     """
     form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.tokens import Tokens
-    from qwen3_reranker.train.examples import read_examples
     from qwen3_reranker.train.loss_mix import parse_mix
     from qwen3_reranker.train.validation import check, lengths, rendered, taught_template
     from qwen3_reranker.weights import open_checkpoint
 
-    examples, held_out = ([each for file in some for each in read_examples(file)] for some in (files, evaluate or []))
-    report = check(examples, held_out, tuple(parse_mix(loss)))
+    mix, checkpoint = tuple(parse_mix(loss)), open_checkpoint(model, revision)
+    examples, held_out = read_files(files), read_files(evaluate or [])
+    report = check(examples, held_out, mix)
     report.refuse()
-    checkpoint = open_checkpoint(model, revision)
     template = taught_template(checkpoint)
     tokens = Tokens(
         checkpoint.tokenizer,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
 from qwen3_reranker.cli.flags import flag, format_flag
 from qwen3_reranker.cli.terminal import note, visible
+from qwen3_reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen3_reranker.train.examples import Example
 
 FORMATS = ("table", "json")
 
@@ -20,6 +24,19 @@ Output = Annotated[str, flag("Output", "--output", "-o", value="FILE", meaning="
 Format = Annotated[str | None, format_flag(FORMATS, what="what was done")]
 Seed = Annotated[int, flag("Data", "--seed", value="N", meaning="What is drawn at random follows from it. [0]")]
 Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on behind the lines that --output holds.")]
+
+
+def read_files(files: Sequence[str]) -> list[Example]:
+    """The examples of files; raises InputError for a file that holds none."""
+    from qwen3_reranker.train.examples import read_examples
+
+    found: list[Example] = []
+    for file in files:
+        some = read_examples(file)
+        if not some:
+            raise InputError(f'{file}: no examples; expected lines of {{"query", "pos", "neg"}}')
+        found += some
+    return found
 
 
 @contextmanager

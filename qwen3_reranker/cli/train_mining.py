@@ -13,7 +13,17 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.cli.train_flags import FORMATS, Data, Format, Output, Resume, Seed, print_facts, resumable
+from qwen3_reranker.cli.train_flags import (
+    FORMATS,
+    Data,
+    Format,
+    Output,
+    Resume,
+    Seed,
+    print_facts,
+    read_files,
+    resumable,
+)
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +76,7 @@ def mine(
     """
     form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.evaluate.beir import read_corpus
-    from qwen3_reranker.train.examples import read_examples, write_examples
+    from qwen3_reranker.train.examples import write_examples
     from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates
     from qwen3_reranker.train.mining import mine as find
     from qwen3_reranker.train.trec_run import read_run
@@ -75,14 +85,14 @@ def mine(
     options = MiningOptions(negatives, first, last, margin, teacher_margin, sampling, seed)
     if run is not None and corpus is None:
         raise InputError("--run names documents by id, so --corpus must say what they are")
-    examples = read_examples(data)
+    judge = _opened(teacher)
+    examples = read_files([data])
     texts = read_corpus(Path(corpus)) if corpus else {}
     candidates = (
         RunCandidates(read_run(run), texts)
         if run
         else Bm25Candidates([*texts.values(), *(text for each in examples for text in each.documents)], seed)
     )
-    judge = _opened(teacher)
     with ProgressBar("mining") as bar:
         found, mined = find(examples, candidates, options, judge, bar)
     write_examples(output, found)
@@ -112,12 +122,11 @@ def distil(
       qwen3-reranker train run taught.jsonl --output runs/student --loss kl+bce
     """
     form = flags.chosen_format(form, FORMATS)
-    from qwen3_reranker.train.examples import read_examples
     from qwen3_reranker.train.teacher import distil as score
 
-    examples = read_examples(data)
     judge = _opened(teacher, backend=backend, device=device, precision=precision)
     assert judge is not None
+    examples = read_files([data])
     with resumable(), judge, ProgressBar("scoring") as bar:
         scored = score(examples, judge, output, resume=resume, on_progress=bar)
     print_facts({"queries": len(examples), "scored_now": scored, "teacher": teacher, "output": output}, form)
@@ -183,8 +192,8 @@ def synthesise(
     known = PERSONAS if personas is None else tuple(filter(None, map(str.strip, read_text(personas).splitlines())))
     options = SynthesisOptions(known, tuple(_listed(languages)), _numbers("--lengths", lengths), least, seed)
     chat = Chat(endpoint, writer, api_key=os.environ.get(KEY_VARIABLE))
-    texts = list(read_corpus(Path(passages)).values())
     reader = _opened(judge)
+    texts = list(read_corpus(Path(passages)).values())
     with resumable(), ProgressBar("writing queries") as bar:
         found = write(texts, chat, output, options, reader, resume=resume, on_progress=bar)
     facts = asdict(found)

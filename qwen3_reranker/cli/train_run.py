@@ -13,7 +13,7 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import resumable
+from qwen3_reranker.cli.train_flags import read_files, resumable
 from qwen3_reranker.errors import UnavailableError
 
 Output = Annotated[
@@ -139,10 +139,10 @@ def run(
     """
     if find_spec("torch") is None:
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
-    from qwen3_reranker.train.examples import read_examples
     from qwen3_reranker.train.finetuning import finetune
     from qwen3_reranker.train.options import TrainOptions
     from qwen3_reranker.train.splitting import split
+    from qwen3_reranker.weights import open_checkpoint
 
     options = TrainOptions(
         method=method,
@@ -169,11 +169,13 @@ def run(
         patience=patience,
         seed=seed,
     )
-    examples = [each for file in data for each in read_examples(file)]
+    # Large data take long to read, and a wrong name is told at once.
+    open_checkpoint(model, revision)
+    examples = read_files(data)
     if evaluate is None:
         examples, held_out = split(examples, hold_out, seed)
     else:
-        held_out = [each for file in evaluate for each in read_examples(file)]
+        held_out = read_files(evaluate)
     if not held_out:
         note("nothing is held out, so nothing will be known of the result's quality")
 

@@ -17,7 +17,7 @@ from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import Scores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
-from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, Summary, System, facts_of
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, UNORDERED, Summary, System, facts_of
 from qwen3_reranker.reranker import Reranker
 
 RUN_ENDINGS = (".trec", ".run")
@@ -54,7 +54,7 @@ def evaluate(
 ) -> Summary:
     """Judge every list by every candidate; `compared` says what the differences are worth.
 
-    measures: beside what each set is judged by.
+    measures: beside what each set is judged by. Lists without an order are fused with nothing.
 
     folder: where logits are kept, a file for each candidate and set, and found again when a run was stopped.
     on_progress is told the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and files
@@ -66,11 +66,15 @@ def evaluate(
         return tuple(score_run(labelled, run, of) for labelled, run, of in zip(sets, runs, asked, strict=True))
 
     first = [stage.run for stage in stages]
-    ordered = [System(_joined(stage.name for stage in stages), FIRST_STAGE, scores(first))]
+    is_ordered = all(stage.is_ordered for stage in stages)
+    kind = FIRST_STAGE if is_ordered else UNORDERED
+    ordered = [System(_joined(stage.name for stage in stages), kind, scores(first))]
     fusions = []
     for candidate, runs, cost, settings in _all_judged(sets, stages, candidates, folder, on_progress):
         curve = _depth_curve(sets, stages, runs)
         ordered.append(System(candidate.label, MODEL, scores(runs), settings, cost, curve))
+        if not is_ordered:
+            continue
         both = [fused(stage.run, run) for stage, run in zip(stages, runs, strict=True)]
         fusions.append(System(f"{candidate.label} + {ordered[0].label}", FUSION, scores(both)))
     best = System("oracle", ORACLE, scores([oracle(*each) for each in zip(sets, stages, strict=True)]))

@@ -20,6 +20,8 @@ from qwen3_reranker.search import Bm25, Dense
 
 #: The constant of reciprocal-rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
 FUSION_CONSTANT = 60
+#: The name of lists without an order: their measures are means over all orders.
+RANDOM_ORDER = "random order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class FirstStage:
     depth: int
     run: Run
     sha256: str
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether any list has an order: all documents of all others score alike."""
+        return not self.run or any(len(scores) < 2 or len(set(scores.values())) > 1 for scores in self.run.values())
 
 
 def bm25(
@@ -101,10 +108,15 @@ def _kept(
 
 
 def given(labelled: LabelledSet, depth: int | None) -> FirstStage:
-    """The lists that came with the data; raises InputError where there are none."""
+    """The lists that came with the data; raises InputError where there are none, or no order to cut them by."""
     if labelled.candidates is None:
         raise InputError(f"{labelled.name}: the data hold no lists to rerank; take --first-stage bm25 or a run")
-    return _of_run("lists of the data", labelled, labelled.candidates, depth)
+    whole = _of_run("lists of the data", labelled, labelled.candidates, None)
+    if whole.is_ordered:
+        return _of_run(whole.name, labelled, labelled.candidates, depth)
+    if depth is not None and depth < whole.depth:
+        raise InputError(f"{labelled.name}: its lists have no order, so there are no best {depth:,}; rerank them whole")
+    return replace(whole, name=RANDOM_ORDER)
 
 
 def stored(labelled: LabelledSet, path: Path, depth: int | None) -> FirstStage:
@@ -140,7 +152,7 @@ def with_positives(labelled: LabelledSet, stage: FirstStage) -> FirstStage:
     """The same lists, relevant documents that they lack added below: the quality of a reranker alone."""
     run = {}
     for query, scores in stage.run.items():
-        lowest = min(scores.values(), default=0.0) - 1
+        lowest = min(scores.values(), default=0.0) - stage.is_ordered
         lacking = [d for d, label in labelled.qrels[query].items() if label > 0 and d not in scores]
         run[query] = {**scores, **dict.fromkeys((d for d in lacking if d in labelled.documents), lowest)}
     return replace(stage, name=f"{stage.name} with all relevant", depth=max(map(len, run.values()), default=0), run=run)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -76,12 +77,12 @@ class LabelledSet:
         )
 
 
-def checked(labelled: LabelledSet) -> LabelledSet:
-    """The set; raises InputError where it has nothing to measure."""
+def checked(labelled: LabelledSet, place: Path) -> LabelledSet:
+    """The set; raises InputError, which names `place`, where it has nothing to measure."""
     if not labelled.qrels:
-        raise InputError(f"{labelled.name}: no query has judgements; expected labels for the queries of the set")
+        raise InputError(f"{place}: no query has judgements; expected labels for the queries of the set")
     if not any(label > 0 for labels in labelled.qrels.values() for label in labels.values()):
-        raise InputError(f"{labelled.name}: no document is judged relevant (a label of 1 or above), so all is 0")
+        raise InputError(f"{place}: no document is judged relevant (a label of 1 or above), so all is 0")
     return labelled
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from qwen3_reranker.evaluate import plots
 from qwen3_reranker.evaluate.report import (
+    DIFFERENCES,
     comparison_rows,
     depth_rows,
     language_rows,
@@ -55,10 +56,10 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
         f'<h1>Evaluation</h1><p class="verdict">{escape(tuning.verdict if tuning else verdict(summary))}</p>',
         *([f"<p>{escape(tuning_remark(tuning))}</p>{_table(tuning_rows(tuning))}"] if tuning else []),
         f"<h2>{escape(summary.headline_name)}</h2>{_wide(plots.intervals(bars))}{_table(system_rows(summary))}",
-        '<h2>Differences</h2><p class="dim">95 % bootstrap intervals over queries; p of a two-sided paired '
-        f"randomisation test, corrected for the number of comparisons (Holm).</p>{_table(comparison_rows(summary))}",
     ]
-    for system in models:
+    if summary.comparisons:
+        parts.append(f'<h2>Differences</h2><p class="dim">{DIFFERENCES}</p>{_table(comparison_rows(summary))}')
+    for system in models if summary.is_ordered else ():
         values = np.concatenate(
             [
                 summary.headline(system, place).values_Q - summary.headline(first, place).values_Q

@@ -8,8 +8,8 @@ from typing import Any
 
 from qwen3_reranker.evaluate.summary import (
     FIRST_STAGE,
+    FUSION,
     MODEL,
-    ORACLE,
     SIGNIFICANT,
     Comparison,
     Summary,
@@ -17,6 +17,11 @@ from qwen3_reranker.evaluate.summary import (
 )
 from qwen3_reranker.evaluate.tuning import Tuning
 
+#: How the table of comparisons is to be read.
+DIFFERENCES = (
+    "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
+    "corrected for the number of comparisons (Holm)."
+)
 _MOST_NAMED = 10
 
 
@@ -27,13 +32,10 @@ def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
         verdict(summary) if tuning is None else tuning.verdict,
         *([] if tuning is None else [tuning_remark(tuning), _table(tuning_rows(tuning))]),
         _table(system_rows(summary)),
-        "## Differences",
-        "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
-        "corrected for the number of comparisons (Holm).",
-        _table(comparison_rows(summary)),
-        "## Sets",
-        _table(set_rows(summary)),
     ]
+    if summary.comparisons:
+        parts += ["## Differences", DIFFERENCES, _table(comparison_rows(summary))]
+    parts += ["## Sets", _table(set_rows(summary))]
     languages = language_rows(summary)
     if languages:
         parts += ["## Languages", _table(languages)]
@@ -56,7 +58,24 @@ def verdict(summary: Summary) -> str:
     """One paragraph: whether each model made the lists better, in words."""
     by_system = {each.system: each for each in summary.comparisons if each.baseline == summary.systems[0].label}
     sentences = [_sentence(by_system[each.label]) for each in summary.systems if each.label in by_system]
+    if not summary.is_ordered:
+        sentences += [_measured(summary, each) for each in summary.systems if each.kind == MODEL]
+        sentences += [_sentence(each) for each in summary.comparisons]
+        sentences.append(_without_order(summary))
     return " ".join(sentences) or "No model was evaluated."
+
+
+def _measured(summary: Summary, system: System) -> str:
+    low, high = summary.interval(system)
+    return f"{system.label}: {summary.headline_name} {summary.mean(system):.3f} [{low:.3f}, {high:.3f}]."
+
+
+def _without_order(summary: Summary) -> str:
+    named = ", ".join(each.name for each in summary.sets if not each.is_ordered)
+    return (
+        f"The lists of {named} have no order, so there is no first stage to be better than; {summary.systems[0].label} "
+        f"is what chance gives: {summary.mean(summary.systems[0]):.3f}."
+    )
 
 
 def _sentence(each: Comparison) -> str:
@@ -96,7 +115,15 @@ def set_rows(summary: Summary) -> list[list[str]]:
     rows = [["set", *(["measure"] if several else []), "queries", "found", *_system_heads(summary)]]
     for facts, alone in zip(summary.sets, summary.by_set, strict=True):
         measure = [facts.measure.name] if several else []
-        rows.append([facts.name, *measure, f"{facts.queries:,}", f"{facts.recall:.1%}", *_system_cells(alone)])
+        rows.append(
+            [
+                facts.name,
+                *measure,
+                f"{facts.queries:,}",
+                f"{facts.recall:.1%}",
+                *_system_cells(alone, summary.is_ordered),
+            ]
+        )
     return rows
 
 
@@ -107,18 +134,22 @@ def language_rows(summary: Summary) -> list[list[str]]:
     rows = [["language", "sets", "queries", *_system_heads(summary)]]
     for language, own in summary.by_language.items():
         queries = sum(facts.queries for facts in own.sets)
-        rows.append([language, str(len(own.sets)), f"{queries:,}", *_system_cells(own)])
+        rows.append([language, str(len(own.sets)), f"{queries:,}", *_system_cells(own, summary.is_ordered)])
     return rows
 
 
 def _system_heads(summary: Summary) -> list[str]:
     numbers = range(1, len(summary.systems) + 1)
     return [str(number) for number in numbers] + [
-        f"{number} minus 1" for number, system in zip(numbers, summary.systems, strict=True) if _gains(system)
+        f"{number} minus 1"
+        for number, system in zip(numbers, summary.systems, strict=True)
+        if summary.is_ordered and _gains(system)
     ]
 
 
-def _system_cells(summary: Summary) -> list[str]:
+def _system_cells(summary: Summary, is_ordered: bool) -> list[str]:
+    if not is_ordered:
+        return [f"{summary.mean(system):.3f}" for system in summary.systems]
     found = {each.system: each for each in summary.comparisons if each.baseline == summary.systems[0].label}
     means = [
         f"{summary.mean(system):.3f}" + ("*" if _gains(system) and found[system.label].p < SIGNIFICANT else "")
@@ -129,7 +160,7 @@ def _system_cells(summary: Summary) -> list[str]:
 
 
 def _gains(system: System) -> bool:
-    return system.kind not in (FIRST_STAGE, ORACLE)
+    return system.kind in (MODEL, FUSION)
 
 
 def tuning_rows(tuning: Tuning) -> list[list[str]]:
@@ -149,7 +180,7 @@ def tuning_remark(tuning: Tuning) -> str:
 
 def depth_rows(summary: Summary) -> list[list[str]]:
     """A head of depths, then a row a model."""
-    models = [system for system in summary.systems if system.kind == MODEL]
+    models = [system for system in summary.systems if system.kind == MODEL and summary.is_ordered]
     depths = list(models[0].depth_curve) if models else []
     if len(depths) < 2:
         return []
@@ -162,13 +193,15 @@ def remarks(summary: Summary) -> Iterator[str]:
     """What a reader must know to believe the numbers, a sentence each."""
     yield (
         "Systems stand under their numbers; found: the share of relevant documents that the lists hold, which no "
-        "reranking can raise; *: p < 0.05 against the first stage on this set or language alone, not corrected; in "
-        "brackets, 95 % intervals."
+        "reranking can raise"
+        + ("; *: p < 0.05 against the first stage on this set or language alone, not corrected" * summary.is_ordered)
+        + "; in brackets, 95 % intervals."
     )
     for facts in summary.sets:
         yield (
-            f"{facts.name}: {facts.queries:,} queries, {facts.documents:,} documents, lists of {facts.first_stage} to "
-            f"depth {facts.depth}, sha256 {facts.first_stage_sha256[:16]}"
+            f"{facts.name}: {facts.queries:,} queries, {facts.documents:,} documents, "
+            + (f"lists of {facts.first_stage} to depth" if facts.is_ordered else "lists in no order, of at most")
+            + f" {facts.depth}, sha256 {facts.first_stage_sha256[:16]}"
         )
     for system in summary.systems:
         if system.kind == MODEL and system.cost:

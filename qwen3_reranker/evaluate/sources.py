@@ -19,19 +19,19 @@ def read_sets(place: Path) -> list[LabelledSet]:
     """
     if place.is_dir():
         if is_set(place):
-            return [checked(read_folder(place))]
+            return [checked(read_folder(place), place)]
         found = sorted(path for path in place.rglob("*") if path.is_dir() and is_set(path))
         if not found:
             raise InputError(
                 f"{place}: holds no set; expected corpus.jsonl, queries.jsonl and qrels/, or topics and qrels"
             )
-        return [checked(read_folder(path, path.relative_to(place).as_posix())) for path in found]
+        return [checked(read_folder(path, path.relative_to(place).as_posix()), path) for path in found]
     if not place.is_file():
         raise InputError(f"{place}: no such file or folder, and no suite of that name")
     if place.suffix == ".jsonl":
-        return [checked(read_rerank_lines(place, place.stem))]
+        return [checked(read_rerank_lines(place, place.stem), place)]
     folder = place.parent.parent if place.parent.name == "qrels" else place.parent
     if is_set(folder):
-        return [checked(read_folder(folder, f"{folder.resolve().name}/{place.stem}", place))]
+        return [checked(read_folder(folder, f"{folder.resolve().name}/{place.stem}", place), place)]
     labels = read_qrels(place)
-    return [checked(LabelledSet(place.stem, labels, queries={}, documents={}))]
+    return [checked(LabelledSet(place.stem, labels, queries={}, documents={}), place)]

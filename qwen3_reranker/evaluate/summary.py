@@ -15,13 +15,18 @@ from qwen3_reranker.evaluate.scores import Scores
 from qwen3_reranker.evaluate.significance import Values, holm, mean_interval, paired_p, weighted_mean
 
 FIRST_STAGE, MODEL, FUSION, ORACLE = "first stage", "model", "fusion", "oracle"
+#: What stands in the place of the first stage where a set has lists without an order.
+UNORDERED = "random order"
 #: Below this a difference is called more than chance.
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class SetFacts:
-    """One set as it was evaluated; measure: what it is judged by. weight: what it counts in means over sets."""
+    """One set as it was evaluated; measure: what it is judged by. weight: what it counts in means over sets.
+
+    is_ordered: whether its lists have an order, which a system could make better.
+    """
 
     name: str
     group: str
@@ -30,6 +35,7 @@ class SetFacts:
     queries: int
     first_stage: str
     first_stage_sha256: str
+    is_ordered: bool
     depth: int
     recall: float
     measure: Measure
@@ -104,6 +110,11 @@ class Summary:
         return system.scores[place][self.sets[place].measure]
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether the lists of every set have an order; otherwise there is no first stage to gain on."""
+        return all(each.is_ordered for each in self.sets)
+
+    @property
     def headline_name(self) -> str:
         """What the sets are judged by, in words."""
         return ", ".join(dict.fromkeys(each.measure.name for each in self.sets))
@@ -114,7 +125,7 @@ class Summary:
         return {
             f"{system.label} on {facts.name}": self.headline(system, place).missing
             for system in self.systems
-            if system.kind in (FIRST_STAGE, MODEL)
+            if system.kind in (FIRST_STAGE, UNORDERED, MODEL)
             for place, facts in enumerate(self.sets)
             if self.headline(system, place).missing
         }
@@ -138,6 +149,7 @@ def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple
             queries=len(labelled.qrels),
             first_stage=stage.name,
             first_stage_sha256=stage.sha256,
+            is_ordered=stage.is_ordered,
             depth=stage.depth,
             recall=_recall(labelled, stage),
             measure=labelled.measure,
@@ -150,7 +162,7 @@ def facts_of(sets: Sequence[LabelledSet], stages: Sequence[FirstStage]) -> tuple
 def compared(summary: Summary) -> Summary:
     """With every model and fusion compared with the first stage, fusions with their models, models with the first.
 
-    So is each set by itself, and each language.
+    So is each set by itself, and each language. Nothing is compared with lists that have no order.
     """
     alone = tuple(_part(summary, [place]) for place in range(len(summary.sets)))
     places: dict[str, list[int]] = {}
@@ -165,9 +177,9 @@ def compared(summary: Summary) -> Summary:
 
 def _with_comparisons(summary: Summary) -> Summary:
     models, fusions = ([system for system in summary.systems if system.kind == kind] for kind in (MODEL, FUSION))
-    pairs = [(system, summary.systems[0]) for system in summary.systems if system.kind in (MODEL, FUSION)]
-    # Fusions stand in the order of their models.
-    pairs += [*zip(fusions, models, strict=True), *((model, models[0]) for model in models[1:])]
+    pairs = [(system, summary.systems[0]) for system in (*models, *fusions) if summary.is_ordered]
+    # Fusions stand in the order of their models; lists without an order have none.
+    pairs += [*zip(fusions, models, strict=False), *((model, models[0]) for model in models[1:])]
     found = [_compared(summary, system, baseline) for system, baseline in pairs]
     corrected = holm([each.p for each in found])
     comparisons = tuple(replace(each, corrected_p=p) for each, p in zip(found, corrected, strict=True))
@@ -187,8 +199,10 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     """With these models and their fusions alone, not compared yet."""
     models = [system.label for system in summary.systems if system.kind == MODEL]
     fusions = [system.label for system in summary.systems if system.kind == FUSION]
-    kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=True) if model in labels)}
-    systems = tuple(each for each in summary.systems if each.kind in (FIRST_STAGE, ORACLE) or each.label in kept)
+    kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=False) if model in labels)}
+    systems = tuple(
+        each for each in summary.systems if each.kind in (FIRST_STAGE, UNORDERED, ORACLE) or each.label in kept
+    )
     return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.lines import objects
-from qwen3_reranker.train.examples import FIELDS, Example, example, scores_of, text_of
+from qwen3_reranker.train.examples import FIELDS, Example, example, text_of
 
 Fields = Mapping[str, Any]
 Lines = Iterable[tuple[Fields, str]]
@@ -19,12 +19,16 @@ _QUERIES = ("query", "anchor", "question", "sentence1")
 _DOCUMENTS = ("document", "passage", "text", "response", "answer", "sentence2")
 _LISTS = ("docs", "documents", "passages")
 _LABELS = ("label", "labels", "score", "scores", "relevance")
+_WORDS = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
 
 
-def read_any(path: str | os.PathLike[str], form: str = "auto") -> list[Example]:
+def read_any(
+    path: str | os.PathLike[str], form: str = "auto", tell: Callable[[str], None] | None = None
+) -> list[Example]:
     """The examples of a JSON lines file in any format of `FORMATS`; "auto" looks at the fields of its first line.
 
-    Raises InputError for a format that is not known and for the first line that is not of it.
+    tell: is told what was left out. Raises InputError for a format that is not known and for the first line that is
+    not of it.
     """
     lines = [(fields, place) for place, fields in objects(Path(path))]
     if not lines:
@@ -33,12 +37,18 @@ def read_any(path: str | os.PathLike[str], form: str = "auto") -> list[Example]:
         form = _guessed(*lines[0])
     if form not in FORMATS:
         raise InputError(f"unknown format {form!r}: expected auto, {', '.join(FORMATS)}")
+    if tell and form == "flag-embedding" and (prompted := [place for fields, place in lines if fields.get("prompt")]):
+        tell(
+            f"left out {len(prompted):,} times the field prompt (first at {prompted[0]}): FlagEmbedding's rerankers "
+            "read it behind the document, as the question to their judge; if it says what queries ask for, name it "
+            "instruction"
+        )
     return list(FORMATS[form](lines))
 
 
 def _guessed(fields: Fields, place: str) -> str:
     names = set(fields)
-    if "messages" in names:
+    if names & {"messages", "rejected_response"}:
         return "ms-swift"
     if "pos" in names or "neg" in names:
         return "examples" if names <= set(FIELDS) else "flag-embedding"
@@ -60,13 +70,18 @@ def _examples(lines: Lines) -> Iterator[Example]:
 
 
 def _flag_embedding(lines: Lines) -> Iterator[Example]:
-    """{query, pos, neg, pos_scores?, neg_scores?, prompt?}; prompt is the instruction, other fields are left out."""
+    """{query, pos, neg, pos_scores?, neg_scores?, query_prompt?}; query_prompt is the instruction.
+
+    Other fields are left out, as `prompt`: FlagEmbedding's rerankers read it behind query and document ("Given a query
+    A and a passage B, determine whether ..."), and Qwen3-Reranker's prompt has its own such sentence. Source: the class
+    AbsLLMRerankerTrainDataset of https://github.com/FlagOpen/FlagEmbedding.
+    """
     for fields, place in lines:
         known = {name: fields[name] for name in FIELDS if fields.get(name) is not None}
         if isinstance(known.get("id"), int):
             known["id"] = str(known["id"])
-        if fields.get("prompt"):
-            known["instruction"] = fields["prompt"]
+        if fields.get("query_prompt"):
+            known["instruction"] = fields["query_prompt"]
         yield example(known, place)
 
 
@@ -108,23 +123,31 @@ def _lists(lines: Lines) -> Iterator[Example]:
 def _ms_swift(lines: Lines) -> Iterator[Example]:
     """{messages: [system?, user], positive_messages: [[assistant]...], negative_messages}; system is the instruction.
 
-    Source: the custom dataset format of rerankers in the documentation of https://github.com/modelscope/ms-swift, 4.x.
+    Up to 3.7: {query, response, rejected_response}, or messages that end with the assistant's and rejected_response, a
+    text or several. Source: the custom dataset formats in the documentation of https://github.com/modelscope/ms-swift.
     """
     for fields, place in lines:
-        spoken = _roles(fields.get("messages"), "messages", place)
-        positives, negatives = (
-            tuple(
-                text_of(_roles(each, f"{name}[{number}]", place).get("assistant"), f"{name}[{number}]", place)
-                for number, each in enumerate(fields.get(name) or [])
+        spoken = _roles(fields["messages"], "messages", place) if "messages" in fields else {}
+        if "rejected_response" in fields:
+            query = spoken.get("user") if spoken else _value(fields, _QUERIES, place)
+            answer = spoken.get("assistant") if spoken else _value(fields, ("response",), place)
+            positives, negatives = (
+                () if value is None else _several(value, name, place)
+                for name, value in (("response", answer), ("rejected_response", fields["rejected_response"]))
             )
-            for name in ("positive_messages", "negative_messages")
-        )
+        else:
+            query = spoken.get("user")
+            positives, negatives = (
+                tuple(
+                    text_of(_roles(each, f"{name}[{number}]", place).get("assistant"), f"{name}[{number}]", place)
+                    for number, each in enumerate(fields.get(name) or [])
+                )
+                for name in ("positive_messages", "negative_messages")
+            )
         instruction = fields.get("system") or spoken.get("system")
         if instruction is not None and not isinstance(instruction, str):
             raise InputError(f"{place}: system must be a string, got {type(instruction).__name__}")
-        yield Example(
-            text_of(spoken.get("user"), "the user's message", place), positives, negatives, instruction, place=place
-        )
+        yield Example(text_of(query, "the user's message", place), positives, negatives, instruction, place=place)
 
 
 FORMATS: dict[str, Callable[[Lines], Iterator[Example]]] = {
@@ -175,13 +198,16 @@ def _instruction(fields: Fields, place: str) -> str | None:
 
 
 def _label(value: object, place: str) -> float:
+    if isinstance(value, str) and value.strip().casefold() in _WORDS:
+        return _WORDS[value.strip().casefold()]
     if value in (True, False):
         return float(bool(value))
-    scores = scores_of([value], 1, "label", place)
-    assert scores is not None
-    if not 0.0 <= scores[0] <= 1.0:
-        raise InputError(f"{place}: a label must lie in 0..1, got {scores[0]:g}; scale graded labels first")
-    return scores[0]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise InputError(
+            f"{place}: a label must be yes or no, true or false, or a number in 0..1, got {value!r:.40}; "
+            "scale graded labels first"
+        )
+    return float(value)
 
 
 def _roles(value: object, name: str, place: str) -> dict[str, Any]:

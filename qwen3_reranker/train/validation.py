@@ -20,7 +20,7 @@ Test = Callable[[Example], bool]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong: how many times, and where it is first."""
+    """What is wrong: how many times, and where it is first; place: empty where it is nowhere."""
 
     problem: str
     count: int
@@ -29,7 +29,8 @@ class Finding:
 
     def __str__(self) -> str:
         times = f"{self.count} times, first at" if self.count > 1 else "at"
-        return f"{self.problem} ({times} {self.place}); {self.remedy}"
+        where = f" ({times} {self.place})" if self.place else ""
+        return f"{self.problem}{where}; {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,14 @@ def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losse
     positives, negatives = sum(len(e.positives) for e in examples), sum(len(e.negatives) for e in examples)
     errors: list[Finding | None] = []
     if not examples:
-        errors.append(Finding("no examples", 1, "the data", 'write lines of {"query", "pos", "neg"}'))
+        errors.append(Finding("no examples", 1, "", 'write lines of {"query", "pos", "neg"}'))
     elif not positives or not negatives:
         missing = "positive" if not positives else "negative"
         errors.append(
             Finding(
                 f"every document is {'negative' if not positives else 'positive'}",
                 1,
-                examples[0].place or "the data",
+                examples[0].place,
                 f"add {missing} documents, or the model learns to answer one word (train mine finds negatives)",
             )
         )

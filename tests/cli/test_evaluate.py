@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qwen3_reranker.evaluate import write_run
@@ -131,8 +132,8 @@ def test_the_help_names_every_suite_and_measure(run: Run) -> None:
         (["nano", "--on", "tasks", "--measures", "p-MRR"], "p-MRR needs documents whose relevance changed"),
         (["nano", "--on", "tasks", "--depth", "0"], "--depth must be at least 1"),
         (["nano", "--on", "tasks", "--queries", "-1"], "--queries must be at least 1"),
-        (["nano", "--on", "tasks", "--precision", "int3"], "unknown precision 'int3'"),
-        (["nano", "--on", "tasks", "--prompt", "poem"], "unknown prompt 'poem'"),
+        (["nano", "--on", "tasks", "--precision", "int3"], "unknown --precision 'int3'"),
+        (["nano", "--on", "tasks", "--prompt", "poem"], "unknown --prompt 'poem'"),
         (["nano", "--on", "tasks", "--first-stage", "my.trec"], "my.trec: no such file"),
         (["nano", "--on", "tasks", "--first-stage", "data"], "the data hold no lists"),
         (["nope", "--on", "tasks"], "no model 'nope'"),
@@ -162,3 +163,68 @@ def test_the_example_of_the_page_prints_what_the_page_shows(
     monkeypatch.setenv("COLUMNS", "100")
     outcome = run("evaluate", "nano", "--on", "examples/questions", "--format", "table", "-o", str(tmp_path / "out"))
     assert same(shown.strip(), outcome.out.strip()), outcome.out
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "json"])
+def test_lists_without_an_order_are_called_that_and_nothing_is_better_than_them(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_lines(
+        Path("lines.jsonl"),
+        [
+            {
+                "query": f"word{number}",
+                "positive": f"about word{number}",
+                "negative": [f"about word{number + n}" for n in (1, 2)],
+            }
+            for number in range(12)
+        ],
+    )
+    outcome = run("evaluate", "nano", "--on", "lines.jsonl", "--format", form)
+    assert outcome.code == 0
+    texts = [
+        outcome.out,
+        *(Path(f"evaluation/report.{ending}").read_text("utf-8") for ending in ("md", "html", "json")),
+    ]
+    for text in texts:
+        assert "random order" in text
+        for claim in ("lists of the data", "nano is better", "is not shown", "nano + ", "2 minus 1", "Differences"):
+            assert claim not in text
+    found = json.loads(texts[3])
+    assert [each["kind"] for each in found["systems"]] == ["random order", "model", "oracle"]
+    assert found["comparisons"] == []
+    assert found["systems"][0]["mean"] == pytest.approx((1 + 1 / np.log2(3) + 0.5) / 3), "the mean over all orders"
+    refused = run("evaluate", "nano", "--on", "lines.jsonl", "--depth", "2")
+    assert refused.code == 2
+    assert "have no order" in refused.err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("arguments", [["nosuch"], ["nano", "nosuch.trec"], ["nano", "--first-stage", "nosuch.trec"]])
+def test_a_name_that_is_nobody_s_is_told_before_lists_are_made(run: Run, arguments: list[str]) -> None:
+    outcome = run("evaluate", *arguments, "--on", "tasks")
+    assert outcome.code == 2
+    assert "nosuch" in outcome.err
+    assert not Path("evaluation").exists()
+
+
+def test_a_file_without_queries_is_named_by_its_path(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("", encoding="utf-8")
+    outcome = run("evaluate", "--on", str(tmp_path / "empty.txt"))
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {tmp_path / 'empty.txt'}: no query has judgements")
+
+
+def test_models_are_compared_with_one_another_on_lists_without_an_order(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_lines(
+        Path("lines.jsonl"),
+        [{"query": f"word{n}", "positive": f"about word{n}", "negative": f"about word{n + 1}"} for n in range(12)],
+    )
+    arguments = ("--on", "lines.jsonl", "--precision", "float32", "--precision", "int8")
+    found = run("evaluate", "nano", *arguments, "--format", "markdown").out
+    assert "nano, int8 is not shown to differ from nano, float32" in found
+    assert "## Differences" in found

@@ -157,6 +157,33 @@ def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None
     assert len(read_examples(output)) < 2000
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--model", "nosuch"),
+        ("validate", "--model", "nosuch"),
+        ("mine", "--teacher", "nosuch"),
+        ("distil", "--teacher", "nosuch"),
+    ],
+)
+def test_models_are_opened_before_data_are_read(
+    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.jsonl").write_text("{\n", encoding="utf-8")
+    verb, *flags = arguments
+    output = [] if verb == "validate" else ["--output", str(tmp_path / "out")]
+    assert main(["train", verb, str(tmp_path / "bad.jsonl"), *flags, *output]) == 2
+    assert "no model 'nosuch'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["run", "validate", "mine"])
+def test_a_file_without_examples_is_named(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
+    output = [] if verb == "validate" else ["--output", str(tmp_path / "out")]
+    assert main(["train", verb, str(tmp_path / "empty.txt"), *output]) == 2
+    assert f"{tmp_path / 'empty.txt'}: no examples; expected lines of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["prepare", "validate", "mine", "distil", "synthesise", "run", "merge"])
 def test_every_verb_has_a_page_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", verb, "--help"]) == 0

@@ -85,7 +85,23 @@ WANTED = Example("q", ("good",), ("bad", "worse"), "find it")
             for text, label in (("good", 0.9), ("bad", 0.0), ("worse", 0.4))
         ]),
         ("lists", [{"query": "q", "docs": ["good", "bad", "worse"], "labels": [1, 0, 0], "instruction": "find it"}]),
-        ("flag-embedding", [{"query": "q", "pos": ["good"], "neg": ["bad", "worse"], "prompt": "find it", "type": 1}]),
+        ("pairs", [
+            {"query": "q", "response": text, "label": label, "instruction": "find it"}
+            for text, label in (("good", "yes"), ("bad", "no"), ("worse", "No"))
+        ]),
+        ("lists", [{"query": "q", "docs": ["good", "bad", "worse"], "labels": ["true", "false", "0"], **TOLD}]),
+        ("flag-embedding", [{
+            "query": "q", "pos": ["good"], "neg": ["bad", "worse"], "query_prompt": "find it", "type": 1,
+        }]),
+        ("ms-swift", [{"query": "q", "response": "good", "rejected_response": ["bad", "worse"], "system": "find it"}]),
+        ("ms-swift", [{
+            "messages": [
+                {"role": "system", "content": "find it"},
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": "good"},
+            ],
+            "rejected_response": ["bad", "worse"],
+        }]),
         ("ms-swift", [{
             "messages": [{"role": "system", "content": "find it"}, {"role": "user", "content": "q"}],
             "positive_messages": [[{"role": "assistant", "content": "good"}]],
@@ -105,6 +121,9 @@ def test_every_tool_s_format_gives_the_same_example_named_or_guessed(
     [
         ({"a": 1}, "no format that is known"),
         ({"query": "q", "document": "d", "label": 7}, r"0\.\.1"),
+        ({"query": "q", "document": "d", "label": "perhaps"}, "yes or no, .* got 'perhaps'"),
+        ({"query": "q", "rejected_response": ["a"]}, "expected a field response"),
+        ({"query": "q", "response": "d", "rejected_response": [3]}, "rejected_response must be a string"),
         ({"query": "q", "docs": ["a"], "labels": [1, 0]}, "one length"),
         ({"messages": "hello", "positive_messages": []}, "messages must be a list"),
     ],
@@ -112,6 +131,17 @@ def test_every_tool_s_format_gives_the_same_example_named_or_guessed(
 def test_a_file_of_no_format_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_any(lines(tmp_path / "data.jsonl", fields))
+
+
+def test_the_sentence_for_flag_embedding_s_judge_is_no_instruction_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    sentence = "Given a query A and a passage B, determine whether the passage contains an answer to the query."
+    path = lines(tmp_path / "data.jsonl", {"query": "q", "pos": ["good"], "neg": ["bad"], "prompt": sentence})
+    told: list[str] = []
+    [found] = read_any(path, tell=told.append)
+    assert found.instruction is None
+    assert len(told) == 1
+    assert f"{path}:1" in told[0]
+    assert "name it instruction" in told[0]
 
 
 def test_a_split_keeps_queries_and_shared_positives_on_one_side_and_does_not_depend_on_order() -> None:
