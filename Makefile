@@ -46,7 +46,7 @@ products: $(VENV)/.installed-tests  ## The kernels' matrix products beside torch
 	$(BIN)/python -m benchmarks.products
 
 fuzz: $(VENV)/.installed-tests  ## 100,000 damaged files for each reader of files (minutes).
-	@for reader in gguf safetensors json quantised; do $(BIN)/python -m benchmarks.fuzz --reader $$reader || exit 1; done
+	@for reader in gguf gguf-parts safetensors json quantised; do $(BIN)/python -m benchmarks.fuzz --reader $$reader || exit 1; done
 
 peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peers; llama.cpp is compiled first.
 	$(PIP) install llama-cpp-python==0.3.36

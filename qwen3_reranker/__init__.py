@@ -12,6 +12,7 @@ from qwen3_reranker.errors import (
     QueryTooLongError,
     RerankerError,
     UnavailableError,
+    UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "RerankerError",
     "TextReceipt",
     "UnavailableError",
+    "UnsupportedModelError",
     "Usage",
     "__version__",
 ]

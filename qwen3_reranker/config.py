@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qwen3_reranker.errors import CheckpointError, InputError, unknown
+from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError, unknown
 from qwen3_reranker.prompt import template
 
 PRECISIONS_OF = {
@@ -107,7 +107,7 @@ class ModelConfig:
 
         Raises CheckpointError for a missing or impossible field and for a kind of network we do not run.
         """
-        _refuse_other_networks(fields, source)
+        refuse_other_networks(fields, source)
         config = cls(
             vocab_size=_positive(fields, "vocab_size", source),
             hidden_size=_positive(fields, "hidden_size", source),
@@ -230,19 +230,23 @@ def _at_least(name: str, value: int | None, least: int, most: int = _MOST) -> No
         raise InputError(f"{name} must be at most {most:,}, got {value:,}")
 
 
-def _refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:
+def refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:
+    """Raise UnsupportedModelError, which names `source`, unless these fields of a config.json are a Qwen3 network's."""
     model_type = fields.get("model_type")
+    if model_type is None:
+        raise CheckpointError(f"{source}: model_type is missing; expected 'qwen3'")
     if model_type != "qwen3":
-        raise CheckpointError(
-            f"{source}: model_type is {model_type!r}; only Qwen3 networks (model_type 'qwen3') are run"
+        raise UnsupportedModelError(
+            f"{source}: model_type is {model_type!r:.80}: another architecture, not a Qwen3 network ('qwen3'), which "
+            "alone is run; nothing is damaged, so take a Qwen3-Reranker or a model fine-tuned from one"
         )
     if fields.get("attention_bias"):
-        raise CheckpointError(f"{source}: attention_bias is set; Qwen3-Reranker networks have none")
+        raise UnsupportedModelError(f"{source}: attention_bias is set; Qwen3-Reranker networks have none")
     if fields.get("hidden_act", "silu") != "silu":
-        raise CheckpointError(f"{source}: hidden_act is {fields['hidden_act']!r}; expected 'silu'")
+        raise UnsupportedModelError(f"{source}: hidden_act is {fields['hidden_act']!r:.80}; expected 'silu'")
     kinds = fields.get("layer_types") or []
     if fields.get("use_sliding_window") or any(kind != "full_attention" for kind in kinds):
-        raise CheckpointError(f"{source}: use_sliding_window or layer_types asks for more than full attention")
+        raise UnsupportedModelError(f"{source}: use_sliding_window or layer_types asks for more than full attention")
 
 
 def _rope_theta(fields: Mapping[str, Any], source: str) -> float:
@@ -252,7 +256,9 @@ def _rope_theta(fields: Mapping[str, Any], source: str) -> float:
         raise CheckpointError(f"{source}: the rotary settings must be an object, got {rope!r}")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
-        raise CheckpointError(f"{source}: rope_type is {kind!r}; scaled rotary positions are not run, only 'default'")
+        raise UnsupportedModelError(
+            f"{source}: rope_type is {kind!r}; scaled rotary positions are not run, only 'default'"
+        )
     return _number(rope if "rope_theta" in rope else fields, "rope_theta", source)
 
 

@@ -36,7 +36,7 @@ _JUDGES_OPTIONS = ("prompt", "truncate_queries")
 class Embedder(PlanRunner):
     """A Qwen3-Embedding model, ready to embed queries and documents.
 
-    model: a Hub id such as "Qwen/Qwen3-Embedding-0.6B" or "owner/name:file.gguf", a folder or a .gguf file.
+    model: a Hub id such as "Qwen/Qwen3-Embedding-0.6B" or "owner/name:Q8_0", a folder or a GGUF file.
     revision: a Hub branch, tag or commit. dim: numbers of a vector, 32 up to the model's hidden_size, which is also the
         default. The other options are the fields of config.EngineOptions; max_length counts the `<|endoftext|>` that
         ends every text, and the tail of a text that is longer is cut.

@@ -65,6 +65,12 @@ class CheckpointError(RerankerError, ValueError):
     http_status = 500
 
 
+class UnsupportedModelError(CheckpointError):
+    """A model of a kind that we do not run: another architecture, an export, pickles; nothing about it is damaged."""
+
+    exit_code = 2
+
+
 class UnavailableError(RerankerError, RuntimeError):
     """What was asked for is not in this installation or does not run on this machine: kernels, devices, extras."""
 

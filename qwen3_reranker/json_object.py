@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.placeholders import NUM_BYTES, placeholder
 
 _MAX_FILE_BYTES = 64 << 20
 _MAX_INTEGER_DIGITS = 19
@@ -47,6 +48,8 @@ def parse_object(content: bytes, source: str) -> dict[str, Any]:
 
 
 def _parsed(content: bytes, source: str) -> object:
+    if instead := placeholder(content[:NUM_BYTES]):
+        raise CheckpointError(f"{source}: {instead}")
     try:
         value: object = json.loads(
             content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_bounded_integer

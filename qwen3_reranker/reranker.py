@@ -43,7 +43,7 @@ class _Scored:
 class Reranker(PlanRunner):
     """A Qwen3-Reranker model, ready to judge documents.
 
-    model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:file.gguf", a folder or a .gguf
+    model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:Q8_0", a folder or a GGUF
         file. revision: a Hub branch, tag or commit. plan_only: load no weights; `tree` works, scoring
         does not. The other options are the fields of config.EngineOptions.
     Raises ModelNotFoundError, CheckpointError for files that cannot be run, InputError for an unusable option.

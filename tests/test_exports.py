@@ -30,6 +30,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "RerankerError",
         "TextReceipt",
         "UnavailableError",
+        "UnsupportedModelError",
         "Usage",
         "__version__",
     ]

@@ -91,7 +91,9 @@ def doctor(
     flags.one_of("--dialect", dialect, DIALECTS)
     if not 0 < timeout < float("inf"):
         raise InputError(f"--timeout must be a number of seconds above 0, got {timeout:g}")
-    if target.startswith(("http://", "https://")):
+    from qwen3_reranker.weights.hub_name import is_address
+
+    if target.startswith(("http://", "https://")) and not is_address(target):
         key = os.environ.get(KEY_VARIABLE) if api_key is None else api_key
         report = _of_server(target, reference, revision, dialect=dialect, model=model, api_key=key, timeout=timeout)
     else:

@@ -139,7 +139,14 @@ ExplainPlan = Annotated[
 ]
 
 Model = Annotated[
-    str, flag("Model", "--model", "-m", value="NAME", meaning="nano, a folder, a .gguf file, or a Hub id. [nano]")
+    str,
+    flag(
+        "Model",
+        "--model",
+        "-m",
+        value="NAME",
+        meaning="nano, a folder, a GGUF file, or a Hub id such as owner/name or owner/name:Q8_0. [nano]",
+    ),
 ]
 Revision = Annotated[
     str | None,

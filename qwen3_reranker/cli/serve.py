@@ -22,7 +22,7 @@ Models = Annotated[
         "--model",
         "-m",
         value="NAME",
-        meaning="nano, a folder, a .gguf file, or a Hub id; NAME=ID serves it as ID. Again for several. [nano]",
+        meaning="nano, a folder, a GGUF file, or a Hub id; NAME=ID serves it as ID. Again for several. [nano]",
     ),
 ]
 Embedders = Annotated[

@@ -154,8 +154,14 @@ FILE_FAULTS = {
         Fault(
             "unreadable-files",
             "The checkpoint cannot be opened.",
-            "A download that was cut short, a file that is missing, or another kind of model.",
-            "Fetch the files again; the evidence names the file.",
+            "A download that was cut short, a file that is missing, or one that is not what its name says.",
+            "The evidence names the file and what to do.",
+        ),
+        Fault(
+            "unsupported-model",
+            "This is a model of a kind that is not run here: another architecture, or an export for another program.",
+            "Another model taken for a Qwen3-Reranker, or its files for another program.",
+            "Take a Qwen3-Reranker in safetensors or GGUF; nothing is damaged, so fetching again does not help.",
         ),
         Fault(
             "unread-format",

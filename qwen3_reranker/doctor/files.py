@@ -13,7 +13,7 @@ import numpy as np
 
 from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.prompt import template
@@ -59,7 +59,10 @@ class _Files:
         return Report(target, kind, found, tuple(self.notes), undecided, tuple(self.checked))
 
     def unopened(self, error: CheckpointError) -> None:
-        """What keeps a checkpoint from being opened: its index, its head, or whatever the error says."""
+        """What keeps a checkpoint from being opened: its kind, its index, its head, or whatever the error says."""
+        if isinstance(error, UnsupportedModelError):
+            self._find("unsupported-model", str(error))
+            return
         if not self._index_agrees(self.path):
             return
         missing_head = any(

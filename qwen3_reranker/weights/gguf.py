@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
@@ -100,8 +100,9 @@ def _config(header: GgufHeader) -> ModelConfig:
     metadata, where = header.metadata, header.source.path
     architecture = metadata.text("general.architecture")
     if architecture != _ARCHITECTURE:
-        raise CheckpointError(
-            f"{where}: general.architecture is {shown(architecture)}; only Qwen3 networks ('{_ARCHITECTURE}') are run"
+        raise UnsupportedModelError(
+            f"{where}: general.architecture is {shown(architecture)}: another architecture, not a Qwen3 network "
+            f"('{_ARCHITECTURE}'), which alone is run; nothing is damaged, so take a GGUF of a Qwen3-Reranker"
         )
     embedding = header.tensors.get(names.gguf_name(names.EMBEDDING))
     if embedding is None or len(embedding.shape) != 2:

@@ -17,6 +17,7 @@ from struct import Struct
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
+from qwen3_reranker.placeholders import NUM_BYTES, placeholder
 from qwen3_reranker.weights.encodings import ENCODINGS
 from qwen3_reranker.weights.gguf_metadata import ARRAY, BOOL, FIXED, STRING, Metadata, Value
 from qwen3_reranker.weights.tensor import Source
@@ -102,8 +103,10 @@ class _Reader:
     def _preamble(self) -> tuple[int, int]:
         magic, version, num_tensors, num_fields = _PREAMBLE.unpack_from(self.data)
         if magic != b"GGUF":
+            instead = placeholder(self.data[:NUM_BYTES])
             raise CheckpointError(
-                f"{self.source.path}: expected a GGUF file, but it begins with {magic!r}; fetch the file again"
+                f"{self.source.path}: "
+                f"{instead or f'expected a GGUF file, but it begins with {magic!r}; fetch the file again'}"
             )
         if version not in (2, 3):
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big")

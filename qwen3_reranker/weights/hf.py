@@ -7,28 +7,32 @@ without a head, or one whose modules pool the last token (embedding); a PEFT ada
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import adapter, names
 from qwen3_reranker.weights.checkpoint import Checkpoint, Head
 from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head, score_shape
+from qwen3_reranker.weights.contents import no_model
 from qwen3_reranker.weights.cross_encoder import as_cross_encoder
 from qwen3_reranker.weights.embedding import has_bare_names, is_embedding, refuse_other_pooling, stored_prompts
 from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
 from qwen3_reranker.weights.safetensors import Entry
-from qwen3_reranker.weights.shards import INDEX, SINGLE, folder_entries, shaped_tensor, weights_file
+from qwen3_reranker.weights.shards import INDEX, SINGLE, first_shard, folder_entries, shaped_tensor, weights_file
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
 from qwen3_reranker.weights.tensor import Tensor
 
 _CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+_ON_THE_WAY = re.compile(r"checkpoint-\d+", re.ASCII)
 _CAUSAL_LM = "Qwen3ForCausalLM"
 _CLASSIFIER = "Qwen3ForSequenceClassification"
 _NETWORK = "Qwen3Model"
@@ -40,25 +44,38 @@ def open_folder(folder: Path, name: str) -> Checkpoint:
     An adapter's base is found as any model is, fetched if need be: ModelNotFoundError if it cannot be.
     """
     try:
-        if not (folder / adapter.CONFIG).exists():
+        place = _named_adapter(folder) or folder
+        if not (place / adapter.CONFIG).exists():
             return _open_whole(folder, name)
-        adapted = adapter.open_adapter(folder, name, lambda base: _open_base(base, name))
-        own = prompt_of_folder(folder, {})
-        if own != NOTHING_STORED:
-            adapted = replace(adapted, stored_prompt=own, instruction=own.instruction or adapted.instruction)
-        return as_cross_encoder(adapted, folder)
+        adapted = adapter.open_adapter(place, name, lambda base: _open_base(base, name))
+        if place != folder and (folder / TOKENIZER).is_file() and not (place / TOKENIZER).is_file():
+            adapted = replace(adapted, read_tokenizer=lambda: read_tokenizer(folder))
+        for holder in dict.fromkeys((folder, place)):
+            own = prompt_of_folder(holder, {})
+            if own != NOTHING_STORED:
+                adapted = replace(adapted, stored_prompt=own, instruction=own.instruction or adapted.instruction)
+        return as_cross_encoder(adapted, place)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
 def read_tokenizer(folder: Path) -> TokenizerJson:
     """tokenizer.json of a folder; raises CheckpointError where it has none or it cannot be read."""
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER
     if not path.is_file():
         raise CheckpointError(
             f"{path}: missing; copy tokenizer.json of the model that this checkpoint was made from into the folder"
         )
     return TokenizerJson.read(path)
+
+
+def _named_adapter(folder: Path) -> Path | None:
+    """The sub-folder of the one adapter that peft saved under its name, in a folder that holds no model itself."""
+    if any((folder / name).exists() for name in (adapter.CONFIG, _CONFIG, SINGLE, INDEX)):
+        return None
+    found = [path for path in folder.iterdir() if (path / adapter.CONFIG).is_file()]
+    # What a training left behind on its way is not what it was for.
+    return found[0] if len(found) == 1 and not _ON_THE_WAY.fullmatch(found[0].name) else None
 
 
 def _open_base(folder: Path, name: str) -> Checkpoint:
@@ -78,10 +95,10 @@ def _open_base(folder: Path, name: str) -> Checkpoint:
 def _open_whole(folder: Path, name: str) -> Checkpoint:
     config, fields = _read_config(folder)
     quantisation = read_quantisation(folder / _CONFIG, fields)
-    path = weights_file(folder)
+    path = weights_file(folder) or first_shard(folder)
     if path is None:
-        raise CheckpointError(f"{folder / SINGLE}: missing, and so is {INDEX}; {_what_instead(folder)}")
-    entries = folder_entries(path)
+        raise no_model(folder, f"{folder / SINGLE}: missing, and so is {INDEX}")
+    entries = names.without_wrappers(folder_entries(path))
     modules = read_modules(folder)
     if is_embedding(modules, entries):
         refuse_other_pooling(folder, modules, config.hidden_size)
@@ -137,13 +154,16 @@ def _open_embedding(
 def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
     path = folder / _CONFIG
     if not path.is_file():
-        raise CheckpointError(f"{path}: missing; {_what_instead(folder)}")
+        raise no_model(folder, f"{path}: missing")
     fields = read_object(path)
     config = ModelConfig.from_json(fields, str(path))
     architectures = fields.get("architectures", [_CAUSAL_LM])
     known = (_CAUSAL_LM, _CLASSIFIER, _NETWORK)
     if not isinstance(architectures, list) or sum(each in architectures for each in known) != 1:
-        raise CheckpointError(f"{path}: architectures must name one of {', '.join(known)}, got {shown(architectures)}")
+        raise UnsupportedModelError(
+            f"{path}: architectures must name one of {', '.join(known)}, got {shown(architectures)}; other judges on a "
+            "Qwen3 network are not run"
+        )
     return config, fields
 
 
@@ -206,6 +226,11 @@ def _missing(
             f"{where}: tensor {name!r} is missing and {_CONFIG} says tie_word_embeddings is false; a head is never "
             "made up: add its tensor from the original model, or set tie_word_embeddings to true if it was trained so"
         )
+    if any(".lora_A." in each or ".base_layer." in each for each in entries):
+        return CheckpointError(
+            f"{where}: tensor {name!r} is missing, and tensors of an adapter are there: a model saved with peft's "
+            "layers in it; merge it first (merge_and_unload, then save_pretrained)"
+        )
     bare_name = names.bare_name(name)
     if bare_name != name and bare_name in entries:
         return CheckpointError(
@@ -217,15 +242,3 @@ def _missing(
         f"{where}: tensor {name!r} is missing ({len(entries)} others are there); the checkpoint is incomplete or no "
         "Qwen3, and weights are never made up: fetch it again"
     )
-
-
-def _what_instead(folder: Path) -> str:
-    suffixes = {path.suffix for path in folder.iterdir()}
-    if suffixes & {".bin", ".pt", ".pth"}:
-        return (
-            "the folder holds pickled weights, which are never read because loading them runs code: convert them with "
-            "transformers, AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
-        )
-    if ".gguf" in suffixes:
-        return "the folder holds GGUF: pass the .gguf file itself"
-    return "expected a Hugging Face folder with config.json, tokenizer.json and model.safetensors; fetch it again"

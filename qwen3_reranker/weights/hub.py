@@ -11,8 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
+from qwen3_reranker.config import refuse_other_networks
+from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError, UnsupportedModelError
+from qwen3_reranker.json_object import read_object
 from qwen3_reranker.weights import gguf_names
+from qwen3_reranker.weights.contents import foreign
 from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 
 BUNDLED = ("nano",)
@@ -26,6 +29,8 @@ _EXPECTED = (
 )
 _OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?(?:registry\.)?ollama\.(?:com|ai)/|ollama:", re.IGNORECASE)
 _MAGIC = b"GGUF"
+# Rerankers on other networks that people ask for: XLM-RoBERTa, DeBERTa, Qwen2, BERT and their like.
+_OTHER_FAMILIES = ("bge-reranker", "mxbai-rerank", "jina-reranker", "ms-marco-", "gte-multilingual-reranker")
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
@@ -181,6 +186,8 @@ def _fetch(name: str, wanted: HubName) -> Path:
             f"{name!r} (revision {revision or 'main'}) is not fully in the Hub's cache and the Hub cannot be reached: "
             "go online once (HF_HUB_OFFLINE unset), or pass nano or a folder"
         )
+        if any(family in wanted.repository.lower() for family in _OTHER_FAMILIES):
+            problem += "; by its name it is of another family than Qwen3-Reranker, which alone is run"
     except Exception as error:
         # Which network library raises here differs between releases of huggingface_hub. Where a proxy refuses, it has
         # not yet looked into its cache, as it does for every other lack of a network.
@@ -201,7 +208,10 @@ def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
         found = _gguf_files(repository, revision, local_files_only)
         file = _chosen(repository, found, wanted.tag, ":")
     elif not file:
-        folder = _snapshot(repository, revision, FETCHED, local_files_only)
+        folder = _snapshot(repository, revision, ("*.json",), local_files_only)
+        _refuse_other_networks(folder)
+        # The name of the folder is the commit's.
+        folder = _snapshot(repository, folder.name, FETCHED, local_files_only)
         if any(folder.rglob("*.safetensors")):
             return folder
         found = _gguf_files(repository, revision, local_files_only)
@@ -211,6 +221,8 @@ def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
                 f"{repository}:{_example(found)}"
             )
         if not found:
+            if not local_files_only and (instead := foreign(_files(repository, revision))):
+                raise UnsupportedModelError(f"{repository!r}: the Hub repository holds no safetensors; {instead}")
             # What is missing in a folder of JSON alone is told by whoever opens it.
             if folder.is_dir():
                 return folder
@@ -231,16 +243,27 @@ def _example(names: list[str]) -> str:
     return tag if tag and gguf_names.with_quantisation(names, tag) == names[:1] else names[0]
 
 
-def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
-    """The names of the repository's GGUF models; without a network, of those in its cached snapshot."""
+def _refuse_other_networks(folder: Path) -> None:
+    """Raise UnsupportedModelError before gigabytes are fetched that cannot be run."""
+    path = folder / "config.json"
+    if path.is_file():
+        refuse_other_networks(read_object(path), str(path))
+
+
+def _files(repository: str, revision: str | None) -> list[str]:
     from huggingface_hub import HfApi
 
+    siblings = HfApi().model_info(repository, revision=revision).siblings or []
+    return [sibling.rfilename for sibling in siblings]
+
+
+def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
+    """The names of the repository's GGUF models; without a network, of those in its cached snapshot."""
     if local_files_only:
         # Asked for no file, as a pattern of several would ask for all of them.
         folder = _snapshot(repository, revision, (), local_files_only)
         return gguf_names.models(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
-    siblings = HfApi().model_info(repository, revision=revision).siblings or []
-    return gguf_names.models(sibling.rfilename for sibling in siblings if sibling.rfilename.endswith(".gguf"))
+    return gguf_names.models(name for name in _files(repository, revision) if name.endswith(".gguf"))
 
 
 def _snapshot(name: str, revision: str | None, patterns: Sequence[str], local_files_only: bool) -> Path:

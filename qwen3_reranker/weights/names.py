@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,6 +34,8 @@ _LAYER_TABLE = (
     ("up", "mlp.up_proj.weight", "ID", "ffn_up.weight"),
     ("down", "mlp.down_proj.weight", "DI", "ffn_down.weight"),
 )
+_INSIDE = re.compile(r"_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.")
+_IN_FRONT = ("module.", "base_model.model.", "model.")
 _GGUF_OF_LAYERS = {published: gguf for _, published, _, gguf in _LAYER_TABLE}
 
 
@@ -68,6 +71,23 @@ def layer_names(index: int) -> Layer[str]:
 def bare_name(published: str) -> str:
     """What a network that was saved without a head calls the weight of this published name."""
     return published.removeprefix("model.")
+
+
+def without_wrappers(tensors: Mapping[str, T]) -> Mapping[str, T]:
+    """The tensors under the names that they had before a wrapper was saved with them; as they are if that is not clear.
+
+    Read so: torch.compile's, FSDP's and activation checkpointing's words wherever they stand, and what stands in front
+    of every name (data parallelism, peft, a module that held the model) until the word vectors have their own name.
+    """
+    found = {_INSIDE.sub("", name): tensor for name, tensor in tensors.items()}
+    if len(found) < len(tensors):
+        return tensors
+    while not found.keys() & {EMBEDDING, bare_name(EMBEDDING)}:
+        prefix = next((each for each in _IN_FRONT if all(name.startswith(each) for name in found)), None)
+        if prefix is None or not found:
+            return tensors
+        found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return found
 
 
 def gguf_name(published: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import parse_object, shown
+from qwen3_reranker.placeholders import NUM_BYTES, placeholder
 from qwen3_reranker.weights.tensor import Source
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation
@@ -59,11 +60,15 @@ def _header(source: Source) -> bytes:
     if size < _LENGTH_BYTES:
         raise CheckpointError(f"{path}: expected a safetensors file, got {size} bytes; fetch the file again")
     with source.opened() as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        beginning = file.read(NUM_BYTES)
+        if instead := placeholder(beginning):
+            raise CheckpointError(f"{path}: {instead}")
+        length = int.from_bytes(beginning[:_LENGTH_BYTES], "little")
+        file.seek(_LENGTH_BYTES)
         if length > MAX_HEADER_BYTES:
             raise CheckpointError(
                 f"{path}: header of {length:,} bytes is beyond the limit of {MAX_HEADER_BYTES:,}; "
-                "not a safetensors file, or a damaged one"
+                f"not a safetensors file, or a damaged one: it begins with {beginning[:16]!r}"
             )
         if length > size - _LENGTH_BYTES:
             raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from qwen3_reranker.weights.tensor import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
+# Types that say too much or too little of themselves, and what to do about them.
+_OTHERWISE = {"F64": "save the model in float32, model.to(torch.float32).save_pretrained(folder)"}
 
 
 def weights_file(folder: Path) -> Path | None:
@@ -21,9 +25,29 @@ def weights_file(folder: Path) -> Path | None:
     return next((folder / name for name in (SINGLE, INDEX) if (folder / name).exists()), None)
 
 
+def first_shard(folder: Path) -> Path | None:
+    """The first shard of a folder, for one that has neither a whole file nor an index; it need not be there itself.
+
+    Raises CheckpointError for shards of two checkpoints.
+    """
+    counts = {found[2] for path in folder.iterdir() if (found := _SHARD.fullmatch(path.name))}
+    if len(counts) > 1:
+        raise CheckpointError(
+            f"{folder / INDEX}: missing, and the folder holds shards of {' and of '.join(sorted(counts))}, of two "
+            "checkpoints; keep those of one"
+        )
+    return folder / f"model-00001-of-{counts.pop()}.safetensors" if counts else None
+
+
 def folder_entries(path: Path) -> Mapping[str, Entry]:
-    """Every tensor of the folder whose `weights_file` that is; raises CheckpointError naming file and tensor."""
-    return _sharded_entries(path) if path.name == INDEX else read_entries(path)
+    """Every tensor of the folder whose `weights_file` or `first_shard` that is.
+
+    Raises CheckpointError naming file and tensor.
+    """
+    if path.name == INDEX:
+        return _sharded_entries(path)
+    shard = _SHARD.fullmatch(path.name)
+    return _entries_of_all(path.parent, int(shard[2])) if shard else read_entries(path)
 
 
 def shaped_tensor(name: str, shape: tuple[int, ...], entry: Entry, reason: str) -> Tensor:
@@ -32,7 +56,7 @@ def shaped_tensor(name: str, shape: tuple[int, ...], entry: Entry, reason: str) 
     if entry.dtype not in PLAIN:
         raise CheckpointError(
             f"{where}: dtype must be one of {', '.join(PLAIN)}, got {shown(entry.dtype)}; "
-            "use the unquantised checkpoint"
+            f"{_OTHERWISE.get(entry.dtype, 'use the unquantised checkpoint')}"
         )
     if entry.shape != shape:
         raise CheckpointError(
@@ -67,6 +91,22 @@ def _sharded_entries(index: Path) -> Mapping[str, Entry]:
                 "one checkpoint, fetch them again"
             )
         entries[name] = shards[shard][name]
+    return entries
+
+
+def _entries_of_all(folder: Path, count: int) -> Mapping[str, Entry]:
+    entries: dict[str, Entry] = {}
+    for number in range(1, count + 1):
+        path = folder / f"model-{number:05}-of-{count:05}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"{path}: shard missing, and so is {INDEX}; fetch both, and whatever else is missing")
+        for name, entry in read_entries(path).items():
+            if name in entries:
+                raise CheckpointError(
+                    f"{path}: tensor {shown(name)} lies in {entries[name].source.path.name} too; the shards are not of "
+                    f"one checkpoint, fetch them and {INDEX} again"
+                )
+            entries[name] = entry
     return entries
 
 

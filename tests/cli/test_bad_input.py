@@ -172,6 +172,17 @@ def test_a_damaged_checkpoint_is_one_line_and_exit_code_3(run: Run, notes: Path)
     assert outcome.err.count("\n") == 1
 
 
+def test_a_model_of_another_architecture_is_no_damage_and_exit_code_2(run: Run, notes: Path) -> None:
+    (notes / "bge").mkdir()
+    (notes / "bge" / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    ranked = run("rank", "q", "notes.txt", "--model", "bge")
+    assert (ranked.code, ranked.out) == (2, "")
+    assert "'xlm-roberta': another architecture" in ranked.err
+    examined = run("doctor", "bge", "--format", "table")
+    assert examined.code == 1
+    assert "unsupported-model" in examined.out
+
+
 @pytest.mark.usefixtures("notes")
 def test_a_message_cannot_steer_the_terminal_or_break_the_line(run: Run) -> None:
     outcome = run("rank", "q", "a\x1b[2Jb\nc")

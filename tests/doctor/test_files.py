@@ -73,6 +73,7 @@ def classifier(folder: Path) -> None:
 FAULTS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
     "unreadable-files": ({}, cut),
     "unread-format": ({}, quantise),
+    "unsupported-model": ({}, lambda folder: edit(folder / "config.json", model_type="xlm-roberta")),
     "index-mismatch": ({"shards": 2}, swap_shards),
     "missing-head": ({}, classifier),
     "no-judge": ({"tied": False}, lambda folder: write_rows(folder, "lm_head.weight", 0.0)),

@@ -109,6 +109,27 @@ def test_the_adapters_own_tokenizer_comes_first(base: Path, tmp_path: Path) -> N
     assert open_checkpoint(folder).tokenizer.source == str(folder / "tokenizer.json")
 
 
+def test_the_one_adapter_that_was_saved_by_name_is_read_from_its_sub_folder(base: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "reranker", base, SHAPES)
+    named, place = open_checkpoint(tmp_path), open_checkpoint(tmp_path / "reranker")
+    for module in SHAPES:
+        name = f"{module}.weight"
+        np.testing.assert_array_equal(named.tensors[name].read(), place.tensors[name].read())
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert open_checkpoint(tmp_path).tokenizer.source == str(tmp_path / "tokenizer.json")
+    write_adapter(tmp_path / "another", base, SHAPES)
+    with pytest.raises(CheckpointError, match=r"a model lies in sub-folders 'another', 'reranker': pass "):
+        open_checkpoint(tmp_path)
+
+
+def test_a_damaged_adapter_in_a_sub_folder_is_named_there(tmp_path: Path) -> None:
+    (tmp_path / "reranker").mkdir()
+    for name in (CONFIG, ADAPTER):
+        (tmp_path / "reranker" / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=r"reranker/adapter_config\.json: peft_type must be LORA"):
+        open_checkpoint(tmp_path)
+
+
 def test_a_trained_head_takes_the_place_of_the_bases(base: Path, tmp_path: Path) -> None:
     head = torch.randn(320, 32)
     folder = write_adapter(tmp_path, base, QUERIES, modules_to_save=["lm_head"])

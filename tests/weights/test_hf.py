@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,31 @@ def without_prefix_and_pooling(folder: Path) -> None:
     (folder / "modules.json").write_text('[{"type": "x.Transformer", "path": ""}]')
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+
+
+def with_unmerged_adapter(folder: Path) -> None:
+    tensors = load_file(folder / SINGLE)
+    query = tensors.pop(QUERY)
+    tensors[QUERY.replace(".weight", ".base_layer.weight")] = query
+    save_file({f"base_model.model.{name}": values for name, values in tensors.items()}, folder / SINGLE)
+
+
+def with_a_shard_of_another(folder: Path) -> None:
+    (folder / INDEX).unlink()
+    (folder / LAST_SHARD).write_bytes(b"")
+
+
+def only_first_shard(folder: Path) -> None:
+    (folder / INDEX).unlink()
+    (folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def same_shard(folder: Path) -> None:
+    (folder / INDEX).unlink()
+    shutil.copy(folder / "model-00001-of-00002.safetensors", folder / "model-00002-of-00002.safetensors")
+
+
 def only(*names: str) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         (folder / SINGLE).unlink()
@@ -155,7 +181,16 @@ DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
     "broken config": (1, ("config.json", "not JSON"), write("config.json", b"{")),
     "config not an object": (1, ("config.json", "expected a JSON object"), write("config.json", b"[1]")),
     "config not UTF-8": (1, ("config.json", "not UTF-8"), write("config.json", b'"\xe9"')),
-    "other network": (1, ("config.json", "'bert'"), configure(model_type="bert")),
+    "other network": (1, ("config.json", "'bert'", "nothing is damaged"), configure(model_type="bert")),
+    "no model type": (1, ("config.json", "model_type is missing"), configure(model_type=None)),
+    "saved with its adapter": (1, (SINGLE, "merge_and_unload"), with_unmerged_adapter),
+    "shards of two": (2, (INDEX, "00002 and of 00003", "two checkpoints"), with_a_shard_of_another),
+    "a shard without an index": (2, ("model-00002-of-00002", "shard missing, and so is", INDEX), only_first_shard),
+    "the same shard twice": (2, ("model-00002-of-00002", "lies in model-00001-of-00002.safetensors too"), same_shard),
+    "Git LFS pointer": (1, (SINGLE, "a Git LFS pointer", "git lfs pull"), write(SINGLE, POINTER)),
+    "LFS pointer of a config": (1, ("config.json", "git lfs pull"), write("config.json", POINTER)),
+    "web page": (1, (SINGLE, "a web page"), write(SINGLE, b"\n<!DOCTYPE html><html>not found</html>")),
+    "text": (1, (SINGLE, "begins with b'Repository not f'"), write(SINGLE, b"Repository not found, or so it seems")),
     "absurd layers": (1, ("layers.2.", "missing"), configure(num_hidden_layers=10**18)),
     "absurd words": (1, ("config.json", "vocab_size"), configure(vocab_size=10**4000)),
     "seq-cls": (1, ("config.json", SEQUENCE, "never made up"), configure(architectures=[SEQUENCE])),
@@ -168,7 +203,7 @@ DAMAGE: dict[str, tuple[int, tuple[str, ...], Callable[[Path], None]]] = {
     "configured otherwise": (1, (SINGLE, EMBEDDING, "[321, 32]", "[320, 32]"), configure(vocab_size=321)),
     "int8": (1, (SINGLE, EMBEDDING, "'I8'", "BF16"), replace(**{EMBEDDING: WORDS.to(torch.int8)})),
     "float8": (1, (SINGLE, EMBEDDING, "'F8_E4M3'"), replace(**{EMBEDDING: WORDS.to(torch.float8_e4m3fn)})),
-    "float64": (1, (SINGLE, EMBEDDING, "'F64'"), replace(**{EMBEDDING: WORDS.double()})),
+    "float64": (1, (SINGLE, EMBEDDING, "'F64'", "save the model in float32"), replace(**{EMBEDDING: WORDS.double()})),
     "bare names, no pooling": (1, (SINGLE, EMBEDDING, "no Pooling", "Qwen3-Embedding"), without_prefix_and_pooling),
     "truncated": (1, (SINGLE, "model.norm.weight", "truncated"), cut(SINGLE)),
     "empty": (1, (SINGLE, "got 0 bytes"), write(SINGLE, b"")),
@@ -203,6 +238,43 @@ def test_whatever_is_wrong_is_one_line_naming_file_and_tensor(
     assert all(part in message for part in said)
     assert message.isprintable()
     assert len(message) < 500 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "shards"),
+    [
+        ("_orig_mod.{}", 1),
+        ("module.{}", 3),
+        ("model.{}", 1),
+        ("base_model.model.{}", 1),
+        ("module._orig_mod.{}", 1),
+        ("_orig_mod.module.model.{}", 1),
+    ],
+)
+def test_names_that_a_wrapper_was_saved_with_are_read_past_it(wrapped: str, shards: int, tmp_path: Path) -> None:
+    plain = open_checkpoint(write_checkpoint(tmp_path / "plain", tied=False))
+    folder = write_checkpoint(tmp_path / "wrapped", tied=False, shards=shards)
+    for path in folder.glob("*.safetensors"):
+        save_file({wrapped.format(name): values for name, values in load_file(path).items()}, path)
+    if shards > 1:
+        index = json.loads((folder / INDEX).read_text())
+        index["weight_map"] = {wrapped.format(name): file for name, file in index["weight_map"].items()}
+        (folder / INDEX).write_text(json.dumps(index))
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.layout == "causal-lm"
+    for name, tensor in plain.tensors.items():
+        np.testing.assert_array_equal(checkpoint.tensors[name].read(), tensor.read())
+    np.testing.assert_array_equal(checkpoint.head.rows(0, 1), plain.head.rows(0, 1))
+
+
+def test_shards_without_an_index_are_read_where_all_are_there(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, shards=3)
+    listed = {name: tensor.read() for name, tensor in open_checkpoint(folder).tensors.items()}
+    (folder / INDEX).unlink()
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.tensors.keys() == listed.keys()
+    for name, values in listed.items():
+        np.testing.assert_array_equal(checkpoint.tensors[name].read(), values)
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         "org/quants": [dict.fromkeys(("m-Q4_K_M.gguf", "m.Q8_0.gguf", "m-iq4_xs.gguf", "imatrix.gguf"), gguf)],
         "org/twice": [dict.fromkeys(("x-Q8_0.gguf", "y-q8_0.gguf"), gguf)],
         "org/both": [commits[1] | {"m-F16.gguf": gguf}],
+        "org/onnx": [{"config.json": commits[1]["config.json"], "onnx/model_q4.onnx": b"x"}],
+        "org/bert": [commits[1] | {"config.json": b'{"model_type": "xlm-roberta"}'}],
         "org/parts": [parts | {"m-F16.gguf": gguf}],
     }
     with serve(Hub(repositories, gated=frozenset({"org/gated"}))) as served:
@@ -143,7 +145,11 @@ def test_without_the_hub_cached_models_open_and_others_say_so(hub: Hub, home: Pa
 def test_what_the_hub_refuses_is_one_line_with_a_remedy(hub: Hub, home: Path) -> None:
     models = {"org/none": None, "org/gated": None, "org/tiny": "v9", "org/pickled": None, "a" * 99 + "/b": None}
     results = ask(hub, home, *models.items()).results
-    assert [error for error, _ in results] == ["ModelNotFoundError"] * 3 + ["CheckpointError", "ModelNotFoundError"]
+    assert [error for error, _ in results] == [
+        *["ModelNotFoundError"] * 3,
+        "UnsupportedModelError",
+        "ModelNotFoundError",
+    ]
     messages = [str(message) for _, message in results]
     remedies = ("nano", "hf auth login", "'v9'", "no safetensors", "not a valid Hub id")
     for message, said in zip(messages, remedies, strict=True):
@@ -271,6 +277,16 @@ def test_all_parts_of_a_split_model_are_fetched_and_read_as_one(hub: Hub, tmp_pa
     answers = ask(hub, tmp_path, ("org/parts:Q8_0", None), (f"org/parts:{parts[1]}", None))
     assert answers.results == [["Q8_0", 60]] * 2
     assert sorted(set(answers.fetched)) == parts
+
+
+def test_a_model_of_another_kind_is_named_before_its_weights_are_fetched(hub: Hub, tmp_path: Path) -> None:
+    answers = ask(hub, tmp_path, ("org/bert", None), ("org/onnx", None), ("BAAI/bge-reranker-v2-m3", None))
+    assert [error for error, _ in answers.results] == ["UnsupportedModelError"] * 2 + ["ModelNotFoundError"]
+    assert "model_type is 'xlm-roberta': another architecture" in str(answers.results[0][1])
+    assert "holds an export for ONNX" in str(answers.results[1][1])
+    assert set(answers.fetched) == {"config.json"}
+    offline = ask(hub, tmp_path, ("BAAI/bge-reranker-v2-m3", None), HF_HUB_OFFLINE="1")
+    assert "by its name it is of another family" in str(offline.results[0][1])
 
 
 @pytest.mark.parametrize(

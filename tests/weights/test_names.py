@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.weights.names import Layer, expected_shapes, layer_names
+from qwen3_reranker.weights.names import EMBEDDING, Layer, expected_shapes, layer_names, without_wrappers
 from tests.testing.checkpoints import tensor_shapes, write_checkpoint
 
 
@@ -29,3 +29,20 @@ def test_a_layer_maps_name_by_name() -> None:
     assert [getattr(lengths, field.name) for field in fields(Layer)] == [
         len(getattr(names, field.name)) for field in fields(Layer)
     ]
+
+
+def test_the_words_of_wrappers_are_taken_out_wherever_they_stand_and_prefixes_only_where_every_name_has_them() -> None:
+    def read(*tensors: str) -> list[str]:
+        return list(without_wrappers(dict.fromkeys(tensors, 0)))
+
+    inside = "model.layers.0._checkpoint_wrapped_module._orig_mod.mlp.up_proj.weight"
+    assert read(EMBEDDING, inside) == [EMBEDDING, "model.layers.0.mlp.up_proj.weight"]
+    assert read("module.embed_tokens.weight", "module.norm.weight") == ["embed_tokens.weight", "norm.weight"]
+    for unclear in (
+        ("module.model.embed_tokens.weight", "step"),
+        ("_orig_mod.step", "step"),
+        ("other.embed_tokens.weight",),
+        ("module.", "module.x"),
+        (),
+    ):
+        assert read(*unclear) == list(unclear)
