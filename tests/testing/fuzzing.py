@@ -6,6 +6,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,18 @@ def read_parts(path: Path) -> None:
     """The same for a model in two files, which lie in `path` one behind the other, behind the length of the first."""
     content = path.read_bytes()
     first = 8 + min(int.from_bytes(content[:8], "little"), len(content))
+    places = _places_of_parts(path)
+    for place, part in zip(places, (content[8:first], content[first:]), strict=True):
+        place.write_bytes(part)
+    read_gguf(places[0])
+
+
+@cache
+def _places_of_parts(path: Path) -> list[Path]:
+    # Made once: Python keeps a table of the words in paths, and what it takes to grow would be counted as the reader's.
     folder = path.with_name(f"{path.name}.parts")
     folder.mkdir(exist_ok=True)
-    for number, part in enumerate((content[8:first], content[first:]), 1):
-        (folder / f"x-0000{number}-of-00002.gguf").write_bytes(part)
-    read_gguf(folder / "x-00001-of-00002.gguf")
+    return [folder / f"x-0000{number}-of-00002.gguf" for number in (1, 2)]
 
 
 def read_config(path: Path) -> None:
