@@ -214,6 +214,11 @@ def _tensor(
 def _missing(
     name: str, entries: Mapping[str, Entry], where: Path, quantisation: Quantisation | None
 ) -> CheckpointError:
+    if any(".lora_A." in each or ".base_layer." in each for each in entries):
+        return CheckpointError(
+            f"{where}: tensor {name!r} is missing, and tensors of an adapter are there: a model saved with peft's "
+            "layers in it; merge it first (merge_and_unload, then save_pretrained)"
+        )
     beside = next((each for each in entries if each.startswith(name.removesuffix("weight"))), None)
     if beside is not None:
         said = f"and {quantisation.format.name} has no such part" if quantisation else f"and {_CONFIG} says no format"
@@ -225,11 +230,6 @@ def _missing(
         return CheckpointError(
             f"{where}: tensor {name!r} is missing and {_CONFIG} says tie_word_embeddings is false; a head is never "
             "made up: add its tensor from the original model, or set tie_word_embeddings to true if it was trained so"
-        )
-    if any(".lora_A." in each or ".base_layer." in each for each in entries):
-        return CheckpointError(
-            f"{where}: tensor {name!r} is missing, and tensors of an adapter are there: a model saved with peft's "
-            "layers in it; merge it first (merge_and_unload, then save_pretrained)"
         )
     bare_name = names.bare_name(name)
     if bare_name != name and bare_name in entries:
