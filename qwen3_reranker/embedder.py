@@ -110,7 +110,7 @@ class Embedder(PlanRunner):
 
         with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
             hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
-        return Embeddings(self.head(hidden_ND), tuple(self._receipt(row) for row in rows), usage)
+        return Embeddings(self._read_out(self.head, hidden_ND), tuple(self._receipt(row) for row in rows), usage)
 
     def count(self, texts: Sequence[str], *, role: str, instruction: str | None = None) -> int:
         """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""

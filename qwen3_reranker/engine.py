@@ -17,11 +17,19 @@ from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
-from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, UnavailableError, unknown
+from qwen3_reranker.errors import (
+    CheckpointError,
+    InputError,
+    NotUnicodeError,
+    PrecisionError,
+    UnavailableError,
+    unknown,
+)
+from qwen3_reranker.heads import NotFiniteError
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
-from qwen3_reranker.weights import Checkpoint
+from qwen3_reranker.weights import Checkpoint, first_not_finite
 
 
 def engine_options(options: dict[str, Any]) -> EngineOptions:
@@ -110,6 +118,28 @@ def numbered(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
 
 
+def _why_not_finite(checkpoint: Checkpoint, precision: str) -> tuple[type[CheckpointError | PrecisionError], str]:
+    damaged = first_not_finite(checkpoint)
+    if damaged is not None:
+        return CheckpointError, (
+            f"{damaged.file}: tensor {damaged.name!r} holds NaN or infinity; the checkpoint is damaged, fetch or "
+            "convert it again"
+        )
+    if precision in ("float32", "float64"):
+        return CheckpointError, (
+            f"every weight is finite, but the network's numbers grow beyond {precision}; its training diverged, or "
+            "weights and configuration are not of one model"
+        )
+    if precision == "float16":
+        return PrecisionError, (
+            "float16 cannot hold this network's numbers (its largest is 65,504), and every weight is finite: use "
+            'precision="bfloat16" or precision="float32"'
+        )
+    return PrecisionError, (
+        f'{precision} cannot hold this network\'s numbers, and every weight is finite: use precision="float32"'
+    )
+
+
 class PlanRunner:
     """Runs rows on a backend that several threads may share; calls run one after the other.
 
@@ -124,6 +154,7 @@ class PlanRunner:
         self.backend = backend
         self._turn = threading.Lock()
         self._running_in: int | None = None
+        self._why_not_finite: tuple[type[CheckpointError | PrecisionError], str] | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -146,6 +177,22 @@ class PlanRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read_out(
+        self, head: Callable[[NDArray[np.floating[Any]]], NDArray[np.float32]], hidden_ND: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32]:
+        """What the head makes of the states.
+
+        Where that is not finite, raises CheckpointError naming the tensor that is to blame, PrecisionError if none is.
+        """
+        try:
+            return head(hidden_ND)
+        except NotFiniteError as error:
+            if self._why_not_finite is None:
+                # Every weight is read for it, so a server must not do it for each request.
+                self._why_not_finite = _why_not_finite(self.checkpoint, self.options.precision)
+            kind, reason = self._why_not_finite
+            raise kind(f"{error}: {reason}") from None
 
     @property
     def _kind(self) -> str:

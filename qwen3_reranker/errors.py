@@ -58,6 +58,12 @@ class ModelNotFoundError(InputError):
     http_status = 404
 
 
+class PrecisionError(InputError):
+    """The precision that was asked for cannot hold the numbers of this network, whose weights are whole."""
+
+    http_status = 500
+
+
 class CheckpointError(RerankerError, ValueError):
     """A checkpoint's files are missing, damaged, misshapen or of a kind we do not run; names file and tensor."""
 

@@ -14,6 +14,10 @@ from qwen3_reranker.errors import CheckpointError, InputError
 _LEAST_DIM = 32
 
 
+class NotFiniteError(CheckpointError):
+    """The network gave numbers that are not finite; why, is for whoever knows the weights and the precision."""
+
+
 class YesNoHead:
     """w_yes - w_no of the language-model head; the other rows of that matrix are never needed.
 
@@ -32,12 +36,12 @@ class YesNoHead:
             )
 
     def __call__(self, hidden_ND: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Logits yes - no, (num_rows,) float32. Raises CheckpointError if one is not finite."""
+        """Logits yes - no, (num_rows,) float32. Raises NotFiniteError if one is not finite."""
         # Summed in float64: BLAS sums a float32 product in another order for another number of rows.
         summed_N = hidden_ND.astype(np.float64) @ self.weight_D.astype(np.float64)
         logits_N: NDArray[np.float32] = summed_N.astype(np.float32)
         if not np.isfinite(logits_N).all():
-            raise CheckpointError("the network gave a logit that is not finite; the checkpoint's weights are damaged")
+            raise NotFiniteError("the network gave a logit that is not finite")
         return logits_N
 
 
@@ -60,14 +64,17 @@ class EmbeddingHead:
         self.dim = operator.index(dim)
 
     def __call__(self, hidden_ND: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Vectors of length 1, (num_rows, dim) float32. Raises CheckpointError if one is not finite or all zeros."""
+        """Vectors of length 1, (num_rows, dim) float32.
+
+        Raises NotFiniteError if one is not finite, CheckpointError if one is all zeros.
+        """
         # Cut before the length is taken: what is cut off must not count in it. float64 neither overflows nor rounds.
         cut_NE = np.ascontiguousarray(hidden_ND[:, : self.dim], dtype=np.float64)
         # numpy adds along contiguous rows, so a vector's bits do not depend on how many others there are.
         length_N1 = np.sqrt((cut_NE * cut_NE).sum(axis=1, keepdims=True))
-        if not np.isfinite(length_N1).all() or not length_N1.all():
-            raise CheckpointError(
-                "the network gave a vector that is not finite or is all zeros; the checkpoint's weights are damaged"
-            )
+        if not np.isfinite(length_N1).all():
+            raise NotFiniteError("the network gave a vector that is not finite")
+        if not length_N1.all():
+            raise CheckpointError("the network gave a vector of zeros alone; the checkpoint's weights are damaged")
         vectors_NE: NDArray[np.float32] = (cut_NE / length_N1).astype(np.float32)
         return vectors_NE

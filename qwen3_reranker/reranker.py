@@ -168,10 +168,10 @@ class Reranker(PlanRunner):
     def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
         """The logits of rows that `rows` made, (num_rows,) float32, in steps between which others may run.
 
-        Raises CheckpointError for weights that give no finite logit.
+        Raises CheckpointError for weights, and PrecisionError for a precision, that give no finite logit.
         """
         executed = yield from self._steps(self._grow(rows))
-        return self.head(executed.hidden_ND)
+        return self._read_out(self.head, executed.hidden_ND)
 
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
@@ -202,7 +202,7 @@ class Reranker(PlanRunner):
             return self._rows(queries[some], documents[some], instruction)
 
         hidden_ND, rows, usage = self._run(documents, rows_of, on_progress)
-        return _Scored(self.head(hidden_ND), [row.receipt for row in rows], usage)
+        return _Scored(self._read_out(self.head, hidden_ND), [row.receipt for row in rows], usage)
 
 
 def _refuse_unusable(query: object, documents: object) -> None:

@@ -23,6 +23,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "InputError",
         "ModelNotFoundError",
         "OutOfMemoryError",
+        "PrecisionError",
         "QueryTooLongError",
         "Ranking",
         "Receipt",

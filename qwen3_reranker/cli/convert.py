@@ -19,8 +19,13 @@ ENCODINGS = ("f32", "f16", "bf16", "q8_0", "q4_0")
 NO_PARITY = 5
 
 To = Annotated[
-    str,
-    flags.flag("Output", "--to", value=flags.choice(LAYOUTS), meaning="The layout to write."),
+    str | None,
+    flags.flag(
+        "Output",
+        "--to",
+        value=flags.choice(LAYOUTS),
+        meaning="The layout to write. [gguf for a DESTINATION that ends with .gguf]",
+    ),
 ]
 Quantize = Annotated[
     str | None,
@@ -49,7 +54,7 @@ def convert(
     source: Annotated[str, Argument(metavar="MODEL")],
     destination: Annotated[str, Argument(metavar="DESTINATION")],
     *,
-    to: To,
+    to: To = None,
     quantize: Quantize = None,
     overwrite: Overwrite = False,
     revision: flags.Revision = None,
@@ -72,12 +77,14 @@ def convert(
     If a logit moved further than the bound, what was written stays, and the exit code is 5.
 
     Examples:
-      qwen3-reranker convert nano nano.gguf --to gguf --quantize q8_0
+      qwen3-reranker convert nano nano.gguf --quantize q8_0
       qwen3-reranker convert Qwen/Qwen3-Reranker-0.6B ./classifier --to seq-cls
       qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16
     """
     form = flags.chosen_format(form, FORMATS)
-    to = flags.one_of("--to", to, LAYOUTS)
+    if to is None and not destination.endswith(".gguf"):
+        raise InputError(f"missing --to: expected one of {', '.join(LAYOUTS)}, as {destination!r} does not say which")
+    to = flags.one_of("--to", to or "gguf", LAYOUTS)
     if quantize is not None:
         quantize = flags.one_of("--quantize", quantize, ENCODINGS)
     if bound is not None and not bound >= 0:
@@ -104,7 +111,8 @@ def convert(
     if not no_parity:
         allowed = BOUNDS["exact" if written.exact else quantize or "exact"] if bound is None else bound
         with ProgressBar("comparing scores") as bar:
-            parity = measure_parity(source, written.path, allowed, revision=revision, prompt=prompt, on_progress=bar)
+            place = written.path.absolute()
+            parity = measure_parity(source, place, allowed, revision=revision, prompt=prompt, on_progress=bar)
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}
     print(json.dumps(facts, indent=2) if form == "json" else _table(facts))

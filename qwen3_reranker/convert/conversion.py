@@ -20,6 +20,7 @@ from qwen3_reranker.convert.part import Part
 from qwen3_reranker.convert.safetensors_file import write_safetensors
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.weights import Checkpoint, Tensor
+from qwen3_reranker.weights.hub import is_bundled
 
 LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
 #: What `quantize` may be for each layout.
@@ -57,7 +58,8 @@ def convert(
 
     quantize: how matrices are stored: f32, f16, bf16, for gguf also q8_0 and q4_0; None keeps them as they are where
     the layout can, and widens them to f32 where it cannot. prompt: the judge's, by name; None for what the files say.
-    What is there already is an error unless `overwrite`.
+    What is there already is an error unless `overwrite`. What is written opens under `destination`; a name under which
+    it would not is refused before anything is written.
     Raises InputError for what cannot be asked, CheckpointError for a source that cannot be read or has no place in the
     layout, OSError where the files cannot be written; nothing is left behind then.
     """
@@ -65,7 +67,7 @@ def convert(
         raise unknown("layout", to, LAYOUTS)
     if quantize is not None and quantize not in ENCODINGS_OF[to]:
         raise InputError(f"{to} is written in {', '.join(ENCODINGS_OF[to])}, got quantize={quantize!r}")
-    path = Path(destination).expanduser()
+    path = _place(destination, to)
     if path.exists() and not overwrite:
         raise InputError(f"{path} is there already: choose another place, or replace it with overwrite=True")
     model = Model(checkpoint, prompt)
@@ -83,6 +85,21 @@ def convert(
     matrices = [part for part in parts if isinstance(part.values, Tensor) and len(part.shape) == 2]
     decoded = quantize is None and any(part.encoding != part.values.dtype for part in matrices)
     return Conversion(path, to, sum(part.num_bytes for part in parts), exact, decoded)
+
+
+def _place(destination: str | os.PathLike[str], to: str) -> Path:
+    """Where to write; raises InputError for a name that means another model, or says another layout."""
+    name = os.fspath(destination)
+    if is_bundled(name):
+        raise InputError(f"{name!r} is the model that comes with the package, whatever lies there: choose another name")
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" and to != "gguf":
+        raise InputError(f"{path} ends as a GGUF file does, and {to} is a folder: take to='gguf', or another name")
+    if to == "gguf" and path.is_dir():
+        raise InputError(
+            f"{path} is a folder, and gguf is written to a file: choose a name in it, like {path}/model.gguf"
+        )
+    return path
 
 
 def _encoding(to: str, quantize: str | None) -> EncodingOf:

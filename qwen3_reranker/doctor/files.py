@@ -18,7 +18,7 @@ from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.prompt import template
 from qwen3_reranker.tokens import Tokens
-from qwen3_reranker.weights import Checkpoint, open_checkpoint, read_entries
+from qwen3_reranker.weights import Checkpoint, first_not_finite, open_checkpoint, read_entries
 
 _CARD = template("card")
 _FAULTY_TEMPLATES = {"card-no-think-block": "template-no-think-block", "card-lost-newline": "template-lost-newline"}
@@ -32,7 +32,7 @@ _ROPE_THETA, _NORM_EPS = 1_000_000.0, 1e-6
 
 
 def examine_files(model: str | os.PathLike[str], revision: str | None = None) -> Report:
-    """Name what is wrong with a checkpoint: a folder, a .gguf file, a Hub id or nano; reads headers and the head.
+    """Name what is wrong with a checkpoint: a folder, a .gguf file, a Hub id or nano; reads every number once.
 
     Raises ModelNotFoundError if there is no such model; what cannot be opened is a finding.
     """
@@ -81,6 +81,10 @@ class _Files:
             file = checkpoint.embedding_tensor.file
             self._find("embedding-model", f"{file}: the tensors of a network that pools its last token, and no head")
             return
+        damaged = first_not_finite(checkpoint)
+        if damaged is not None:
+            self._find("damaged-weights", f"{damaged.file}: {damaged.name} holds NaN or infinity")
+        self.checked.append("that every number is finite")
         tokens = self._tokenizer(checkpoint)
         if tokens is not None:
             self._head(checkpoint, tokens)
@@ -156,9 +160,6 @@ class _Files:
             self._find("no-judge", str(error))
             return
         self.checked.append(f"the judge's vector, of length {float(np.linalg.norm(weight_D)):.3g}")
-        norm_D = checkpoint.final_norm_tensor.read()
-        if not np.isfinite(norm_D).all():
-            self._find("damaged-weights", f"{checkpoint.final_norm_tensor.name} holds numbers that are not finite")
         if checkpoint.config.tie_word_embeddings and checkpoint.layout == "causal-lm":
             self._tied(checkpoint, tokens)
 

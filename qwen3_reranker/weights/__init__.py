@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from qwen3_reranker.weights.checkpoint import Checkpoint
+from qwen3_reranker.weights.finite import first_not_finite
 from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import resolve
@@ -12,7 +13,7 @@ from qwen3_reranker.weights.names import Layer
 from qwen3_reranker.weights.safetensors import read_entries
 from qwen3_reranker.weights.tensor import Source, Tensor
 
-__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "open_checkpoint", "read_entries"]
+__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "first_not_finite", "open_checkpoint", "read_entries"]
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:

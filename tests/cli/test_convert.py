@@ -35,6 +35,19 @@ def test_it_says_what_was_written_and_that_scores_are_the_same(
         assert reranker.rank("q", ["a", "b"]).hits
 
 
+def test_the_layout_is_that_of_the_destinations_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "nano", str(tmp_path / "x.gguf"), "--no-parity"]) == 0
+    assert json.loads(capsys.readouterr().out)["layout"] == "gguf"
+
+
+def test_parity_is_that_of_what_was_written_even_where_its_name_means_the_bundled_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", "nano", "./nano", "--to", "gguf", "--quantize", "q8_0", "--bound", "0"]) == 5
+    assert json.loads(capsys.readouterr().out)["parity"]["max_delta"] > 0
+
+
 def test_scores_beyond_the_bound_end_with_code_5_and_leave_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +72,7 @@ def test_without_parity_nothing_is_scored(tmp_path: Path, capsys: pytest.Capture
         (["--to", "hf", "--quantize", "q8_0"], "hf is written in f32, f16, bf16"),
         (["--to", "gguf", "--quantize", "q3"], "--quantize"),
         (["--to", "gguf", "--bound", "-1"], "--bound must be a number of at least 0"),
-        ([], "--to"),
+        ([], "missing --to"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(

@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def logits(folder: Path) -> np.ndarray:
+def logits(folder: Path | str) -> np.ndarray:
     with Reranker(folder) as reranker:
         return reranker.logits(PAIRS)
 
@@ -141,6 +141,38 @@ def test_what_is_there_already_is_kept_unless_it_may_be_overwritten(model: Path,
     convert(open_checkpoint(model), taken, "hf", overwrite=True)
     assert not (taken / "mine").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("name", ["merged", "x.gguf", "sha256-00", "a.safetensors", "./nano", "org/name", "x:Q8_0"])
+@pytest.mark.parametrize("layout", ["gguf", "seq-cls"])
+def test_what_is_written_opens_under_the_name_it_was_given_or_nothing_is_written(
+    layout: str, name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if layout == "seq-cls" and name == "x.gguf":
+        with pytest.raises(InputError, match=r"x\.gguf ends as a GGUF file does, and seq-cls is a folder"):
+            convert(open_checkpoint(model), name, layout)
+        assert list(tmp_path.iterdir()) == []
+        return
+    convert(open_checkpoint(model), name, layout)
+    np.testing.assert_array_equal(logits(name), logits(model))
+
+
+def test_a_name_that_means_the_bundled_model_is_refused_before_anything_is_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for layout in ("gguf", "hf"):
+        with pytest.raises(InputError, match="'nano' is the model that comes with the package"):
+            convert(open_checkpoint(model), "nano", layout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gguf_file_never_takes_the_place_of_a_folder(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match="is a folder, and gguf is written to a file"):
+        convert(open_checkpoint(model), tmp_path / "mine", "gguf", overwrite=True)
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_a_conversion_that_is_interrupted_leaves_nothing(model: Path, tmp_path: Path) -> None:
