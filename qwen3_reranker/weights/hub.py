@@ -28,6 +28,7 @@ _EXPECTED = (
     "owner/name:Q8_0 or owner/name:file.gguf"
 )
 _OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?(?:registry\.)?ollama\.(?:com|ai)/|ollama:", re.IGNORECASE)
+_FILE_OF_OLLAMA = "pass the file that holds it on this machine, which `ollama show NAME --modelfile` names behind FROM"
 _MAGIC = b"GGUF"
 # Rerankers on other networks that people ask for: XLM-RoBERTa, DeBERTa, Qwen2, BERT and their like.
 _OTHER_FAMILIES = ("bge-reranker", "mxbai-rerank", "jina-reranker", "ms-marco-", "gte-multilingual-reranker")
@@ -94,8 +95,7 @@ def _begins_with_magic(path: str) -> bool:
 def _on_the_hub(name: str) -> HubName:
     if _OLLAMA.match(name):
         raise ModelNotFoundError(
-            f"{name!r} is a model of Ollama's registry, from which nothing is fetched: pass the file that holds it on "
-            "this machine, which `ollama show NAME --modelfile` names behind FROM, or a Hub id"
+            f"{name!r} is a model of Ollama's registry, from which nothing is fetched: {_FILE_OF_OLLAMA}, or a Hub id"
         )
     wanted = read_hub_name(name)
     if wanted is None:
@@ -161,6 +161,7 @@ def _fetch(name: str, wanted: HubName) -> Path:
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -177,28 +178,38 @@ def _fetch(name: str, wanted: HubName) -> Path:
             f"no model {name!r}: there is neither such a folder nor such a Hub repository; {_EXPECTED}; "
             "if it is private, log in with `hf auth login`"
         )
+        if wanted.tag:
+            problem += f"; if it is Ollama's name of a model, {_FILE_OF_OLLAMA}"
     except RevisionNotFoundError:
         problem = f"{name!r} has no revision {revision!r} on the Hub: expected a branch, a tag or a full commit hash"
     except HFValidationError:
         problem = f"no model {name!r}: not a valid Hub id; {_EXPECTED}"
     except LocalEntryNotFoundError:
-        problem = (
-            f"{name!r} (revision {revision or 'main'}) is not fully in the Hub's cache and the Hub cannot be reached: "
-            "go online once (HF_HUB_OFFLINE unset), or pass nano or a folder"
-        )
-        if any(family in wanted.repository.lower() for family in _OTHER_FAMILIES):
-            problem += "; by its name it is of another family than Qwen3-Reranker, which alone is run"
+        problem = _not_cached(name, wanted)
     except Exception as error:
         # Which network library raises here differs between releases of huggingface_hub. Where a proxy refuses, it has
         # not yet looked into its cache, as it does for every other lack of a network.
         with suppress(OSError):
             return _obtained(wanted, local_files_only=True)
+        if isinstance(error, OfflineModeIsEnabled):
+            raise ModelNotFoundError(_not_cached(name, wanted)) from None
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         problem = (
             f"{name!r} could not be fetched from the Hub ({type(error).__name__}: {reason}): "
             "check the network and the disk and try again, or pass nano or a folder"
         )
     raise ModelNotFoundError(problem)
+
+
+def _not_cached(name: str, wanted: HubName) -> str:
+    revision = wanted.revision or "main"
+    problem = (
+        f"{name!r} (revision {revision}) is not fully in the Hub's cache and the Hub cannot be reached: go online once "
+        "(HF_HUB_OFFLINE unset), or pass nano or a folder"
+    )
+    if any(family in wanted.repository.lower() for family in _OTHER_FAMILIES):
+        problem += "; by its name it is of another family than Qwen3-Reranker, which alone is run"
+    return problem
 
 
 def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:

@@ -289,6 +289,15 @@ def test_a_model_of_another_kind_is_named_before_its_weights_are_fetched(hub: Hu
     assert "by its name it is of another family" in str(offline.results[0][1])
 
 
+def test_a_quantisation_that_is_nowhere_is_told_as_any_model_is(hub: Hub, tmp_path: Path) -> None:
+    none = ask(hub, tmp_path, ("org/none:Q8_0", None)).results[0]
+    offline = ask(hub, tmp_path, ("org/none:Q8_0", None), HF_HUB_OFFLINE="1").results[0]
+    assert none[0] == offline[0] == "ModelNotFoundError"
+    assert "nor such a Hub repository" in str(none[1])
+    assert "`ollama show NAME --modelfile` names" in str(none[1])
+    assert "not fully in the Hub's cache" in str(offline[1])
+
+
 @pytest.mark.parametrize(
     "name",
     [
