@@ -16,6 +16,8 @@ from qwen3_reranker.doctor.interview import Interview, MalformedError
 from qwen3_reranker.doctor.matching import READINGS, Numbers, Reading, logit, sigmoid
 
 _PROMPT_FAULTS = "no-template, no-think-block, lost-newline, other forms of the prompt"
+# Each probed query has an answer, so no judge gives all pairs less; llama.cpp without a rank head gives 1e-20 to 1e-28.
+_LEAST_PROBABILITY = 1e-8
 # Logits: 16-bit servers move by less when a batch changes, reading padding moves by more.
 _BATCH_TOLERANCE = 0.3
 _INSTRUCTION_FIELDS = (
@@ -92,6 +94,7 @@ class _Examination:
         other_N = self.interview.together(probes.CLEAR_QUERIES[1], probes.CLEAR_DOCUMENTS)
         alone_N = self.interview.each_alone(_COMPARED_PAIRS)
         sums = (float(together_N.sum()), float(other_N.sum()))
+        all_N = np.concatenate((together_N, other_N, alone_N))
         self.checked.append("scores that depend on the texts")
         if np.ptp(alone_N) < 1e-7 and abs(alone_N[0] - 1) < 1e-3 and all(abs(total - 1) < 1e-3 for total in sums):
             self._find(
@@ -99,7 +102,11 @@ class _Examination:
                 f"{len(together_N)} scores add up to {sums[0]:.4f}, {len(other_N)} others to {sums[1]:.4f}, and every "
                 f"document sent alone scores {alone_N[0]:.4f}",
             )
-        elif np.ptp(np.concatenate((together_N, other_N, alone_N))) < 1e-7:
+        elif np.min(all_N) >= 0 and 0 < np.max(all_N) < _LEAST_PROBABILITY:
+            self._find(
+                "generation-head", f"all {len(all_N)} scores lie between {np.min(all_N):.1g} and {np.max(all_N):.1g}"
+            )
+        elif np.ptp(all_N) < 1e-7:
             # A head of zeros gives a logit of 0 and so 0.5, or its sigmoid if that is taken twice.
             zero = min(abs(alone_N[0] - value) for value in (0.5, 0.0, float(sigmoid(np.array(0.5)))))
             fault = "zero-head" if zero < 1e-6 else "empty-prompt"

@@ -93,6 +93,12 @@ ENDPOINT_FAULTS = {
             "Update the server, or convert the checkpoint anew with its lm_head.",
         ),
         Fault(
+            "generation-head",
+            "Every score is next to nothing: one number's share among all of a generation head's, not yes against no.",
+            "llama.cpp with a GGUF file without a rank head, converted before September 2025 or by an older script.",
+            "Convert the original again with a recent llama.cpp; cls.output.weight must be in the file.",
+        ),
+        Fault(
             "instruction-ignored",
             "An instruction in the request changes nothing; it never reaches the prompt.",
             "The route has no such field, or the template has the instruction written in.",

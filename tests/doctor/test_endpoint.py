@@ -17,6 +17,7 @@ from qwen3_reranker.doctor.dialects import DIALECTS, entries, prompt_tokens
 from qwen3_reranker.doctor.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
 from qwen3_reranker.errors import EndpointError, InputError
 from tests.testing.local_server import Quiet, serving
+from tests.testing.patience import PATIENCE_SECONDS
 
 Reply = Callable[[str, dict[str, str], dict[str, Any]], tuple[int, bytes]]
 
@@ -121,7 +122,7 @@ def test_a_server_that_is_not_there_and_one_that_does_not_answer_are_named() -> 
     release = Event()
 
     def slow(*_: object) -> tuple[int, bytes]:
-        release.wait(30)
+        release.wait(PATIENCE_SECONDS)
         return 404, b""
 
     with pytest.raises(EndpointError, match="is the server running there"):

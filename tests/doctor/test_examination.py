@@ -15,6 +15,7 @@ BY_RULE = (
     "swapped",
     "softmax-over-documents",
     "zero-head",
+    "generation-head",
     "empty-prompt",
     "instruction-ignored",
     "control-tokens-parsed",

@@ -116,7 +116,8 @@ class Patient:
             return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         if self.fault == "raw":
             return logits
-        return {"swapped": 1 - likely, "zero-head": np.full_like(likely, 0.5)}.get(self.fault, likely)
+        other = {"swapped": 1 - likely, "zero-head": np.full_like(likely, 0.5), "generation-head": 1e-23 * likely}
+        return other.get(self.fault, likely)
 
     def shaped(self, scores: list[float], tokens: int) -> Any:
         """The reply in the dialect, and what goes wrong on the way there."""
