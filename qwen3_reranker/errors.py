@@ -33,9 +33,16 @@ def unknown(name: str, value: object, known: Iterable[str], listed: str = "expec
 
 
 class QueryTooLongError(InputError):
-    """Instruction and query alone fill the row, so no document fits; truncation of queries was not asked for."""
+    """Instruction and query alone fill the row, so no document fits; truncation of queries was not asked for.
+
+    least_tokens: tokens that the row must have for one of a document; 0 where that is not known.
+    """
 
     http_status = 422
+
+    def __init__(self, message: str, least_tokens: int = 0) -> None:
+        super().__init__(message)
+        self.least_tokens = least_tokens
 
 
 class NotUnicodeError(InputError):

@@ -195,24 +195,26 @@ class Tokens:
         self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, most: int | None
     ) -> _EncodedHead:
         """The whole head if it fits, else one whose query is cut; the parts meet where the tokenizer never joins."""
-        if most is None or len(query) <= most:
-            if len(whole) < budget:
-                return _EncodedHead(whole, len(opening), len(query), len(query))
-        elif len(opening) + most + len(closing) < budget:
-            return _EncodedHead(np.concatenate((opening, query[:most], closing)), len(opening), len(query), most)
+        wanted = query if most is None else query[:most]
+        ids = whole if len(wanted) == len(query) else np.concatenate((opening, wanted, closing))
+        if len(ids) < budget:
+            return _EncodedHead(ids, len(opening), len(query), len(wanted))
         room = budget - len(opening) - len(closing)
+        template = len(self.prefix_ids) + len(self.suffix_ids)
+        least = template + (len(opening) + len(closing) + 2 if self._truncate_queries else len(ids) + 1)
         if room < 2:
-            template = len(self.prefix_ids) + len(self.suffix_ids)
             taken = budget + template - room
             raise QueryTooLongError(
                 f"rows of {budget + template} tokens are too short: template and instruction alone take {taken}; "
-                f"shorten the instruction, or let rows have at least {taken + 2} tokens (max_length)"
+                f"shorten the instruction, or let rows have at least {taken + 2} tokens (max_length)",
+                least,
             )
         if not self._truncate_queries:
             raise QueryTooLongError(
                 f"instruction and query take {len(whole)} of the {budget} tokens that max_length="
                 f"{self.max_length} leaves, so no document fits; shorten the query, raise max_length, or ask for "
-                "truncate_queries"
+                "truncate_queries",
+                least,
             )
         # Half of the room is left to the document: a row without any of it could not be judged.
         kept = query[: room // 2]

@@ -104,6 +104,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        _end_without_slash(scope)
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _VALID_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
@@ -186,6 +187,13 @@ class Gate:
                 **passing.facts,
             }
         )
+
+
+def _end_without_slash(scope: Scope) -> None:
+    """Take a path with a slash at its end for the one without: many clients follow no redirect of a POST."""
+    for name, slash in (("path", "/"), ("raw_path", b"/")):
+        if scope.get(name):
+            scope[name] = scope[name].rstrip(slash) or slash
 
 
 def _presented(headers: Headers) -> bytes:

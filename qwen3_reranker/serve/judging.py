@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwen3_reranker import score
-from qwen3_reranker.errors import RerankerError, TooLongError
+from qwen3_reranker.errors import QueryTooLongError, RerankerError, TooLongError
 from qwen3_reranker.serve.ask import Answer, Ask, Spent, Timings
 from qwen3_reranker.serve.problem import Problem, busy, invalid, of_error
 from qwen3_reranker.serve.scheduler import Job, Refused
@@ -50,6 +50,8 @@ async def judge(
     except TooLongError as error:
         place = f"{ask.documents_at}.{error.index}"
         raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", place) from None
+    except QueryTooLongError as error:
+        raise _no_room(error, ask, model) from error
     except RerankerError as error:
         raise of_error(error) from error
     tokenised = time.monotonic()
@@ -86,6 +88,15 @@ async def judge(
 def _tokenised(ask: Ask, model: ServedReranker, caller: Caller, on_end: Callable[[], None]) -> Job:
     rows = model.reranker.rows(ask.queries, ask.documents, ask.instruction, limits=ask.limits, owner=caller.owner)
     return Job(rows, deadline=caller.deadline, on_end=on_end)
+
+
+def _no_room(error: QueryTooLongError, ask: Ask, model: ServedReranker) -> Problem:
+    asked, least = ask.limits.row_tokens, error.least_tokens
+    if asked is None or not asked < least <= model.reranker.tokens.max_length:
+        return of_error(error)
+    place = "truncate_prompt_tokens"
+    message = f"`{place}` counts the whole prompt, which takes {least - 1} tokens here without the document"
+    return invalid("invalid_value", f"{message}: it must be at least {least}", place)
 
 
 def _raise_failure(job: Job) -> None:

@@ -66,8 +66,8 @@ class Checkpoint:
         """Where the judge's vector lies; raises CheckpointError for an embedding model."""
         if self.stored_head is None:
             raise CheckpointError(
-                f"{self.name}: an embedding model, which has no yes/no head; embed texts with Embedder, or take a "
-                "Qwen3-Reranker to rank them"
+                f"{self.name}: an embedding model, which has no yes/no head; embed texts with Embedder, serve "
+                "it with --embedder, or take a Qwen3-Reranker to rank them"
             )
         return self.stored_head
 

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from qwen3_reranker.cli import main
+from tests.testing.layouts import write_embedding_model
 from tests.testing.live_server import server_process
 
 WRONG = {
@@ -38,6 +39,14 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 4
     assert "--port" in capsys.readouterr().err
+
+
+def test_an_embedding_model_that_is_to_rank_is_told_its_own_flag(
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_embedding_model(tmp_path / "embedding", small_checkpoint)
+    assert main(["serve", "--model", str(folder), "--port", "0"]) == 3
+    assert "--embedder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

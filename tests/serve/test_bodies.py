@@ -2,24 +2,26 @@
 
 import gzip
 import json
+import re
 import socket
 
 import httpx2
 import pytest
 
 from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS
 
 SECRET = "Zanzibar-4711"
 
 
 @pytest.fixture(scope="module")
 def live():
-    with live_server(max_body_bytes=1 << 20, body_timeout=1.0) as running:
+    with live_server(max_body_bytes=1 << 20, body_timeout=PATIENCE_SECONDS) as running:
         yield running
 
 
 def post(live: Live, content: bytes, **headers: str) -> httpx2.Response:
-    return httpx2.post(f"{live.url}/v1/rerank", content=content, headers=headers, timeout=30)
+    return httpx2.post(f"{live.url}/v1/rerank", content=content, headers=headers)
 
 
 def body(**fields: object) -> bytes:
@@ -104,7 +106,7 @@ def test_the_kind_of_content_does_not_matter_unless_it_is_a_form_or_packed(live:
 
 
 def test_a_body_of_100_mb_is_refused_before_it_is_read(live: Live) -> None:
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client:
         client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n{")
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
 
@@ -115,16 +117,51 @@ def test_a_body_that_does_not_say_how_long_it_is_is_refused_once_it_is_too_long(
             yield b" " * 65536
 
     try:
-        status = httpx2.post(f"{live.url}/v1/rerank", content=chunks(), timeout=30).status_code
+        status = httpx2.post(f"{live.url}/v1/rerank", content=chunks()).status_code
     except httpx2.WriteError:
         pytest.fail("the server hung up before its answer was read")
     assert status == 413
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(live: Live) -> None:
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as client:
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    with (
+        live_server(body_timeout=0.2) as live,
+        socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client,
+    ):
         client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_prompt_cut_to_less_than_it_has_beside_the_document_is_told_the_least_it_can_be(live: Live) -> None:
+    def problem(**fields: object) -> dict[str, str]:
+        response = post(live, body(**fields))
+        assert response.status_code == 400
+        return response.json()["error"]
+
+    said = problem(truncate_prompt_tokens=50)
+    assert said["param"] == "truncate_prompt_tokens"
+    [least] = map(int, re.findall("at least ([0-9]+)", said["message"]))
+    assert problem(truncate_prompt_tokens=least - 1)["message"] == said["message"]
+    assert post(live, body(truncate_prompt_tokens=least)).status_code == 200
+    # What the model itself cannot read is no fault of that field.
+    assert problem(query="a long query " * 9000, truncate_prompt_tokens=50)["param"] == "query"
+
+
+def test_a_name_that_nobody_serves_is_told_how_a_server_gives_a_model_more_names(live: Live) -> None:
+    message = post(live, body(model="rerank-v3.5")).json()["error"]["message"]
+    assert "nano" in message
+    assert "aliases" in message
+
+
+def test_a_slash_at_the_end_of_an_address_changes_nothing(live: Live) -> None:
+    there, slashed = (
+        httpx2.post(f"{live.url}{path}", json={"query": "a", "documents": ["b", "a"]})
+        for path in ("/v1/rerank", "/v1/rerank/")
+    )
+    assert slashed.status_code == 200
+    assert slashed.json()["results"] == there.json()["results"]
+    for path in ("/health/", "/health/live//", "/v1/models/", "/v1/models/nano/", "/"):
+        assert httpx2.get(live.url + path).status_code == 200, path
 
 
 def test_other_methods_and_addresses_are_told_apart(live: Live) -> None:

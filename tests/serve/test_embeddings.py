@@ -94,6 +94,15 @@ def test_what_cannot_be_embedded_is_400(live: Live, place: str) -> None:
     assert embed(live, headers, model="nano").status_code == 404
 
 
+@pytest.mark.parametrize("tokens", [[1, 2], [[1, 2], [3]]])
+def test_token_ids_are_refused_with_the_setting_that_makes_a_client_send_text(
+    live: Live, place: str, tokens: list[object]
+) -> None:
+    reply = embed(live, key(place), input=tokens)
+    assert reply.status_code == 400
+    assert "check_embedding_ctx_length=False" in reply.json()["error"]["message"]
+
+
 def test_a_server_without_an_embedder_says_so() -> None:
     with live_server() as alone:
         reply = embed(alone, {})

@@ -12,7 +12,8 @@ from qwen3_reranker.serve.accounts.records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.app import Application
 from qwen3_reranker.serve.gate import PUBLIC
-from tests.testing.live_server import Live, live_server, until
+from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS, until
 
 BODY = {"query": "how do I undo a commit", "documents": ["git revert", "a cat", "git reset"]}
 
@@ -62,7 +63,7 @@ def test_every_route_but_the_public_ones_answers_401_before_the_body_is_read(liv
     audited = [each for each in routes(live.application) if not is_public(*each)]
     assert len(audited) > 50
     for method, path in audited:
-        with socket.create_connection(("127.0.0.1", live.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client:
             client.sendall(
                 f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer nobody\r\n"
                 f"Content-Length: 1000\r\n\r\n{{".encode()
@@ -70,6 +71,14 @@ def test_every_route_but_the_public_ones_answers_401_before_the_body_is_read(liv
             answer = client.recv(4000)
             assert answer.startswith(b"HTTP/1.1 401 "), (method, path, answer)
             assert b"www-authenticate: Bearer" in answer
+
+
+def test_a_slash_at_the_end_of_any_address_changes_neither_who_may_pass_nor_what_answers(live: Live, key: str) -> None:
+    with httpx2.Client(base_url=live.url) as client:
+        for method, path in routes(live.application):
+            for headers in ({}, {"x-api-key": key}):
+                statuses = {client.request(method, each, headers=headers).status_code for each in (path, f"{path}/")}
+                assert len(statuses) == 1, (method, path)
 
 
 def test_an_address_where_nothing_is_needs_a_key_as_well(live: Live, key: str) -> None:
@@ -171,7 +180,7 @@ def test_a_revoked_key_stops_within_the_time_that_keys_are_remembered(live: Live
     store = Store(place)
     store.revoke(httpx2.get(f"{live.url}/v1/key", headers=headers).json()["data"]["id"])
     store.close()
-    until(lambda: httpx2.get(f"{live.url}/v1/models", headers=headers).status_code == 401, seconds=2)
+    until(lambda: httpx2.get(f"{live.url}/v1/models", headers=headers).status_code == 401)
 
 
 def test_a_store_that_cannot_be_reached_is_503_and_never_a_free_pass(tmp_path: Path) -> None:

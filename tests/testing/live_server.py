@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from qwen3_reranker import __version__
 from qwen3_reranker.serve.app import Application
 from qwen3_reranker.serve.opening import open_application
 from qwen3_reranker.serve.server import Server, listen
 from qwen3_reranker.serve.settings import Settings
+from tests.testing.patience import PATIENCE_SECONDS
 
-_START_SECONDS = 60.0
+# Requests of the tests wait for a server on a loaded machine; five seconds are httpx2's own patience.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def live_server(**fields: Any) -> Iterator[Live]:
         finally:
             if not application.door.is_leaving:
                 server.stop_from_outside()
-            thread.join(timeout=30)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
 
@@ -76,7 +80,7 @@ class ServerProcess:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Its exit code."""
         return self.process.wait(seconds)
 
@@ -106,21 +110,13 @@ def server_process(*arguments: str, environment: dict[str, str] | None = None) -
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        assert ready.wait(_START_SECONDS), log
+        assert ready.wait(PATIENCE_SECONDS), log
         assert found, f"the server ended: {log}"
         yield ServerProcess(process, found[0], log)
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
-        reader.join(timeout=10)
+        reader.join(PATIENCE_SECONDS)
         assert process.stderr
         process.stderr.close()
-
-
-def until(condition: Any, seconds: float = 10.0) -> None:
-    """Return once the condition holds; fail after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.01)

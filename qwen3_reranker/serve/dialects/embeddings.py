@@ -24,7 +24,10 @@ MAX_TEXTS = 2048
 def _texts(value: object) -> list[str]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise wrong("invalid_type", "must be a string or a list of strings; tokens are not read")
+        tokens = isinstance(texts, list) and all(isinstance(text, list | int) for text in texts)
+        # What langchain's client sends unless it is told otherwise.
+        cure = "; token ids are not read: send text (langchain: check_embedding_ctx_length=False)" if tokens else ""
+        raise wrong("invalid_type", f"must be a string or a list of strings{cure}")
     if not texts:
         raise wrong("no_texts", "must hold at least one text")
     return texts

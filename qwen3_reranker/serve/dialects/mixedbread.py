@@ -17,7 +17,7 @@ class MixedbreadBody(RerankBody):
 
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **RerankBody.spellings,
-        "documents": ("input", "documents", "texts", "passages", "items"),
+        "documents": ("input", "documents", "texts", "passages", "items", "docs"),
         "top_n": ("top_k", "top_n"),
         "return_documents": ("return_input", "return_documents", "return_text"),
     }

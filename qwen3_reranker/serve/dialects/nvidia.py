@@ -17,7 +17,7 @@ class NvidiaBody(RerankBody):
 
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **RerankBody.spellings,
-        "documents": ("passages", "documents", "texts", "items", "input"),
+        "documents": ("passages", "documents", "texts", "items", "input", "docs"),
     }
 
 

@@ -64,7 +64,7 @@ class Options(Body):
     max_tokens_per_doc: Count | None = Field(None, description="Read so many tokens of a document; 0 for no limit.")
     max_tokens_per_query: Count | None = Field(None, description="Read so many tokens of the query.")
     truncate_prompt_tokens: CountOrMost | None = Field(
-        None, description="Read so many tokens of query and document together; -1 for what the model can read."
+        None, description="Read so many tokens of the whole prompt, template included; -1 for what the model can."
     )
     truncate: Truncate | None = Field(None, description="Cut what does not fit, or with false refuse the request.")
     truncation_side: Side | None = Field(None, description="Which end is cut: right unless told.")

@@ -25,7 +25,7 @@ class RerankBody(Options):
 
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Options.spellings,
-        "documents": ("documents", "texts", "passages", "items", "input"),
+        "documents": ("documents", "texts", "passages", "items", "input", "docs"),
         "top_n": ("top_n", "top_k"),
         "return_documents": ("return_documents", "return_text", "return_input"),
     }

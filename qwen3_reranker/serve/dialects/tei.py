@@ -43,7 +43,7 @@ class TEIBody(RerankBody):
 
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **RerankBody.spellings,
-        "documents": ("texts", "documents", "passages", "items", "input"),
+        "documents": ("texts", "documents", "passages", "items", "input", "docs"),
         "return_documents": ("return_text", "return_documents", "return_input"),
         "truncation_side": ("truncation_direction", "truncation_side"),
     }

@@ -23,7 +23,7 @@ def problem_of(path: str, body: dict[str, Any]) -> Problem:
     return raised.value
 
 
-@pytest.mark.parametrize("name", ["documents", "texts", "passages", "items", "input"])
+@pytest.mark.parametrize("name", ["documents", "texts", "passages", "items", "input", "docs"])
 def test_documents_go_by_every_name(name: str) -> None:
     assert read("/v1/rerank", {"query": "q", name: ["a", "b"]}).documents == ["a", "b"]
 
