@@ -10,6 +10,7 @@ import pytest
 
 from qwen3_reranker import CheckpointError, InputError, ModelNotFoundError, QueryTooLongError, Reranker
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.patience import PATIENCE_SECONDS
 from tests.testing.texts import documents
 from tests.testing.tokenizer import NANO_TOKENIZER
 
@@ -313,7 +314,7 @@ def test_a_reranker_still_ranks_after_a_fork(small_checkpoint: Path) -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(small_checkpoint)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     assert done.stdout.strip() == "7"
 
 

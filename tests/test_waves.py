@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qwen3_reranker import InputError, Reranker
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
+from tests.testing.patience import PATIENCE_SECONDS
 
 
 @given(sizes=st.lists(st.integers(0, 20), max_size=30), most=st.integers(1, 40))
@@ -38,7 +39,7 @@ def test_the_next_wave_is_prepared_while_the_caller_is_at_one() -> None:
     for place in range(3):
         assert next(made) == place
         if place < 2:
-            assert started[place + 1].wait(30), "the next one waits for the caller"
+            assert started[place + 1].wait(PATIENCE_SECONDS), "the next one waits for the caller"
 
 
 def test_what_fails_in_a_later_wave_is_raised_and_the_thread_ends() -> None:

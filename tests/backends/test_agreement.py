@@ -22,6 +22,7 @@ from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.records import Row
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.patience import PATIENCE_SECONDS
 from tests.testing.rows import NO_RECEIPT, tree_rows
 
 SHAPES = {
@@ -328,20 +329,20 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
         return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
     before, built = blas(), plan.build(tree_rows(1, 3, 20), 4)
-    both_run, first_ended, seen = threading.Barrier(2, timeout=30), threading.Event(), threading.Event()
+    both_run, first_ended, seen = threading.Barrier(2, timeout=PATIENCE_SECONDS), threading.Event(), threading.Event()
     during: list[set[int]] = []
 
     def first() -> None:
         # Ends first, yet lives until the other has ended too.
         cpu(folder).run(built, lambda share: both_run.wait() if share == 1 else None)
         first_ended.set()
-        seen.wait(30)
+        seen.wait(PATIENCE_SECONDS)
 
     def second() -> None:
         def last(share: float) -> None:
             if share == 1:
                 both_run.wait()
-                first_ended.wait(30)
+                first_ended.wait(PATIENCE_SECONDS)
                 during.append(blas())
 
         cpu(folder).run(built, last)

@@ -17,6 +17,7 @@ from qwen3_reranker.backends.cpu.array_file import PARTIAL
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.bench.worker import Worker
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ SPEAKS = """
 import sys, time
 sys.stdout.buffer.write(b"nonsense")
 sys.stdout.buffer.flush()
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -80,7 +81,7 @@ def test_a_process_that_is_ended_leaves_nothing_half_written(tmp_path: Path, qwe
     shape = {"hidden_size": 256, "intermediate_size": 4096, "num_hidden_layers": 4, "vocab_size": 151_669}
     folder = write_checkpoint(tmp_path / "model", dtype="BF16", tokenizer_file=qwen3_tokenizer_file, **shape)
     with closing(Worker(str(folder), {"precision": "int8", "num_threads": 1})) as worker:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not list((folder / FOLDER).glob(f"*{PARTIAL}")) and time.monotonic() < deadline:
             time.sleep(0.001)
         assert worker._process.poll() is None

@@ -16,6 +16,7 @@ from qwen3_reranker.bench import DEFAULT, SIZES
 from qwen3_reranker.cli import bench as verb
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
+from tests.testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -96,5 +97,5 @@ def test_ctrl_c_is_one_word_and_exit_code_130_even_while_processes_start() -> No
         time.sleep(0.01)
     # A terminal sends it to every process of the command.
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")

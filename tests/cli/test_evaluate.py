@@ -20,6 +20,7 @@ from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 from tests.evaluate.conftest import write_lines, write_set
 from tests.test_readme import same
+from tests.testing.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_ctrl_c_is_one_word_and_the_same_command_goes_on(folder: Path) -> None:
     while len(kept()) < 5:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     before = kept()[:-1]
     assert 4 <= len(before) < 151

@@ -14,6 +14,7 @@ from qwen3_reranker import __version__
 from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, SPECIAL_TOKENS
 from qwen3_reranker.prompt import TEMPLATES
 from tests.cli.conftest import Run
+from tests.testing.patience import PATIENCE_SECONDS
 
 PROGRAM = [sys.executable, "-m", "qwen3_reranker"]
 
@@ -105,7 +106,7 @@ def test_a_reader_that_leaves_ends_the_program_quietly(model: str) -> None:
     process.stdin.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=30) == 141
+    assert process.wait(PATIENCE_SECONDS) == 141
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
@@ -123,7 +124,7 @@ def test_control_c_is_one_line_and_exit_code_130(model: str, notes: Path) -> Non
     process = subprocess.Popen([*PROGRAM, "rank", "q", "endless.txt", "--model", model], stderr=subprocess.PIPE)
     with open(notes / "endless.txt", "wb"):  # opens when the program has begun to read
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert told == b"interrupted\n"
 

@@ -17,6 +17,7 @@ from qwen3_reranker.evaluate.first_stage import given
 from qwen3_reranker.evaluate.mteb_data import labelled_sets, measure_of
 from qwen3_reranker.evaluate.mteb_search import MtebSearch
 from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite, suites
+from tests.testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +178,7 @@ def test_a_suite_that_cannot_be_reached_is_one_line() -> None:
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": "/nonexistent"},
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("error: the data of mteb's task MultiLongDocReranking cannot be reached")

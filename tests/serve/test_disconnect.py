@@ -6,7 +6,8 @@ import socket
 import httpx2
 import pytest
 
-from tests.testing.live_server import Live, live_server, until
+from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS, until
 from tests.testing.watch import Watch
 
 pytestmark = pytest.mark.slow
@@ -16,7 +17,9 @@ DOCUMENTS = [f"Section {n} of the handbook says what to do in case {n}." for n i
 
 @pytest.fixture
 def live():
-    with live_server(models=[{"source": "nano", "options": {"max_batch_tokens": 256}}], timeout=20) as running:
+    with live_server(
+        models=[{"source": "nano", "options": {"max_batch_tokens": 256}}], timeout=PATIENCE_SECONDS
+    ) as running:
         yield running
 
 
@@ -53,9 +56,7 @@ def test_after_a_client_has_gone_no_further_batch_holds_its_pairs(live: Live, wa
 @pytest.mark.parametrize("header", ["x-request-timeout", "x-stainless-read-timeout"])
 def test_a_request_ends_when_its_client_stops_waiting(live: Live, watch: Watch, header: str) -> None:
     watch.door.clear()
-    reply = httpx2.post(
-        f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]}, headers={header: "0.3"}, timeout=10
-    )
+    reply = httpx2.post(f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]}, headers={header: "0.3"})
     assert reply.status_code == 504
     assert reply.json()["error"]["code"] == "deadline_exceeded"
     watch.door.set()

@@ -1,36 +1,51 @@
 """The end of a server that is told to stop: who is inside gets an answer, who comes late gets told."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import httpx2
 
-from tests.testing.live_server import live_server, until
+from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS, until
 from tests.testing.watch import Watch
 
 BODY = {"query": "a", "documents": ["b"]}
 
 
-def test_requests_that_outlast_the_time_for_ending_get_503_and_new_ones_at_once() -> None:
-    with live_server(shutdown_timeout=0.5, timeout=30) as live:
+@contextlib.contextmanager
+def held(**fields: float) -> Iterator[tuple[Live, Watch, list[httpx2.Response]]]:
+    """A server that was told to stop while a request is inside, which a shut door holds; the reply comes at the end."""
+    with live_server(timeout=PATIENCE_SECONDS, **fields) as live:
         [model] = live.application.context.models.rerankers
         watch = Watch(model.reranker)
         model.scheduler.watch(watch)
         watch.door.clear()
         replies: list[httpx2.Response] = []
-        inside = threading.Thread(
-            target=lambda: replies.append(httpx2.post(f"{live.url}/v1/rerank", json=BODY, timeout=30))
-        )
+        inside = threading.Thread(target=lambda: replies.append(httpx2.post(f"{live.url}/v1/rerank", json=BODY)))
         inside.start()
-        assert watch.entered.acquire(timeout=10)
+        assert watch.entered.acquire(timeout=PATIENCE_SECONDS)
         live.stop()
         until(lambda: live.application.door.is_draining)
+        yield live, watch, replies
+        inside.join(PATIENCE_SECONDS)
+        watch.door.set()
+    assert len(replies) == 1
+
+
+def test_who_comes_when_the_server_ends_gets_503_at_once_and_who_is_inside_an_answer() -> None:
+    with held(shutdown_timeout=PATIENCE_SECONDS) as (live, watch, replies):
         late = httpx2.post(f"{live.url}/v1/rerank", json=BODY)
         assert late.status_code == 503
         assert late.json()["error"]["code"] == "draining"
         assert late.headers["connection"] == "close"
         assert int(late.headers["retry-after"]) >= 1
-        inside.join(timeout=10)
         watch.door.set()
-    [held] = replies
-    assert held.status_code == 503
-    assert held.json()["error"]["code"] == "draining"
+    assert replies[0].status_code == 200
+
+
+def test_requests_that_outlast_the_time_for_ending_get_503() -> None:
+    with held(shutdown_timeout=0.2) as (_, _, replies):
+        pass
+    assert replies[0].status_code == 503
+    assert replies[0].json()["error"]["code"] == "draining"

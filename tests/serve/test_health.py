@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from qwen3_reranker.serve.log import logging_to_stderr
-from tests.testing.live_server import Live, live_server, until
+from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS, until
 from tests.testing.watch import Watch
 
 pytestmark = pytest.mark.slow
@@ -16,7 +17,7 @@ BODY = {"query": "secret question", "documents": ["secret answer", "another"], "
 
 @pytest.fixture
 def live():
-    with live_server(watchdog=0.2, timeout=2) as running:
+    with live_server(watchdog=0.2, timeout=PATIENCE_SECONDS) as running:
         yield running
 
 
@@ -49,13 +50,13 @@ def test_a_model_that_fails_is_not_ready_until_it_answers_a_question_of_the_serv
     assert ready(live) == 503
     assert httpx2.get(f"{live.url}/health/live").status_code == 200
     watch.fails = lambda _row: False
-    until(lambda: ready(live) == 200, seconds=20)
+    until(lambda: ready(live) == 200)
 
 
 def test_a_batch_that_hangs_ends_readiness_and_its_end_brings_it_back(live: Live, watch: Watch) -> None:
     watch.door.clear()
     assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers={"x-request-timeout": "0.5"}).status_code == 504
-    assert ready(live) == 503
+    until(lambda: ready(live) == 503)
     assert httpx2.get(f"{live.url}/health/live").status_code == 200
     watch.door.set()
     until(lambda: ready(live) == 200)

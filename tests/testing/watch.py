@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.records import Row
+from tests.testing.patience import PATIENCE_SECONDS
 
 
 class Watch:
@@ -31,7 +32,7 @@ class Watch:
         """What the model's own does, later."""
         self.batches.append(list(rows))
         self.entered.release()
-        assert self.door.wait(30)
+        assert self.door.wait(PATIENCE_SECONDS)
         if any(map(self.fails, rows)):
             raise CheckpointError("a poisoned row")
         return self._judge(rows)

@@ -10,6 +10,7 @@ import pytest
 
 from qwen3_reranker.train.examples import write_examples
 from qwen3_reranker.weights import read_entries
+from tests.testing.patience import PATIENCE_SECONDS
 from tests.train.tuning import fifty
 
 pytest.importorskip("accelerate")
@@ -38,7 +39,7 @@ def test_two_processes_end_where_one_does(tmp_path: Path, small_checkpoint: Path
                 *("--evaluate", str(tmp_path / "held-out.jsonl"), "--steps", "4", "--rate", "1e-3", "--batch", "5"),
             ],
             check=True,
-            timeout=240,
+            timeout=2 * PATIENCE_SECONDS,
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )
     one, two = adapter(tmp_path / "one"), adapter(tmp_path / "two")

@@ -17,6 +17,7 @@ from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.replicas import ReplicaBackend
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
+from tests.testing.patience import PATIENCE_SECONDS
 from tests.testing.rows import tree_rows
 
 QUERY = "how do I undo my last commit"
@@ -201,7 +202,7 @@ def test_two_processes_that_share_the_matrices_score_alike(tmp_path: Path) -> No
     program = tmp_path / "program.py"
     program.write_text(SPREAD, encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("agreed") == 2
 

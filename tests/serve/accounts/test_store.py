@@ -15,6 +15,7 @@ from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, 
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
 from tests.serve.accounts.conftest import Make, row_of
+from tests.testing.patience import PATIENCE_SECONDS
 from tests.testing.postgres import CutLine, Postgres
 
 pytestmark = pytest.mark.slow
@@ -224,7 +225,7 @@ def test_processes_that_start_together_make_the_tables_once(make_address: Make) 
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert [process.returncode for process in processes] == [0] * len(names)
     for address in addresses:
         store = Store(address)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.accounts.store import Store
 from tests.testing.live_server import Live, live_server
+from tests.testing.patience import PATIENCE_SECONDS
 
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 CHROMIUM = shutil.which("chromium")
 CREDIT = 5_000_000_000
 
@@ -106,7 +108,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce", **options
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if is_wrong(message.text, message.type) else None)
