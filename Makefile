@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# A process for each core, four at the most as each takes 2.5 GB, and a file's tests in one, which share what it makes.
+# torch would take every core in each of them.
+PYTEST := OMP_NUM_THREADS=2 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 30
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
@@ -16,13 +19,13 @@ demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the
 	$(BIN)/qwen3-reranker rank "take back my last commit" examples/documents --top-k 5 --format table
 
 test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 17 minutes).
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (2 minutes).
 	native/tests/run
 
 check: $(VENV)/.installed-tests lint types  ## The fast part (4 minutes): lint, types and quick tests.
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
