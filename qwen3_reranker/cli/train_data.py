@@ -70,13 +70,15 @@ def prepare(
 
     from qwen3_reranker.train.examples import write_examples
     from qwen3_reranker.train.formats import read_any
-    from qwen3_reranker.train.splitting import split
+    from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.train.validation import check
 
     examples = [each for file in files for each in read_any(file, source, note)]
     if instruction is not None:
         examples = [each if each.instruction else replace(each, instruction=instruction) for each in examples]
     training, held_out = split(examples, hold_out, seed)
+    if why := unlike_asked(training, held_out, hold_out):
+        note(why)
     report = check(training, held_out)
     report.refuse()
     held_path = Path(output).with_suffix("").with_suffix(".held-out.jsonl")

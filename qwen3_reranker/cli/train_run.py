@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Exit
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.flags import flag
@@ -87,6 +87,11 @@ EvaluateEvery = Annotated[
 ]
 SaveEvery = Annotated[int, flag("Output", "--save-every", value="N", meaning="Steps between saved states. [100]")]
 Tensorboard = Annotated[bool, flag("Output", "--tensorboard", meaning="Write logs for TensorBoard beside the CSV.")]
+KeepLast = Annotated[
+    bool,
+    flag("Output", "--keep-last", meaning="Write the last weights even if no evaluation beat the start model."),
+]
+NO_GAIN = 5
 
 
 def run(
@@ -122,15 +127,16 @@ def run(
     save_every: SaveEvery = 100,
     tensorboard: Tensorboard = False,
     resume: Resume = False,
+    keep_last: KeepLast = False,
 ) -> None:
     """Train a model on examples.
 
     The model is judged before the first step and as it learns, on --evaluate or on a tenth of the queries that is held
     out by their hash; the weights that ordered them best are kept in FOLDER/model: an adapter that names its base, or a
-    whole checkpoint, with a card. Logs are CSV. Ctrl-C ends after the step under way, a second one at once; --resume
-    goes on, and on a processor with the same number of threads ends with the same bits. Documents of a query are one
-    tree, so its prompt is computed once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train
-    run ...
+    whole checkpoint, with a card. Where no evaluation beats the start model, none are kept, and the exit code is 5.
+    Logs are CSV. Ctrl-C ends after the step under way, a second one at once; --resume goes on, and on a processor with
+    the same number of threads ends with the same bits. Documents of a query are one tree, so its prompt is computed
+    once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train run ...
 
     Examples:
       qwen3-reranker train run data.jsonl --output runs/first
@@ -141,7 +147,7 @@ def run(
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
     from qwen3_reranker.train.finetuning import finetune
     from qwen3_reranker.train.options import TrainOptions
-    from qwen3_reranker.train.splitting import split
+    from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.weights import open_checkpoint
 
     options = TrainOptions(
@@ -174,6 +180,8 @@ def run(
     examples = read_files(data)
     if evaluate is None:
         examples, held_out = split(examples, hold_out, seed)
+        if held_out and (why := unlike_asked(examples, held_out, hold_out)):
+            note(why)
     else:
         held_out = read_files(evaluate)
     if not held_out:
@@ -193,12 +201,19 @@ def run(
             device=device,
             resume=resume,
             tensorboard=tensorboard,
+            keep_last=keep_last,
             command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
             tell=tell,
             on_progress=bar,
         )
     standing = outcome.standing
     tell(standing.savings)
+    if outcome.model is None:
+        note(
+            "no evaluation beat the start model, so no model was written; more data, another --rate or --loss may "
+            "help; the same command with --resume --keep-last writes the last weights"
+        )
+        raise Exit(NO_GAIN)
     if held_out and standing.best_step == 0:
-        note("no evaluation beat the start model: the last weights were written, and the start is the better model")
+        note("no evaluation beat the start model: these are the last weights, and the start is the better model")
     print(outcome.model)

@@ -34,9 +34,9 @@ MODEL, STATE, SETTINGS = "model", "state.pt", "run.json"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """model: the folder that serves; standing: how the run ended."""
+    """model: the folder that serves, None where no evaluation beat the start; standing: how the run ended."""
 
-    model: Path
+    model: Path | None
     standing: Standing
 
 
@@ -51,6 +51,7 @@ def finetune(
     device: str | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    keep_last: bool = False,
     command: str = "",
     tell: Callable[[str], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -58,7 +59,9 @@ def finetune(
     """Train `model` on examples and write `output`/model, which Reranker opens; state and logs lie beside it.
 
     model: what Reranker takes; an adapter is trained further. evaluation: held-out examples; the weights that order
-    them best are kept, the last ones where there are none. resume: go on where `output` was left, if anything is there.
+    them best are kept, the last ones where there are none. Where no evaluation beats the start, only the state is
+    written, or with keep_last the last weights, which are the worse model. resume: go on where `output` was left, if
+    anything is there.
     Raises InputError for data that cannot teach, for settings that do not fit, and for an `output` that is in use.
     """
     options = options or TrainOptions()
@@ -112,6 +115,7 @@ def finetune(
         processes=processes,
         state=folder / STATE,
         keep=keep,
+        keep_last=keep_last,
         tell=tell,
         on_progress=on_progress,
     )
@@ -127,7 +131,8 @@ def finetune(
         if log:
             log.close()
     processes.wait()
-    return Outcome(folder / MODEL, standing)
+    is_kept = standing.best_step > 0 or standing.start is None or keep_last
+    return Outcome(folder / MODEL if is_kept else None, standing)
 
 
 def _begin(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:

@@ -29,6 +29,18 @@ def split(examples: Sequence[Example], share: float, seed: int = 0) -> tuple[lis
     return sides
 
 
+def unlike_asked(training: Sequence[Example], held_out: Sequence[Example], share: float) -> str | None:
+    """Why less than half or more than twice the share is held out, in a sentence; None where it is about that."""
+    total, groups = len(training) + len(held_out), len(set(_first_queries([*training, *held_out])))
+    if not share or 0.5 <= len(held_out) / (share * total) <= 2.0:
+        return None
+    return (
+        f"{len(held_out):,} of {total:,} queries are held out, and {share:.0%} were asked for: queries with a positive "
+        f"in common stay together, in {groups:,} groups here, and a group's hash decides; another share or seed draws "
+        "others"
+    )
+
+
 def _first_queries(examples: Sequence[Example]) -> list[str]:
     """For each example the first query of all that are joined to it by a query or a positive, directly or by others."""
     above = list(range(len(examples)))

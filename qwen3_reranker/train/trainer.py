@@ -57,7 +57,8 @@ class Standing:
 class Trainer:
     """One run of a student over groups: `train` ends with it, or with KeyboardInterrupt and a saved state after Ctrl-C.
 
-    state: the file to resume from, None for no saving. keep: called with the standing when weights are worth keeping.
+    state: the file to resume from, None for no saving. keep: called with the standing when weights are worth keeping:
+    those of the best evaluation that beat the start, and the last ones where nothing was evaluated or keep_last asks.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Trainer:
         state: Path | None = None,
         log: RunLog | None = None,
         keep: Callable[[Standing], None] | None = None,
+        keep_last: bool = False,
         tell: Callable[[str], None] | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
@@ -79,7 +81,8 @@ class Trainer:
         self.standing = Standing()
         self._groups, self._evaluation = groups, list(evaluation)
         self._processes, self._state, self.log = processes or Processes(), state, log
-        self._keep, self._tell, self._on_progress = keep, tell, on_progress
+        self._keep, self._keep_last = keep, keep_last
+        self._tell, self._on_progress = tell, on_progress
         self._mix = parse_mix(options.loss)
         self._loss_options = LossOptions(options.positive_weight, options.temperature, options.top_k)
         self._trained = student.trained()
@@ -121,7 +124,7 @@ class Trainer:
                 if time.monotonic() - told > _TOLD_EVERY_SECONDS:
                     told = time.monotonic()
                     self._say(self._line(values, (told - begun) / (standing.step - first)))
-        if self._keep and standing.best_step == 0:
+        if self._keep and standing.best_step == 0 and (self._keep_last or standing.start is None):
             self._keep(standing)
         return standing
 

@@ -56,7 +56,18 @@ def test_the_whole_way_from_triplets_to_a_model_that_ranks(
     out = tmp_path / "run"
     arguments = [
         *("train", "run", str(tmp_path / "taught.jsonl"), "--output", str(out), "--model", str(small_checkpoint)),
-        *("--evaluate", str(held_out), "--loss", "kl+bce", "--steps", "2", "--rate", "0.001", "--tensorboard"),
+        *(
+            "--evaluate",
+            str(held_out),
+            "--loss",
+            "kl+bce",
+            "--steps",
+            "2",
+            "--rate",
+            "0.001",
+            "--tensorboard",
+            "--keep-last",
+        ),
     ]
     assert main(arguments) == 0
     printed = capsys.readouterr()
@@ -137,6 +148,24 @@ def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
     assert printed == ""
     assert rest == "note: stopped; the same command with --resume goes on\ninterrupted\n"
     assert steps() <= max(known, 1) + 1, "the step under way is the last"
+
+
+def test_a_run_that_helps_nothing_writes_no_model_and_says_so(
+    tmp_path: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_examples(tmp_path / "data.jsonl", fifty())
+    write_examples(tmp_path / "held-out.jsonl", fifty(2, count=6))
+    arguments = [
+        *("train", "run", str(tmp_path / "data.jsonl"), "--evaluate", str(tmp_path / "held-out.jsonl")),
+        *("--model", str(small_checkpoint), "--output", str(tmp_path / "run"), "--steps", "1", "--rate", "1e-12"),
+    ]
+    assert main(arguments) == 5
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "no evaluation beat the start model, so no model was written" in printed.err
+    assert not (tmp_path / "run" / "model").exists()
+    assert main([*arguments, "--resume", "--keep-last"]) == 0
+    assert (tmp_path / "run" / "model" / "adapter_config.json").exists()
 
 
 def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None:

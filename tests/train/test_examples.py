@@ -13,7 +13,7 @@ from qwen3_reranker import prompt
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.examples import Example, normal, read_examples, write_examples
 from qwen3_reranker.train.formats import read_any
-from qwen3_reranker.train.splitting import split
+from qwen3_reranker.train.splitting import split, unlike_asked
 from qwen3_reranker.train.validation import check, lengths, rendered
 from tests.train.tuning import fifty, opened
 
@@ -142,6 +142,17 @@ def test_the_sentence_for_flag_embedding_s_judge_is_no_instruction_and_what_is_l
     assert len(told) == 1
     assert f"{path}:1" in told[0]
     assert "name it instruction" in told[0]
+
+
+def test_a_share_that_is_far_from_what_was_asked_is_told_with_the_reason() -> None:
+    examples = [Example(f"query {n}", (f"document {n % 3}",), ("no",)) for n in range(90)]
+    told = unlike_asked(*split(examples, 0.01), 0.01)
+    assert told is not None
+    assert "30 of 90 queries are held out, and 1% were asked for" in told
+    assert "in 3 groups here" in told
+    alone = [Example(f"query {n}", (f"document {n}",), ("no",)) for n in range(400)]
+    assert unlike_asked(*split(alone, 0.2), 0.2) is None
+    assert unlike_asked(*split(alone, 0.0), 0.0) is None
 
 
 def test_a_split_keeps_queries_and_shared_positives_on_one_side_and_does_not_depend_on_order() -> None:

@@ -67,7 +67,7 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
 ) -> None:
     options = replace(QUICK, method=method, dropout=0.1, anchor=0.5, loss="bce+0.5*softmax")
     examples, held_out = fifty(), fifty(2, count=6)
-    whole = finetune(small_checkpoint, examples, tmp_path / "whole", options, evaluation=held_out)
+    whole = finetune(small_checkpoint, examples, tmp_path / "whole", options, evaluation=held_out, keep_last=True)
     # An evaluation is due at this step: it is left to the run that goes on.
     interrupt_at = 3
 
@@ -83,7 +83,9 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
         )  # fmt: skip
     assert told[-1] == STOPPING
     assert [len(rows(tmp_path / "parts" / name)) for name in ("log.csv", "evaluations.csv")] == [interrupt_at, 1]
-    parts = finetune(small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, resume=True)
+    parts = finetune(
+        small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, resume=True, keep_last=True
+    )
     [weights] = [path.name for path in whole.model.glob("*.safetensors")]
     assert (parts.model / weights).read_bytes() == (whole.model / weights).read_bytes()
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "parts")]
@@ -105,7 +107,7 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
 
 def test_a_fresh_adapter_serves_and_its_logits_are_those_of_training(small_checkpoint: Path, tmp_path: Path) -> None:
     examples, held_out = fifty(), fifty(2, count=6)
-    outcome = finetune(small_checkpoint, examples, tmp_path / "run", QUICK, evaluation=held_out)
+    outcome = finetune(small_checkpoint, examples, tmp_path / "run", QUICK, evaluation=held_out, keep_last=True)
     assert open_checkpoint(outcome.model).layout == "lora"
     moved = np.abs(logits(outcome.model, held_out) - logits(small_checkpoint, held_out))
     assert moved.max() > 1e-3
@@ -205,6 +207,7 @@ def test_every_loss_and_precision_takes_steps(
         tmp_path / "run",
         replace(options, steps=2),
         evaluation=fifty(2, count=3),
+        keep_last=True,
     )
     assert outcome.standing.step == 2
     assert np.isfinite(logits(outcome.model, fifty(count=2))).all()
@@ -241,8 +244,16 @@ def test_an_anchor_holds_the_model_where_it_was(small_checkpoint: Path, tmp_path
 
 def test_patience_ends_a_run_that_no_longer_improves(small_checkpoint: Path, tmp_path: Path) -> None:
     options = replace(QUICK, rate=1e-12, steps=40, evaluate_every=2, patience=3)
+    # Nothing is learned at such a rate: the last weights are not the result unless they are asked for.
     outcome = finetune(small_checkpoint, fifty(), tmp_path / "run", options, evaluation=fifty(2, count=6))
     assert outcome.standing.step == 6
+    assert outcome.model is None
+    assert not (tmp_path / "run" / "model").exists()
+    outcome = finetune(
+        small_checkpoint, fifty(), tmp_path / "run", options, evaluation=fifty(2, count=6), resume=True, keep_last=True
+    )
+    assert outcome.standing.step == 6
+    assert outcome.model is not None
     card = (outcome.model / "README.md").read_text(encoding="utf-8")
     assert "No evaluation beat the start model" in card
 
@@ -252,7 +263,7 @@ def test_the_card_and_the_logs_say_what_was_done(small_checkpoint: Path, tmp_pat
     lines: list[str] = []
     outcome = finetune(
         small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, method="full", rate=1e-2),
-        evaluation=fifty(2, count=8), tell=lines.append, command="the command",
+        evaluation=fifty(2, count=8), tell=lines.append, command="the command", keep_last=True,
     )  # fmt: skip
     card = (outcome.model / "README.md").read_text(encoding="utf-8")
     assert 'base_model_relation: "finetune"' in card
