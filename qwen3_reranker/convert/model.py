@@ -33,6 +33,11 @@ class Model:
         self.checkpoint = checkpoint
         head = checkpoint.head
         self.config = checkpoint.config
+        if prompt is None and checkpoint.stored_prompt.is_open:
+            raise InputError(
+                f"{checkpoint.stored_prompt.note}. A conversion writes the prompt for everybody who reads the "
+                "file, so it must be named"
+            )
         #: The judge's prompt, which is written with the weights.
         self.template = checkpoint.template(prompt)
         if not self.template.prefix:

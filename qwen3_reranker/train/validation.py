@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from qwen3_reranker.train.loss_mix import COMPARING, TAUGHT
 from qwen3_reranker.weights import Checkpoint
 
 Test = Callable[[Example], bool]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losse
 def taught_template(checkpoint: Checkpoint) -> Template:
     """The prompt that training teaches, the checkpoint's own; raises InputError if it is none of Qwen3-Reranker's."""
     template = checkpoint.template()
+    if checkpoint.stored_prompt.note:
+        _LOG.warning("%s", checkpoint.stored_prompt.note)
     if template.default_instruction is None:
         raise InputError(
             f"{checkpoint.name}: its judge reads the prompt {template.name}; training writes those of Qwen3-Reranker "

@@ -40,6 +40,11 @@ class StoredPrompt:
     unknown: str = ""
     note: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the files leave open which of our prompts it is, as the note says."""
+        return self.name is None and bool(self.note)
+
 
 NOTHING_STORED = StoredPrompt()
 

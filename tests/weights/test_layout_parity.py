@@ -220,6 +220,10 @@ def test_a_classifier_trained_on_plain_pairs_scores_as_in_sentence_transformers_
     assert far(predicted(encoder), original) > 0.01
     assert far(ours(tmp_path / "saved", prompt="pair"), predicted(encoder)) < TOLERANCE
     assert far(ours(tmp_path / "saved", prompt="card"), original) < TOLERANCE
+    with pytest.raises(InputError, match="so it must be named"):
+        convert(open_checkpoint(tmp_path / "saved"), tmp_path / "converted", "seq-cls")
+    written = convert(open_checkpoint(tmp_path / "saved"), tmp_path / "named", "seq-cls", prompt="card").path
+    assert far(ours(written), original) < TOLERANCE
     with pytest.raises(InputError, match="the prompt pair has no chat template"):
         convert(open_checkpoint(tmp_path / "saved"), tmp_path / "converted", "seq-cls", prompt="pair")
 
