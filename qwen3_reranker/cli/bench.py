@@ -102,10 +102,11 @@ def bench(
     from qwen3_reranker.cli.bench_output import Setting, write
     from qwen3_reranker.cli.progress import ProgressBar
 
-    workloads, setting = _prepared(model, revision, names, options, rounds)
     report = Report()
     try:
-        with ProgressBar("measuring") as bar:
+        with ProgressBar("preparing") as bar:
+            workloads, setting = _prepared(model, revision, names, options, rounds)
+            bar.stage("measuring")
             measure(
                 model, workloads, compared, rounds, {**options, "revision": revision}, report=report, on_progress=bar
             )

@@ -97,12 +97,14 @@ def doctor(
         key = os.environ.get(KEY_VARIABLE) if api_key is None else api_key
         report = _of_server(target, reference, revision, dialect=dialect, model=model, api_key=key, timeout=timeout)
     else:
+        from qwen3_reranker.cli.progress import ProgressBar
         from qwen3_reranker.doctor import examine_files
 
         given = {"--reference": reference, "--model": model, "--api-key": api_key, "--dialect": dialect}
         if unused := [name for name, value in given.items() if value not in (None, "auto")]:
             raise InputError(f"{', '.join(unused)} is for servers, whose address begins with http:// or https://")
-        report = examine_files(target, revision)
+        with ProgressBar("examining"):
+            report = examine_files(target, revision)
     if form == "json":
         print(json.dumps(_facts(report), indent=2))
     else:
@@ -121,7 +123,8 @@ def _of_server(target: str, reference: str | None, revision: str | None, **optio
             return examine(endpoint, on_progress=bar)
     from qwen3_reranker.reranker import Reranker
 
-    with Reranker(reference, revision=revision) as reranker, ProgressBar("asking the server") as bar:
+    with ProgressBar("opening the reference") as bar, Reranker(reference, revision=revision) as reranker:
+        bar.stage("asking the server")
         return examine(endpoint, Judge(reranker), bar)
 
 

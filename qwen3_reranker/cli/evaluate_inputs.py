@@ -55,7 +55,8 @@ def read_all(places: Sequence[str]) -> list[LabelledSet]:
             with ProgressBar(f"loading {place}") as bar:
                 sets += suite_sets(place, bar)
         else:
-            sets += read_sets(Path(place))
+            with ProgressBar(f"reading {place}"):
+                sets += read_sets(Path(place))
     names = [labelled.name for labelled in sets]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"two sets are named {min(twice)!r}; name the folder above both, or rename one")

@@ -6,11 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.documents import Reading, read_documents
-from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
@@ -99,7 +100,12 @@ def rank(
     # A bad option is told before documents are read, which may take long.
     EngineOptions(**options)
     query, places = _query_and_places(arguments or [], query_file)
-    documents = read_documents(places, reading)
+    from qwen3_reranker.cli.progress import ProgressBar
+
+    # Where documents are typed, nothing else may be on the screen.
+    typed = STDIN in places and on_terminal(sys.stdin)
+    with nullcontext() if typed else ProgressBar("reading documents"):
+        documents = read_documents(places, reading)
     if not documents:
         found = "what was named holds no text" if glob is None else f"no text in what was named matches {glob!r}"
         note(f"no documents to rank: {found}; the ranking is empty")
@@ -108,23 +114,28 @@ def rank(
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker import plan
     from qwen3_reranker.cli.formats import Report, write
-    from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.reranker import Reranker
 
-    with Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker:
+    with (
+        ProgressBar("opening the model") as bar,
+        Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker,
+    ):
         limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
+        bar.stage("planning" if explain_plan else "ranking", _size(texts))
         if explain_plan:
             rows = reranker.rows([query] * len(texts), texts, instruction)
-            print(plan.build(rows, reranker.options.min_shared_tokens))
-            cuts = [row.receipt for row in rows]
-            _tell_of_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, reading)
-            _tell_of_query(cuts[:1], limit)
-            return
-        asked = flags.TABLE_ROWS if top_k is None and form == "table" else top_k
-        start = time.perf_counter()
-        with ProgressBar("ranking") as bar:
+            outline = str(plan.build(rows, reranker.options.min_shared_tokens))
+        else:
+            asked = flags.TABLE_ROWS if top_k is None and form == "table" else top_k
+            start = time.perf_counter()
             ranking = reranker.rank(query, texts, asked, instruction, on_progress=bar)
-        seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
+    if explain_plan:
+        print(outline)
+        cuts = [row.receipt for row in rows]
+        _tell_of_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, reading)
+        _tell_of_query(cuts[:1], limit)
+        return
 
     if instruction is None:
         instruction = reranker.default_instruction
@@ -137,6 +148,12 @@ def rank(
         write(report, form, sys.stdout)
     _tell_of_documents(ranking.usage.truncated_documents, len(documents), limit, positions, reading)
     _tell_of_query([hit.receipt for hit in ranking[:1]], limit)
+
+
+def _size(texts: Sequence[str]) -> str:
+    characters = sum(map(len, texts))
+    written = f"{characters / 1e6:,.1f} million" if characters >= 1e6 else f"{characters:,}"
+    return f"{len(texts):,} documents of {written} characters"
 
 
 def _tell_of_documents(cut: int, count: int, limit: int, positions: int, reading: Reading) -> None:

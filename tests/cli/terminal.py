@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -21,13 +22,15 @@ def on_terminal(
     environment: Mapping[str, str] | None = None,
     with_stderr: bool = False,
     enter_after: str | None = None,
+    interrupt_after: str | None = None,
 ) -> str:
     """What `python ARGUMENTS` shows on a terminal that wide, lines ending with \\n; its stderr too if asked.
 
-    enter_after: Enter is pressed, unseen, once this is shown; it must be.
+    enter_after: Enter is pressed, unseen, once this is shown; it must be. interrupt_after: so is Ctrl-C, and ends it.
     """
     leader, follower = pty.openpty()
-    if enter_after is not None:
+    awaited = enter_after or interrupt_after
+    if awaited is not None:
         settings = termios.tcgetattr(follower)
         settings[3] &= ~termios.ECHO
         termios.tcsetattr(follower, termios.TCSANOW, settings)
@@ -41,7 +44,7 @@ def on_terminal(
         env={**inherited, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(environment or {})},
     )
     os.close(follower)
-    shown, entered = b"", enter_after is None
+    shown, entered = b"", awaited is None
     while True:
         try:
             piece = os.read(leader, 1 << 16)
@@ -50,10 +53,13 @@ def on_terminal(
         if not piece:
             break
         shown += piece
-        if not entered and enter_after is not None and enter_after.encode() in shown:
-            os.write(leader, b"\n")
+        if not entered and awaited is not None and awaited.encode() in shown:
+            if interrupt_after is not None:
+                process.send_signal(signal.SIGINT)
+            else:
+                os.write(leader, b"\n")
             entered = True
     os.close(leader)
-    assert process.wait() == 0, shown.decode()
+    assert process.wait() == (130 if interrupt_after is not None else 0), shown.decode()
     assert entered, shown.decode()
     return shown.decode().replace("\r\n", "\n")
