@@ -88,14 +88,13 @@ def _documents(text: str, name: str, reading: Reading, notes: ReadingNotes, *, i
     if form := _RECORDS.get(suffix, ""):
         try:
             return list(_in_form(form, text, name, reading))
-        except NoRecordsError as error:
-            notes.whole(str(error))
         except InputError as error:
             # A folder holds what it holds; what was named by itself was meant to be read as what it is called.
-            if not in_folder:
+            if not in_folder and not isinstance(error, NoRecordsError):
                 raise
-            notes.whole(str(error))
-        return list(_in_form("whole", text, name, reading))
+            lines = form in ("csv", "tsv") and not in_folder and reading.chunk_words is None
+            notes.no_records("a document a line" if lines else "one document", str(error))
+        return list(_in_form("lines" if lines else "whole", text, name, reading))
     form = "whole" if in_folder or suffix in _WHOLE or reading.chunk_words else "lines"
     documents = list(_in_form(form, text, name, reading))
     if suffix not in _WHOLE:

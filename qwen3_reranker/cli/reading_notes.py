@@ -21,14 +21,14 @@ class ReadingNotes:
     """Takes note of every file and tells at the end; text_field: where records are looked for their text."""
 
     text_field: str
-    _whole: list[str] = field(default_factory=list)
+    _no_records: dict[str, list[str]] = field(default_factory=dict)
     _plain: dict[str, list[str]] = field(default_factory=dict)
     _by_line: list[tuple[str, int]] = field(default_factory=list)
     _prose: bool = False
 
-    def whole(self, reason: str) -> None:
-        """A file that is called records was read as one document; reason: its name, and why."""
-        self._whole.append(reason)
+    def no_records(self, read_as: str, reason: str) -> None:
+        """A file that is called records was read as something else; reason: its name, and why."""
+        self._no_records.setdefault(read_as, []).append(reason)
 
     def plain(self, text: str, name: str) -> None:
         """A file was read as text; it may be records under another name."""
@@ -42,9 +42,9 @@ class ReadingNotes:
 
     def lines(self) -> Iterator[str]:
         """The notes, a line each."""
-        if self._whole:
-            more = f" (and {_more(self._whole)})" if len(self._whole) > 1 else ""
-            yield f"read as one document, not as records: {self._whole[0]}{more}"
+        for read_as, reasons in self._no_records.items():
+            more = f" (and {_more(reasons)})" if len(reasons) > 1 else ""
+            yield f"read as {read_as}, not as records: {reasons[0]}{more}"
         for form, names in self._plain.items():
             more = f" (and {_more(names)})" if len(names) > 1 else ""
             reads = f"--input-format {form} reads the {_READS[form]} {self.text_field!r}"

@@ -185,6 +185,8 @@ def _columns(cells: list[str], source: str, field: str) -> list[str]:
     for number, cell in enumerate(cells, start=1):
         named = cell.strip()
         names.append(named if named and named not in names else f"column {number}")
+    if len(names) == 1 and field not in names:
+        raise NoRecordsError(f"{source}: one column, and it is not called {field!r}; choose one with --field")
     if field not in names:
         known = ", ".join(map(repr, names))
         raise InputError(

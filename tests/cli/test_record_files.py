@@ -149,6 +149,16 @@ def test_a_file_that_is_called_records_and_holds_none_is_one_document_and_a_note
     assert f"note: read as one document, not as records: {told}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["titles.csv", "titles.tsv"])
+def test_a_table_of_one_column_without_a_header_is_a_document_a_line(notes: Path, capsys: Capture, name: str) -> None:
+    (notes / name).write_text("first title\nsecond title\n", encoding="utf-8")
+    assert [document.text for document in read_documents([name], Reading())] == ["first title", "second title"]
+    assert capsys.readouterr().err == (
+        f"note: read as a document a line, not as records: {name}:1: one column, and it is not called 'text'; "
+        "choose one with --field\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
