@@ -211,9 +211,8 @@ class Tokens:
             )
         if not self._truncate_queries:
             raise QueryTooLongError(
-                f"instruction and query take {len(whole)} of the {budget} tokens that max_length="
-                f"{self.max_length} leaves, so no document fits; shorten the query, raise max_length, or ask for "
-                "truncate_queries",
+                f"instruction and query take {len(whole):,} tokens, and max_length={self.max_length} leaves them "
+                f"{budget:,}, so no document fits; shorten the query, raise max_length, or ask for truncate_queries",
                 least,
             )
         # Half of the room is left to the document: a row without any of it could not be judged.

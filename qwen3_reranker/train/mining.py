@@ -36,11 +36,10 @@ class MiningOptions:
     def __post_init__(self) -> None:
         if self.sampling not in SAMPLING:
             raise InputError(f"sampling must be one of {', '.join(SAMPLING)}, got {self.sampling!r}")
-        if self.negatives < 1 or not 1 <= self.first <= self.last:
-            raise InputError(
-                f"negatives must be at least 1 and ranks 1 <= first <= last, got {self.negatives}, {self.first}, "
-                f"{self.last}"
-            )
+        if self.negatives < 1:
+            raise InputError(f"negatives must be at least 1, got {self.negatives}")
+        if not 1 <= self.first <= self.last:
+            raise InputError(f"ranks must go up from 1 or more, as in 2-60, got {self.first}-{self.last}")
         for name in ("margin", "teacher_margin"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")

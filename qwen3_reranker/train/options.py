@@ -71,8 +71,8 @@ class TrainOptions:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name in ("weight_decay", "clip", "alpha", "positive_weight", "temperature", "anchor", "learning_rate"):
-            value = getattr(self, name)
+        for name in ("weight_decay", "clip", "alpha", "positive_weight", "temperature", "anchor", "rate"):
+            value = self.learning_rate if name == "rate" else getattr(self, name)
             lowest = 0.0 if name in ("weight_decay", "anchor") else math.ulp(0.0)
             if not (math.isfinite(value) and value >= lowest):
                 raise InputError(

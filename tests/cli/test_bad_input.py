@@ -134,6 +134,14 @@ OF_OTHER_VERBS = {
     "serve on no port": (["serve", "--port", "99999"], "--port must be less than or equal to 65535, got 99999"),
     "evaluate": (["evaluate", "nano", "--on", "x", "--max-length", "0"], "--max-length must be"),
     "train run": (["train", "run", "x", "-o", "y", "--batch", "0"], "--batch must be a whole number of at least 1"),
+    "a rate of training": (
+        ["train", "run", "x", "-o", "y", "--rate", "-1"],
+        "--rate must be a number above 0, got -1.0",
+    ),
+    "ranks of mining": (
+        ["train", "mine", "notes.txt", "-o", "y", "--ranks", "0-3"],
+        "--ranks must go up from 1 or more",
+    ),
     "a precision of training": (["train", "run", "x", "-o", "y", "--precision", "int8"], "--precision must be one of"),
     "doctor": (["doctor", "x", "--timeout", "soon"], "--timeout must be a number, got 'soon'"),
     "a verb": (["rnk"], "Did you mean rank? See qwen3-reranker --help."),
