@@ -101,7 +101,10 @@ def bench(
     from qwen3_reranker.bench import Report, measure
     from qwen3_reranker.cli.bench_output import Setting, write
     from qwen3_reranker.cli.progress import ProgressBar
+    from qwen3_reranker.weights import resolve
 
+    # A download shows a bar of its own.
+    resolve(model, revision)
     report = Report()
     try:
         with ProgressBar("preparing") as bar:

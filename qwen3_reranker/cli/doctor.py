@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Exit
@@ -103,7 +104,8 @@ def doctor(
         given = {"--reference": reference, "--model": model, "--api-key": api_key, "--dialect": dialect}
         if unused := [name for name, value in given.items() if value not in (None, "auto")]:
             raise InputError(f"{', '.join(unused)} is for servers, whose address begins with http:// or https://")
-        with ProgressBar("examining"):
+        # A download shows a bar of its own.
+        with ProgressBar("examining") if os.path.exists(target) else nullcontext():
             report = examine_files(target, revision)
     if form == "json":
         print(json.dumps(_facts(report), indent=2))
@@ -122,7 +124,9 @@ def _of_server(target: str, reference: str | None, revision: str | None, **optio
         with ProgressBar("asking the server") as bar:
             return examine(endpoint, on_progress=bar)
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.weights import resolve
 
+    resolve(reference, revision)
     with ProgressBar("opening the reference") as bar, Reranker(reference, revision=revision) as reranker:
         bar.stage("asking the server")
         return examine(endpoint, Judge(reranker), bar)

@@ -115,7 +115,10 @@ def rank(
     from qwen3_reranker import plan
     from qwen3_reranker.cli.formats import Report, write
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.weights import resolve
 
+    # A download shows a bar of its own.
+    resolve(model, revision)
     with (
         ProgressBar("opening the model") as bar,
         Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker,

@@ -13,7 +13,7 @@ from qwen3_reranker.weights.names import Layer
 from qwen3_reranker.weights.safetensors import read_entries
 from qwen3_reranker.weights.tensor import Source, Tensor
 
-__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "first_not_finite", "open_checkpoint", "read_entries"]
+__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "first_not_finite", "open_checkpoint", "read_entries", "resolve"]
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
