@@ -118,7 +118,7 @@ def test_hashes_are_made_under_the_pepper(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 WRONG = {
-    "no verb": (["keys", "make"], 2, "No such command 'make'"),
+    "no verb": (["keys", "make"], 2, "No such verb: make"),
     "no name": (["keys", "create"], 2, "Missing argument 'NAME'"),
     "an empty name": (["keys", "create", " "], 2, "NAME must be 1 to 100 visible characters"),
     "a long name": (["keys", "create", "a" * 101], 2, "NAME must be"),

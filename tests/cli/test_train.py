@@ -100,7 +100,7 @@ def test_the_whole_way_from_triplets_to_a_model_that_ranks(
         (["synthesise", "FILE", "-o", "OUT", "--endpoint", "nowhere", "--writer", "m"], "address"),
         (["synthesise", "FILE", "-o", "OUT"], "endpoint"),
         (["run", "FILE", "-o", "OUT", "--method", "qlora"], "method"),
-        (["run", "FILE", "-o", "OUT", "--rate", "-1"], "learning_rate"),
+        (["run", "FILE", "-o", "OUT", "--rate", "-1"], "--rate must be"),
         (["run", "FILE", "-o", "OUT", "--evaluate", "FILE"], "held-out query is trained on"),
         (["run", "FILE", "-o", "OUT", "--model", "no/such/model/at/all"], "no model"),
         (["run", "FILE", "-o", "OUT", "--loss", "kl"], "train distil"),
