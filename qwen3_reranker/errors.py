@@ -84,6 +84,10 @@ class UnsupportedModelError(CheckpointError):
     exit_code = 2
 
 
+class UnreadTensorsError(CheckpointError):
+    """A checkpoint holds tensors that nothing would read, so its scores would be those of another model."""
+
+
 class UnavailableError(RerankerError, RuntimeError):
     """What was asked for is not in this installation or does not run on this machine: kernels, devices, extras."""
 

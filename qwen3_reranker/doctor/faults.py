@@ -207,9 +207,16 @@ FILE_FAULTS = {
         ),
         Fault(
             "untied-head",
-            "The config ties the head to the word vectors, but a head of its own lies in the file and differs.",
-            "Fine-tuning that untied them, saved with the old config.",
-            "Set tie_word_embeddings to false if the head was trained; remove it if not.",
+            "config.json ties the head to the word vectors, but one of its own lies beside them and differs. It judges "
+            "here and in transformers 5; older releases, and what reads the config alone, drop it and score otherwise.",
+            "Fine-tuning that trained the head, saved with the old config.",
+            "Set tie_word_embeddings to false; remove lm_head.weight if it was not trained.",
+        ),
+        Fault(
+            "unread-tensors",
+            "The files hold tensors that a Qwen3 network of this configuration does not read.",
+            "A config of a smaller model, or a checkpoint of another network with parts of its own.",
+            "Correct the config if they were trained; the evidence names them.",
         ),
         Fault(
             "quantized-head",

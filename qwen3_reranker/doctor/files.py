@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import numpy as np
 
 from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
-from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
+from qwen3_reranker.errors import CheckpointError, UnreadTensorsError, UnsupportedModelError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.prompt import template
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, first_not_finite, open_checkpoint, read_entries
+from qwen3_reranker.weights.tied import UNTIED
 
 _CARD = template("card")
 _FAULTY_TEMPLATES = {"card-no-think-block": "template-no-think-block", "card-lost-newline": "template-lost-newline"}
@@ -38,12 +41,25 @@ def examine_files(model: str | os.PathLike[str], revision: str | None = None) ->
     """
     examination = _Files(Path(model))
     try:
-        checkpoint = open_checkpoint(model, revision)
+        with _findings_said_once():
+            checkpoint = open_checkpoint(model, revision)
     except CheckpointError as error:
         examination.unopened(error)
         return examination.report(os.fspath(model), "not opened")
     examination.opened(checkpoint)
     return examination.report(checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}")
+
+
+@contextmanager
+def _findings_said_once() -> Iterator[None]:
+    """What opening a checkpoint warns of is a finding or a note here."""
+    log = logging.getLogger("qwen3_reranker.weights")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 class _Files:
@@ -64,6 +80,9 @@ class _Files:
             self._find("unsupported-model", str(error))
             return
         if not self._index_agrees(self.path):
+            return
+        if isinstance(error, UnreadTensorsError):
+            self._find("unread-tensors", str(error))
             return
         missing_head = any(
             words in str(error) for words in ("'lm_head.weight' is missing", "'score.weight' is missing")
@@ -110,6 +129,8 @@ class _Files:
         except CheckpointError as error:
             self._find("index-mismatch", str(error))
             return False
+        if unlisted := [name for name in stored if name not in names]:
+            self.notes.append(f"tensors that the index does not list, and nothing reads: {_some(unlisted)}")
         elsewhere = [name for name, file in names.items() if stored.get(name, ("",))[0] != file]
         metadata = listed.get("metadata")
         expected = metadata.get("total_size") if isinstance(metadata, Mapping) else None
@@ -160,28 +181,10 @@ class _Files:
             self._find("no-judge", str(error))
             return
         self.checked.append(f"the judge's vector, of length {float(np.linalg.norm(weight_D)):.3g}")
-        if checkpoint.config.tie_word_embeddings and checkpoint.layout == "causal-lm":
-            self._tied(checkpoint, tokens)
-
-    def _tied(self, checkpoint: Checkpoint, tokens: Tokens) -> None:
-        """A tied checkpoint may store its head all the same; then the two must agree."""
-        single = checkpoint.folder / "model.safetensors"
-        entry = read_entries(single).get("lm_head.weight") if single.is_file() else None
-        if entry is None or entry.shape != checkpoint.embedding_tensor.shape:
-            return
-        width = entry.num_bytes // math.prod(entry.shape)
-        size = entry.shape[1] * width
-        embedding = checkpoint.embedding_tensor
-        if entry.dtype != embedding.dtype:
-            return
-        with open(single, "rb") as file:
-            for word in (tokens.yes_id, tokens.no_id):
-                file.seek(entry.offset + word * size)
-                own = file.read(size)
-                file.seek(embedding.offset + word * size)
-                if own != file.read(size):
-                    self._find("untied-head", f"row {word} of lm_head.weight differs from the word vector of that id")
-                    return
+        if head.note == UNTIED:
+            self._find("untied-head", f"{head.tensor.file}: {head.tensor.name} is {head.note}")
+        elif head.note and not head.note.startswith("rebuilt"):
+            self.notes.append(f"the judge is {head.note}")
 
     def _config(self, checkpoint: Checkpoint) -> None:
         config = checkpoint.config

@@ -14,7 +14,7 @@ from typing import Any
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights import names
-from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.checkpoint import Checkpoint
 from qwen3_reranker.weights.modules import INPUT, MODULES, SETTINGS, TRANSFORMER, read_modules, refuse_other_places
 
 _CAUSAL_LOGITS = "causal_logits"
@@ -37,7 +37,7 @@ def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         )
     head = checkpoint.head
     if score_path is not None:
-        head = Head(head.tensor, _token_rows(score_path, checkpoint.config.vocab_size))
+        head = replace(head, labels=_token_rows(score_path, checkpoint.config.vocab_size))
     layout = "lora" if checkpoint.layout == "lora" else "sentence-transformers"
     instruction = _instruction(folder) or checkpoint.instruction
     return replace(checkpoint, layout=layout, stored_head=head, instruction=instruction)

@@ -20,6 +20,7 @@ from qwen3_reranker.weights.gguf_header import GgufHeader
 from qwen3_reranker.weights.gguf_metadata import Metadata
 from qwen3_reranker.weights.gguf_parts import read_whole_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
+from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_gguf
 from qwen3_reranker.weights.tensor import Tensor
 
@@ -28,7 +29,7 @@ _POOLING = "qwen3.pooling_type"
 # llama_pooling_type of llama.h. Files of judges say rank, or nothing where their converter did not know them.
 _LAST_TOKEN, _OTHER_POOLINGS = 3, {1: "mean", 2: "cls"}
 _LABELS = "qwen3.classifier.output_labels"
-_CLASSIFIER = "cls.output.weight"
+_CLASSIFIER, _DIVISORS = "cls.output.weight", "rope_freqs.weight"
 # A dense layer or a norm before the classifier, or a number added behind it: none of it is in a Qwen3-Reranker.
 _OTHER_CLASSIFIERS = ("cls.weight", "cls.bias", "cls.norm.weight", "cls.output.bias")
 # For each field of config.json the one of GGUF; the shortest way to one set of checks.
@@ -54,6 +55,8 @@ def open_gguf(path: Path, name: str) -> Checkpoint:
     llama.cpp knew Qwen3-Reranker are like that.
     """
     header = read_whole_header(path)
+    present = Stored(header.tensors)
+    header = replace(header, tensors=present)
     config = _config(header)
     embedding = _is_embedding(header)
     if embedding:
@@ -63,6 +66,9 @@ def open_gguf(path: Path, name: str) -> Checkpoint:
         for published, shape in names.expected_shapes(config)
     }
     head = None if embedding else _head(header, config, tensors)
+    _refuse_scaled_positions(header)
+    spared = (names.gguf_name(names.HEAD),) if embedding else ()
+    present.refuse_unread(path, f"{_ARCHITECTURE}.block_count", config.num_hidden_layers, spared)
     stored = NOTHING_STORED if embedding else prompt_of_gguf(header.metadata, has_head=_CLASSIFIER in header.tensors)
     if head is not None and head.note and not stored.unknown:
         source = names.gguf_name(head.tensor.name)
@@ -157,6 +163,16 @@ def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...
             "metadata and weights are not of one model"
         )
     return Tensor(name, shape, found.type, found.source, found.offset, found.num_bytes)
+
+
+def _refuse_scaled_positions(header: GgufHeader) -> None:
+    """Raise CheckpointError unless the divisors of rotary frequencies, where a file holds them, divide by 1."""
+    found = header.tensors.get(_DIVISORS)
+    if found is not None and (_tensor(header, _DIVISORS, _DIVISORS, found.shape).read() != 1).any():
+        raise CheckpointError(
+            f"{header.source.path}: tensor {_DIVISORS!r} scales rotary positions, which is not run; use a file of a "
+            "model without it"
+        )
 
 
 def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]) -> Head:

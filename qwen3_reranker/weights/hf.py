@@ -7,8 +7,9 @@ without a head, or one whose modules pool the last token (embedding); a PEFT ada
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
 from qwen3_reranker.weights.safetensors import Entry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, first_shard, folder_entries, shaped_tensor, weights_file
+from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
 from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tied import UNTIED, is_same
 
 _CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -36,6 +39,7 @@ _ON_THE_WAY = re.compile(r"checkpoint-\d+", re.ASCII)
 _CAUSAL_LM = "Qwen3ForCausalLM"
 _CLASSIFIER = "Qwen3ForSequenceClassification"
 _NETWORK = "Qwen3Model"
+_LOG = logging.getLogger(__name__)
 
 
 def open_folder(folder: Path, name: str) -> Checkpoint:
@@ -63,10 +67,18 @@ def read_tokenizer(folder: Path) -> TokenizerJson:
     """tokenizer.json of a folder; raises CheckpointError where it has none or it cannot be read."""
     path = folder / TOKENIZER
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: missing; copy tokenizer.json of the model that this checkpoint was made from into the folder"
-        )
+        raise CheckpointError(f"{path}: missing; {_tokenizer_instead(folder)}")
     return TokenizerJson.read(path)
+
+
+def _tokenizer_instead(folder: Path) -> str:
+    if any((folder / name).is_file() for name in ("vocab.json", "merges.txt", "tokenizer_config.json")):
+        # That of another model would lack the words that were added to this one.
+        return (
+            "write it with transformers, which knows what was added to it: "
+            f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+        )
+    return "copy tokenizer.json of the model that this checkpoint was made from into the folder"
 
 
 def _named_adapter(folder: Path) -> Path | None:
@@ -98,7 +110,7 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     path = weights_file(folder) or first_shard(folder)
     if path is None:
         raise no_model(folder, f"{folder / SINGLE}: missing, and so is {INDEX}")
-    entries = names.without_wrappers(folder_entries(path))
+    entries = Stored(names.without_wrappers(folder_entries(path)))
     modules = read_modules(folder)
     if is_embedding(modules, entries):
         refuse_other_pooling(folder, modules, config.hidden_size)
@@ -115,12 +127,15 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
                 f'if that tensor is the judge, write "architectures": ["{_CLASSIFIER}"], if not, remove it'
             )
         layout, tensors = "causal-lm", _needed(config, entries, path, quantisation)
-        head = Head(tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD])
+        config, head = _words_head(config, tensors, entries, path, quantisation)
     else:
         # Without a language-model head there is none to expect or to count.
         config = replace(config, tie_word_embeddings=True)
         layout, tensors = "seq-cls", _needed(config, entries, path, quantisation)
         head = _classifier(config, fields, entries, path, quantisation)
+        if names.HEAD in entries:
+            head = replace(head, note=f"{names.SCORE}; {names.HEAD}, which is there too, is not used")
+    _refuse_unread(config, entries, path, quantisation, spared=() if layout == "causal-lm" else (names.HEAD,))
     stored = prompt_of_folder(folder, fields)
     checkpoint = Checkpoint(
         name,
@@ -140,13 +155,14 @@ def _open_embedding(
     folder: Path,
     name: str,
     config: ModelConfig,
-    entries: Mapping[str, Entry],
+    entries: Stored[Entry],
     path: Path,
     quantisation: Quantisation | None,
 ) -> Checkpoint:
     # Whatever the configuration says of a head, none is expected and none is counted.
     config = replace(config, tie_word_embeddings=True)
     tensors = _needed(config, entries, path, quantisation, bare=has_bare_names(entries))
+    _refuse_unread(config, entries, path, quantisation, spared=(names.HEAD,))
     prompts = stored_prompts(folder)
     return Checkpoint(name, folder, "embedding", config, tensors, None, lambda: read_tokenizer(folder), prompts=prompts)
 
@@ -165,6 +181,40 @@ def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
             "Qwen3 network are not run"
         )
     return config, fields
+
+
+def _words_head(
+    config: ModelConfig,
+    tensors: dict[str, Tensor],
+    entries: Mapping[str, Entry],
+    path: Path,
+    quantisation: Quantisation | None,
+) -> tuple[ModelConfig, Head]:
+    """The language-model head, and the configuration with what is true of it; one of its own goes into `tensors`."""
+    if not config.tie_word_embeddings:
+        return config, Head(tensors[names.HEAD])
+    words = tensors[names.EMBEDDING]
+    if not any(stored in entries for stored in _stored_names(names.HEAD, quantisation)):
+        return config, Head(words)
+    own = _tensor(names.HEAD, words.shape, entries, path, quantisation)
+    if is_same(own, words):
+        return config, Head(words)
+    _LOG.warning("%s: %s is %s, as in transformers 5; set tie_word_embeddings to false", path, names.HEAD, UNTIED)
+    tensors[names.HEAD] = own
+    return replace(config, tie_word_embeddings=False), Head(own, note=UNTIED)
+
+
+def _stored_names(name: str, quantisation: Quantisation | None) -> tuple[str, ...]:
+    return (name,) if quantisation is None else quantisation.stored_names(name)
+
+
+def _refuse_unread(
+    config: ModelConfig, entries: Stored[Entry], path: Path, quantisation: Quantisation | None, spared: Collection[str]
+) -> None:
+    """spared: names that the layout does not need, though other layouts do."""
+    matrices = (*(name for name, _ in names.expected_shapes(config)), *spared) if quantisation else spared
+    known = {stored for name in matrices for stored in _stored_names(name, quantisation)}
+    entries.refuse_unread(path, f"{_CONFIG}: num_hidden_layers", config.num_hidden_layers, known)
 
 
 def _classifier(

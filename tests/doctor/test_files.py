@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -17,7 +18,7 @@ from tests.doctor.conftest import found
 from tests.testing.chat_templates import ASSISTANT, OWN, plain
 from tests.testing.checkpoints import write_checkpoint
 from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import write_classifier, write_embedding_model
+from tests.testing.layouts import edit_tensors, write_classifier, write_embedding_model
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,8 @@ FAULTS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
     "index-mismatch": ({"shards": 2}, swap_shards),
     "missing-head": ({}, classifier),
     "no-judge": ({"tied": False}, lambda folder: write_rows(folder, "lm_head.weight", 0.0)),
-    "untied-head": ({"store_head": True}, lambda folder: write_rows(folder, "lm_head.weight", 0.5)),
+    "untied-head": ({"store_head": True}, lambda folder: None),
+    "unread-tensors": ({}, lambda folder: edit(folder / "config.json", num_hidden_layers=1)),
     "wrong-tokenizer": ({"vocab_size": 200}, lambda folder: None),
     "damaged-weights": ({}, lambda folder: write_rows(folder, "model.norm.weight", float("nan"))),
     "other-config": ({}, lambda folder: edit(folder / "config.json", rope_theta=10_000)),
@@ -152,6 +154,22 @@ def test_an_embedding_model_is_named_as_one_and_accused_of_nothing_else(tmp_path
     assert found(examine_files(folder)) == ["embedding-model"]
     path = write_gguf(tmp_path / "x.gguf", tmp_path / "base", labels=None, fields={"qwen3.pooling_type": 3})
     assert found(examine_files(path)) == ["embedding-model"]
+
+
+def test_a_head_beside_a_classifier_is_noted(tmp_path: Path, tokenizer: Path) -> None:
+    base = write_checkpoint(tmp_path / "base", tokenizer_file=tokenizer, tied=False)
+    folder = write_classifier(tmp_path / "model", base, yes_id=1, no_id=2)
+    edit(folder / "config.json", pad_token_id=1)
+    report = examine_files(folder)
+    assert found(report) == []
+    assert "the judge is score.weight; lm_head.weight, which is there too, is not used" in report.notes
+
+
+def test_tensors_that_an_index_does_not_list_are_noted(tmp_path: Path, tokenizer: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, shards=2)
+    edit_tensors(sorted(folder.glob("*.safetensors"))[0], extra=torch.ones(2))
+    edit(folder / "model.safetensors.index.json", metadata={})
+    assert "tensors that the index does not list, and nothing reads: 1 ('extra')" in examine_files(folder).notes
 
 
 @pytest.mark.parametrize(("pad", "faults"), [(1, []), (None, ["no-pad-token"])])

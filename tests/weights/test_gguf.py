@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,38 @@ def test_a_file_with_its_own_language_model_head_is_judged_by_that(
     path = write_gguf(tmp_path / "x.gguf", folder, labels=None, tensors={"output.weight": 2 * words})
     np.testing.assert_array_equal(logits(path), 2 * logits(folder))
     assert "output.weight" in caplog.text
+
+
+# Whatever a file holds beside the network: (tensors, what the error says, or nothing where it opens)
+EXTRAS: dict[str, tuple[dict[str, np.ndarray], str]] = {
+    "divisors of 1": ({"rope_freqs.weight": np.ones(4, np.float32)}, ""),
+    "divisors": ({"rope_freqs.weight": np.full(4, 2, np.float32)}, "'rope_freqs.weight' scales rotary positions"),
+    "more layers": ({"blk.5.attn_q.weight": np.ones((32, 32), np.float32)}, "qwen3.block_count says 2 layers"),
+    "a bias": ({"blk.0.attn_q.bias": np.ones(32, np.float32)}, "'blk.0.attn_q.bias'; a Qwen3 network has no"),
+    "a projector": ({"mm.0.weight": np.ones((4, 32), np.float32)}, "1 of 26 tensors would not be read: 'mm.0.weight'"),
+}
+
+
+@pytest.mark.parametrize(("tensors", "said"), EXTRAS.values(), ids=EXTRAS)
+def test_a_tensor_that_nothing_reads_is_an_error_unless_it_can_change_nothing(
+    tensors: dict[str, np.ndarray], said: str, folder: Path, tmp_path: Path
+) -> None:
+    path = write_gguf(tmp_path / "x.gguf", folder, tensors=tensors)
+    if not said:
+        assert open_checkpoint(path).layout == "gguf"
+        return
+    with pytest.raises(CheckpointError, match=re.escape(said)):
+        open_checkpoint(path)
+
+
+def test_a_language_model_head_beside_a_classifier_or_in_an_embedding_model_opens(tmp_path: Path) -> None:
+    untied = write_checkpoint(tmp_path / "untied", tied=False)
+    words = values_of(untied)["lm_head.weight"]
+    judge = write_gguf(tmp_path / "x.gguf", untied, tensors={"output.weight": words})
+    assert open_checkpoint(judge).head.tensor.name == "cls.output.weight"
+    fields = {"qwen3.pooling_type": 3}
+    embedding = write_gguf(tmp_path / "y.gguf", untied, labels=None, fields=fields, tensors={"output.weight": words})
+    assert open_checkpoint(embedding).layout == "embedding"
 
 
 def test_a_head_of_zeros_is_no_judge(folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnreadTensorsError
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import to_stored, write_checkpoint
+from tests.testing.layouts import write_classifier
 
 EMBEDDING, HEAD, QUERY = "model.embed_tokens.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"
 SINGLE, INDEX, LAST_SHARD = "model.safetensors", "model.safetensors.index.json", "model-00003-of-00003.safetensors"
@@ -50,17 +53,79 @@ def test_a_checkpoint_knows_its_parts_by_name(tmp_path: Path) -> None:
     assert checkpoint.tensors[QUERY].file == tmp_path / SINGLE
 
 
-def test_a_tied_checkpoint_may_store_its_head_too(tmp_path: Path) -> None:
-    checkpoint = open_checkpoint(write_checkpoint(tmp_path, tied=True, store_head=True))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_head_stored_beside_tied_words_that_equals_them_is_no_event(
+    dtype: torch.dtype, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_checkpoint(tmp_path, dtype="BF16")
+    words = load_file(tmp_path / SINGLE)[EMBEDDING]
+    replace(**{HEAD: words.to(dtype)})(tmp_path)
+    checkpoint = open_checkpoint(tmp_path)
     assert HEAD not in checkpoint.tensors
-    assert checkpoint.head.tensor.name == EMBEDDING
+    assert (checkpoint.head.tensor.name, checkpoint.head.note) == (EMBEDDING, "")
+    assert not caplog.messages
 
 
-def test_tensors_that_the_network_does_not_need_are_ignored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_head_stored_beside_tied_words_that_differs_judges_as_in_transformers(
+    shards: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_checkpoint(tmp_path, tied=True, store_head=True, shards=shards)
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.head.tensor is checkpoint.tensors[HEAD]
+    assert not checkpoint.config.tie_word_embeddings
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).lm_head.weight
+    np.testing.assert_array_equal(checkpoint.head.tensor.read(), theirs.detach().numpy())
+    assert "lm_head.weight is used though config.json ties it" in caplog.text
+
+
+def test_one_number_of_a_stored_head_makes_it_another(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
-    path = tmp_path / SINGLE
-    save_file({**load_file(path), "rotary.inv_freq": torch.ones(2), "steps": torch.ones(3, dtype=torch.int8)}, path)
-    assert "steps" not in open_checkpoint(tmp_path).tensors
+    words = load_file(tmp_path / SINGLE)[EMBEDDING].clone()
+    words[-1, -1] += 1
+    replace(**{HEAD: words})(tmp_path)
+    assert open_checkpoint(tmp_path).head.tensor.name == HEAD
+
+
+LAYER = "model.layers.{}.self_attn.q_proj.weight"
+# Whatever a file holds beside the network: (tensors, what the error says, or nothing where it opens)
+EXTRAS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
+    "old buffers": ({"model.rotary_emb.inv_freq": torch.ones(4)}, ""),
+    "old buffers of layers": ({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}, ""),
+    "scales of a cache": ({"model.layers.0.self_attn.k_proj.k_scale": torch.ones(1)}, ""),
+    "more layers": ({LAYER.format(2): torch.ones(32, 32), LAYER.format(3): torch.ones(32, 32)}, "write 4 if they"),
+    "a bias": ({"model.layers.0.self_attn.q_proj.bias": torch.ones(32)}, "'model.layers.0.self_attn.q_proj.bias'"),
+    "a value head": ({"v_head.summary.weight": torch.ones(1, 32)}, "'v_head.summary.weight'; a Qwen3 network has no"),
+    "a projector": ({"projector.0.weight": torch.ones(4, 32)}, "1 of 25 tensors would not be read"),
+    "a scale": ({"model.layers.0.mlp.up_proj.weight_scale": torch.ones(1)}, "up_proj.weight_scale'"),
+}
+
+
+@pytest.mark.parametrize(("tensors", "said"), EXTRAS.values(), ids=EXTRAS)
+def test_a_tensor_that_nothing_reads_is_an_error_unless_it_can_change_nothing(
+    tensors: dict[str, torch.Tensor], said: str, tmp_path: Path
+) -> None:
+    replace(**tensors)(write_checkpoint(tmp_path))
+    if not said:
+        assert open_checkpoint(tmp_path).tensors.keys().isdisjoint(tensors)
+        return
+    with pytest.raises(UnreadTensorsError, match=re.escape(said)) as caught:
+        open_checkpoint(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / SINGLE))
+
+
+def test_layers_beyond_those_configured_are_an_error_in_shards_too(tmp_path: Path) -> None:
+    configure(num_hidden_layers=1)(write_checkpoint(tmp_path, shards=3))
+    with pytest.raises(UnreadTensorsError, match="num_hidden_layers says 1 layers, but tensors of layer 1 are there"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_head_beside_a_classifier_is_left_alone_and_the_note_says_so(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "base", tied=False)
+    folder = write_classifier(tmp_path / "model", tmp_path / "base", yes_id=1, no_id=2)
+    checkpoint = open_checkpoint(folder)
+    assert HEAD not in checkpoint.tensors
+    assert checkpoint.head.note == "score.weight; lm_head.weight, which is there too, is not used"
 
 
 def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
@@ -77,6 +142,14 @@ def test_the_tokenizer_is_asked_for_only_when_it_is_needed(tmp_path: Path) -> No
         _ = checkpoint.tokenizer
     (tmp_path / "tokenizer.json").write_text("{}")
     assert checkpoint.tokenizer.source == str(tmp_path / "tokenizer.json")
+
+
+def test_a_tokenizer_of_an_older_form_is_to_be_written_anew_with_what_was_added_to_it(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(write_checkpoint(tmp_path))
+    (tmp_path / "vocab.json").write_text("{}")
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(CheckpointError, match=r"AutoTokenizer\.from_pretrained\(.*\)\.save_pretrained\("):
+        _ = checkpoint.tokenizer
 
 
 def configure(**changes: Any) -> Callable[[Path], None]:
