@@ -211,9 +211,9 @@ def _stored_names(name: str, quantisation: Quantisation | None) -> tuple[str, ..
 def _refuse_unread(
     config: ModelConfig, entries: Stored[Entry], path: Path, quantisation: Quantisation | None, spared: Collection[str]
 ) -> None:
-    """spared: names that the layout does not need, though other layouts do."""
-    matrices = (*(name for name, _ in names.expected_shapes(config)), *spared) if quantisation else spared
-    known = {stored for name in matrices for stored in _stored_names(name, quantisation)}
+    """spared: names that the layout does not need, though others do."""
+    needed = (*(name for name, _ in names.expected_shapes(config)), names.SCORE) if quantisation else ()
+    known = {stored for name in (*needed, *spared) for stored in _stored_names(name, quantisation)}
     entries.refuse_unread(path, f"{_CONFIG}: num_hidden_layers", config.num_hidden_layers, known)
 
 
