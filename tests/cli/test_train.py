@@ -1,7 +1,9 @@
 """`train` goes from any tool's file to a model that ranks, says what it did, and ends bad input in one line."""
 
+import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -218,3 +220,16 @@ def test_every_verb_has_a_page_with_examples(verb: str, capsys: pytest.CaptureFi
     assert main(["train", verb, "--help"]) == 0
     page = capsys.readouterr().out
     assert f"qwen3-reranker train {verb} " in page.partition("Examples:")[2]
+
+
+@pytest.mark.slow
+def test_the_training_example_of_the_readme_helps_on_pages_that_were_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    [command] = re.findall(r"^ +qwen3-reranker (train run .*)$", Path("README.md").read_text("utf-8"), re.MULTILINE)
+    arguments = command.replace("runs/first", str(tmp_path / "run")).split()
+    assert main([*arguments, "--steps", "5"]) == 0
+    with (tmp_path / "run" / "evaluations.csv").open(encoding="utf-8", newline="") as file:
+        start, *_, end = (float(row["ndcg@10"]) for row in csv.DictReader(file))
+    assert end > start + 0.1
