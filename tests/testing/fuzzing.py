@@ -82,13 +82,20 @@ def read_config(path: Path) -> None:
 
 def read_quantised(path: Path) -> None:
     """Open the folder in the file, its config.json up to the first NUL and then its weights, and read every tensor."""
-    config, _, weights = path.read_bytes().partition(b"\0")
+    contents = path.read_bytes().partition(b"\0")
+    config, weights = _places_in_folder(path)
+    config.write_bytes(contents[0])
+    weights.write_bytes(contents[2])
+    for tensor in open_folder(config.parent, "fuzzed").tensors.values():
+        tensor.read()
+
+
+@cache
+def _places_in_folder(path: Path) -> tuple[Path, Path]:
+    # Made once, as those of parts are.
     folder = path.with_name(f"{path.name}-folder")
     folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_bytes(config)
-    (folder / "model.safetensors").write_bytes(weights)
-    for tensor in open_folder(folder, "fuzzed").tensors.values():
-        tensor.read()
+    return folder / "config.json", folder / "model.safetensors"
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

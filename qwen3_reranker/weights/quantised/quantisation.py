@@ -51,7 +51,10 @@ class Quantisation:
         names the format if this is not read, and otherwise the tensor that is missing or not as it must be.
         """
         entry = entries.get(name)
-        if len(shape) != 2 or (entry is not None and entry.dtype in PLAIN):
+        if len(shape) != 2:
+            return None
+        if entry is not None and entry.dtype in PLAIN:
+            self._refuse_both(name, entry, entries)
             return None
         if self.format.layout is None:
             raise self._refusal()
@@ -82,6 +85,17 @@ class Quantisation:
         if layout == formats.COMPRESSED and parts.has("weight_packed"):
             return packed.packed(parts)
         return scaled.scaled(parts, self.format.blocks)
+
+    def _refuse_both(self, name: str, plain: Entry, entries: Mapping[str, Entry]) -> None:
+        """A library that finds scales beside plain numbers rounds these by them whenever it multiplies."""
+        suffixes = () if self.format.layout is None else _SUFFIXES[self.format.layout]
+        stem = name.removesuffix("weight")
+        beside = next((stem + suffix for suffix in suffixes if suffix != "weight" and stem + suffix in entries), None)
+        if beside is not None:
+            raise CheckpointError(
+                f"{plain.source.path}: tensor {name!r}: expected {self.format.name}, as {beside!r} lies beside it, got "
+                f"plain {plain.dtype}; save the checkpoint compressed, or remove what belongs to the quantisation"
+            )
 
     def _refusal(self) -> CheckpointError:
         unquantised = f"the unquantised checkpoint{'' if self.base is None else f' ({self.base})'}"

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from qwen3_reranker.weights.encodings import Floats
 from qwen3_reranker.weights.tensor import Source, Tensor, readable
 
-# Decoding takes a few times their memory, about 8 MiB in all.
+# Decoding takes a few times their memory, some 3 MiB in all.
 _VALUES_AT_ONCE = 1 << 18
 _ROWS_AT_ONCE = 128
 
@@ -72,7 +72,7 @@ class QuantisedTensor(Tensor):
         raise AssertionError(f"{self.name} is decoded when it is read; no file holds its numbers")
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole matrix as float32 or float64, like `Tensor.read`; it takes some 8 MiB more."""
+        """The whole matrix as float32 or float64, like `Tensor.read`; it takes some 3 MiB more."""
         result = self._destination(dtype, out)
         at_once = max(1, _VALUES_AT_ONCE // self.shape[1])
         for start in range(0, self.shape[0], at_once):

@@ -158,6 +158,37 @@ def test_plain_weights_open_whatever_was_once_done_to_their_base(tmp_path: Path)
         np.testing.assert_array_equal(tensor.read(), stored[name].numpy())
 
 
+@pytest.mark.parametrize(
+    ("fields", "suffix"),
+    [
+        ({"quant_method": "compressed-tensors", "quantization_status": "frozen"}, "weight_scale"),
+        ({"quant_method": "gptq", "bits": 4}, "qweight"),
+    ],
+)
+def test_plain_weights_beside_what_quantises_them_are_refused(
+    fields: dict[str, Any], suffix: str, tmp_path: Path
+) -> None:
+    """compressed-tensors rounds such weights by their scales each time it multiplies by them."""
+    write_checkpoint(tmp_path)
+    say(tmp_path, quantization_config=fields)
+    tensors = load_file(tmp_path / WEIGHTS)
+    save_file({**tensors, f"{QUERY}.{suffix}": torch.ones(32, 1)}, tmp_path / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"expected .*, as '{QUERY}.{suffix}' lies beside it, got plain F32"):
+        open_checkpoint(tmp_path)
+
+
+def test_scales_of_activations_and_caches_are_left_alone(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    say(tmp_path, quantization_config={"quant_method": "fp8", "activation_scheme": "static"})
+    tensors = load_file(tmp_path / WEIGHTS)
+    save_file(
+        {**tensors, f"{QUERY}.input_scale": torch.ones(()), f"{QUERY}.k_scale": torch.ones(())}, tmp_path / WEIGHTS
+    )
+    np.testing.assert_array_equal(
+        open_checkpoint(tmp_path).tensors[f"{QUERY}.weight"].read(), tensors[f"{QUERY}.weight"]
+    )
+
+
 @pytest.mark.parametrize("fields", [None, {}])
 def test_quantised_parts_without_a_word_about_their_format_are_called_that(
     fields: dict[str, Any] | None, tmp_path: Path

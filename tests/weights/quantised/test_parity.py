@@ -16,7 +16,7 @@ from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import examine_files
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import write_classifier
+from tests.testing.layouts import write_adapter, write_classifier, write_embedding_model
 from tests.testing.model_card import ModelCard
 from tests.testing.quantised import KINDS, Kind, write_quantised
 from tests.testing.texts import documents
@@ -146,6 +146,27 @@ def test_a_head_of_its_own_may_be_quantised(base: Path, tmp_path: Path) -> None:
     quantise_head(folder, kind, "lm_head.")
     assert open_checkpoint(folder).head.tensor.dtype == "MLX 4-bit"
     assert far(logits(folder), logits(folder / "decoded")) < TOLERANCE
+
+
+def test_an_adapter_is_added_to_what_its_quantised_base_decodes_to(
+    written: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = written("GPTQ 4-bit, ordered")
+    shapes = {f"model.layers.{index}.mlp.down_proj": (64, 96) for index in range(2)}
+    adapted = [write_adapter(tmp_path / each.name, each, shapes) for each in (folder, folder / "decoded")]
+    found, expected = map(logits, adapted)
+    assert far(found, expected) < TOLERANCE
+    assert far(found, logits(folder)) > 0.01
+
+
+def test_an_embedding_model_may_be_quantised(written: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = written("W4A16")
+    model = write_embedding_model(tmp_path / "model", folder)
+    expected = open_checkpoint(folder / "decoded")
+    checkpoint = open_checkpoint(model)
+    assert checkpoint.layout == "embedding"
+    for name, tensor in checkpoint.tensors.items():
+        np.testing.assert_array_equal(tensor.read(), expected.tensors[name].read(), name)
 
 
 @pytest.mark.parametrize("to", ["hf", "gguf"])
