@@ -6,9 +6,11 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "engine/network.h"
 #include "engine/variants.h"
@@ -19,6 +21,26 @@ namespace {
 
 // Raised with every change of what Python and this module say to each other.
 constexpr int kInterface = 1;
+
+// Gives the interpreter lock back while it lasts.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      // Where the process ends, Python before 3.14 ends a daemon thread here by unwinding its stack, which would end in
+      // std::terminate. It waits for the end instead, as it does from 3.14 on.
+      while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* const state_;
+};
 
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename Shape> using Input = nb::ndarray<const float, Shape, nb::c_contig, nb::device::cpu>;
@@ -124,7 +146,7 @@ class Engine {
       check(keys->shape(0), keys->shape(1), tokens, keys->shape(2), shape_.head_dim);
       check(values->shape(0), values->shape(1), tokens, values->shape(2), shape_.head_dim);
     }
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
     network_.project(layer.layer, x.data(), tokens, cosines.data(), sines.data(), queries ? queries->data() : nullptr,
                      keys ? keys->data() : nullptr, values ? values->data() : nullptr);
@@ -176,7 +198,7 @@ class Engine {
     for (int64_t i = 0; i < count; i++) require(tasks.data()[i] <= tasks.data()[i + 1], "tasks must rise");
     require(count >= 0 && tasks.data()[0] == 0 && tasks.data()[count] == static_cast<int64_t>(list.size()),
             "tasks must cover the pieces");
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
     network_.attend(list.data(), tasks.data(), count, sources.data(), longest, query_tokens, tokens, queries.data(),
                     keys.data(), values.data(), mixed.data());
@@ -186,7 +208,7 @@ class Engine {
     check_width(layer);
     check(shape_.key_value_heads, mixed.shape(0), x.shape(0), mixed.shape(1), layer.layer.output.inputs());
     require(static_cast<int64_t>(x.shape(1)) == shape_.hidden, "x has another width");
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
     network_.finish(layer.layer, x.data(), mixed.data(), x.shape(0));
   }
@@ -195,7 +217,7 @@ class Engine {
     require(static_cast<int64_t>(x.shape(1)) == matrix.matrix.inputs() &&
                 static_cast<int64_t>(out.shape(1)) == matrix.matrix.outputs() && x.shape(0) == out.shape(0),
             "shapes do not fit");
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
     network_.multiply(matrix.matrix, x.data(), x.shape(0), out.data());
   }
@@ -206,7 +228,7 @@ class Engine {
     const HeldMatrix fits = panel_matrix(Bytes(bytes), Input<nb::ndim<1>>(scales), matrix.matrix.outputs(),
                                          matrix.matrix.inputs(), group, 1);
     (void)fits;
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
     network_.quantise(matrix.matrix.stored, group, bytes.data(), scales.data());
   }
@@ -254,6 +276,9 @@ class Engine {
 }  // namespace
 
 NB_MODULE(qwen3_reranker_kernels, module) {
+  // A process may end while a daemon thread still computes. What that thread holds is not lost, as the list that would
+  // be printed says; the tests of these sources look for leaks under AddressSanitizer.
+  nb::set_leak_warnings(false);
   module.attr("interface") = kInterface;
   module.attr("panel_outputs") = kernels::kPanelOutputs;
   module.def("variants", [] {

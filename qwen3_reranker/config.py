@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict, get_args
 
 from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError, unknown
 from qwen3_reranker.prompt import template
+
+BackendName = Literal["cpu", "torch", "reference"]
+PrecisionName = Literal["float32", "int8", "int8x2", "bfloat16", "float16", "float8", "float64"]
+KernelsName = Literal["native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy", "compiled"]
+PromptName = Literal["card", "card-vllm", "card-lost-newline", "card-no-think-block", "pair", "zerank"]
+SpecialTokens = Literal["literal", "parse"]
 
 PRECISIONS_OF = {
     "cpu": ("float32", "int8", "int8x2"),
@@ -20,12 +26,12 @@ KERNELS_OF = {
     "torch": ("native", "compiled"),
     "reference": ("native",),
 }
-BACKENDS = tuple(PRECISIONS_OF)
-PRECISIONS = tuple(dict.fromkeys(each for some in PRECISIONS_OF.values() for each in some))
-KERNELS = tuple(dict.fromkeys(each for some in KERNELS_OF.values() for each in some))
+BACKENDS: tuple[str, ...] = get_args(BackendName)
+PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
+KERNELS: tuple[str, ...] = get_args(KernelsName)
 #: Tokens computed at once where nothing is asked for: a processor's caches, or a GPU's many units, are busy with that.
 BATCH_TOKENS_OF = {"cpu": 4096, "torch": 16384, "reference": 4096}
-SPECIAL_TOKENS = ("literal", "parse")
+SPECIAL_TOKENS: tuple[str, ...] = get_args(SpecialTokens)
 
 _DEFAULT_MAX_LENGTH = 8192
 _MOST_THREADS = 4096
@@ -131,6 +137,30 @@ class ModelConfig:
         return config
 
 
+class EmbedderOptions(TypedDict, total=False):
+    """What an Embedder may be given; EngineOptions says what each is."""
+
+    backend: BackendName
+    precision: PrecisionName
+    device: str | None
+    tensor_parallel: bool
+    kernels: KernelsName
+    max_length: int | None
+    max_batch_tokens: int | None
+    prefix_cache_tokens: int
+    min_shared_tokens: int
+    num_threads: int | None
+    special_tokens: SpecialTokens
+    disk_cache: bool
+
+
+class RerankerOptions(EmbedderOptions, total=False):
+    """What a Reranker may be given: all fields of EngineOptions."""
+
+    prompt: PromptName | None
+    truncate_queries: bool
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How to run a model. One dial trades memory for speed: `max_batch_tokens`.
@@ -146,6 +176,9 @@ class EngineOptions:
     kernels: what computes. On the cpu backend "native" is the best variant of the compiled ones that the processor
         runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone. On torch "native"
         is torch's own, "compiled" fuses what lies between matrices and replays small requests as CUDA graphs.
+    prompt: how instruction, query and document are written for the model: "card" as Qwen3-Reranker's card does, or as
+        one of its variants in use, "pair" one text after the other, "zerank" as the models of that name read them. None
+        takes what the checkpoint says that it was trained with, and the card's where it says nothing.
     max_length: tokens a whole row may hold, template included; None means 8192 or the model's limit if smaller.
     max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it. None means 4096, and
         16384 on torch.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import prompt
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.config import EmbedderOptions, EngineOptions
 from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
@@ -20,6 +20,7 @@ from qwen3_reranker.engine import (
     refuse_larger_tokenizer,
     refuse_non_instruction,
     refuse_non_strings,
+    shows_options,
     surrogates_found,
 )
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
@@ -38,14 +39,20 @@ class Embedder(PlanRunner):
 
     model: a Hub id such as "Qwen/Qwen3-Embedding-0.6B" or "owner/name:Q8_0", a folder or a GGUF file.
     revision: a Hub branch, tag or commit. dim: numbers of a vector, 32 up to the model's hidden_size, which is also the
-        default. The other options are the fields of config.EngineOptions; max_length counts the `<|endoftext|>` that
+        default. The other options stand below; max_length counts the `<|endoftext|>` that
         ends every text, and the tail of a text that is longer is cut.
     Raises ModelNotFoundError, CheckpointError for files that cannot be run or are no embedding model's, InputError for
     an unusable option. Calls from several threads are safe; they run one after the other.
     """
 
+    @shows_options(EmbedderOptions)
     def __init__(
-        self, model: str | os.PathLike[str], *, revision: str | None = None, dim: int | None = None, **options: Any
+        self,
+        model: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        dim: int | None = None,
+        **options: Unpack[EmbedderOptions],
     ) -> None:
         chosen = engine_options(options)
         _refuse_judges_options(chosen)
@@ -62,7 +69,8 @@ class Embedder(PlanRunner):
         # Published networks of 4B and 8B have no word vectors for the tokenizer's last control tokens, which only text
         # that is parsed can become.
         refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1), self.checkpoint)
-        super().__init__(chosen, make_backend(self.checkpoint, chosen, self.tokens.prefix_ids))
+        backend = make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
+        super().__init__(chosen, backend, {"model": model, "revision": revision, "dim": dim, **options})
 
     @property
     def dim(self) -> int:

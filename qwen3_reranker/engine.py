@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
+from inspect import Parameter, Signature, getdoc
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +29,49 @@ from qwen3_reranker.errors import (
     UnavailableError,
     unknown,
 )
+from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.heads import NotFiniteError
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
-from qwen3_reranker.weights import Checkpoint, first_not_finite
+from qwen3_reranker.weights import Checkpoint, first_not_finite, lasting_name
+
+Init = TypeVar("Init", bound=Callable[..., None])
+# One option in the words of EngineOptions: its name, what it is, and the lines that belong to it.
+_ENTRY = re.compile(r"^(\w+): .*(?:\n .*)*", re.MULTILINE)
 
 
-def engine_options(options: dict[str, Any]) -> EngineOptions:
+def engine_options(options: Mapping[str, object]) -> EngineOptions:
     """The options under their names; raises InputError for an unknown one and for a value that cannot be used."""
     known = EngineOptions.__dataclass_fields__
     for name in options:
         if name not in known:
             raise unknown("option", name, known, "options are")
-    return EngineOptions(**options)
+    return EngineOptions(**options)  # type: ignore[arg-type]
+
+
+def shows_options(options: type) -> Callable[[Init], Init]:
+    """Let help(), completion and inspect see every option behind `**options` of an __init__, and what it is.
+
+    options: the TypedDict of their names and types; EngineOptions has the defaults and the words.
+    """
+    kinds = get_type_hints(options)
+    fields = EngineOptions.__dataclass_fields__
+    entries = {found[1]: found[0] for found in _ENTRY.finditer(getdoc(EngineOptions) or "")}
+
+    def show(init: Init) -> Init:
+        signature = Signature.from_callable(init, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        shown = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kinds[name])
+            for name in fields
+            if name in kinds
+        ]
+        init.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+        init.__doc__ = "\n".join(entries[each.name] for each in shown if each.name in entries)
+        return init
+
+    return show
 
 
 def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
@@ -143,18 +176,22 @@ def _why_not_finite(checkpoint: Checkpoint, precision: str) -> tuple[type[Checkp
 class PlanRunner:
     """Runs rows on a backend that several threads may share; calls run one after the other.
 
-    checkpoint: set before this is made. backend: None for one that only plans. Using it from inside its own
-    on_progress is an InputError, not a deadlock.
+    checkpoint: set before this is made. backend: None for one that only plans. made_of: the keyword arguments that it
+    was made of. Using it from inside its own on_progress is an InputError, not a deadlock. A copy, and one that is
+    pickled and read in another process, opens the model again; a model of the Hub at the same commit.
     """
 
     checkpoint: Checkpoint
 
-    def __init__(self, options: EngineOptions, backend: Backend | None) -> None:
+    def __init__(self, options: EngineOptions, backend: Backend | None, made_of: Mapping[str, Any]) -> None:
         self.options = options
         self.backend = backend
+        self._made_of = made_of
+        self._is_closed = False
         self._turn = threading.Lock()
         self._running_in: int | None = None
         self._why_not_finite: tuple[type[CheckpointError | PrecisionError], str] | None = None
+        renew_in_children(self)
 
     @property
     def config(self) -> ModelConfig:
@@ -166,9 +203,17 @@ class PlanRunner:
         if self._running_in == threading.get_ident():
             raise InputError(f"{self._kind} cannot be closed from inside its own on_progress")
         with self._turn:
-            if self.backend is not None:
-                self.backend.close()
-            self.backend = None
+            self._is_closed = True
+            backend, self.backend = self.backend, None
+            if backend is not None:
+                backend.close()
+
+    def in_forked_child(self) -> None:
+        """Go on without the call that another thread was in."""
+        interrupted = self._turn.locked()
+        self._turn, self._running_in = threading.Lock(), None
+        if self.backend is not None:
+            self.backend = self.backend.in_forked_child(interrupted)
 
     def __enter__(self) -> Self:
         return self
@@ -193,6 +238,19 @@ class PlanRunner:
                 self._why_not_finite = _why_not_finite(self.checkpoint, self.options.precision)
             kind, reason = self._why_not_finite
             raise kind(f"{error}: {reason}") from None
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        if self._is_closed:
+            raise self._closed()
+        name, revision = lasting_name(self._made_of["model"], self._made_of["revision"], self.checkpoint.folder)
+        return partial(type(self), **{**self._made_of, "model": name, "revision": revision}), ()
+
+    def __repr__(self) -> str:
+        made_of = dict(self._made_of)
+        shown = {"backend": self.options.backend, "precision": self.options.precision}
+        shown |= {name: value for name, value in made_of.items() if name not in ("model", *shown) and value}
+        words = ", ".join([repr(os.fspath(made_of["model"])), *(f"{name}={value!r}" for name, value in shown.items())])
+        return f"<{'closed ' if self._is_closed else ''}{type(self).__name__}({words})>"
 
     @property
     def _kind(self) -> str:
@@ -249,16 +307,25 @@ class PlanRunner:
             yield
 
     def _closed(self) -> InputError:
-        return InputError(f"this {type(self).__name__} is closed or was made with plan_only; make a new one")
+        name = type(self).__name__
+        if self._is_closed:
+            return InputError(f"this {name} is closed; make a new one")
+        return InputError(f"this {name} was made with plan_only, so no weights are loaded; make one without it")
 
     def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
         if self._running_in == threading.get_ident():
             raise InputError(f"{self._kind} cannot be used from inside its own on_progress")
+
+        def tell(share: float) -> None:
+            # Some backends tell it in a thread of theirs, in which a call would wait for this one for ever.
+            self._running_in = threading.get_ident()
+            if on_progress:
+                on_progress(share)
+
         with self._turn:
             if self.backend is None:
                 raise self._closed()
-            self._running_in = threading.get_ident()
             try:
-                return self.backend.run(tree, on_progress)
+                return self.backend.run(tree, tell if on_progress else None)
             finally:
                 self._running_in = None

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, overload
+
+# What is shown of rankings and texts that are printed as they are: enough to know them by.
+_REPR_HITS, _REPR_CHARACTERS = 5, 60
+_HTML_HITS, _HTML_CHARACTERS = 20, 300
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,6 +132,9 @@ class Embeddings:
     receipts: tuple[TextReceipt, ...]
     usage: Usage
 
+    def __repr__(self) -> str:
+        return f"<Embeddings: {len(self.receipts):,} vectors of {self.vectors.shape[1]:,} numbers, {self.usage}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -140,6 +148,19 @@ class Hit:
     probability: float
     document: str
     receipt: Receipt
+
+    def __repr__(self) -> str:
+        cut = f", receipt={self.receipt}" if self.receipt.truncated or self.receipt.query_truncated else ""
+        return (
+            f"Hit(index={self.index}, logit={self.logit:.4f}, probability={self.probability:.4f}, "
+            f"document={_shortened(self.document, _REPR_CHARACTERS)!r}{cut})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Index, logit, probability and document, and the numbers of the receipt beside them."""
+        fields = asdict(self)
+        receipt = fields.pop("receipt")
+        return {**fields, **receipt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +182,29 @@ class Ranking(Sequence[Hit]):
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Every hit as a dictionary of plain values, best first."""
+        return [hit.to_dict() for hit in self.hits]
+
+    def __repr__(self) -> str:
+        lines = [f"<Ranking of {len(self.hits):,} hits, best first", *(f"  {hit!r}" for hit in self.hits[:_REPR_HITS])]
+        return "\n".join([*lines, *self._more(_REPR_HITS)]) + ">"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a table of the best, in which a document's text is text."""
+        rows = [
+            f"<tr><td>{place}</td><td>{hit.logit:.4f}</td><td>{hit.probability:.4f}</td><td>{hit.index}</td>"
+            f'<td style="text-align: left">{escape(_shortened(hit.document, _HTML_CHARACTERS))}</td></tr>'
+            for place, hit in enumerate(self.hits[:_HTML_HITS], start=1)
+        ]
+        names = "".join(f"<th>{name}</th>" for name in ("rank", "logit", "probability", "index", "document"))
+        more = "".join(f"<p>{line}</p>" for line in self._more(_HTML_HITS))
+        return f"<table><thead><tr>{names}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+
+    def _more(self, shown: int) -> list[str]:
+        return [f"  and {len(self.hits) - shown:,} more"] if len(self.hits) > shown else []
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

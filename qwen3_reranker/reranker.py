@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import prompt, score
 from qwen3_reranker.backends.base import OnProgress
+from qwen3_reranker.config import RerankerOptions
 from qwen3_reranker.engine import (
     PlanRunner,
     engine_options,
@@ -21,6 +22,7 @@ from qwen3_reranker.engine import (
     refuse_larger_tokenizer,
     refuse_non_instruction,
     refuse_non_strings,
+    shows_options,
     surrogates_found,
 )
 from qwen3_reranker.errors import InputError
@@ -45,18 +47,19 @@ class Reranker(PlanRunner):
 
     model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:Q8_0", a folder or a GGUF
         file. revision: a Hub branch, tag or commit. plan_only: load no weights; `tree` works, scoring
-        does not. The other options are the fields of config.EngineOptions.
+        does not. The other options stand below.
     Raises ModelNotFoundError, CheckpointError for files that cannot be run, InputError for an unusable option.
     Calls from several threads are safe; they run one after the other.
     """
 
+    @shows_options(RerankerOptions)
     def __init__(
         self,
         model: str | os.PathLike[str] = "nano",
         *,
         revision: str | None = None,
         plan_only: bool = False,
-        **options: Any,
+        **options: Unpack[RerankerOptions],
     ) -> None:
         chosen = engine_options(options)
         self.checkpoint = open_checkpoint(model, revision)
@@ -78,7 +81,8 @@ class Reranker(PlanRunner):
         self.answer_ids = head.labels or tuple(self.tokens.word_id(word) for word in self._template.answers)
         self.head = YesNoHead(head.rows(*self.answer_ids), f"{head.tensor.file}: {head.tensor.name}")
         backend = None if plan_only else make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
-        super().__init__(replace(chosen, prompt=self._template.name), backend)
+        made_of = {"model": model, "revision": revision, "plan_only": plan_only, **options}
+        super().__init__(replace(chosen, prompt=self._template.name), backend, made_of)
 
     @property
     def default_instruction(self) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
 Ids = NDArray[np.int32]
 
 _CHARACTERS_AT_ONCE = 1_000_000
+_PARALLELISM = "TOKENIZERS_PARALLELISM"
+
 _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 
 
@@ -321,7 +325,32 @@ def _written(fields: dict[str, Any], source: str) -> str:
     return json.dumps({**fields, "truncation": None, "padding": None, "post_processor": None})
 
 
+@cache
+def _work_alone_in_children() -> None:
+    """Let tokenizers use no threads of its own in a forked child, where those of its parent are not.
+
+    It would wait for them for ever where the environment asks for them. Otherwise some releases turn them off
+    themselves, and print a page about it unless they find it done when the child begins; so it is done before.
+    """
+    before: list[str | None] = []
+
+    def turn_off() -> None:
+        before.append(os.environ.get(_PARALLELISM))
+        os.environ[_PARALLELISM] = "false"
+
+    def restore() -> None:
+        value = before.pop()
+        if value is None:
+            os.environ.pop(_PARALLELISM, None)
+        else:
+            os.environ[_PARALLELISM] = value
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=turn_off, after_in_parent=restore, after_in_child=before.clear)
+
+
 def _load(written: str, source: str) -> Tokenizer:
+    _work_alone_in_children()
     try:
         tokenizer = Tokenizer.from_str(written)
         # The first use of a damaged part may be what fails.

@@ -28,6 +28,8 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     hits = [json.loads(line) for line in done.stdout.splitlines()]
     assert [hit["source"] for hit in hits] == ["docs/undo.md", "docs/rice.md"]
+    # Type checkers read the annotations of a package that says so.
+    assert list((tmp_path / "venv").glob("lib/*/site-packages/qwen3_reranker/py.typed"))
     drift = [programs / "qwen3-reranker", "inspect", "nano", "--drift", "--format", "json"]
     done = subprocess.run(drift, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["drift"]["documents"] == 180

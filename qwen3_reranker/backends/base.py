@@ -66,3 +66,10 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give the memory back; the backend cannot be used afterwards."""
         ...
+
+    def in_forked_child(self, interrupted: bool) -> Backend:
+        """What takes its place in a forked child, itself if it goes on there; it must not wait for anything.
+
+        interrupted: another thread was running it at the fork, so its caches and buffers may be half written.
+        """
+        ...

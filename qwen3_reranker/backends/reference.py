@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import Checkpoint, Layer
 
@@ -52,6 +52,10 @@ class ReferenceBackend:
     def close(self) -> None:
         """Drop the weights."""
         self._layers.clear()
+
+    def in_forked_child(self, interrupted: bool) -> Backend:
+        """Itself: it keeps nothing that a call writes to."""
+        return self
 
     def row(self, tokens_T: NDArray[np.int32]) -> Floats:
         """The state after the final norm at every token of one row, (T, D)."""

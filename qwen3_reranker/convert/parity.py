@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def measure_parity(
             if on_progress:
                 on_progress((turn + share) / 2)
 
-        with Reranker(model, revision=version, prompt=named, disk_cache=False) as reranker:
+        options: dict[str, Any] = {"prompt": named, "disk_cache": False}
+        with Reranker(model, revision=version, **options) as reranker:
             logits.append(np.split(reranker.logits(pairs, on_progress=advance), ends))
     found = compare("converted", *logits)
     return Parity(len(pairs), found.max_delta, found.mean_delta, found.kendall_tau, bound)

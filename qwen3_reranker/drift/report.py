@@ -62,7 +62,7 @@ def measure_drift(
             if on_progress:
                 on_progress((before + share) / runs)
 
-        with Reranker(model, precision=precision, **options) as reranker:
+        with Reranker(model, **{**options, "precision": precision}) as reranker:
             return logits_of(reranker, asked, advance)
 
     expected = score("float32", 0)

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import os
 
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.weights.checkpoint import Checkpoint
 from qwen3_reranker.weights.finite import first_not_finite
 from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
-from qwen3_reranker.weights.hub import resolve
+from qwen3_reranker.weights.hub import lasting_name, resolve
 from qwen3_reranker.weights.names import Layer
 from qwen3_reranker.weights.safetensors import read_entries
 from qwen3_reranker.weights.tensor import Source, Tensor
 
-__all__ = ["Checkpoint", "Layer", "Source", "Tensor", "first_not_finite", "open_checkpoint", "read_entries", "resolve"]
+__all__ = [
+    "Checkpoint",
+    "Layer",
+    "Source",
+    "Tensor",
+    "first_not_finite",
+    "lasting_name",
+    "open_checkpoint",
+    "read_entries",
+    "resolve",
+]
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
     """Find `model` ("nano", a folder, a GGUF file, a Hub id) and open it; reads headers, no weights.
 
-    Raises ModelNotFoundError if there is no such model, InputError if it is not clear which file is meant,
-    CheckpointError if its files are not as they must be.
+    Raises ModelNotFoundError if there is no such model, InputError for what is no name and where it is not clear which
+    file is meant, CheckpointError if its files are not as they must be.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise InputError(f"model must be a name or a path, got {type(model).__name__}")
     path, name = resolve(model, revision), os.fspath(model)
     return open_gguf(path, name) if path.is_file() else open_folder(path, name)

@@ -30,6 +30,8 @@ _EXPECTED = (
 _OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?(?:registry\.)?ollama\.(?:com|ai)/|ollama:", re.IGNORECASE)
 _FILE_OF_OLLAMA = "pass the file that holds it on this machine, which `ollama show NAME --modelfile` names behind FROM"
 _MAGIC = b"GGUF"
+# Where huggingface_hub keeps the files of a commit.
+_SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")
 # Rerankers on other networks that people ask for: XLM-RoBERTa, DeBERTa, Qwen2, BERT and their like.
 _OTHER_FAMILIES = ("bge-reranker", "mxbai-rerank", "jina-reranker", "ms-marco-", "gte-multilingual-reranker")
 
@@ -57,6 +59,22 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
             f"{name!r} names revision {wanted.revision!r}, but {revision!r} was asked for; leave one of them out"
         )
     return _fetch(name, replace(wanted, revision=wanted.revision or revision))
+
+
+def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Path) -> tuple[str, str | None]:
+    """The name and revision that find the same files from any folder and when the Hub has a newer commit.
+
+    folder: where `model` was found at `revision`.
+    """
+    name = os.fspath(model)
+    if name in BUNDLED:
+        return name, None
+    if _local(name) is not None:
+        return os.path.abspath(os.path.expanduser(name)), None
+    wanted = _on_the_hub(name)
+    commit = _SNAPSHOT.search(folder.as_posix())
+    which = wanted.file or wanted.tag
+    return wanted.repository + (f":{which}" if which else ""), commit[1] if commit else wanted.revision or revision
 
 
 def is_bundled(name: str | os.PathLike[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.engine import KeysValues, LayerEngine, Timings
@@ -102,6 +102,13 @@ class CpuBackend:
         self._network.close()
         self._constant = None
         self._cache.clear()
+
+    def in_forked_child(self, interrupted: bool) -> Backend:
+        """Itself, without what was half written."""
+        if interrupted:
+            self._cache.clear()
+            self._network.engine.renew()
+        return self
 
 
 def _float_engine(checkpoint: Checkpoint, kernels: str, num_threads: int) -> LayerEngine:

@@ -62,6 +62,10 @@ class LayerEngine(Protocol):
         """What the time went to since the start; None where no clocks are kept."""
         ...
 
+    def renew(self) -> None:
+        """Leave what another thread was writing to as it is and take new; without waiting for that thread."""
+        ...
+
     def close(self) -> None:
         """Drop the weights, end the threads."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from qwen3_reranker.backends.cpu.numpy_operations import rotation
 from qwen3_reranker.config import ModelConfig
 
 Numbers = NDArray[np.int64]
+_ABANDONED: list[Any] = []
 
 
 class NativeEngine:
@@ -29,7 +31,8 @@ class NativeEngine:
         self.config = config
         self.num_threads = num_threads
         self.layers = layers
-        self.kernels: Any = native_module().Engine(
+        self._make = partial(
+            native_module().Engine,
             variant,
             hidden=config.hidden_size,
             heads=config.num_attention_heads,
@@ -38,6 +41,7 @@ class NativeEngine:
             epsilon=config.rms_norm_eps,
             threads=num_threads,
         )
+        self.kernels: Any = self._make()
 
     def start(self, layout: BatchLayout, kept: Kept, x_TD: Floats) -> _Pass:
         """A batch whose tokens have the word vectors `x_TD`, (tokens, hidden), which it overwrites."""
@@ -51,6 +55,11 @@ class NativeEngine:
     def timings(self) -> Timings:
         """What the time went to since the start."""
         return Timings(*self.kernels.spent())
+
+    def renew(self) -> None:
+        """Take other threads and buffers; the old ones are never freed, as somebody may have been writing to them."""
+        _ABANDONED.append(self.kernels)
+        self.kernels = self._make()
 
     def close(self) -> None:
         """Drop the weights, end the threads."""

@@ -43,6 +43,9 @@ class NumpyEngine:
         """Nothing: numpy keeps no clocks."""
         return None
 
+    def renew(self) -> None:
+        """Nothing: what a batch writes to is its own."""
+
     def close(self) -> None:
         """Drop the weights, end the threads."""
         self.layers.clear()

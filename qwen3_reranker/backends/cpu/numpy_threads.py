@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from qwen3_reranker.forking import renew_in_children
 
 Item = TypeVar("Item")
 
@@ -30,6 +31,7 @@ class _MatrixLibrary:
         self._lock = threading.Lock()
         self._users = 0
         self._limit: Any = None
+        renew_in_children(self)
 
     @contextmanager
     def single_threaded(self) -> Iterator[None]:
@@ -42,9 +44,17 @@ class _MatrixLibrary:
             yield
         finally:
             with self._lock:
-                self._users -= 1
+                # None are left in a forked child, which may be on its way through all the same.
+                self._users = max(0, self._users - 1)
                 if self._users == 0:
                     _elsewhere(self._limit.restore_original_limits)
+
+    def in_forked_child(self) -> None:
+        """Nobody computes any more, so the caller's own count is due."""
+        self._lock = threading.Lock()
+        if self._users and self._limit is not None:
+            _elsewhere(self._limit.restore_original_limits)
+        self._users = 0
 
     def _set_limit(self) -> None:
         self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
@@ -66,7 +76,8 @@ class Threads:
 
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads
-        self._pool = self._new_pool()
+        self.in_forked_child()
+        renew_in_children(self)
 
     def each(self, work: Callable[[Item], None], items: Sequence[Item]) -> None:
         """Do the work for every item, and return when all are done; raises what the work raised."""
@@ -74,7 +85,7 @@ class Threads:
             for item in items:
                 work(item)
         else:
-            for done in [self._living_pool().submit(work, item) for item in items]:
+            for done in [self._pool.submit(work, item) for item in items]:
                 done.result()
 
     @contextmanager
@@ -91,12 +102,6 @@ class Threads:
         """End the threads."""
         self._pool.shutdown()
 
-    def _new_pool(self) -> ThreadPoolExecutor:
-        self._process = os.getpid()
-        return ThreadPoolExecutor(self.num_threads, "qwen3-reranker", _silence)
-
-    def _living_pool(self) -> ThreadPoolExecutor:
-        # Threads do not survive a fork, and work given to the parent's would never be done.
-        if self._process != os.getpid():
-            self._pool = self._new_pool()
-        return self._pool
+    def in_forked_child(self) -> None:
+        """Threads of its own: work given to the parent's would never be done."""
+        self._pool = ThreadPoolExecutor(self.num_threads, "qwen3-reranker", _silence)

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qwen3_reranker.backends.base import Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention
 from qwen3_reranker.backends.torch.devices import choose_attention
+from qwen3_reranker.backends.torch.forked import backend_in_child
 from qwen3_reranker.backends.torch.graphs import Graphs
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import Network
@@ -77,6 +78,10 @@ class TorchBackend:
         self._forget()
         self._graphs = None
         del self.network
+
+    def in_forked_child(self, interrupted: bool) -> Backend:
+        """On a processor the same in another thread; otherwise one that says why it is none."""
+        return backend_in_child(self, [self.device], interrupted)
 
     def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Steps:
         try:

@@ -7,10 +7,12 @@ import torch
 from qwen3_reranker.backends.base import Backend
 from qwen3_reranker.backends.torch.backend import TorchBackend
 from qwen3_reranker.backends.torch.devices import choose_devices, number_type
+from qwen3_reranker.backends.torch.forked import OwnThread, refuse_forked_gpu
 from qwen3_reranker.backends.torch.replicas import ReplicaBackend
 from qwen3_reranker.backends.torch.weights import load
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.forking import is_forked_child
 from qwen3_reranker.weights import Checkpoint
 
 
@@ -20,6 +22,13 @@ def open_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
     Raises InputError for what names no device, UnavailableError for a device or a precision that is not to be had.
     """
     devices = choose_devices(options.device)
+    if is_forked_child():
+        refuse_forked_gpu(devices)
+        return OwnThread(lambda: _open(checkpoint, options, devices))
+    return _open(checkpoint, options, devices)
+
+
+def _open(checkpoint: Checkpoint, options: EngineOptions, devices: list[torch.device]) -> Backend:
     if options.tensor_parallel:
         return _spread(checkpoint, options, devices)
     backends = [_whole(checkpoint, options, device) for device in devices]

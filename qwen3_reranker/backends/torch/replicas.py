@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from qwen3_reranker.backends.base import Executed, OnProgress, Steps
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.torch.backend import TorchBackend
+from qwen3_reranker.backends.torch.forked import backend_in_child
 from qwen3_reranker.plan import Plan, divide, part
 
 
@@ -18,7 +19,7 @@ class ReplicaBackend:
 
     def __init__(self, backends: Sequence[TorchBackend]) -> None:
         self.backends = list(backends)
-        self._workers = ThreadPoolExecutor(len(backends), thread_name_prefix="replica")
+        self._workers = self._new_workers()
 
     def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
         """The final state of each row's last token; progress is the mean of the devices'."""
@@ -57,6 +58,14 @@ class ReplicaBackend:
         self._workers.shutdown()
         for backend in self.backends:
             backend.close()
+
+    def in_forked_child(self, interrupted: bool) -> Backend:
+        """On processors the same with other threads; otherwise one that says why it is none."""
+        self._workers = self._new_workers()
+        return backend_in_child(self, [backend.device for backend in self.backends], interrupted)
+
+    def _new_workers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(len(self.backends), thread_name_prefix="replica")
 
 
 class _Together:

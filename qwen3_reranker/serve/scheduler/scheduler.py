@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import OutOfMemoryError
+from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.scheduler.drain import DrainRate
 from qwen3_reranker.serve.scheduler.job import Job
@@ -100,15 +101,17 @@ class Scheduler:
         self._computing: list[Taken] = []
         self._batch_began = 0.0
         self._failures = 0
-        self._closing = False
+        #: Why nothing more is done, or nothing.
+        self._closing = ""
         self._thread = threading.Thread(target=self._work, name=f"scheduler of {name}", daemon=True)
         self._thread.start()
+        renew_in_children(self)
 
     def submit(self, job: Job) -> None:
         """Let a job wait for its turn. Raises Refused where there is no room or it would end behind its deadline."""
         with self._changed:
             if self._closing:
-                raise Refused("the model is being unloaded", 1.0)
+                raise Refused(self._closing, 1.0)
             ahead = self._waiting_tokens()
             # An idle network takes any job, however large: nothing would ever make more room for it.
             if self._jobs and ahead + job.cost > self._max_waiting_tokens:
@@ -146,11 +149,17 @@ class Scheduler:
     def close(self, error: BaseException | None = None) -> None:
         """End all jobs that are left, and the thread once the batch under way is through."""
         with self._changed:
-            self._closing = True
+            self._closing = self._closing or "the model is being unloaded"
             for job in list(self._jobs):
-                self._end(job, error or Refused("the model is being unloaded", 1.0))
+                self._end(job, error or Refused(self._closing, 1.0))
             self._changed.notify()
         self._thread.join()
+
+    def in_forked_child(self) -> None:
+        """Refuse all: the thread and the jobs are the parent's."""
+        self._changed = threading.Condition()
+        self._closing = "this process was forked from the one that judges"
+        self._jobs.clear()
 
     def _waiting_tokens(self) -> int:
         return self._short.tokens + self._long.tokens + sum(taken.tokens for taken in self._computing)

@@ -1,0 +1,43 @@
+"""What a forked child has to renew: a lock that another thread held stays locked there, and threads are not copied.
+
+The one thread of the child is a copy of the thread that forked. What the others were at stays half done.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Renewable(Protocol):
+    """Something that holds locks or threads."""
+
+    def in_forked_child(self) -> None:
+        """Called in a child before anything else runs there: make what does not survive a fork anew, wait for none."""
+        ...
+
+
+_RENEWED: WeakSet[Renewable] = WeakSet()
+_child = False
+
+
+def renew_in_children(each: Renewable) -> None:
+    """Let `each` be renewed in every process that is forked from this one, as long as it lives."""
+    _RENEWED.add(each)
+
+
+def is_forked_child() -> bool:
+    """Whether this process was forked from one that had loaded this package."""
+    return _child
+
+
+def _renew() -> None:
+    global _child
+    _child = True
+    for each in list(_RENEWED):
+        each.in_forked_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
