@@ -84,6 +84,10 @@ class UnsupportedModelError(CheckpointError):
     exit_code = 2
 
 
+class UnsupportedFormatError(UnsupportedModelError):
+    """A Qwen3 network whose numbers are quantised in a way that we do not read."""
+
+
 class UnreadTensorsError(CheckpointError):
     """A checkpoint holds tensors that nothing would read, so its scores would be those of another model."""
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
-from qwen3_reranker.errors import CheckpointError, UnreadTensorsError, UnsupportedModelError
+from qwen3_reranker.errors import CheckpointError, UnreadTensorsError, UnsupportedFormatError, UnsupportedModelError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.prompt import template
@@ -77,7 +77,8 @@ class _Files:
     def unopened(self, error: CheckpointError) -> None:
         """What keeps a checkpoint from being opened: its kind, its index, its head, or whatever the error says."""
         if isinstance(error, UnsupportedModelError):
-            self._find("unsupported-model", str(error))
+            is_format = isinstance(error, UnsupportedFormatError)
+            self._find("unread-format" if is_format else "unsupported-model", str(error))
             return
         if not self._index_agrees(self.path):
             return
@@ -87,8 +88,7 @@ class _Files:
         missing_head = any(
             words in str(error) for words in ("'lm_head.weight' is missing", "'score.weight' is missing")
         )
-        unread = "the checkpoint is quantised in" in str(error)
-        self._find("missing-head" if missing_head else "unread-format" if unread else "unreadable-files", str(error))
+        self._find("missing-head" if missing_head else "unreadable-files", str(error))
 
     def opened(self, checkpoint: Checkpoint) -> None:
         """Everything that can be said of files that can be opened."""

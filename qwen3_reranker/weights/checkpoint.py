@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.prompt import TEMPLATES, Template, template
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
@@ -75,12 +75,12 @@ class Checkpoint:
         """The prompt of that name, or the one that the files hold, or else the card's, with the stored instruction.
 
         A variant that reproduces other code keeps its instruction, unless the files hold it. Raises InputError for an
-        unknown name, and CheckpointError for files of another judge where no name is given.
+        unknown name, and UnsupportedModelError for files of another judge where no name is given.
         """
         if name is not None:
             return template(name, self.instruction if name in ("card", self.stored_prompt.name) else None)
         if self.stored_prompt.unknown:
-            raise CheckpointError(
+            raise UnsupportedModelError(
                 f"{self.stored_prompt.unknown}; its scores under the prompt of Qwen3-Reranker would mean nothing. If "
                 f"you know which prompt it was trained with, name it (prompt=, --prompt): {', '.join(TEMPLATES)}"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.errors import CheckpointError, UnsupportedFormatError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights.encodings import PLAIN
 from qwen3_reranker.weights.quantised import awq, formats, gptq, mlx, packed, scaled
@@ -97,9 +97,9 @@ class Quantisation:
                 f"plain {plain.dtype}; save the checkpoint compressed, or remove what belongs to the quantisation"
             )
 
-    def _refusal(self) -> CheckpointError:
+    def _refusal(self) -> UnsupportedFormatError:
         unquantised = f"the unquantised checkpoint{'' if self.base is None else f' ({self.base})'}"
-        return CheckpointError(
+        return UnsupportedFormatError(
             f"{self.config.path}: the checkpoint is quantised in {self.format.name}, which is not read; take "
             f"{unquantised}, or a GGUF"
         )
