@@ -74,6 +74,8 @@ def convert(
       gguf                   llama.cpp, with the rerank template, labels and head
 
     Weights pass through memory slab by slab, so an 8B is converted within 4 GiB; scoring it takes what ranking takes.
+    A GGUF file with words in 8 bits keeps its judge in hf and sentence-transformers as a head of its own, one matrix of
+    words more; where the judge cannot be held (words in 4 bits, a trained classifier), nothing is written.
     If a logit moved further than the bound, what was written stays, and the exit code is 5.
 
     Examples:

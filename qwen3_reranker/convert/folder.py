@@ -20,7 +20,8 @@ _TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 def causal_lm(model: Model, encoding_of: EncodingOf, names_words: bool = False) -> tuple[dict[str, bytes], list[Part]]:
     """Text files by name, and the parts of model.safetensors; names_words is that of `Model.words_head`."""
     parts = [*model.network(encoding_of), *model.words_head(encoding_of, names_words)]
-    return _files(model, parts, {"architectures": ["Qwen3ForCausalLM"]}), parts
+    tied = all(part.name != names.HEAD for part in parts)
+    return _files(model, parts, {"architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": tied}), parts
 
 
 def sequence_classification(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.words_head import JudgesWords
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, Tensor, names
@@ -70,21 +71,30 @@ class Model:
         """The untied language-model head, or nothing where the word vectors are the head.
 
         names_words: whether the layout says which words judge, so that it can hold others than the prompt's.
-        Raises CheckpointError where the judge is no pair of words: a head of labels that was trained as such.
+        A head of labels that is the two words' but for the rounding of their vectors is put among the words, a whole
+        matrix. Raises CheckpointError where the judge is no pair of words: one that was trained as such.
         """
-        head = self.checkpoint.head
-        if head.tensor.name in (names.EMBEDDING, names.HEAD) and (names_words or head.labels is None):
-            return [] if self.config.tie_word_embeddings else [Part(names.HEAD, encoding_of(head.tensor), head.tensor)]
-        if head.labels is not None:
-            ids = np.array([self.tokens.yes_id, self.tokens.no_id], dtype=np.int32)
-            yes_D, no_D = self.checkpoint.embedding_tensor.rows(ids)
-            stored_D = self.head_rows_2D[0] - self.head_rows_2D[1]
-            if np.abs(stored_D - (yes_D - no_D)).max() > _SAME_HEAD * np.abs(stored_D).max():
-                raise CheckpointError(
-                    f"{head.tensor.file}: {head.tensor.name} is not the difference of the words yes and no, so a "
-                    "causal-LM layout cannot hold it; convert to seq-cls or gguf, which have a head of their own"
-                )
-        return []
+        head, ids = self.checkpoint.head, (self.tokens.yes_id, self.tokens.no_id)
+        if head.tensor.name in (names.EMBEDDING, names.HEAD) and (names_words or head.labels in (None, ids)):
+            return [] if head.tensor.name == names.EMBEDDING else [self._head_part(head.tensor, encoding_of)]
+        words = self.checkpoint.tensors.get(names.HEAD, self.checkpoint.embedding_tensor)
+        yes_D, no_D = words.rows(np.array(ids, dtype=np.int32))
+        stored_D = self.head_rows_2D[0] - self.head_rows_2D[1]
+        apart = np.abs(stored_D - (yes_D - no_D)).max()
+        if not apart <= _SAME_HEAD * np.abs(stored_D).max():
+            raise CheckpointError(
+                f"{head.tensor.file}: {head.tensor.name} is not the difference of the words yes and no, so a "
+                "causal-LM layout cannot hold it; convert to seq-cls or gguf, which have a head of their own"
+            )
+        if apart > 0:
+            # The words were rounded, the judge was not: its rows stand among them, whole.
+            rows_2D = self.head_rows_2D if self.head_rows_2D[1].any() else np.stack((stored_D + no_D, no_D))
+            return [self._head_part(JudgesWords.of(words, ids, rows_2D), encoding_of)]
+        return [] if words.name == names.EMBEDDING else [self._head_part(words, encoding_of)]
+
+    @staticmethod
+    def _head_part(tensor: Tensor, encoding_of: EncodingOf) -> Part:
+        return Part(names.HEAD, encoding_of(tensor), tensor)
 
     def control_id(self, token: str) -> int:
         """The id of a control token."""

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import ENCODINGS_OF, LAYOUTS, convert, measure_parity
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
 from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import edit_json
+from tests.testing.layouts import edit_json, edit_tensors, write_adapter
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +84,59 @@ def test_an_untied_head_survives(tmp_path: Path) -> None:
     for layout in LAYOUTS:
         written = convert(open_checkpoint(source), place(tmp_path, layout), layout)
         np.testing.assert_array_equal(logits(written.path), logits(source))
+
+
+def test_an_untied_head_survives_through_a_layout_that_names_its_words(tmp_path: Path) -> None:
+    source = write_checkpoint(
+        tmp_path / "untied", vocab_size=VOCABULARY, tied=False, initializer_range=0.2, tokenizer_file=TOKENIZER
+    )
+    through = convert(open_checkpoint(source), tmp_path / "middle", "sentence-transformers").path
+    end = convert(open_checkpoint(through), tmp_path / "end", "hf")
+    assert end.exact
+    np.testing.assert_array_equal(logits(end.path), logits(source))
+
+
+def test_a_head_that_config_json_ties_away_survives(tmp_path: Path) -> None:
+    source = write_checkpoint(
+        tmp_path / "tied", vocab_size=VOCABULARY, store_head=True, initializer_range=0.2, tokenizer_file=TOKENIZER
+    )
+    head = load_file(source / "model.safetensors")["lm_head.weight"]
+    for layout in LAYOUTS:
+        written = convert(open_checkpoint(source), place(tmp_path, layout), layout)
+        np.testing.assert_array_equal(logits(written.path), logits(source))
+    for layout in ("hf", "sentence-transformers"):
+        assert load_file(tmp_path / layout / "model.safetensors")["lm_head.weight"].equal(head)
+        assert not json.loads((tmp_path / layout / "config.json").read_text())["tie_word_embeddings"]
+
+
+def test_the_head_that_an_adapter_trained_on_a_tied_base_survives(tmp_path: Path, model: Path) -> None:
+    shapes = {f"model.layers.{layer}.self_attn.q_proj": (32, 64) for layer in (0, 1)}
+    adapter = write_adapter(tmp_path / "adapter", model, shapes, modules_to_save=["lm_head"])
+    head = torch.randn((VOCABULARY, 64), generator=torch.Generator().manual_seed(1)) / 5
+    edit_tensors(adapter / "adapter_model.safetensors", **{"base_model.model.lm_head.weight": head})
+    for layout in LAYOUTS:
+        written = convert(open_checkpoint(adapter), place(tmp_path, layout), layout)
+        assert np.abs(logits(written.path) - logits(adapter)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("encoding", ENCODINGS_OF["gguf"])
+def test_the_scores_of_any_gguf_file_survive_or_it_is_refused_before_anything_is_written(
+    encoding: str, layout: str, model: Path, tmp_path: Path
+) -> None:
+    source = convert(open_checkpoint(model), tmp_path / "x.gguf", "gguf", encoding).path
+    if encoding == "q4_0" and layout in ("hf", "sentence-transformers"):
+        with pytest.raises(CheckpointError, match="is not the difference of the words yes and no"):
+            convert(open_checkpoint(source), place(tmp_path, layout), layout)
+        assert [path.name for path in tmp_path.iterdir()] == ["x.gguf"]
+        return
+    written = convert(open_checkpoint(source), place(tmp_path, layout), layout)
+    assert np.abs(logits(written.path) - logits(source)).max() <= 1e-6
+    assert written.exact
+    if encoding == "q8_0" and layout == "hf":
+        [head] = [tensor for name, tensor in open_checkpoint(written.path).tensors.items() if name == "lm_head.weight"]
+        ids = [json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"][word] for word in ("yes", "no")]
+        np.testing.assert_array_equal(head.rows(ids), open_checkpoint(source).head.tensor.read())
 
 
 WORDS = ("<part-no>", " commit x")
