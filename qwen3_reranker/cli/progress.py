@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -91,7 +92,13 @@ class ProgressBar:
         else:
             self._timer = Timer(self._silent_seconds, self._break_silence)
         self._timer.daemon = True
-        self._timer.start()
+        # A signal that another thread took would not end a read that the main one waits in: threads inherit what is
+        # blocked, those that the bar starts too.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._timer.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _break_silence(self) -> None:
         with self._turn:
