@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
+from qwen3_reranker.cli.interrupts import interrupts_kept
 from qwen3_reranker.cli.terminal import complain
 from qwen3_reranker.errors import RerankerError
 
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         _escape_what_stdout_cannot_write()
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        with interrupts_kept():
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except RerankerError as error:
         complain(str(error))

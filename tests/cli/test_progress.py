@@ -35,6 +35,25 @@ def test_ranking_shows_a_bar_and_ends_at_once_on_control_c(model: str, notes: Pa
     assert shown.rstrip().endswith("interrupted")
 
 
+def test_control_c_is_not_lost_where_it_meets_a_destructor() -> None:
+    work = (
+        "import signal, time\n"
+        "from qwen3_reranker.cli.interrupts import interrupts_kept\n"
+        "class Dropped:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        len('here Python sees the signal')\n"
+        "try:\n"
+        "    with interrupts_kept():\n"
+        "        Dropped()\n"
+        "        while True:\n"
+        "            time.sleep(1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    assert on_terminal(["-c", work], columns=80, with_stderr=True) == "interrupted\n"
+
+
 def test_a_bar_goes_on_to_the_next_stage_and_results_may_be_printed_meanwhile() -> None:
     work = (
         "from qwen3_reranker.cli.progress import ProgressBar\n"
