@@ -23,6 +23,8 @@ _SET = re.compile(r"set\s+([\w.]+)\s*=\s*(.*)", re.DOTALL)
 _NAME = re.compile(r"[\w.]+")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _ROLES = frozenset(("query", "document"))
+# Of templates that take messages by their place, and of forms of the card's prompt that are not known.
+_MARKS_OF_PAIRS = ("messages[1]", "Judge whether the Document meets the requirements")
 # Those of conversations with tools take 20,000. What is longer is not read, so that a hostile one takes no time.
 _MOST_CHARACTERS = 100_000
 _MOST_IN_A_TAG = 5_000
@@ -57,7 +59,7 @@ def read_chat_template(source: str) -> ReadTemplate:
         # The one sentence in the tags that is not part of what is printed stands in for an instruction not given.
         sentences = [each for each in strings if " " in each.strip() and each not in text]
         instruction = sentences[0] if len(sentences) == 1 else ""
-    reads_pairs = name is not None or bool(_ROLES & strings) or "messages[1]" in source
+    reads_pairs = name is not None or bool(_ROLES & strings) or any(mark in source for mark in _MARKS_OF_PAIRS)
     return ReadTemplate(text, name, _own(instruction), exact, reads_pairs)
 
 

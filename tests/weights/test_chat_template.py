@@ -10,7 +10,7 @@ from qwen3_reranker import prompt
 from qwen3_reranker.convert.folder import chat_template
 from qwen3_reranker.weights.chat_template import read_chat_template, read_placeholders
 from tests.testing.chat_templates import ASSISTANT, CONVERSATION, OWN, TURNS, ZERANK, blocks, looped, plain, rendered
-from tests.testing.model_card import SUFFIX
+from tests.testing.model_card import PREFIX, SUFFIX
 
 KNOWN = {
     "plain text": (plain(), "card"),
@@ -51,13 +51,15 @@ UNKNOWN = {
     "more words before the query": plain(separator="\nOn yes, say why.\n"),
     "another end": plain(suffix=f"{ASSISTANT}<think>\n"),
     "bare texts": "{{ messages[0].content }}{{ messages[1].content }}",
+    "the beginning of the card's alone": PREFIX,
     "nothing": "",
 }
 
 
 @pytest.mark.parametrize("source", UNKNOWN.values(), ids=UNKNOWN)
 def test_a_template_with_other_words_is_no_prompt_of_ours(source: str) -> None:
-    assert read_chat_template(source).prompt is None
+    read = read_chat_template(source)
+    assert (read.prompt, read.reads_pairs) == (None, source != "")
 
 
 def test_the_same_words_with_other_blank_space_are_the_cards_prompt_and_said_to_differ() -> None:
