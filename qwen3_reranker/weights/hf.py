@@ -213,7 +213,8 @@ def _refuse_unread(
 ) -> None:
     """spared: names that the layout does not need, though others do."""
     needed = (*(name for name, _ in names.expected_shapes(config)), names.SCORE) if quantisation else ()
-    known = {stored for name in (*needed, *spared) for stored in _stored_names(name, quantisation)}
+    written = (name for published in (*needed, *spared) for name in {published, names.bare_name(published)})
+    known = {stored for name in written for stored in _stored_names(name, quantisation)}
     entries.refuse_unread(path, f"{_CONFIG}: num_hidden_layers", config.num_hidden_layers, known)
 
 

@@ -85,7 +85,8 @@ def test_a_damaged_header_is_an_error_naming_file_and_tensor(header: Any, said: 
         ((MAX_HEADER_BYTES + 1).to_bytes(8, "little") + b"{}", "beyond the limit of 100,000,000"),
         (b"\xff" * 8, "beyond the limit"),
         ((3).to_bytes(8, "little") + b"{}", "truncated: the header needs 3 bytes, the file has 2"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "not a safetensors file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "a Git LFS pointer"),
+        ((40).to_bytes(8, "little") + b"no header of JSON, but forty bytes of it", "JSON"),
     ],
 )
 def test_a_file_that_is_not_safetensors_is_an_error_naming_it(content: bytes, said: str, tmp_path: Path) -> None:
