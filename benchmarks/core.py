@@ -26,8 +26,8 @@ from qwen3_reranker import Reranker, plan
 from qwen3_reranker.convert import convert
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import unpack_tokenizer
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import unpack_tokenizer
 
 SHAPE_0_6B = {
     "vocab_size": 151_669,
@@ -98,7 +98,7 @@ def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
     """Documents a second beside the card's code in transformers, float32, taking turns."""
     import torch
 
-    from tests.testing.model_card import ModelCard
+    from testing.model_card import ModelCard
 
     card = ModelCard(folder)
     for count, tokens in ((100, 40), (32, 144)):

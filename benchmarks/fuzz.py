@@ -2,7 +2,7 @@
 
     python -m benchmarks.fuzz --cases 100000 --reader gguf
 
-The promises are those of tests/testing/fuzzing.py: CheckpointError alone, a second, four times the file's size.
+The promises are those of testing/fuzzing.py: CheckpointError alone, a second, four times the file's size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.testing.fuzzing import CORPUS, READERS, broken_promise, edited, random_edits, whole_files
+from testing.fuzzing import CORPUS, READERS, broken_promise, edited, random_edits, whole_files
 
 
 def main() -> int:

@@ -33,8 +33,8 @@ from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.drift import text_set
 from qwen3_reranker.plan import Plan
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import unpack_tokenizer
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import unpack_tokenizer
 
 LARGE_WORKLOADS = ("1 x 100 x 120", "one pair of 32,000")
 PARTS = ("peak", "speed", "exact", "large", "float8", "peers", "accuracy", "tokens", "kernels")

@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 
 import atheris
 
-from tests.testing.fuzzing import CORPUS, READERS, broken_promise, whole_files
+from testing.fuzzing import CORPUS, READERS, broken_promise, whole_files
 
 QUANTISED = ("awq", "formats", "gptq", "grid", "mlx", "numbers", "packed", "parts", "quantisation", "scaled", "tensor")
 READING = (

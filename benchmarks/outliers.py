@@ -3,7 +3,7 @@
     python -m benchmarks.outliers
 
 Each checkpoint scores the drift report's texts in float32 and in 8 bits, once as it runs and once with the constant
-prefix, which holds the first token, in 8 bits as well. tests/testing/outliers.py says what each outlier is.
+prefix, which holds the first token, in 8 bits as well. testing/outliers.py says what each outlier is.
 Takes some three minutes; --checkpoints 1 half of that.
 """
 
@@ -21,7 +21,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.backend import CpuBackend
 from qwen3_reranker.drift import compare, text_set
 from qwen3_reranker.drift.report import PRECISIONS_OF_DRIFT, logits_of
-from tests.testing.outliers import (
+from testing.outliers import (
     add_attention_sink,
     add_massive_activations,
     add_residual_sinks,

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.settings import ModelSettings
-from tests.testing.live_server import live_server
+from testing.live_server import live_server
 
 AT_ONCE = 16
 _SENTENCE = "Section {} of the handbook says what a person should do in case {}: call, write it down, and wait."

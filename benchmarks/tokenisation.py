@@ -24,7 +24,7 @@ import numpy as np
 from qwen3_reranker import prompt
 from qwen3_reranker.fast_tokenizer import Ids
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from tests.testing.tokenizer import unpack_tokenizer
+from testing.tokenizer import unpack_tokenizer
 
 Encode = Callable[[Sequence[str]], list[Ids]]
 

@@ -26,8 +26,8 @@ from qwen3_reranker.train.examples import Example
 from qwen3_reranker.train.finetuning import finetune
 from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 WORDS = Path(__file__).parents[1] / "README.md"
 NEGATIVES = 7

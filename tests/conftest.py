@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from qwen3_reranker import Reranker, prompt
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER, unpack_tokenizer
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER, unpack_tokenizer
 
 # How long an example takes says how loaded the machine is, and nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

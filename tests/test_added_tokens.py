@@ -18,7 +18,7 @@ from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.records import Head
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 CARD = prompt.template("card")
 # With the flags that a library may give them. None lies across a place where the prompt is cut.

@@ -105,7 +105,7 @@ def test_torch_is_imported_by_the_torch_backend_and_training_alone() -> None:
     found = {
         path.relative_to(PACKAGE).parent for path in FILES for name in imports_of(path) if name.startswith("torch")
     }
-    assert found == {Path("backends/torch"), Path("train"), Path("train/nano")}
+    assert found == {Path("backends/torch"), Path("train")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

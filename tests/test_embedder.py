@@ -12,11 +12,11 @@ import pytest
 from qwen3_reranker import CheckpointError, Embedder, InputError, QueryTooLongError, Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import write_embedding_model
-from tests.testing.texts import documents
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import write_embedding_model
+from testing.texts import documents
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 END_OF_TEXT, THINK = 16_000, 16_024
 INSTRUCTION = "Given a question, retrieve code that answers it"

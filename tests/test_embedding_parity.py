@@ -14,12 +14,12 @@ from sentence_transformers.util import normalize_embeddings, truncate_embeddings
 
 from qwen3_reranker import Embedder
 from qwen3_reranker.heads import EmbeddingHead
+from testing.checkpoints import write_checkpoint
+from testing.embedding_card import INSTRUCTION, EmbeddingCard, query_text
+from testing.layouts import write_embedding_model
+from testing.texts import PASSAGES, documents
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 from tests.test_embedder import least_cosine
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.embedding_card import INSTRUCTION, EmbeddingCard, query_text
-from tests.testing.layouts import write_embedding_model
-from tests.testing.texts import PASSAGES, documents
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 pytestmark = pytest.mark.slow
 

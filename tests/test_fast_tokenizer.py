@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from qwen3_reranker import fast_tokenizer, prompt
 from qwen3_reranker.fast_tokenizer import FastTokenizer, Ids, proven, vouched
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from tests.testing.texts import PASSAGES, documents
-from tests.testing.tokenizer import NANO_TOKENIZER
+from testing.texts import PASSAGES, documents
+from testing.tokenizer import NANO_TOKENIZER
 
 CARD = prompt.template("card")
 

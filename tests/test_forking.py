@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import write_embedding_model
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.layouts import write_embedding_model
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

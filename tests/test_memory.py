@@ -11,7 +11,7 @@ import pytest
 from benchmarks.core import LAYERS_0_6B, SHAPE_0_6B, peak_memory
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.memory import memory_needed
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 GIB = 2**30
 PROGRAM = """

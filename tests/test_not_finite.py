@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from qwen3_reranker import CheckpointError, Embedder, PrecisionError, Reranker
 from qwen3_reranker.doctor import examine_files
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import SINGLE, edit_tensors, write_embedding_model
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.layouts import SINGLE, edit_tensors, write_embedding_model
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 MATRIX = "model.layers.0.mlp.down_proj.weight"
 FLOAT16: dict[str, Any] = {"backend": "torch", "device": "cpu", "precision": "float16"}

@@ -17,8 +17,8 @@ import pytest
 
 from qwen3_reranker import Embedder, InputError, Reranker
 from qwen3_reranker.weights import lasting_name
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import write_embedding_model
+from testing.gguf_files import write_gguf
+from testing.layouts import write_embedding_model
 
 PAIRS = [("a query", "a document"), ("a query", "another")]
 

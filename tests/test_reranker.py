@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import CheckpointError, InputError, ModelNotFoundError, QueryTooLongError, Reranker
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.patience import PATIENCE_SECONDS
-from tests.testing.texts import documents
-from tests.testing.tokenizer import NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.patience import PATIENCE_SECONDS
+from testing.texts import documents
+from testing.tokenizer import NANO_TOKENIZER
 
 QUERY = "Are all people born free?"
 

@@ -14,7 +14,7 @@ from qwen3_reranker import prompt
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError, TooLongError
 from qwen3_reranker.records import Head, Limits, Row
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from tests.testing.tokenizer import NANO_TOKENIZER
+from testing.tokenizer import NANO_TOKENIZER
 
 CARD = prompt.template("card")
 FIRST_CONTROL_ID = 151_643

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import Reranker
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.model_card import ModelCard
-from tests.testing.texts import documents
+from testing.checkpoints import write_checkpoint
+from testing.model_card import ModelCard
+from testing.texts import documents
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qwen3_reranker import InputError, Reranker
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS
 
 
 @given(sizes=st.lists(st.integers(0, 20), max_size=30), most=st.integers(1, 40))

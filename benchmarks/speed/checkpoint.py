@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from benchmarks.core import SHAPE_0_6B
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import unpack_tokenizer
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import unpack_tokenizer
 
 
 def checkpoint(work: Path, layers: int, spread: float) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.rivals.prompt import Rows
 from qwen3_reranker import Reranker
 from qwen3_reranker.bench import SIZES, build
-from tests.testing.texts import PASSAGES
+from testing.texts import PASSAGES
 
 __all__ = ["SIZES", "Workload", "workload"]
 

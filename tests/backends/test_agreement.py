@@ -21,9 +21,9 @@ from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.records import Row
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.patience import PATIENCE_SECONDS
-from tests.testing.rows import NO_RECEIPT, tree_rows
+from testing.checkpoints import write_checkpoint
+from testing.patience import PATIENCE_SECONDS
+from testing.rows import NO_RECEIPT, tree_rows
 
 SHAPES = {
     "heads share keys 2 to 1": {"num_attention_heads": 4, "num_key_value_heads": 2},

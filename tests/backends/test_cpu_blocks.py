@@ -20,8 +20,8 @@ from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
 
 pytestmark = pytest.mark.slow
 

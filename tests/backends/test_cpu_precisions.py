@@ -14,7 +14,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 NO_RECEIPT = Receipt(0, 0, 0, 0)
 PREFIX = np.arange(100, 111, dtype=np.int32)

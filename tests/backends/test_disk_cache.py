@@ -21,8 +21,8 @@ from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import open_checkpoint
+from testing.checkpoints import write_checkpoint
 from tests.backends.test_array_file import no_file_larger_than
-from tests.testing.checkpoints import write_checkpoint
 
 SHAPES = {"values": ("float32", (1000,))}
 PREFIX = np.arange(10, 16, dtype=np.int32)

@@ -13,7 +13,7 @@ from qwen3_reranker.backends.cpu.native_engine import NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import Layers
 from qwen3_reranker.backends.cpu.panels import GROUP, PANEL_OUTPUTS, Panels, all_matrices, open_panels, panel_sizes
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 VARIANTS = native_module().variants()
 

@@ -16,8 +16,8 @@ from qwen3_reranker import RerankerError
 from qwen3_reranker.backends.cpu.array_file import PARTIAL
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.bench.worker import Worker
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.checkpoints import write_checkpoint
+from testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 

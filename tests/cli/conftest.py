@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen3_reranker.cli import main
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 _CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
 

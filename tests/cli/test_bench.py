@@ -14,9 +14,9 @@ import pytest
 
 from qwen3_reranker.bench import DEFAULT, SIZES
 from qwen3_reranker.cli import bench as verb
+from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
-from tests.testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import Reranker
+from testing.faulty_server import Model, Patient, serve
 from tests.cli.conftest import Run
-from tests.testing.faulty_server import Model, Patient, serve
 
 pytestmark = pytest.mark.slow
 

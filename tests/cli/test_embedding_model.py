@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from testing.checkpoints import write_checkpoint
+from testing.layouts import write_embedding_model
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 from tests.cli.conftest import Run
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import write_embedding_model
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 PROMPTS = {"query": "Instruct: Find\nQuery:", "document": ""}
 

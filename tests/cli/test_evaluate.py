@@ -16,11 +16,11 @@ import pytest
 
 from qwen3_reranker.evaluate import write_run
 from qwen3_reranker.evaluate.suites import SUITE_NAMES
+from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 from tests.evaluate.conftest import write_lines, write_set
 from tests.test_readme import same
-from tests.testing.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture

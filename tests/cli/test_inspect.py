@@ -11,10 +11,10 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.memory import memory_needed
 from qwen3_reranker.weights import open_checkpoint
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import write_classifier
 from tests.cli.conftest import Run
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import write_classifier
 
 
 def test_json_holds_what_the_reranker_runs(run: Run, model: str) -> None:

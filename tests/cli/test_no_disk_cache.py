@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER
+from testing.checkpoints import write_checkpoint
 from tests.cli.conftest import Run
-from tests.testing.checkpoints import write_checkpoint
 
 pytestmark = pytest.mark.slow
 

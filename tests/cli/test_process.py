@@ -13,8 +13,8 @@ import pytest
 from qwen3_reranker import __version__
 from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, SPECIAL_TOKENS
 from qwen3_reranker.prompt import TEMPLATES
+from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
-from tests.testing.patience import PATIENCE_SECONDS
 
 PROGRAM = [sys.executable, "-m", "qwen3_reranker"]
 

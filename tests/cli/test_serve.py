@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from qwen3_reranker.cli import main
-from tests.testing.layouts import write_embedding_model
-from tests.testing.live_server import server_process
+from testing.layouts import write_embedding_model
+from testing.live_server import server_process
 
 WRONG = {
     "a public address without keys": (["--host", "0.0.0.0"], 2, "--allow-public"),

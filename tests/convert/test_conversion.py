@@ -13,8 +13,8 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import ENCODINGS_OF, LAYOUTS, convert, measure_parity
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import edit_json, edit_tensors, write_adapter
+from testing.checkpoints import write_checkpoint
+from testing.layouts import edit_json, edit_tensors, write_adapter
 
 pytestmark = pytest.mark.slow
 

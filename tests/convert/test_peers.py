@@ -11,8 +11,8 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.model_card import ModelCard
+from testing.checkpoints import write_checkpoint
+from testing.model_card import ModelCard
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_llama_cpp_runs_the_file_with_its_own_template_labels_and_head(
     encoding: str, bound: float, model: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed; it is compiled for ten minutes")
-    from tests.testing.llama_cpp_rank import rank
+    from testing.llama_cpp_rank import rank
 
     path = convert(open_checkpoint(model), tmp_path / "model.gguf", "gguf", encoding).path
     with Reranker(path) as reranker:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.doctor import Endpoint, Judge, Report, examine
 from qwen3_reranker.doctor.hypotheses import Ids
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.faulty_server import Model, Patient, serve
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.faulty_server import Model, Patient, serve
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 
 class Remembering(Judge):

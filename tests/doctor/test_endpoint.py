@@ -16,8 +16,8 @@ from qwen3_reranker.doctor import Endpoint, examine
 from qwen3_reranker.doctor.dialects import DIALECTS, entries, prompt_tokens
 from qwen3_reranker.doctor.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
 from qwen3_reranker.errors import EndpointError, InputError
-from tests.testing.local_server import Quiet, serving
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.local_server import Quiet, serving
+from testing.patience import PATIENCE_SECONDS
 
 Reply = Callable[[str, dict[str, str], dict[str, Any]], tuple[int, bytes]]
 

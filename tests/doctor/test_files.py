@@ -14,11 +14,11 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen3_reranker.doctor import examine_files
+from testing.chat_templates import ASSISTANT, OWN, plain
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import edit_tensors, write_classifier, write_embedding_model
 from tests.doctor.conftest import found
-from tests.testing.chat_templates import ASSISTANT, OWN, plain
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import edit_tensors, write_classifier, write_embedding_model
 
 
 @pytest.fixture(scope="module")

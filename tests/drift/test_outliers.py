@@ -9,7 +9,7 @@ import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.drift import measure_drift
-from tests.testing.outliers import (
+from testing.outliers import (
     MASSIVE,
     SINKS,
     add_attention_sink,

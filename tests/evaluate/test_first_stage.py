@@ -11,7 +11,7 @@ from qwen3_reranker import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate import LabelledSet, Measure, bm25, dense, fused, oracle, score_run, stored, with_positives
 from qwen3_reranker.evaluate.first_stage import FUSION_CONSTANT, best
-from tests.testing.layouts import write_embedding_model
+from testing.layouts import write_embedding_model
 
 NDCG = Measure("nDCG", 10)
 

@@ -17,7 +17,7 @@ from qwen3_reranker.evaluate.first_stage import given
 from qwen3_reranker.evaluate.mteb_data import labelled_sets, measure_of
 from qwen3_reranker.evaluate.mteb_search import MtebSearch
 from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite, suites
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 

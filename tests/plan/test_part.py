@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from qwen3_reranker import plan
 from qwen3_reranker.records import Row
+from testing.rows import tree_rows
 from tests.plan.test_tree import check, rows
-from tests.testing.rows import tree_rows
 
 
 @settings(max_examples=300, deadline=None)

@@ -8,8 +8,8 @@ import socket
 import httpx2
 import pytest
 
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS
 
 SECRET = "Zanzibar-4711"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qwen3_reranker.cli import main
-from tests.testing.live_server import live_server
+from testing.live_server import live_server
 
 
 @pytest.mark.slow

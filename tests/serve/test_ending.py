@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import httpx2
 
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS, until
-from tests.testing.watch import Watch
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS, until
+from testing.watch import Watch
 
 BODY = {"query": "a", "documents": ["b"]}
 

@@ -12,8 +12,8 @@ from qwen3_reranker.serve.accounts.records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.app import Application
 from qwen3_reranker.serve.gate import PUBLIC
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS, until
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS, until
 
 BODY = {"query": "how do I undo a commit", "documents": ["git revert", "a cat", "git reset"]}
 

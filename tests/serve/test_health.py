@@ -6,9 +6,9 @@ import httpx2
 import pytest
 
 from qwen3_reranker.serve.log import logging_to_stderr
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS, until
-from tests.testing.watch import Watch
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS, until
+from testing.watch import Watch
 
 pytestmark = pytest.mark.slow
 

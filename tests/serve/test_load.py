@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from qwen3_reranker.serve.accounts.store import Store
-from tests.testing.live_server import ServerProcess, server_process
-from tests.testing.patience import PATIENCE_SECONDS, until
+from testing.live_server import ServerProcess, server_process
+from testing.patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from qwen3_reranker.serve.dialects.routes import judging_routes
 from qwen3_reranker.serve.embeddings_endpoint import EmbeddingsEndpoint
 from qwen3_reranker.serve.health import Health
 from qwen3_reranker.serve.information import Information
-from tests.testing.live_server import Live, live_server
+from testing.live_server import Live, live_server
 
 pytestmark = pytest.mark.slow
 

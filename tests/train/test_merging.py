@@ -13,8 +13,8 @@ from qwen3_reranker.convert import convert
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.train.merging import merge, slerp_shares
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from qwen3_reranker.train.examples import write_examples
 from qwen3_reranker.weights import read_entries
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS
 from tests.train.tuning import fifty
 
 pytest.importorskip("accelerate")

@@ -13,7 +13,7 @@ from qwen3_reranker.errors import EndpointError, InputError
 from qwen3_reranker.train.chat import Chat
 from qwen3_reranker.train.examples import read_examples
 from qwen3_reranker.train.synthesis import SynthesisOptions, synthesise
-from tests.testing.local_server import Quiet, serving
+from testing.local_server import Quiet, serving
 
 PASSAGES = [f"Passage {n}: the river {word} near the harbour." for n, word in enumerate(["sings", "turns", "burns"])]
 

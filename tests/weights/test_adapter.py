@@ -17,8 +17,8 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
 from qwen3_reranker.weights import Tensor, open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import ADAPTER, edit_json, edit_tensors, write_adapter, write_classifier, write_cross_encoder
+from testing.checkpoints import write_checkpoint
+from testing.layouts import ADAPTER, edit_json, edit_tensors, write_adapter, write_classifier, write_cross_encoder
 
 CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."

@@ -12,8 +12,8 @@ import torch
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import CLASSIFIER, SINGLE, edit_json, edit_tensors, write_classifier
+from testing.checkpoints import write_checkpoint
+from testing.layouts import CLASSIFIER, SINGLE, edit_json, edit_tensors, write_classifier
 
 YES, NO = 7, 5
 

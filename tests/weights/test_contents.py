@@ -8,7 +8,7 @@ import pytest
 
 from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 EXPORTS = {
     "ONNX": ("onnx/model_q4.onnx", "onnx/model_quantized.onnx"),

@@ -12,8 +12,8 @@ import pytest
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import edit_json, write_classifier, write_cross_encoder
+from testing.checkpoints import write_checkpoint
+from testing.layouts import edit_json, write_classifier, write_cross_encoder
 
 YES, NO = 7, 5
 INSTRUCTION = "Find the passage"

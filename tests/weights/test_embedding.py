@@ -12,9 +12,9 @@ import pytest
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import edit_json, write_adapter, write_embedding_model
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import edit_json, write_adapter, write_embedding_model
 
 POOLING, SETTINGS, INPUT = "1_Pooling/config.json", "config_sentence_transformers.json", "sentence_bert_config.json"
 PROMPTS = {"query": "Instruct: Find\nQuery:", "document": "Text: "}

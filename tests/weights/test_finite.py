@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from qwen3_reranker.weights import first_not_finite, open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import SINGLE, edit_tensors, write_adapter
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import SINGLE, edit_tensors, write_adapter
 
 MATRIX, NORM, HEAD = "model.layers.1.mlp.up_proj.weight", "model.layers.0.self_attn.q_norm.weight", "lm_head.weight"
 SHAPES = {f"model.layers.{layer}.self_attn.q_proj": (32, 32) for layer in range(2)}

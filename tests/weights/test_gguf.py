@@ -22,10 +22,10 @@ from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
-from tests.testing.rows import tree_rows
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
+from testing.rows import tree_rows
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 # Rows of whole blocks of 256.
 SHAPE: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "head_dim": 64}

@@ -12,8 +12,8 @@ import pytest
 
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
 
 FIRST, SECOND, LAST = (f"x-0000{number}-of-00003.gguf" for number in (1, 2, 3))
 

@@ -18,7 +18,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from qwen3_reranker.weights.gguf_header import read_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
-from tests.testing.gguf_files import add_fields, finish, tokenizer_fields
+from testing.gguf_files import add_fields, finish, tokenizer_fields
 
 CARD = prompt.template("card")
 VECTORS = Path(__file__).parents[1] / "testing" / "tokenizer"

@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM
 
 from qwen3_reranker.errors import CheckpointError, UnreadTensorsError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import to_stored, write_checkpoint
-from tests.testing.layouts import write_classifier
+from testing.checkpoints import to_stored, write_checkpoint
+from testing.layouts import write_classifier
 
 EMBEDDING, HEAD, QUERY = "model.embed_tokens.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"
 SINGLE, INDEX, LAST_SHARD = "model.safetensors", "model.safetensors.index.json", "model-00003-of-00003.safetensors"

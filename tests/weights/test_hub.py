@@ -20,9 +20,9 @@ from qwen3_reranker.weights import hub as hub_module
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub import resolve
 from qwen3_reranker.weights.hub_name import HubName, read_hub_name
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.hub_server import Files, Hub, commit_hash, serve
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.hub_server import Files, Hub, commit_hash, serve
 
 # huggingface_hub reads its environment when it is imported, so every state of the network is a process of its own.
 ASK = """

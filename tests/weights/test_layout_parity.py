@@ -14,10 +14,10 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.chat_templates import ASSISTANT, ZERANK, looped, plain
-from tests.testing.layouts import write_classifier, write_cross_encoder
-from tests.testing.model_card import INSTRUCTION, SUFFIX, ModelCard
-from tests.testing.texts import documents
+from testing.chat_templates import ASSISTANT, ZERANK, looped, plain
+from testing.layouts import write_classifier, write_cross_encoder
+from testing.model_card import INSTRUCTION, SUFFIX, ModelCard
+from testing.texts import documents
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,7 +10,7 @@ import pytest
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.weights.names import EMBEDDING, Layer, expected_shapes, layer_names, without_wrappers
-from tests.testing.checkpoints import tensor_shapes, write_checkpoint
+from testing.checkpoints import tensor_shapes, write_checkpoint
 
 
 @pytest.mark.parametrize("tied", [True, False])

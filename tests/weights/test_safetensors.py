@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import Tensor
 from qwen3_reranker.weights.safetensors import MAX_HEADER_BYTES, Entry, read_entries
-from tests.testing.checkpoints import safetensors_bytes
+from testing.checkpoints import safetensors_bytes
 
 TORCH = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

@@ -14,11 +14,11 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.chat_templates import ASSISTANT, CONVERSATION, OWN, ZERANK, plain
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.gguf_files import write_gguf
-from tests.testing.layouts import edit_json, write_adapter, write_classifier, write_cross_encoder
-from tests.testing.model_card import PREFIX, SUFFIX
+from testing.chat_templates import ASSISTANT, CONVERSATION, OWN, ZERANK, plain
+from testing.checkpoints import write_checkpoint
+from testing.gguf_files import write_gguf
+from testing.layouts import edit_json, write_adapter, write_classifier, write_cross_encoder
+from testing.model_card import PREFIX, SUFFIX
 
 YES, NO = 494, 437
 

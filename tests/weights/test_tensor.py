@@ -12,7 +12,7 @@ import pytest
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.weights import Tensor, open_checkpoint
 from qwen3_reranker.weights.safetensors import read_entries
-from tests.testing.checkpoints import safetensors_bytes, write_checkpoint
+from testing.checkpoints import safetensors_bytes, write_checkpoint
 
 DTYPES = ("F32", "F16", "BF16")
 EMBEDDING = "model.embed_tokens.weight"

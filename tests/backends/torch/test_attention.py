@@ -9,7 +9,7 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.torch.attention import attention
 from qwen3_reranker.backends.torch.layout import Sequences, lay_out
 from qwen3_reranker.backends.torch.padding import capacity, filled
-from tests.testing.rows import tree_rows
+from testing.rows import tree_rows
 
 HEADS, GROUPS, DIM = 4, 2, 16
 

@@ -16,9 +16,9 @@ from qwen3_reranker import InputError, Reranker, UnavailableError, plan
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.replicas import ReplicaBackend
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.patience import PATIENCE_SECONDS
-from tests.testing.rows import tree_rows
+from testing.checkpoints import write_checkpoint
+from testing.patience import PATIENCE_SECONDS
+from testing.rows import tree_rows
 
 QUERY = "how do I undo my last commit"
 DOCUMENTS = [f"Document {number} says: git reset --soft HEAD~{number}" for number in range(12)]
@@ -118,7 +118,7 @@ import numpy as np, torch
 from qwen3_reranker import OutOfMemoryError, plan
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.rows import tree_rows
+from testing.rows import tree_rows
 
 torch.set_num_threads(1)
 folder, spare = sys.argv[1], int(sys.argv[2])

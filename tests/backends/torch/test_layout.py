@@ -9,7 +9,7 @@ from qwen3_reranker.backends.torch.layout import BatchLayout, Sequences, lay_out
 from qwen3_reranker.backends.torch.padding import capacity, filled
 from qwen3_reranker.plan import Batch, Plan
 from qwen3_reranker.records import Row
-from tests.testing.rows import NO_RECEIPT, tree_rows
+from testing.rows import NO_RECEIPT, tree_rows
 
 
 def seen(sequences: Sequences) -> list[list[int]]:

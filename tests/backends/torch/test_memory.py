@@ -12,7 +12,7 @@ from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.plan import Workload, workload_plan
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 MIB = 1 << 20
 PROGRAM = """

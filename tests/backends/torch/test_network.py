@@ -15,8 +15,8 @@ from qwen3_reranker.backends.torch.packed import pack_whole
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.names import HEAD, expected_shapes
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.rows import tree_rows
+from testing.checkpoints import write_checkpoint
+from testing.rows import tree_rows
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.records import KeyRecord, UsageRow
 from qwen3_reranker.serve.problem import Problem
-from tests.testing.postgres import Postgres, program, running
+from testing.postgres import Postgres, program, running
 
 _NUMBERS = count()
 

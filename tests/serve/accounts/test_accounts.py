@@ -20,10 +20,10 @@ from qwen3_reranker.serve.accounts.records import KeyLimits, KeyRecord
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import USAGE
 from qwen3_reranker.serve.problem import Problem
+from testing.patience import PATIENCE_SECONDS, until
+from testing.postgres import CutLine, Postgres
 from tests.serve.accounts.conftest import Clock, Open, problem_of, refused, row_of
 from tests.serve.accounts.test_store import agreeing
-from tests.testing.patience import PATIENCE_SECONDS, until
-from tests.testing.postgres import CutLine, Postgres
 
 pytestmark = pytest.mark.slow
 

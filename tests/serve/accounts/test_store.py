@@ -14,9 +14,9 @@ from qwen3_reranker.errors import InputError, StoreError
 from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, UsageRow
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
+from testing.patience import PATIENCE_SECONDS
+from testing.postgres import CutLine, Postgres
 from tests.serve.accounts.conftest import Make, row_of
-from tests.testing.patience import PATIENCE_SECONDS
-from tests.testing.postgres import CutLine, Postgres
 
 pytestmark = pytest.mark.slow
 

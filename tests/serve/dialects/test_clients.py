@@ -14,7 +14,7 @@ import pytest
 
 from qwen3_reranker.serve.dialects.routes import judging_routes
 from qwen3_reranker.serve.problem import invalid
-from tests.testing.answers import answer_to
+from testing.answers import answer_to
 
 CLIENTS = json.loads(Path(__file__).with_name("clients.json").read_text(encoding="utf-8"))
 ROUTES = {route.path: route for route in judging_routes()}

@@ -11,7 +11,7 @@ from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
 from qwen3_reranker.serve.dialects.routes import judging_routes
 from qwen3_reranker.serve.problem import Problem
-from tests.testing.answers import answer_to
+from testing.answers import answer_to
 
 DIALECTS = {dialect.name: dialect for route in judging_routes(5) for dialect in route.dialects}
 # Letters that no message of ours is written in.

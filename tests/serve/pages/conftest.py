@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.accounts.store import Store
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 CHROMIUM = shutil.which("chromium")

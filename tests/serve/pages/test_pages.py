@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from qwen3_reranker.serve import pages
 from qwen3_reranker.serve.catalogue import KNOWN, RERANKING
 from qwen3_reranker.serve.pages import Site
+from testing.live_server import Live
 from tests.serve.pages.markup import Element, Markup
-from tests.testing.live_server import Live
 
 ASSETS = files("qwen3_reranker.serve.pages") / "assets"
 PATHS = (

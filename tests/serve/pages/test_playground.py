@@ -19,9 +19,9 @@ from playwright.sync_api import Page, expect
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.pages.examples import EXAMPLES, Example
+from testing.live_server import Live, live_server
+from testing.patience import PATIENCE_SECONDS, until
 from tests.serve.pages.conftest import Keyed, OpenPage
-from tests.testing.live_server import Live, live_server
-from tests.testing.patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 FIRST = EXAMPLES[0]

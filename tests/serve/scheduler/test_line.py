@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.scheduler.job import Job
 from qwen3_reranker.serve.scheduler.line import Line
-from tests.testing.rows import NO_RECEIPT
+from testing.rows import NO_RECEIPT
 
 PREFIX = 5
 

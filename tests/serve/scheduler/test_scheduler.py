@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.serve.scheduler import Job, Refused, Scheduler
-from tests.testing.patience import PATIENCE_SECONDS
-from tests.testing.watch import Watch
+from testing.patience import PATIENCE_SECONDS
+from testing.watch import Watch
 
 QUERY = "how do I undo my last commit"
 DOCUMENTS = [f"Section {n}: git revert makes a commit that undoes an earlier one, number {n}." for n in range(12)]

@@ -10,10 +10,10 @@ import pytest
 
 from qwen3_reranker.serve.accounts.records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import write_embedding_model
-from tests.testing.live_server import Live, live_server
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.layouts import write_embedding_model
+from testing.live_server import Live, live_server
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 QUERY = "How do rainbows form?"
 DOCUMENTS = [

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint
 
 WEIGHTS, QUERY = "model.safetensors", "model.layers.0.self_attn.q_proj"
 # What published configurations say -> the format's name in the error.

@@ -15,12 +15,12 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import examine_files
 from qwen3_reranker.weights import open_checkpoint
-from tests.testing.checkpoints import write_checkpoint
-from tests.testing.layouts import write_adapter, write_classifier, write_embedding_model
-from tests.testing.model_card import ModelCard
-from tests.testing.quantised import KINDS, Kind, write_quantised
-from tests.testing.texts import documents
-from tests.testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_checkpoint
+from testing.layouts import write_adapter, write_classifier, write_embedding_model
+from testing.model_card import ModelCard
+from testing.quantised import KINDS, Kind, write_quantised
+from testing.texts import documents
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4

@@ -1,0 +1,1 @@
+"""How models that we ship were made: run from a checkout, not part of the installed package."""

@@ -1,0 +1,239 @@
+"""Batches -> trained weights: pointwise yes/no loss, warm-up, plateau and decay, checkpoints that resume exactly.
+
+Shapes: G groups, D documents of a group, the positive first.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recipes.nano.groups import Group, Groups, shuffled_batches, tree
+from recipes.nano.judge import Judge, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long to train and how fast to learn. Either `minutes` or `steps` ends the run; progress runs from 0 to 1.
+
+    synthetic: shares of synthetic groups at the start, at `labelled_from` and at the end, linear in between.
+    positive_weight: the weight of a positive, as a group holds several negatives.
+    group_loss: the weight of the softmax over a group beside the yes/no loss.
+    lexical: how much of a group's target is BM25's softmax over it instead of its label, for labelled and for synthetic
+    groups; lexical_sharpness: what BM25's scores are multiplied with before.
+    """
+
+    minutes: float | None = 75.0
+    steps: int | None = None
+    max_tokens: int = 6000
+    matrix_rate: float = 3e-3
+    embedding_rate: float = 1e-3
+    vector_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.02
+    decay_from: float = 0.5
+    clip: float = 1.0
+    positive_weight: float = 3.0
+    group_loss: float = 1.0
+    lexical: tuple[float, float] = (0.1, 0.5)
+    lexical_sharpness: float = 0.5
+    synthetic: tuple[float, float, float] = (0.8, 0.3, 0.1)
+    labelled_from: float = 0.08
+    log_seconds: float = 60.0
+    measure_seconds: float = 600.0
+    save_seconds: float = 300.0
+
+    def rate(self, progress: float) -> float:
+        """The factor of all learning rates."""
+        if progress < self.warm_up:
+            return max(progress / self.warm_up, 0.01)
+        return min(1.0, max(0.0, (1.0 - progress) / (1.0 - self.decay_from)))
+
+    def synthetic_share(self, progress: float) -> float:
+        """The share of synthetic groups."""
+        first, middle, last = self.synthetic
+        if progress < self.labelled_from:
+            return first + (middle - first) * progress / self.labelled_from
+        return middle + (last - middle) * (progress - self.labelled_from) / (1.0 - self.labelled_from)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; together with weights and optimiser state it continues exactly."""
+
+    step: int = 0
+    chunk: int = 0
+    place: int = 0
+    share: float = 1.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Run:
+    """One training run: call `train`; it returns when the schedule ends, and saves when interrupted."""
+
+    def __init__(
+        self,
+        network: Judge,
+        groups: Groups,
+        schedule: Schedule,
+        prefix: Sequence[int],
+        suffix: Sequence[int],
+        checkpoint: Path | None,
+        log: Callable[[str], None],
+        measure: Callable[[], str] | None = None,
+    ) -> None:
+        self.network, self.groups, self.schedule = network, groups, schedule
+        self.prefix, self.suffix, self.checkpoint = prefix, suffix, checkpoint
+        self.log, self.measure = log, measure
+        self.progress = Progress()
+        self.optimisers = _optimisers(network, schedule)
+
+    @property
+    def share_done(self) -> float:
+        """Progress from 0 to 1."""
+        if self.schedule.steps is not None:
+            return self.progress.step / self.schedule.steps
+        assert self.schedule.minutes is not None
+        return self.progress.seconds / (60.0 * self.schedule.minutes)
+
+    def train(self, stop_after: int | None = None) -> None:
+        """Run to the end of the schedule, or until `stop_after` steps in all (then saved, to be resumed)."""
+        try:
+            self._loop(stop_after)
+        finally:
+            self.save()
+
+    def _loop(self, stop_after: int | None) -> None:
+        state, schedule = self.progress, self.schedule
+        started = time.monotonic() - state.seconds
+        logged = measured = saved = time.monotonic()
+        losses: list[float] = []
+        while self.share_done < 1.0:
+            if state.place == 0:
+                state.share = schedule.synthetic_share(self.share_done)
+            cut = list(shuffled_batches(self.groups, state.chunk, state.share, schedule.max_tokens))
+            for batch in cut[state.place :]:
+                losses.append(self._step(tree(batch, self.prefix, self.suffix), targets(batch, schedule)))
+                state.place += 1
+                state.seconds = time.monotonic() - started
+                now = time.monotonic()
+                if now - logged > schedule.log_seconds:
+                    self.log(self._line(losses))
+                    losses.clear()
+                    logged = now
+                if self.measure is not None and now - measured > schedule.measure_seconds:
+                    self.log(self.measure())
+                    measured = time.monotonic()
+                    started += measured - now
+                if now - saved > schedule.save_seconds:
+                    self.save()
+                    saved = now
+                if self.share_done >= 1.0 or state.step == stop_after:
+                    return
+            state.chunk, state.place = state.chunk + 1, 0
+
+    def _step(self, batch: Tree, targets_GD: Tensor) -> float:
+        factor = self.schedule.rate(self.share_done)
+        for optimiser in self.optimisers:
+            for part in optimiser.param_groups:
+                part["lr"] = part["peak"] * factor
+        with torch.autocast("cpu", torch.bfloat16):
+            logits_GD = self.network.logits(batch)
+        value = loss(logits_GD, targets_GD, self.schedule.positive_weight, self.schedule.group_loss)
+        torch.autograd.backward(value)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self.progress.tokens += batch.num_tokens
+        return value.item()
+
+    def _line(self, losses: Sequence[float]) -> str:
+        state, done = self.progress, self.share_done
+        left = state.seconds * (1.0 / max(done, 1e-6) - 1.0) / 60.0
+        return (
+            f"{done:6.1%}  step {state.step:,}  loss {sum(losses) / len(losses):.4f}  "
+            f"{state.tokens / 1e6:.1f} M tokens  "
+            f"{state.tokens / state.seconds:,.0f} tokens/s  synthetic {state.share:.0%}  {left:.0f} min left"
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        if self.checkpoint is None:
+            return
+        fields = {name: getattr(self.progress, name) for name in Progress.__slots__}
+        state = {
+            "network": self.network.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "progress": fields,
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint."""
+        assert self.checkpoint is not None
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.progress = Progress(**state["progress"])
+
+
+def targets(batch: Sequence[Group], schedule: Schedule) -> Tensor:
+    """What a softmax over each group shall be, (G, D): its label, the positive being first, mixed with BM25's opinion.
+
+    A label says one thing of a group, BM25 one of each document: how well it matches.
+    """
+    lexical_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch])) * schedule.lexical_sharpness
+    share_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None]
+    targets_GD = share_G * lexical_GD.softmax(-1)
+    targets_GD[:, :1] += 1.0 - share_G
+    return targets_GD
+
+
+def loss(logits_GD: Tensor, targets_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor:
+    """Pointwise yes/no cross-entropy, and a softmax over each group beside it."""
+    labels_GD = torch.zeros_like(logits_GD)
+    labels_GD[:, 0] = 1.0
+    weights_GD = 1.0 + (positive_weight - 1.0) * labels_GD
+    pointwise = functional.binary_cross_entropy_with_logits(logits_GD, labels_GD, weights_GD)
+    return pointwise + group_loss * functional.cross_entropy(logits_GD, targets_GD)
+
+
+def _optimisers(network: Judge, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    matrices: list[Tensor] = []
+    vectors: list[Tensor] = []
+    for name, weight in network.named_parameters():
+        if name != "model.embed_tokens.weight":
+            (matrices if weight.dim() == 2 else vectors).append(weight)
+    embedding = network.model.embed_tokens.weight
+    # Muon moves a matrix evenly in all directions, which teaches a network this small in fewer steps than AdamW.
+    return [
+        torch.optim.Muon(
+            [{"params": matrices, "peak": schedule.matrix_rate}],
+            lr=schedule.matrix_rate,
+            weight_decay=schedule.weight_decay,
+            adjust_lr_fn="original",
+        ),
+        torch.optim.AdamW(
+            [
+                {"params": [embedding], "peak": schedule.embedding_rate},
+                {"params": vectors, "peak": schedule.vector_rate},
+            ],
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+            fused=True,
+        ),
+    ]

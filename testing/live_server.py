@@ -1,0 +1,122 @@
+"""The real server on a port of its own: in a thread of the tests, or as a process that can be killed."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from qwen3_reranker import __version__
+from qwen3_reranker.serve.app import Application
+from qwen3_reranker.serve.opening import open_application
+from qwen3_reranker.serve.server import Server, listen
+from qwen3_reranker.serve.settings import Settings
+from testing.patience import PATIENCE_SECONDS
+
+# Requests of the tests wait for a server on a loaded machine; five seconds are httpx2's own patience.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, PATIENCE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server in this process. `port` is on 127.0.0.1."""
+
+    application: Application
+    port: int
+    stop: Callable[[], None]
+
+    @property
+    def url(self) -> str:
+        """Where clients are pointed."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def live_server(**fields: Any) -> Iterator[Live]:
+    """The server with these settings, the bundled model if they name none."""
+    settings = Settings(**fields)
+    application = open_application(settings, __version__)
+    with listen("127.0.0.1", 0) as listening:
+        server = Server(application, settings)
+        thread = threading.Thread(target=server.run, args=(listening,), name="server")
+        thread.start()
+        try:
+            yield Live(application, listening.getsockname()[1], server.stop_from_outside)
+        finally:
+            if not application.door.is_leaving:
+                server.stop_from_outside()
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server as users start it."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+    log: list[str]
+
+    @property
+    def url(self) -> str:
+        """Where clients are pointed."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def resident_bytes(self) -> int:
+        """Memory that it has now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code."""
+        return self.process.wait(seconds)
+
+
+@contextlib.contextmanager
+def server_process(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[ServerProcess]:
+    """`qwen3-reranker serve` with these arguments on a free port, once it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qwen3_reranker", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    log: list[str] = []
+    found: list[int] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        assert process.stderr
+        for line in process.stderr:
+            log.append(line)
+            if address := re.search(r"serving http://\S+:(\d+);", line):
+                found.append(int(address[1]))
+                ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert ready.wait(PATIENCE_SECONDS), log
+        assert found, f"the server ended: {log}"
+        yield ServerProcess(process, found[0], log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        reader.join(PATIENCE_SECONDS)
+        assert process.stderr
+        process.stderr.close()

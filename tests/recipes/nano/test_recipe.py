@@ -1,0 +1,88 @@
+"""The whole recipe at its smallest; a run that was stopped and resumed ends with the same weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.errors import InputError
+from recipes.nano import export, recipe, tokenizer
+from recipes.nano.cache import Cache
+from recipes.nano.groups import Groups, Mix
+from recipes.nano.judge import Judge
+from recipes.nano.loop import Run, Schedule, targets
+from recipes.nano.start import initialise, marks, meanings
+
+SHORT = Schedule(minutes=None, steps=4, max_tokens=1500)
+SMALLEST = replace(recipe.TINY, base_vocabulary=400, layers=2, schedule=SHORT)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, pairs_folder: Path) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("recipe")
+    recipe.train(pairs_folder, folder / "work", folder / "model", SMALLEST, resume=False)
+    return folder / "work", folder / "model"
+
+
+def test_the_recipe_s_folder_is_a_model_that_the_product_runs(finished: tuple[Path, Path]) -> None:
+    with Reranker(str(finished[1])) as reranker:
+        ranking = reranker.rank("Which thing is near 7?", ["The river sings.", "The cheese burns near 7."])
+    assert len(ranking) == 2
+
+
+def test_the_recipe_s_record_names_data_seed_and_result(finished: tuple[Path, Path]) -> None:
+    record = json.loads((finished[1] / "recipe.json").read_text(encoding="utf-8"))
+    assert record["recipe"]["seed"] == SMALLEST.seed
+    assert record["steps"] == 4
+    assert set(record["data_sha256"]) == {"long.jsonl", "short.jsonl"}
+    assert 0.0 < record["held_out_reciprocal_rank"]["mean"]["nano"] <= 1.0
+
+
+def test_a_model_is_trained_on_from_an_earlier_one(
+    finished: tuple[Path, Path], pairs_folder: Path, tmp_path: Path
+) -> None:
+    still = replace(SMALLEST, schedule=replace(SHORT, steps=1, matrix_rate=0.0, embedding_rate=0.0, vector_rate=0.0))
+    recipe.train(pairs_folder, tmp_path / "work", tmp_path / "model", still, resume=False, start_from=finished[1])
+    record = json.loads((tmp_path / "model" / "recipe.json").read_text(encoding="utf-8"))
+    assert record["started_from"] == record["fingerprint"] == export.fingerprint(finished[1])
+
+
+def test_targets_are_labels_mixed_with_bm25_s_order(finished: tuple[Path, Path]) -> None:
+    groups = _run(finished[0], finished[0] / "unused.pt").groups
+    for group in groups.chunk(1, 0.5)[:40]:
+        (target_D,) = targets([group], SHORT)
+        assert target_D.sum().item() == pytest.approx(1.0)
+        assert target_D[0] >= 1.0 - SHORT.lexical[group.synthetic]
+        assert target_D[1:].argmax() == group.lexical_D[1:].argmax() or not group.lexical_D[1:].any()
+
+
+def test_a_work_folder_of_other_settings_is_refused(finished: tuple[Path, Path], pairs_folder: Path) -> None:
+    with pytest.raises(InputError, match="work-dir"):
+        recipe.prepare(pairs_folder, finished[0], replace(SMALLEST, seed=3))
+
+
+def _run(work: Path, checkpoint: Path) -> Run:
+    fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
+    config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
+    groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), Mix(), 1)
+    network = Judge(config, 1, 2)
+    initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
+    schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
+    return Run(network, groups, schedule, [3, 4], [5, 6], checkpoint, lambda line: None)
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    whole = _run(finished[0], tmp_path / "whole.pt")
+    whole.train()
+    _run(finished[0], tmp_path / "parts.pt").train(stop_after=3)
+    second = _run(finished[0], tmp_path / "parts.pt")
+    second.resume()
+    assert second.progress.step == 3
+    second.train()
+    assert second.progress.tokens == whole.progress.tokens
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, second.network.state_dict()[name]), name
