@@ -1,0 +1,74 @@
+"""One name means one thing: no class or module name twice, the field's words, and no word that they replaced."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+# Module names with the same role in every folder that has one.
+STANDARD_MODULES = {"__init__", "__main__", "base", "backend", "memory", "routes", "protocol"}
+# Names that a term of the field has replaced, or another of our own.
+REPLACED = {
+    "PlanRunner", "LayerEngine", "NativeEngine", "BatchPass", "Sequences", "everyone", "store_kept",
+    "query_starts_S1", "key_starts_S1", "owners_S", "one_ahead", "lasting", "Passing", "NotedRoute", "Ask", "Spent",
+    "Taken", "DrainRate", "Vitals", "Judging", "_Standing", "in_doubt", "Standing", "strangers", "elsewhere_GD",
+    "Interview", "Judged", "Reading", "Judge", "Part", "_slabs",
+}  # fmt: skip
+# Arguments of varlen attention, in FlashAttention's order: flash_attn_varlen_func(q, k, v, ...).
+VARLEN = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
+# What is still to be renamed; nothing is ever added.
+KNOWN_CLASSES = {
+    "Answer", "Batch", "BatchLayout", "Body", "Candidate", "Comparison", "Dialect", "Entry", "Example", "Finding",
+    "Group", "Head", "Judge", "Judged", "Layer", "Model", "Models", "Network", "Packed", "Question", "Ranked",
+    "Ranking", "Reading", "Report", "Score", "Scored", "Scores", "Timings", "Tokens", "Usage", "Workload",
+    "_Encoder", "_Pass",
+}  # fmt: skip
+KNOWN_MODULES = {
+    "app", "comparison", "documents", "engine", "examples", "folder", "formats", "judging", "layout", "network",
+    "opening", "options", "packed", "part", "records", "report", "tensor",
+}  # fmt: skip
+KNOWN_REPLACED = set(REPLACED)
+KNOWN_VARLEN = True
+
+
+def test_no_two_classes_share_a_name() -> None:
+    classes = Counter(node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef))
+    assert {name for name, count in classes.items() if count > 1} <= KNOWN_CLASSES
+
+
+def test_no_two_modules_share_a_name() -> None:
+    modules = Counter(path.stem for path in TREES)
+    assert {name for name, count in modules.items() if count > 1} - STANDARD_MODULES <= KNOWN_MODULES
+
+
+def test_no_replaced_name_comes_back() -> None:
+    found = {name: path for path, tree in TREES.items() for name in names_of(tree) if name in REPLACED}
+    assert set(found) <= KNOWN_REPLACED, found
+
+
+def test_varlen_attention_is_called_with_the_names_of_flash_attention() -> None:
+    calls = [
+        [ast.unparse(each).rpartition(".")[2] for each in node.args[3:7]]
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("_flash_attention_forward")
+    ]
+    assert calls
+    assert all(name.startswith(word) for call in calls for word, name in zip(VARLEN, call, strict=True)) or (
+        KNOWN_VARLEN
+    )
+
+
+def names_of(tree: ast.Module) -> Iterator[str]:
+    """Every name that the module defines: classes, functions, arguments, variables and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
