@@ -14,10 +14,19 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [
     *("README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *(f"docs/{name}.md" for name in ("evaluate", "log", "serve", "train")),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))),
 ]
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-CONSOLE = [text for language, text in BLOCKS if language == "console"]
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    """(language, text) of every fenced block of a page."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks_of(README)
+[DEMO] = [text for language, text in BLOCKS if language == "console"]
+PRECISION_PAGE = (ROOT / "docs/precision.md").read_text(encoding="utf-8")
+[DRIFT] = [text for language, text in blocks_of(PRECISION_PAGE) if language == "console"]
 # Texts must agree to the letter; scores to 0.002, as another BLAS rounds otherwise, and times not at all.
 NUMBER = re.compile(r"[+-]?\d+\.\d+")
 
@@ -41,7 +50,7 @@ def test_the_python_example_prints_what_the_readme_shows() -> None:
 
 def test_the_demo_prints_the_table_that_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
     [command] = re.findall(r"^\t\$\(BIN\)/qwen3-reranker (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    shown = CONSOLE[0]
+    shown = DEMO
     with contextlib.chdir(ROOT):
         assert main(shlex.split(command)) == 0
     printed = capsys.readouterr().out
@@ -50,9 +59,9 @@ def test_the_demo_prints_the_table_that_the_readme_shows(capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_the_drift_of_nano_is_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_drift_of_nano_is_what_the_precision_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "nano", "--drift", "--format", "table"]) == 0
-    shown = CONSOLE[1].rstrip().splitlines()
+    shown = DRIFT.rstrip().splitlines()
     printed = capsys.readouterr().out.rstrip().splitlines()[-len(shown) :]
     assert same("\n".join(shown), "\n".join(printed)), printed
 
@@ -86,3 +95,20 @@ def test_every_relative_link_leads_to_a_file(page: str) -> None:
 def test_no_page_names_a_path_of_a_developers_machine() -> None:
     for page in PAGES:
         assert not re.search(r"/(tmp|work|root|home)/", (ROOT / page).read_text(encoding="utf-8")), page
+
+
+def test_the_readme_is_short_and_says_at_once_what_is_not_proven() -> None:
+    lines = README.splitlines()
+    assert len(lines) < 200
+    first_screen = " ".join(lines[:25])
+    assert "Weights of Qwen's models were not available" in first_screen
+    assert "No code has run on a GPU yet" in first_screen
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_of_prose_is_wider_than_120_columns(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    # A row of a table and a command cannot be broken.
+    wide = [line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("|", "    "))]
+    assert not wide
