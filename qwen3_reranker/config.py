@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError, unknown
-from qwen3_reranker.prompt import template
+from qwen3_reranker.option_fields import option
+from qwen3_reranker.prompt import TEMPLATES, template
 
 BackendName = Literal["cpu", "torch", "reference"]
 PrecisionName = Literal["float32", "int8", "int8x2", "bfloat16", "float16", "float8", "float64"]
@@ -163,47 +164,89 @@ class RerankerOptions(EmbedderOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How to run a model. One dial trades memory for speed: `max_batch_tokens`.
+    """How to run a model. One dial trades memory for speed: `max_batch_tokens`."""
 
-    backend: "cpu" is our own kernels, "torch" runs on GPUs too, "reference" is plain and slow.
-    precision: "float32"; on the cpu backend also "int8" (8-bit weights and activations, with scales of small groups)
-        and "int8x2" (the same with activations of 16 bits); on torch "bfloat16", "float16", and "float8" (matrices and
-        their inputs in 8 bits, a scale a row); "float64" on the reference backend.
-    device: where the torch backend runs: "cuda", "cuda:1", "mps", "cpu", or several, separated by commas, which share
-        the rows of a call; None for the first that is there of cuda, mps and cpu.
-    tensor_parallel: on the torch backend, share the matrices among the processes that torchrun started, which all make
-        the same calls; for models that one device cannot hold.
-    kernels: what computes. On the cpu backend "native" is the best variant of the compiled ones that the processor
-        runs, a variant's own name is that one, "numpy" needs no compiled code and runs float32 alone. On torch "native"
-        is torch's own, "compiled" fuses what lies between matrices and replays small requests as CUDA graphs.
-    prompt: how instruction, query and document are written for the model: "card" as Qwen3-Reranker's card does, or as
-        one of its variants in use, "pair" one text after the other, "zerank" as the models of that name read them. None
-        takes what the checkpoint says that it was trained with, and the card's where it says nothing.
-    max_length: tokens a whole row may hold, template included; None means 8192 or the model's limit if smaller.
-    max_batch_tokens: tokens computed at once; memory grows with it, results do not depend on it. None means 4096, and
-        16384 on torch.
-    prefix_cache_tokens: tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none.
-    min_shared_tokens: a common beginning shorter than this is computed apart, as a segment of its own costs more.
-    num_threads: threads that compute; None means as many as the process may use.
-    special_tokens: "literal" makes user text never a control token; "parse" reproduces the reference code.
-    truncate_queries: cut a query that alone does not fit, instead of raising QueryTooLongError.
-    disk_cache: keep 8-bit weights beside the model's files, so that the next start only maps them.
-    """
-
-    backend: str = "cpu"
-    precision: str = "float32"
-    device: str | None = None
-    tensor_parallel: bool = False
-    kernels: str = "native"
-    prompt: str | None = None
-    max_length: int | None = None
-    max_batch_tokens: int | None = None
-    prefix_cache_tokens: int = 1024
-    min_shared_tokens: int = 4
-    num_threads: int | None = None
-    special_tokens: str = "literal"
-    truncate_queries: bool = False
-    disk_cache: bool = True
+    backend: str = option(
+        "cpu",
+        "What runs the network: cpu is this package's own kernels, torch is for GPUs, reference is plain and slow.",
+        choices=BACKENDS,
+        group="Engine",
+    )
+    precision: str = option(
+        "float32",
+        "What the network computes in: "
+        + "; ".join(f"on {name} {', '.join(some)}" for name, some in PRECISIONS_OF.items())
+        + ". int8 is weights and activations of 8 bits, int8x2 gives activations 16 bits.",
+        choices=PRECISIONS,
+        group="Engine",
+    )
+    device: str | None = option(
+        None,
+        "Where the torch backend runs: cuda, cuda:1, mps, cpu; several share the documents.",
+        unit="NAME,...",
+        shown="the first there is",
+        group="Engine",
+    )
+    tensor_parallel: bool = option(
+        False,
+        "On the torch backend, share the matrices among the processes that torchrun started, which all make the same "
+        "calls; for models that one device cannot hold.",
+    )
+    kernels: str = option(
+        "native",
+        "What computes. On cpu: native is the best compiled variant that this processor runs; numpy is slower, float32 "
+        "only, and needs no compiler. On torch: compiled fuses operations, and starts slower.",
+        choices=KERNELS,
+        group="Engine",
+    )
+    prompt: str | None = option(
+        None,
+        "The prompt that the model was trained with: how instruction, query and document are written for it.",
+        choices=tuple(TEMPLATES),
+        shown="what its files say, or card",
+        group="Model",
+    )
+    max_length: int | None = option(
+        None,
+        "Tokens of prompt and document together; the end of a longer document is cut.",
+        unit="N",
+        shown="8192, or the model's limit",
+        group="Engine",
+    )
+    max_batch_tokens: int | None = option(
+        None,
+        "Tokens that are computed at once: memory grows with it, scores do not change.",
+        unit="N",
+        shown=f"{BATCH_TOKENS_OF['cpu']}; on torch {BATCH_TOKENS_OF['torch']}",
+        group="Engine",
+    )
+    prefix_cache_tokens: int = option(
+        1024, "Tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none."
+    )
+    min_shared_tokens: int = option(
+        4, "A common beginning with fewer tokens is computed for each row, as a segment of its own costs more."
+    )
+    num_threads: int | None = option(
+        None,
+        "Threads that compute.",
+        unit="N",
+        flag="--threads",
+        shown="as many as the process may use",
+        group="Engine",
+    )
+    special_tokens: str = option(
+        "literal",
+        "How <|im_end|> and other control tokens in your texts are read: literal as text; parse as control tokens, as "
+        "the reference code does.",
+        choices=SPECIAL_TOKENS,
+        group="Engine",
+    )
+    truncate_queries: bool = option(
+        False, "Cut a query that leaves no space for a document, instead of an error.", group="Engine"
+    )
+    disk_cache: bool = option(
+        True, "Keep 8-bit weights next to the model's files, so that the next start is fast.", group="Engine"
+    )
 
     def __post_init__(self) -> None:
         if self.prompt is not None:

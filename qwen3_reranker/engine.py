@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from inspect import Parameter, Signature, getdoc
+from inspect import Parameter, Signature
+from textwrap import fill
 from types import TracebackType
 from typing import Any, Self, TypeVar, get_type_hints
 
@@ -31,14 +31,13 @@ from qwen3_reranker.errors import (
 )
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.heads import NotFiniteError
+from qwen3_reranker.option_fields import option_facts
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
 from qwen3_reranker.weights import Checkpoint, first_not_finite, lasting_name
 
 Init = TypeVar("Init", bound=Callable[..., None])
-# One option in the words of EngineOptions: its name, what it is, and the lines that belong to it.
-_ENTRY = re.compile(r"^(\w+): .*(?:\n .*)*", re.MULTILINE)
 
 
 def engine_options(options: Mapping[str, object]) -> EngineOptions:
@@ -57,7 +56,7 @@ def shows_options(options: type) -> Callable[[Init], Init]:
     """
     kinds = get_type_hints(options)
     fields = EngineOptions.__dataclass_fields__
-    entries = {found[1]: found[0] for found in _ENTRY.finditer(getdoc(EngineOptions) or "")}
+    facts = option_facts(EngineOptions)
 
     def show(init: Init) -> Init:
         signature = Signature.from_callable(init, eval_str=True)
@@ -68,7 +67,9 @@ def shows_options(options: type) -> Callable[[Init], Init]:
             if name in kinds
         ]
         init.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
-        init.__doc__ = "\n".join(entries[each.name] for each in shown if each.name in entries)
+        init.__doc__ = "\n".join(
+            fill(f"{each.name}: {facts[each.name].help}", 116, subsequent_indent="    ") for each in shown
+        )
         return init
 
     return show

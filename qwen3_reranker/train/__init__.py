@@ -1,23 +1,31 @@
-"""Training: examples -> groups on a tree of tokens, losses, a model that serves; and the bundled model's recipe."""
+"""Training: examples -> groups on a tree of tokens, losses, a model that serves."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qwen3_reranker.train.examples import Example, read_examples, write_examples
-from qwen3_reranker.train.options import TrainOptions
-from qwen3_reranker.train.splitting import split
-
 if TYPE_CHECKING:
+    from qwen3_reranker.train.examples import Example, read_examples, write_examples
     from qwen3_reranker.train.finetuning import Outcome, finetune
+    from qwen3_reranker.train.options import TrainOptions
+    from qwen3_reranker.train.splitting import split
 
 __all__ = ["Example", "Outcome", "TrainOptions", "finetune", "read_examples", "split", "write_examples"]
 
+# Imported when first used: examples are prepared without torch, and a help page shows options without numpy.
+_MODULES = {
+    "Example": "examples",
+    "Outcome": "finetuning",
+    "TrainOptions": "options",
+    "finetune": "finetuning",
+    "read_examples": "examples",
+    "split": "splitting",
+    "write_examples": "examples",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Examples are prepared where torch is not installed, and it takes seconds to import.
-    if name in ("Outcome", "finetune"):
-        from qwen3_reranker.train import finetuning
-
-        return getattr(finetuning, name)
-    raise AttributeError(name)
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 
 METHODS = ("lora", "full")
 PRECISIONS = ("float32", "bfloat16")
@@ -21,43 +22,68 @@ _FREE = frozenset(("max_batch_tokens", "save_every", "checkpointing"))
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """Everything that decides the result beside model and data.
+    """Everything that decides the result, except the model and the data."""
 
-    batch_groups: queries an optimiser step learns from. max_batch_tokens: tree tokens in memory at once; a step is cut
-    into such pieces, which changes no gradient. positives, negatives: documents of a group, drawn anew every epoch;
-    random_negatives: how many more come from other queries. anchor: weight of the KL to the start model's judgements.
-    precision: bfloat16 multiplies in 16 bits; what is trained stays float32. patience: evaluations without a better one
-    before the run stops, 0 for never.
-    """
-
-    method: str = "lora"
-    loss: str = "bce"
-    epochs: int = 1
-    steps: int | None = None
-    batch_groups: int = 8
-    max_batch_tokens: int = 16384
-    max_length: int = 1024
-    positives: int = 1
-    negatives: int = 7
-    random_negatives: int = 0
-    rate: float | None = None
-    schedule: str = "cosine"
-    warm_up: float = 0.05
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    positive_weight: float = 1.0
-    temperature: float = 1.0
-    top_k: int | None = None
-    anchor: float = 0.0
-    precision: str = "float32"
-    checkpointing: bool = False
-    evaluate_every: int | None = None
-    save_every: int = 100
-    patience: int = 0
-    seed: int = 0
+    method: str = option("lora", "What is trained: lora adapters, or all weights.", choices=METHODS, group="Learning")
+    loss: str = option(
+        "bce",
+        "bce, sft (the paper's), softmax, ranknet, lambda, and with a teacher's scores soft-bce, margin-mse, kl; or a "
+        "mix such as bce+0.5*kl. Without bce or sft, a probability is no longer one.",
+        unit="MIX",
+        group="Learning",
+    )
+    epochs: int = option(1, "How often every query is seen.", unit="N", group="Learning")
+    steps: int | None = option(None, "Optimiser steps, instead of epochs.", unit="N", group="Learning")
+    batch_groups: int = option(
+        8, "Queries that an optimiser step learns from.", unit="N", flag="--batch", group="Learning"
+    )
+    max_batch_tokens: int = option(
+        16384,
+        "Tokens in memory at once. A step is cut into such pieces, which changes no gradient.",
+        unit="N",
+        group="Engine",
+    )
+    max_length: int = option(
+        1024, "Tokens of prompt and document together; the end of a longer document is cut.", unit="N", group="Groups"
+    )
+    positives: int = option(1, "Relevant documents of a query, drawn again in every epoch.", unit="N", group="Groups")
+    negatives: int = option(7, "Other documents of a query, drawn again in every epoch.", unit="N", group="Groups")
+    random_negatives: int = option(0, "More negatives, drawn from other queries.", unit="N", group="Groups")
+    rate: float | None = option(
+        None, "The highest learning rate.", unit="X", shown="1e-4; with full 1e-5", group="Learning"
+    )
+    schedule: str = option(
+        "cosine", "How the rate falls after the warm-up, the first 5% of steps.", choices=SCHEDULES, group="Learning"
+    )
+    warm_up: float = option(0.05, "Share of steps in which the rate rises.")
+    weight_decay: float = option(0.01, "AdamW's decay of what is trained.")
+    clip: float = option(1.0, "Largest norm of a gradient.")
+    rank: int = option(16, "Rank of the adapters; their alpha is twice that.", unit="N", group="Learning")
+    alpha: float = option(32.0, "Scale of the adapters, divided by their rank.")
+    dropout: float = option(0.0, "Share of the adapters' inputs that a step leaves out.")
+    positive_weight: float = option(1.0, "Weight of a positive in bce; a negative has 1.", unit="X", group="Groups")
+    temperature: float = option(1.0, "Temperature of softmax and kl.", unit="X", group="Groups")
+    top_k: int | None = option(None, "Lambda compares only pairs with a document among the first N; None compares all.")
+    anchor: float = option(
+        0.0, "Weight of a penalty (KL) for scores that move away from the start model's.", unit="X", group="Learning"
+    )
+    precision: str = option(
+        "float32",
+        "What matrix products are computed in; weights that are trained stay float32.",
+        choices=PRECISIONS,
+        group="Engine",
+    )
+    checkpointing: bool = option(
+        False, "Compute wide states twice instead of keeping them: less memory, more time.", group="Engine"
+    )
+    evaluate_every: int | None = option(
+        None, "Steps between evaluations.", unit="N", shown="a tenth of all", group="Output"
+    )
+    save_every: int = option(100, "Steps between saved states.", unit="N", group="Output")
+    patience: int = option(
+        0, "Stop after N evaluations without a better one; 0 never stops.", unit="N", group="Learning"
+    )
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Learning")
 
     def __post_init__(self) -> None:
         for name, known in (("method", METHODS), ("precision", PRECISIONS), ("schedule", SCHEDULES)):

@@ -1,0 +1,41 @@
+"""An option, stated once: a field of a dataclass with its default, its meaning, its unit and its choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class OptionFacts:
+    """What a command line, `help()` or a document says of an option besides its name, type and default.
+
+    help: one or two sentences. unit: what stands for the value, as N or SECONDS. choices: the values that it may have,
+    if they are few. group: the title that it has on a help page; an option without one has no flag. flag: its names
+    there, separated by commas, where they are not made of the field's. shown: the default in words, where the default
+    itself does not say it. least: the lowest whole number.
+    """
+
+    help: str
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    group: str = ""
+    flag: str = ""
+    shown: str = ""
+    least: int | None = None
+
+
+def option(default: Any, help: str, *, choices: Sequence[str] = (), **facts: Any) -> Any:
+    """A field of a dataclass that is an option; default: MISSING for one that must be given. Facts: OptionFacts."""
+    return field(default=default, metadata={"option": OptionFacts(help, choices=tuple(choices), **facts)})
+
+
+def required(help: str, **facts: Any) -> Any:
+    """An option without a default."""
+    return option(MISSING, help, **facts)
+
+
+def option_facts(options: type) -> Mapping[str, OptionFacts]:
+    """What is known of each option of a dataclass, by the names of its fields."""
+    return {each.name: each.metadata["option"] for each in fields(options) if "option" in each.metadata}
