@@ -27,6 +27,7 @@ import torch
 from benchmarks.core import LARGE_SHAPES, QUERY, documents
 from benchmarks.gpu_bench import SHAPES, WORKLOADS, Bench, operations
 from qwen3_reranker import Reranker
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend
 from qwen3_reranker.backends.torch.float8 import round_matrices
 from qwen3_reranker.backends.torch.memory import device_memory_needed
@@ -60,7 +61,7 @@ def exact(bench: Bench) -> None:
     oracle = bench.backend(bench.network(config, torch.float32, 0.04), "sdpa")
     # The second is small enough for graphs; the third has batches that read keys of earlier ones, the last a small one.
     trees = {name: bench.plan(name, config) for name in ("1 x 100 x 120", "1 x 100 x 41", "1 x 1000 x 30")}
-    exact_N = {name: oracle.run(tree).hidden_ND @ head_D for name, tree in trees.items()}
+    exact_N = {name: run_all(oracle.steps(tree)).hidden_ND @ head_D for name, tree in trees.items()}
     oracle.close()
     bench.table("0.6B", "way", "max move of a logit", "mean", "logits' spread")
     for way, (kernel, fused, graphs) in _ways(bench).items():
@@ -71,7 +72,7 @@ def exact(bench: Bench) -> None:
             backend = bench.backend(network, kernel, graphs)
             for name, tree in trees.items():
                 for _ in range(3):  # the third time a graph is replayed
-                    logits_N = backend.run(tree).hidden_ND @ head_D
+                    logits_N = run_all(backend.steps(tree)).hidden_ND @ head_D
                 moves_N = np.abs(logits_N - exact_N[name])
                 bench.row(name, way, f"{moves_N.max():.4f}", f"{moves_N.mean():.4f}", f"{exact_N[name].std():.2f}")
             backend.close()
@@ -115,7 +116,7 @@ def large(bench: Bench) -> None:
         backend = bench.backend(network)
         for workload in LARGE_WORKLOADS:
             tree = bench.plan(workload, config)
-            backend.run(tree)
+            run_all(backend.steps(tree))
             if bench.device.type == "cuda":  # what compiling took is not what running takes
                 torch.cuda.reset_peak_memory_stats(bench.device)
             seconds = bench.times({"": _runner(backend, tree)}, max(1, bench.rounds // 2))[""]
@@ -146,7 +147,7 @@ def float8(bench: Bench) -> None:
         backends = {"bfloat16": bench.backend(wide), "float8": bench.backend(narrow)}
         seconds = bench.times({way: _runner(backend, tree) for way, backend in backends.items()})
         head_D = np.random.default_rng(0).standard_normal(config.hidden_size) / config.hidden_size**0.5
-        first_N, second_N = (backend.run(tree).hidden_ND @ head_D for backend in backends.values())
+        first_N, second_N = (run_all(backend.steps(tree)).hidden_ND @ head_D for backend in backends.values())
         bench.row(
             name,
             f"{seconds['bfloat16'] * 1e3:,.0f}",
@@ -283,7 +284,7 @@ def _checkpoint(bench: Bench, folder: Path) -> Path:
 
 
 def _runner(backend: TorchBackend, tree: Plan) -> Callable[[], object]:
-    return lambda: backend.run(tree)
+    return lambda: run_all(backend.steps(tree))
 
 
 def _tree(reranker: Reranker, texts: Sequence[str]) -> Callable[[], object]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.config import EngineOptions, ModelConfig
@@ -296,10 +296,8 @@ class PlanRunner:
         """One plan in steps, each of which takes its turn among the calls of all threads."""
         steps: Steps | None = None
         while True:
-            with self._turn:
-                if self.backend is None:
-                    raise self._closed()
-                steps = steps or self.backend.steps(tree)
+            with self._in_turn("used") as backend:
+                steps = steps or backend.steps(tree)
                 try:
                     next(steps)
                 except StopIteration as ended:
@@ -307,26 +305,34 @@ class PlanRunner:
                     return executed
             yield
 
+    def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
+        """One plan in one turn."""
+
+        def tell(share: float) -> None:
+            # Some backends call it in a thread of theirs, in which a call would wait for this one for ever.
+            self._running_in = threading.get_ident()
+            if on_progress:
+                on_progress(share)
+
+        with self._in_turn("used") as backend:
+            return run_all(backend.steps(tree, tell if on_progress else None))
+
+    @contextmanager
+    def _in_turn(self, done: str) -> Iterator[Backend]:
+        """Lend the backend to one thread at a time; `done` says in an error what the caller does with it."""
+        if self._running_in == threading.get_ident():
+            raise InputError(f"{self._kind} cannot be {done} from inside its own on_progress")
+        with self._turn:
+            if self.backend is None:
+                raise self._closed()
+            self._running_in = threading.get_ident()
+            try:
+                yield self.backend
+            finally:
+                self._running_in = None
+
     def _closed(self) -> InputError:
         name = type(self).__name__
         if self._is_closed:
             return InputError(f"this {name} is closed; make a new one")
         return InputError(f"this {name} was made with plan_only, so no weights are loaded; make one without it")
-
-    def _execute(self, tree: Plan, on_progress: OnProgress | None) -> Executed:
-        if self._running_in == threading.get_ident():
-            raise InputError(f"{self._kind} cannot be used from inside its own on_progress")
-
-        def tell(share: float) -> None:
-            # Some backends tell it in a thread of theirs, in which a call would wait for this one for ever.
-            self._running_in = threading.get_ident()
-            if on_progress:
-                on_progress(share)
-
-        with self._turn:
-            if self.backend is None:
-                raise self._closed()
-            try:
-                return self.backend.run(tree, tell if on_progress else None)
-            finally:
-                self._running_in = None

@@ -38,12 +38,12 @@ class MemoryItem:
     reason: str
 
 
-#: A run that stops between batches; what it returns is what `run` would.
+#: A run that yields between batches and returns what it gave.
 Steps = Generator[None, None, Executed]
 
 
 def run_all(steps: Generator[None, None, Result]) -> Result:
-    """What is left of a run in steps, at once."""
+    """Run all steps that are left; returns what the last one returns."""
     while True:
         try:
             next(steps)
@@ -55,12 +55,11 @@ def run_all(steps: Generator[None, None, Result]) -> Result:
 class Backend(Protocol):
     """Runs plans of one checkpoint. It never sees text; a row's state does not depend on the other rows."""
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """Compute the plan; `on_progress` is told the share done, from above 0 to 1."""
-        ...
-
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same in steps; other plans may run between two of them, and one closed early gives its memory back."""
+        """Compute the plan batch by batch; `on_progress` is called with the share done, above 0 up to 1.
+
+        Other plans may run between two steps. A run that is closed early gives its memory back.
+        """
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import Checkpoint, Layer
 
@@ -34,12 +34,8 @@ class ReferenceBackend:
             for index in range(self.config.num_hidden_layers)
         ]
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """The final state of each row's last token; every token of every row is computed."""
-        return run_all(self.steps(plan, on_progress))
-
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same, row by row."""
+        """The final state of each row's last token, row by row; every token of every row is computed."""
         hidden_ND = np.empty((plan.num_rows, self.config.hidden_size), dtype=self._dtype)
         for index in range(plan.num_rows):
             with np.errstate(over="ignore", invalid="ignore"):  # the head refuses what is not finite

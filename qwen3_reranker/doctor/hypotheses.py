@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan, prompt
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Head, Receipt, Row
 from qwen3_reranker.reranker import Reranker
@@ -152,7 +153,7 @@ class Judge:
         assert self._reranker.backend is not None
         made = [Row(ids, (), Receipt(0, 0, 0, 0)) for ids in rows]
         tree = plan.build(made, self._reranker.options.min_shared_tokens)
-        return self._reranker.backend.run(tree).hidden_ND.astype(np.float64)
+        return run_all(self._reranker.backend.steps(tree)).hidden_ND.astype(np.float64)
 
     def logits(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
         """Logit yes - no of each row, (N,)."""

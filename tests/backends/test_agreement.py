@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from qwen3_reranker import plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.reference import ReferenceBackend
@@ -127,7 +128,7 @@ Whole = Callable[[int, int, int], np.ndarray]
 def whole(fast: Maker, folder: Path) -> Whole:
     """The states of the rows of a seed, a count and a longest document, in one batch and without a cache."""
     backend = fast(folder)
-    return functools.cache(lambda *rows: backend.run(plan.build(tree_rows(*rows), 4)).hidden_ND)
+    return functools.cache(lambda *rows: run_all(backend.steps(plan.build(tree_rows(*rows), 4))).hidden_ND)
 
 
 def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-5) -> bool:
@@ -140,29 +141,29 @@ def test_every_fast_backend_agrees_with_the_reference_in_float64(
     fast: Maker, folder: Path, reference: ReferenceBackend, longest: int
 ) -> None:
     built = plan.build(tree_rows(longest, 9, longest), 4)
-    run = fast(folder).run(built)
+    run = run_all(fast(folder).steps(built))
     assert run.computed_tokens == built.num_tokens < built.num_row_tokens
-    assert close(run.hidden_ND, reference.run(built).hidden_ND)
+    assert close(run.hidden_ND, run_all(reference.steps(built)).hidden_ND)
 
 
 def test_the_reference_in_float32_agrees_with_float64(folder: Path, reference: ReferenceBackend) -> None:
     built = plan.build(tree_rows(1, 5, 60))
-    single = ReferenceBackend(open_checkpoint(str(folder)), np.float32).run(built)
+    single = run_all(ReferenceBackend(open_checkpoint(str(folder)), np.float32).steps(built))
     assert single.hidden_ND.dtype == np.float32
-    assert close(single.hidden_ND, reference.run(built).hidden_ND)
+    assert close(single.hidden_ND, run_all(reference.steps(built)).hidden_ND)
 
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 7, 64, 100])
 def test_splitting_does_not_move_a_state(fast: Maker, folder: Path, whole: Whole, max_batch_tokens: int) -> None:
     built = plan.build(tree_rows(2, 8, 40), 4)
-    assert fast.same(fast(folder, max_batch_tokens).run(built).hidden_ND, whole(2, 8, 40))
+    assert fast.same(run_all(fast(folder, max_batch_tokens).steps(built)).hidden_ND, whole(2, 8, 40))
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
 def test_the_number_of_threads_does_not_move_a_state(fast: Maker, folder: Path, whole: Whole, num_threads: int) -> None:
     built = plan.build(tree_rows(9, 30, 60), 4)
     one = fast(folder, num_threads=num_threads)
-    assert fast.same(one.run(built).hidden_ND, whole(9, 30, 60))
+    assert fast.same(run_all(one.steps(built)).hidden_ND, whole(9, 30, 60))
     one.close()
 
 
@@ -171,27 +172,27 @@ def test_sharing_does_not_move_a_state(fast: Maker, folder: Path, least: int) ->
     some = tree_rows(3, 8, 40)
     shared, apart = plan.build(some, least), plan.build(some, 10_000)
     assert shared.num_tokens <= apart.num_tokens
-    assert fast.same(fast(folder).run(shared).hidden_ND, fast(folder).run(apart).hidden_ND)
+    assert fast.same(run_all(fast(folder).steps(shared)).hidden_ND, run_all(fast(folder).steps(apart)).hidden_ND)
 
 
 def test_neighbours_and_order_do_not_move_a_state(fast: Maker, folder: Path) -> None:
     some = tree_rows(4, 8, 40)
-    together = fast(folder).run(plan.build(some, 4)).hidden_ND
-    backwards = fast(folder).run(plan.build(some[::-1], 4)).hidden_ND[::-1]
-    alone = np.concatenate([fast(folder).run(plan.build([each], 4)).hidden_ND for each in some])
+    together = run_all(fast(folder).steps(plan.build(some, 4))).hidden_ND
+    backwards = run_all(fast(folder).steps(plan.build(some[::-1], 4))).hidden_ND[::-1]
+    alone = np.concatenate([run_all(fast(folder).steps(plan.build([each], 4))).hidden_ND for each in some])
     assert fast.same(together, backwards)
     assert fast.same(together, alone)
 
 
 def test_equal_rows_get_equal_states_to_the_bit(fast: Maker, folder: Path) -> None:
-    hidden = fast(folder).run(plan.build(tree_rows(5, 6, 40), 4)).hidden_ND
+    hidden = run_all(fast(folder).steps(plan.build(tree_rows(5, 6, 40), 4))).hidden_ND
     assert np.array_equal(hidden[:2], hidden[-2:])
 
 
 def test_the_reference_gives_a_row_the_same_bits_alone_and_among_others(reference: ReferenceBackend) -> None:
     some = tree_rows(6, 4, 30)
-    together = reference.run(plan.build(some)).hidden_ND
-    assert np.array_equal(together[1], reference.run(plan.build([some[1]])).hidden_ND[0])
+    together = run_all(reference.steps(plan.build(some))).hidden_ND
+    assert np.array_equal(together[1], run_all(reference.steps(plan.build([some[1]]))).hidden_ND[0])
 
 
 def test_runs_whose_steps_alternate_do_not_move_a_state(fast: Maker, folder: Path, whole: Whole) -> None:
@@ -216,15 +217,15 @@ def test_a_run_that_is_closed_early_leaves_the_backend_as_it_was(fast: Maker, fo
     begun = backend.steps(plan.build(tree_rows(21, 8, 40), 4))
     next(begun)
     begun.close()
-    assert fast.same(backend.run(plan.build(tree_rows(22, 8, 40), 4)).hidden_ND, whole(22, 8, 40))
+    assert fast.same(run_all(backend.steps(plan.build(tree_rows(22, 8, 40), 4))).hidden_ND, whole(22, 8, 40))
 
 
 def test_what_is_kept_for_one_owner_is_computed_anew_for_another(fast: Maker, folder: Path) -> None:
     backend = fast(folder, prefix_cache_tokens=1000)
     some = tree_rows(7, 6, 30)
     owned = {owner: plan.build([replace(row, owner=owner) for row in some], 4) for owner in (1, 2)}
-    backend.run(owned[1])
-    again, other = backend.run(owned[1]), backend.run(owned[2])
+    run_all(backend.steps(owned[1]))
+    again, other = run_all(backend.steps(owned[1])), run_all(backend.steps(owned[2]))
     assert other.cached_tokens == 11  # the prefix of every row
     assert again.cached_tokens > other.cached_tokens
     assert fast.same(again.hidden_ND, other.hidden_ND)
@@ -236,14 +237,14 @@ def test_a_cached_prefix_is_not_computed_again_and_does_not_move_a_state(
 ) -> None:
     first, second = plan.build(tree_rows(7, 6, 30), 4), plan.build(tree_rows(7, 12, 30), 4)
     caching = fast(folder, max_batch_tokens, prefix_cache_tokens=1000)
-    assert caching.run(first).cached_tokens == 0
-    again = caching.run(first)
+    assert run_all(caching.steps(first)).cached_tokens == 0
+    again = run_all(caching.steps(first))
     assert again.cached_tokens == sum(len(first.tokens(each)) for each in np.flatnonzero(first.reusable_S))
     assert again.computed_tokens == first.num_tokens - again.cached_tokens
-    assert fast.same(again.hidden_ND, fast(folder).run(first).hidden_ND)
-    later = caching.run(second)
+    assert fast.same(again.hidden_ND, run_all(fast(folder).steps(first)).hidden_ND)
+    later = run_all(caching.steps(second))
     assert later.cached_tokens >= 11
-    assert fast.same(later.hidden_ND, fast(folder).run(second).hidden_ND)
+    assert fast.same(later.hidden_ND, run_all(fast(folder).steps(second)).hidden_ND)
 
 
 def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segment(fast: Maker, folder: Path) -> None:
@@ -255,9 +256,9 @@ def test_a_prefix_that_another_plan_cut_elsewhere_is_not_taken_for_the_same_segm
         for tail in (7, 8)
     ]
     # Together, the rows part after the opening; alone, opening and query are one segment.
-    caching.run(plan.build(some))
+    run_all(caching.steps(plan.build(some)))
     alone = plan.build(some[:2])
-    assert close(caching.run(alone).hidden_ND, fast(folder).run(alone).hidden_ND)
+    assert close(run_all(caching.steps(alone)).hidden_ND, run_all(fast(folder).steps(alone)).hidden_ND)
 
 
 def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(fast: Maker, folder: Path) -> None:
@@ -268,9 +269,9 @@ def test_the_least_recently_used_entry_goes_first_and_a_shared_ancestor_last(fas
     }
     caching = fast(folder, prefix_cache_tokens=14)  # the prefix and two heads
     for name in (20, 30, 20, 40):
-        caching.run(plans[name])
-    assert [caching.run(plans[name]).cached_tokens for name in (20, 40)] == [12, 12]
-    assert caching.run(plans[30]).cached_tokens == 10
+        run_all(caching.steps(plans[name]))
+    assert [run_all(caching.steps(plans[name])).cached_tokens for name in (20, 40)] == [12, 12]
+    assert run_all(caching.steps(plans[30])).cached_tokens == 10
 
 
 def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(cpu: Cpu, folder: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_run_of_many_queries_holds_no_more_than_a_batch_and_the_cache(cpu: Cpu
         backend, built = cpu(folder, 256, prefix_cache_tokens=100, num_threads=1), plan.build(some)
         tracemalloc.start()
         try:
-            backend.run(built)
+            run_all(backend.steps(built))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -302,10 +303,10 @@ def test_of_a_batch_full_of_queries_only_those_that_the_cache_will_hold_get_room
 
     def peak(prefix_cache_tokens: int) -> int:
         backend = cpu(folder, 4096, prefix_cache_tokens=prefix_cache_tokens, num_threads=1)
-        backend.run(plan.build(some[:1]))
+        run_all(backend.steps(plan.build(some[:1])))
         tracemalloc.start()
         try:
-            backend.run(built)
+            run_all(backend.steps(built))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -315,10 +316,10 @@ def test_of_a_batch_full_of_queries_only_those_that_the_cache_will_hold_get_room
     a_token = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * 4
     assert peak(2000) - peak(90) > 1400 * a_token
     caching = cpu(folder, 4096, prefix_cache_tokens=90)
-    caching.run(built)
+    run_all(caching.steps(built))
     # The tree's last head, which is the cache's latest; running it alone moves nothing out.
     last = max(some, key=lambda row: row.ids.tolist())
-    assert caching.run(plan.build([last])).cached_tokens == 50
+    assert run_all(caching.steps(plan.build([last]))).cached_tokens == 50
     assert caching._cache._held_tokens == 90
 
 
@@ -334,7 +335,7 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
 
     def first() -> None:
         # Ends first, yet lives until the other has ended too.
-        cpu(folder).run(built, lambda share: both_run.wait() if share == 1 else None)
+        run_all(cpu(folder).steps(built, lambda share: both_run.wait() if share == 1 else None))
         first_ended.set()
         seen.wait(PATIENCE_SECONDS)
 
@@ -345,7 +346,7 @@ def test_matrix_threads_are_the_callers_own_again_after_runs_that_overlap(folder
                 first_ended.wait(PATIENCE_SECONDS)
                 during.append(blas())
 
-        cpu(folder).run(built, last)
+        run_all(cpu(folder).steps(built, last))
 
     threads = [threading.Thread(target=work) for work in (first, second)]
     for thread in threads:
@@ -367,7 +368,7 @@ def test_a_small_cache_forgets_and_stays_right(
     caching = fast(folder, 16, bound)
     for number, size in enumerate(sizes):
         built = plan.build(tree_rows(number % 3, 3, size), 4)
-        assert fast.same(caching.run(built).hidden_ND, whole(number % 3, 3, size))
+        assert fast.same(run_all(caching.steps(built)).hidden_ND, whole(number % 3, 3, size))
     assert caching._cache._held_tokens <= bound
 
 
@@ -375,7 +376,7 @@ def test_progress_rises_to_one(fast: Maker, folder: Path, reference: ReferenceBa
     built = plan.build(tree_rows(8, 5, 30), 4)
     for backend in (fast(folder, 20), reference):
         shares: list[float] = []
-        backend.run(built, shares.append)
+        run_all(backend.steps(built, shares.append))
         assert shares == sorted(shares)
         assert shares[0] > 0
         assert shares[-1] == pytest.approx(1)
@@ -383,4 +384,4 @@ def test_progress_rises_to_one(fast: Maker, folder: Path, reference: ReferenceBa
 
 def test_no_rows_give_no_states(fast: Maker, folder: Path, reference: ReferenceBackend) -> None:
     for backend in (fast(folder), reference):
-        assert backend.run(plan.build([])).hidden_ND.shape == (0, 32)
+        assert run_all(backend.steps(plan.build([]))).hidden_ND.shape == (0, 32)

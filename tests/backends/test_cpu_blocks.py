@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.kernels import native_module
@@ -58,7 +59,9 @@ def some_rows(seed: int, count: int = 8) -> Plan:
 
 def states(checkpoint: Checkpoint, precision: str, built: Plan, **options: object) -> np.ndarray:
     settings = {"max_batch_tokens": 4096, "prefix_cache_tokens": 0, **options}
-    return CpuBackend(checkpoint, precision=precision, constant_prefix=PREFIX, **settings).run(built).hidden_ND
+    return run_all(
+        CpuBackend(checkpoint, precision=precision, constant_prefix=PREFIX, **settings).steps(built)
+    ).hidden_ND
 
 
 def error(ours: np.ndarray, exact: np.ndarray) -> float:
@@ -85,13 +88,15 @@ def test_q8_0_in_8_bits_is_off_by_the_rounding_of_activations_alone(
     variant: str, q8_0: Checkpoint, folder: Path
 ) -> None:
     built = some_rows(1)
-    exact = ReferenceBackend(q8_0).run(built).hidden_ND
+    exact = run_all(ReferenceBackend(q8_0).steps(built)).hidden_ND
     one, two = (error(states(q8_0, precision, built, kernels=variant), exact) for precision in ("int8", "int8x2"))
     # An activation's second digit leaves 1/254 of what the first does.
     assert 1e-5 < one < 0.03
     assert two < one / 50
     plain = open_checkpoint(folder)
-    rounded_too = error(states(plain, "int8", built, kernels=variant), ReferenceBackend(plain).run(built).hidden_ND)
+    rounded_too = error(
+        states(plain, "int8", built, kernels=variant), run_all(ReferenceBackend(plain).steps(built)).hidden_ND
+    )
     assert one < 0.8 * rounded_too
 
 
@@ -99,7 +104,7 @@ def test_a_matrix_in_another_type_makes_all_of_them_be_rounded(mixed: Checkpoint
     kernels = NativeEngine(mixed.config, Layers([], set()), VARIANTS[0], 1).kernels
     assert open_panels(mixed, DiskCache(mixed, enabled=False), kernels).group == GROUP
     built = some_rows(2)
-    exact = ReferenceBackend(mixed).run(built).hidden_ND
+    exact = run_all(ReferenceBackend(mixed).steps(built)).hidden_ND
     assert error(states(mixed, "int8", built), exact) < 0.04
 
 
@@ -113,7 +118,7 @@ def test_neighbours_splitting_and_threads_do_not_change_a_bit(precision: str, q8
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 def test_float32_runs_on_the_values_of_the_blocks(kernels: str, mixed: Checkpoint) -> None:
     built = some_rows(4)
-    exact = ReferenceBackend(mixed).run(built).hidden_ND
+    exact = run_all(ReferenceBackend(mixed).steps(built)).hidden_ND
     np.testing.assert_allclose(states(mixed, "float32", built, kernels=kernels), exact, atol=2e-5)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.reference import ReferenceBackend
@@ -46,8 +47,8 @@ def some_rows(seed: int, count: int = 8, longest: int = 60) -> list[Row]:
 
 def error(folder: Path, precision: str, built: Plan, **options: object) -> float:
     """Root mean square of the states' error; the states themselves have one of 1."""
-    exact = ReferenceBackend(open_checkpoint(str(folder))).run(built).hidden_ND
-    ours = backend(folder, precision, **options).run(built).hidden_ND
+    exact = run_all(ReferenceBackend(open_checkpoint(str(folder))).steps(built)).hidden_ND
+    ours = run_all(backend(folder, precision, **options).steps(built)).hidden_ND
     return float(np.sqrt(np.mean((ours - exact) ** 2)))
 
 
@@ -64,7 +65,9 @@ def test_eight_bits_come_near_float32_and_sixteen_bit_activations_nearer(folder:
 @pytest.mark.parametrize("variant", VARIANTS[1:])
 def test_variants_agree_with_one_another_far_below_the_rounding(folder: Path, variant: str, precision: str) -> None:
     built = plan.build(some_rows(2), 4)
-    first, other = (backend(folder, precision, kernels=name).run(built).hidden_ND for name in (VARIANTS[0], variant))
+    first, other = (
+        run_all(backend(folder, precision, kernels=name).steps(built)).hidden_ND for name in (VARIANTS[0], variant)
+    )
     # A difference in the last bit of float32 may send a value to the next 8-bit step, rarely.
     assert np.sqrt(np.mean((first - other) ** 2)) < 0.3 * error(folder, precision, built)
 
@@ -73,24 +76,28 @@ def test_variants_agree_with_one_another_far_below_the_rounding(folder: Path, va
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_neighbours_order_splitting_and_threads_do_not_change_a_bit(folder: Path, variant: str, precision: str) -> None:
     some = some_rows(3)
-    together = backend(folder, precision, kernels=variant).run(plan.build(some, 4)).hidden_ND
-    backwards = backend(folder, precision, kernels=variant, num_threads=3).run(plan.build(some[::-1], 4)).hidden_ND
-    small = backend(folder, precision, kernels=variant, max_batch_tokens=20).run(plan.build(some, 1)).hidden_ND
+    together = run_all(backend(folder, precision, kernels=variant).steps(plan.build(some, 4))).hidden_ND
+    backwards = run_all(
+        backend(folder, precision, kernels=variant, num_threads=3).steps(plan.build(some[::-1], 4))
+    ).hidden_ND
+    small = run_all(
+        backend(folder, precision, kernels=variant, max_batch_tokens=20).steps(plan.build(some, 1))
+    ).hidden_ND
     alone = backend(folder, precision, kernels=variant, num_threads=1)
     assert np.array_equal(together, backwards[::-1])
     assert np.array_equal(together, small)
     for index, row in enumerate(some):
-        assert np.array_equal(together[index], alone.run(plan.build([row], 4)).hidden_ND[0])
+        assert np.array_equal(together[index], run_all(alone.steps(plan.build([row], 4))).hidden_ND[0])
 
 
 def test_the_constant_prefix_is_computed_once_and_in_float32(folder: Path) -> None:
     built = plan.build(some_rows(4), 4)
     eight_bits = backend(folder, "int8")
-    run = eight_bits.run(built)
+    run = run_all(eight_bits.steps(built))
     assert run.cached_tokens == len(PREFIX)
     assert run.computed_tokens == built.num_tokens - len(PREFIX)
     exact = CpuBackend(open_checkpoint(str(folder)), max_batch_tokens=4096, prefix_cache_tokens=1000)
-    exact.run(built)
+    run_all(exact.steps(built))
     kept = exact._cache.get(built, 0)
     assert eight_bits._constant is not None
     ours = eight_bits._constant.of(built, 0)
@@ -104,7 +111,7 @@ def test_the_constant_prefix_is_computed_once_and_in_float32(folder: Path) -> No
 def test_closing_ends_the_threads_and_drops_the_prefix(folder: Path, precision: str) -> None:
     before = len(os.listdir("/proc/self/task"))
     opened = backend(folder, precision, num_threads=4)
-    opened.run(plan.build(some_rows(6), 4))
+    run_all(opened.steps(plan.build(some_rows(6), 4)))
     assert len(os.listdir("/proc/self/task")) == before + 3
     opened.close()
     assert len(os.listdir("/proc/self/task")) == before
@@ -124,9 +131,9 @@ def test_a_file_that_is_cut_while_its_model_is_open_is_an_error_and_not_a_crash(
     folder = write_checkpoint(tmp_path / "model")
     opened = backend(folder, "float32", None)
     built = plan.build(some_rows(5, 2), 4)
-    opened.run(built)
+    run_all(opened.steps(built))
     weights = folder / "model.safetensors"
     with open(weights, "r+b") as file:
         file.truncate(weights.stat().st_size // 2)
     with pytest.raises(CheckpointError, match="changed since the checkpoint was opened"):
-        opened.run(built)
+        run_all(opened.steps(built))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import Reranker, plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.array_file import PARTIAL, Arrays
 from qwen3_reranker.backends.cpu.constant_prefix import compute_prefix
@@ -70,7 +71,7 @@ def backend(folder: Path, **options: object) -> CpuBackend:
 
 def states(opened: CpuBackend) -> np.ndarray:
     rows = [Row(np.append(PREFIX, [last, 7]).astype(np.int32), (6,), Receipt(0, 0, 0, 0)) for last in range(4)]
-    return opened.run(plan.build(rows, 4)).hidden_ND
+    return run_all(opened.steps(plan.build(rows, 4))).hidden_ND
 
 
 def test_arrays_are_made_once_for_each_recipe(folder: Path) -> None:

@@ -17,6 +17,7 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from qwen3_reranker import Reranker, plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.errors import CheckpointError
@@ -177,9 +178,9 @@ def test_every_type_runs_on_the_native_kernels_as_on_the_reference(kind: str, pl
     checkpoint = open_checkpoint(write_gguf(tmp_path / "x.gguf", plain, kind=kind))
     built = plan.build([replace(row, ids=row.ids % 64) for row in tree_rows(0, 3, 8)], 4)
     head = YesNoHead(checkpoint.head.rows(0, 1), HEAD)
-    exact = head(ReferenceBackend(checkpoint).run(built).hidden_ND)
+    exact = head(run_all(ReferenceBackend(checkpoint).steps(built)).hidden_ND)
     assert np.ptp(exact) > 0.01
-    native = CpuBackend(checkpoint, max_batch_tokens=4096, prefix_cache_tokens=0).run(built)
+    native = run_all(CpuBackend(checkpoint, max_batch_tokens=4096, prefix_cache_tokens=0).steps(built))
     np.testing.assert_allclose(head(native.hidden_ND), exact, atol=2e-5 * np.abs(exact).max())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.engine import KeysValues, LayerEngine, Timings
@@ -64,12 +64,11 @@ class CpuBackend:
         #: Tokens that went through the network since the start.
         self.computed_tokens = 0
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """The final state of each row's last token; memory grows with max_batch_tokens, not with the plan."""
-        return run_all(self.steps(plan, on_progress))
-
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same, batch by batch."""
+        """The final state of each row's last token, batch by batch.
+
+        Memory grows with max_batch_tokens, not with the plan.
+        """
         plan = cut_long_segments(plan, self._max_batch_tokens)
         known = self._constant.segments(plan) if self._constant else None
         schedule = Schedule(plan, self._max_batch_tokens, self._cache, known)

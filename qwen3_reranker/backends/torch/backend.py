@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention
@@ -55,16 +55,12 @@ class TorchBackend:
         self._cache = PrefixCache[Tensor](prefix_cache_tokens)
         self._graphs = Graphs(network) if graphs and self.kernel == "flash" else None
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """The final state of each row's last token.
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The final state of each row's last token, batch by batch.
 
         Where memory does not suffice, the plan is run once more in batches of half the tokens; raises OutOfMemoryError
         if that fails too. The backend can be used afterwards.
         """
-        return run_all(self.steps(plan, on_progress))
-
-    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same, batch by batch."""
         threads = torch.get_num_threads()
         if self._num_threads:
             torch.set_num_threads(self._num_threads)

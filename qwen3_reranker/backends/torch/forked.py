@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.plan import Plan
 
@@ -43,12 +43,8 @@ class OwnThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="torch")
         self._backend = self._thread.submit(opened).result()
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """What the backend gives; `on_progress` is called in its thread."""
-        return run_all(self.steps(plan, on_progress))
-
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same in steps."""
+        """What the backend gives; `on_progress` is called in its thread."""
         steps = self._backend.steps(plan, on_progress)
         try:
             while (executed := self._thread.submit(_advanced, steps).result()) is None:
@@ -72,10 +68,6 @@ class Lost:
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
-
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """Raises UnavailableError."""
-        raise _unavailable(self._reason)
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
         """Raises UnavailableError."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.backends.torch.backend import TorchBackend
 from qwen3_reranker.backends.torch.forked import backend_in_child
 from qwen3_reranker.plan import Plan, divide, part
@@ -21,14 +21,18 @@ class ReplicaBackend:
         self.backends = list(backends)
         self._workers = self._new_workers()
 
-    def run(self, plan: Plan, on_progress: OnProgress | None = None) -> Executed:
-        """The final state of each row's last token; progress is the mean of the devices'."""
+    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
+        """The final state of each row's last token; progress is the mean of the devices'.
+
+        One step, as each device goes at its own pace.
+        """
+        yield from ()
         shares = divide(plan, len(self.backends))
         if len(shares) < 2:
-            return self.backends[0].run(plan, on_progress)
+            return run_all(self.backends[0].steps(plan, on_progress))
         together = _Together(len(shares), on_progress)
         runs = [
-            self._workers.submit(backend.run, part(plan, rows_M), together.of(number))
+            self._workers.submit(run_all, backend.steps(part(plan, rows_M), together.of(number)))
             for number, (backend, rows_M) in enumerate(zip(self.backends, shares, strict=False))
         ]
         try:
@@ -47,11 +51,6 @@ class ReplicaBackend:
             computed_tokens=sum(result.computed_tokens for result in results),
             cached_tokens=sum(result.cached_tokens for result in results),
         )
-
-    def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The same in a single step, as each device goes at its own pace."""
-        yield from ()
-        return self.run(plan, on_progress)
 
     def close(self) -> None:
         """Give the memory of every device back."""

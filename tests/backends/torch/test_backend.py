@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from qwen3_reranker import InputError, Reranker, UnavailableError, plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.replicas import ReplicaBackend
 from qwen3_reranker.weights import open_checkpoint
@@ -109,13 +110,14 @@ def test_a_segment_longer_than_a_batch_is_one_batch_and_keeps_no_keys_of_it(tmp_
     backend = TorchBackend(load(checkpoint, torch.device("cpu")), max_batch_tokens=64, prefix_cache_tokens=0)
     whole = TorchBackend(backend.network, max_batch_tokens=100_000, prefix_cache_tokens=0)
     assert max(np.diff(built.starts_S1)) > 64
-    assert np.abs(backend.run(built).hidden_ND - whole.run(built).hidden_ND).max() < 1e-5
+    assert np.abs(run_all(backend.steps(built)).hidden_ND - run_all(whole.steps(built)).hidden_ND).max() < 1e-5
 
 
 STARVED = """
 import json, resource, sys
 import numpy as np, torch
 from qwen3_reranker import OutOfMemoryError, plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.weights import open_checkpoint
 from testing.rows import tree_rows
@@ -125,16 +127,16 @@ folder, spare = sys.argv[1], int(sys.argv[2])
 backend = TorchBackend(load(open_checkpoint(folder), torch.device("cpu"), merged=True),
                        max_batch_tokens=100_000, prefix_cache_tokens=0)
 built, small = plan.build(tree_rows(1, 60, 120), 4), plan.build(tree_rows(2, 2, 5), 4)
-backend.run(small)
-expected = backend.run(built).hidden_ND
+run_all(backend.steps(small))
+expected = run_all(backend.steps(built)).hidden_ND
 with open("/proc/self/statm") as file:
     mapped = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + spare, resource.RLIM_INFINITY))
 try:
-    moved, said = float(np.abs(backend.run(built).hidden_ND - expected).max()), ""
+    moved, said = float(np.abs(run_all(backend.steps(built)).hidden_ND - expected).max()), ""
 except OutOfMemoryError as error:
     moved, said = None, str(error)
-after = backend.run(small).hidden_ND
+after = run_all(backend.steps(small)).hidden_ND
 print(json.dumps({"moved": moved, "said": said, "after": bool(np.isfinite(after).all())}))
 """
 

@@ -19,6 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import torch
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.config import EngineOptions
@@ -38,10 +39,10 @@ template = {"prefix_tokens": 39, "head_tokens": 35, "suffix_tokens": 9, "max_len
 plan = workload_plan(Workload(*map(int, numbers)), **template)
 network = load(checkpoint, torch.device("cpu"), getattr(torch, precision), merged=True)
 backend = TorchBackend(network, max_batch_tokens=int(batch_tokens), prefix_cache_tokens=0)
-backend.run(workload_plan(Workload(1, 1, 5), **template))
+run_all(backend.steps(workload_plan(Workload(1, 1, 5), **template)))
 Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS:")
-backend.run(plan)
+run_all(backend.steps(plan))
 items = device_memory_needed(checkpoint.config, options, plan)
 print(resident("VmHWM:") - before, sum(each.num_bytes for each in items if each.name in COUNTED))
 """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qwen3_reranker import plan
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.backends.torch import Network, load
 from qwen3_reranker.backends.torch.attention import attention
@@ -87,7 +88,7 @@ def test_chunks_do_not_move_a_state(folder: Path, chunk_tokens: int) -> None:
 @pytest.mark.parametrize(("dtype", "most"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
 def test_sixteen_bits_stay_near_float64(folder: Path, dtype: torch.dtype, most: float) -> None:
     checkpoint, built = open_checkpoint(str(folder)), plan.build(tree_rows(5, 9, 30), 4)
-    exact = ReferenceBackend(checkpoint).run(built).hidden_ND
+    exact = run_all(ReferenceBackend(checkpoint).steps(built)).hidden_ND
     with torch.no_grad():
         ours = hidden(load(checkpoint, CPU, dtype, merged=True), built)
     assert ours.dtype == torch.float32
