@@ -164,7 +164,7 @@ def kernels(bench: Bench) -> None:
     """The kernels of attention in one network."""
     config = bench.config("0.6B")
     network = bench.network(config)
-    names = ("flash", "sdpa", "flex") if bench.device.type == "cuda" else ("sdpa",)
+    names = ("flash", "sdpa") if bench.device.type == "cuda" else ("sdpa",)
     bench.table("0.6B", *(f"{name} ms" for name in names))
     for workload in ("1 x 100 x 120", "1 x 1000 x 30"):
         tree = bench.plan(workload, config)
@@ -271,7 +271,6 @@ def _ways(bench: Bench) -> dict[str, tuple[str, bool, bool]]:
         "bfloat16, sdpa": ("sdpa", False, False),
         "bfloat16, flash, compiled": ("flash", True, False),
         "bfloat16, flash, compiled, graphs": ("flash", True, True),
-        "bfloat16, flex": ("flex", False, False),
     }
 
 

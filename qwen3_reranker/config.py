@@ -144,7 +144,6 @@ class EmbedderOptions(TypedDict, total=False):
     backend: BackendName
     precision: PrecisionName
     device: str | None
-    tensor_parallel: bool
     kernels: KernelsName
     max_length: int | None
     max_batch_tokens: int | None
@@ -182,15 +181,10 @@ class EngineOptions:
     )
     device: str | None = option(
         None,
-        "Where the torch backend runs: cuda, cuda:1, mps, cpu; several share the documents.",
-        unit="NAME,...",
+        "Where the torch backend runs: cuda, cuda:1, mps, cpu.",
+        unit="NAME",
         shown="the first there is",
         group="Engine",
-    )
-    tensor_parallel: bool = option(
-        False,
-        "On the torch backend, share the matrices among the processes that torchrun started, which all make the same "
-        "calls; for models that one device cannot hold.",
     )
     kernels: str = option(
         "native",
@@ -279,12 +273,9 @@ class EngineOptions:
         _at_least("num_threads", self.num_threads, 1, _MOST_THREADS)
         _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
         _at_least("min_shared_tokens", self.min_shared_tokens, 1)
-        for name in ("truncate_queries", "disk_cache", "tensor_parallel"):
+        for name in ("truncate_queries", "disk_cache"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
-
-        if self.tensor_parallel and self.backend != "torch":
-            raise InputError(f'tensor_parallel needs backend="torch", got backend={self.backend!r}')
 
     @property
     def batch_tokens(self) -> int:

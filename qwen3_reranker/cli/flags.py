@@ -212,8 +212,8 @@ Device = Annotated[
     flag(
         "Engine",
         "--device",
-        value="NAME,...",
-        meaning="Where --backend torch runs: cuda, cuda:1, mps, cpu; several share the documents. [the first there is]",
+        value="NAME",
+        meaning="Where --backend torch runs: cuda, cuda:1, mps, cpu. [the first there is]",
     ),
 ]
 Precision = Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qwen3_reranker.plan.pack import Plan, pack
-from qwen3_reranker.plan.part import divide, part
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
 from qwen3_reranker.plan.tree import Segment, grow, row_key, shared_tokens
 from qwen3_reranker.plan.workload import Workload, workload_plan
@@ -18,10 +17,8 @@ __all__ = [
     "Workload",
     "build",
     "cut_long_segments",
-    "divide",
     "grow",
     "pack",
-    "part",
     "row_key",
     "shared_tokens",
     "split",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from qwen3_reranker.backends.torch.devices import choose_devices
+from qwen3_reranker.backends.torch.devices import choose_device
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.json_object import read_object
 from qwen3_reranker.tokens import Tokens
@@ -72,7 +72,7 @@ def finetune(
             f"random_negatives have no teacher's scores, which the loss {options.loss} needs; ask for none"
         )
     processes = join(cpu=device == "cpu")
-    place = processes.device(choose_devices(device)[0])
+    place = processes.device(choose_device(device))
     checkpoint = open_checkpoint(model, revision)
     base = base_of(checkpoint, revision) if options.method == "lora" else None
     template = taught_template(checkpoint)

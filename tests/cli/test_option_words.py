@@ -37,7 +37,7 @@ def test_an_option_is_told_as_its_flag(said: str, expected: str) -> None:
         "notes/max_length.txt:3: not valid JSON",
         "no field 'text' (its fields: 'max_length', 'precision')",
         "the kernels do not run with this precision on the backend",
-        "my_num_threads is no option of this verb, and tensor_parallel=True is none",
+        "my_num_threads is no option of this verb, and deterministic=True is none",
     ],
 )
 def test_files_fields_and_words_of_english_stay_what_they_are(said: str) -> None:

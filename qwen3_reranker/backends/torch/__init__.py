@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from qwen3_reranker.backends.torch.backend import TorchBackend
+from qwen3_reranker.backends.torch.backend import TorchBackend, open_backend
 from qwen3_reranker.backends.torch.network import Network
-from qwen3_reranker.backends.torch.opening import open_backend
 from qwen3_reranker.backends.torch.weights import load
 
 __all__ = ["Network", "TorchBackend", "load", "open_backend"]

@@ -1,8 +1,7 @@
-"""Exact attention of a tree's tokens: each sequence over its ancestors' keys and its own, in one of three kernels.
+"""Exact attention of a tree's tokens: each sequence over its ancestors' keys and its own, in one of two kernels.
 
 flash: one varlen FlashAttention call over gathered keys; CUDA, bfloat16 and float16. sdpa: padded buckets of sequences
-of like length through scaled_dot_product_attention; any device and precision. flex: FlexAttention over the pool itself,
-nothing gathered or padded.
+of like length through scaled_dot_product_attention; any device and precision.
 
 Shapes: T queries, P keys of the pool, K gathered keys, S sequences, H query heads, G key/value heads, R = H / G,
 E head_dim; of one bucket: B sequences, Q queries and C keys of the longest.
@@ -32,7 +31,7 @@ _PADDING = 1.25
 
 def attention(name: str) -> PrepareAttention:
     """The kernel of that name."""
-    return {"flash": prepare_flash, "sdpa": prepare_sdpa, "flex": prepare_flex}[name]
+    return {"flash": prepare_flash, "sdpa": prepare_sdpa}[name]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -182,42 +181,3 @@ def _padded(pieces: Integers, sequences: Sequences) -> tuple[Integers, np.ndarra
     turn_BQ = np.minimum(turn_Q, queries_B1 - 1)
     place_BC = first_key_B1 + np.minimum(np.arange(int(keys_B1.max())), keys_B1 - 1)
     return first_B1 + turn_BQ, real_BQ, sequences.keys_K[place_BC], keys_B1 - queries_B1 + turn_BQ + 1
-
-
-class FlexAttention:
-    """FlexAttention over the whole pool: a key is seen by one run of queries, those of its descendants and itself."""
-
-    def __init__(self, first_P: Tensor, end_P: Tensor, num_queries: int, compiled: bool) -> None:
-        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-        def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return (first_P[key] <= query) & (query < end_P[key])
-
-        make = torch.compile(create_block_mask, dynamic=True) if compiled else create_block_mask
-        self._mask = make(seen, None, None, num_queries, len(first_P), device=first_P.device)
-        self._attend = torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
-
-    def __call__(self, q_THE: Tensor, k_PGE: Tensor, v_PGE: Tensor) -> Tensor:
-        """What the queries take, (T, H * E)."""
-        q_1HTE, k_1GPE, v_1GPE = (each.transpose(0, 1)[None] for each in (q_THE, k_PGE, v_PGE))
-        mixed_1HTE: Tensor = self._attend(q_1HTE, k_1GPE, v_1GPE, block_mask=self._mask, enable_gqa=True)
-        return mixed_1HTE[0].transpose(0, 1).flatten(1)
-
-
-def prepare_flex(sequences: Sequences, num_keys: int, device: torch.device) -> Attend:
-    """FlexAttention of these sequences; compiled on CUDA, plain elsewhere."""
-    lengths_S, behind_S = sequences.query_lengths, sequences.key_lengths - sequences.query_lengths
-    turn_K = np.arange(len(sequences.keys_K)) - np.repeat(sequences.key_starts_S1[:-1], sequences.key_lengths)
-    # A sequence's own keys are seen from their own query on, its ancestors' from its first.
-    own_K = np.maximum(0, turn_K - np.repeat(behind_S, sequences.key_lengths))
-    starts_K = np.repeat(sequences.query_starts_S1[:-1], sequences.key_lengths)
-    ends_K = starts_K + np.repeat(lengths_S, sequences.key_lengths)
-    first_P, end_P = np.full(num_keys, np.iinfo(np.int64).max), np.zeros(num_keys, dtype=np.int64)
-    np.minimum.at(first_P, sequences.keys_K, starts_K + own_K)
-    np.maximum.at(end_P, sequences.keys_K, ends_K)
-    return FlexAttention(
-        torch.from_numpy(first_P).to(device),
-        torch.from_numpy(end_P).to(device),
-        int(sequences.query_starts_S1[-1]),
-        compiled=device.type == "cuda",
-    )

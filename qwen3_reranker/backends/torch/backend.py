@@ -1,4 +1,4 @@
-"""Runs plans on one device through torch."""
+"""A checkpoint and options -> the backend that runs plans on one device through torch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,48 @@ from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention
-from qwen3_reranker.backends.torch.devices import choose_attention
-from qwen3_reranker.backends.torch.forked import backend_in_child
+from qwen3_reranker.backends.torch.devices import choose_attention, choose_device, number_type
+from qwen3_reranker.backends.torch.forked import OwnThread, backend_in_child, refuse_forked_gpu
 from qwen3_reranker.backends.torch.graphs import Graphs
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import Network
 from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of_memory
 from qwen3_reranker.backends.torch.packed import pack
+from qwen3_reranker.backends.torch.weights import load
+from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.forking import is_forked_child
 from qwen3_reranker.plan import Plan, cut_long_segments
+from qwen3_reranker.weights import Checkpoint
 
 _log = logging.getLogger(__name__)
+
+
+def open_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+    """The checkpoint's network, loaded as the options say.
+
+    Raises InputError for what names no device, UnavailableError for a device or a precision that is not to be had.
+    """
+    device = choose_device(options.device)
+    if is_forked_child():
+        refuse_forked_gpu(device)
+        return OwnThread(lambda: _open(checkpoint, options, device))
+    return _open(checkpoint, options, device)
+
+
+def _open(checkpoint: Checkpoint, options: EngineOptions, device: torch.device) -> TorchBackend:
+    dtype = number_type(options.precision, device)
+    network = load(checkpoint, device, dtype, merged=True, float8=options.precision == "float8")
+    compiled = options.kernels == "compiled"
+    if compiled:
+        network.fuse()
+    return TorchBackend(
+        network,
+        max_batch_tokens=options.batch_tokens,
+        prefix_cache_tokens=options.prefix_cache_tokens,
+        graphs=compiled,
+        num_threads=options.num_threads,
+    )
 
 
 class TorchBackend:
@@ -77,7 +108,7 @@ class TorchBackend:
 
     def in_forked_child(self, interrupted: bool) -> Backend:
         """On a processor the same in another thread; otherwise one that says why it is none."""
-        return backend_in_child(self, [self.device], interrupted)
+        return backend_in_child(self, self.device, interrupted)
 
     def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Steps:
         try:

@@ -19,16 +19,16 @@ _DTYPES = {
 }
 
 
-def choose_devices(asked: str | None) -> list[torch.device]:
-    """The devices named, split at commas; None takes the first that is there of a CUDA GPU, Apple's, the processor.
+def choose_device(name: str | None) -> torch.device:
+    """The device of this name; None takes the first that is present of cuda, mps and cpu.
 
     Raises InputError for what names no device, UnavailableError for one that this machine or this torch lacks.
     """
-    if asked is None:
+    if name is None:
         device = torch.device(next(kind for kind in _KINDS if _present(kind)))
         _log.info("device %s, the first that is there of %s", device, ", ".join(_KINDS))
-        return [device]
-    return [_device(name.strip()) for name in asked.split(",")]
+        return device
+    return _device(name)
 
 
 def number_type(precision: str, device: torch.device) -> torch.dtype:

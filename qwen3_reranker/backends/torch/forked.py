@@ -6,7 +6,7 @@ thread that forked stayed in the parent, and torch would wait for them for ever;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -18,21 +18,18 @@ from qwen3_reranker.plan import Plan
 _GPU = "torch used a GPU before this process was forked, and cannot in a forked one"
 
 
-def backend_in_child(backend: Backend, devices: Iterable[torch.device], interrupted: bool) -> Backend:
+def backend_in_child(backend: Backend, device: torch.device, interrupted: bool) -> Backend:
     """What takes the place of a backend that was there before the fork; interrupted: it was computing just then."""
-    kinds = {device.type for device in devices}
-    if kinds != {"cpu"}:
+    if device.type != "cpu":
         return Lost(_GPU)
     if interrupted:
         return Lost("torch was computing in another thread when this process was forked")
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return Lost("this process was forked from one of several that share the matrices")
     return OwnThread(lambda: backend)
 
 
-def refuse_forked_gpu(devices: Iterable[torch.device]) -> None:
+def refuse_forked_gpu(device: torch.device) -> None:
     """Raise UnavailableError for a GPU that was in use before this process was forked."""
-    if torch.cuda._is_in_bad_fork() and any(device.type == "cuda" for device in devices):
+    if torch.cuda._is_in_bad_fork() and device.type == "cuda":
         raise _unavailable(_GPU)
 
 

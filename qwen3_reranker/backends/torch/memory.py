@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.torch.attention import BUCKET_SCORES
-from qwen3_reranker.backends.torch.devices import choose_devices
+from qwen3_reranker.backends.torch.devices import choose_device
 from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
 from qwen3_reranker.backends.torch.network import CHUNK_TOKENS
 from qwen3_reranker.config import EngineOptions, ModelConfig
@@ -73,7 +73,7 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
 
 def _on_processor(device: str | None) -> bool:
     # A name is taken as it is: memory may be stated for a device that this machine lacks.
-    return (choose_devices(None)[0].type if device is None else device.split(",")[0]) == "cpu"
+    return (choose_device(None).type if device is None else device) == "cpu"
 
 
 def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:

@@ -75,7 +75,6 @@ class Attention(nn.Module):
         return _rotated(self.k_norm(self._heads(k_TK)), cos_T1E, sin_T1E).to(k_TK.dtype), self._heads(v_TK)
 
     def _heads(self, x_TO: Tensor) -> Tensor:
-        # However many heads came: under tensor parallelism a process has its share.
         return x_TO.view(len(x_TO), -1, self.head_dim)
 
 
@@ -179,7 +178,7 @@ class Network(nn.Module):
         The first batches wait for the compiler; shapes that differ in tokens share the code.
         """
         # Entries belong to the code, so dtypes, devices and networks share one bound, and what is beyond it would run
-        # uncompiled without a word. And while one replica compiles, another may run: uncompiled, not as an error.
+        # uncompiled without a word. And while one thread compiles, another may run: uncompiled, not as an error.
         torch._dynamo.config.recompile_limit = max(_MOST_COMPILED, torch._dynamo.config.recompile_limit)
         torch._dynamo.config.error_on_nested_fx_trace = False
         self._before = torch.compile(Layer.before, dynamic=True)

@@ -1,4 +1,4 @@
-"""The torch backend through Reranker: precisions, devices, replicas, processes, and memory that runs out."""
+"""The torch backend through Reranker: precisions, devices, and memory that runs out."""
 
 import functools
 import json
@@ -15,10 +15,8 @@ import torch
 from qwen3_reranker import InputError, Reranker, UnavailableError, plan
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
-from qwen3_reranker.backends.torch.replicas import ReplicaBackend
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_checkpoint
-from testing.patience import PATIENCE_SECONDS
 from testing.rows import tree_rows
 
 QUERY = "how do I undo my last commit"
@@ -50,38 +48,11 @@ def test_nano_scores_as_on_the_cpu_backend(exact: np.ndarray, options: dict[str,
     assert np.abs(again - exact).max() < most
 
 
-def test_several_devices_share_the_rows_of_a_call(exact: np.ndarray) -> None:
-    shares: list[float] = []
-    with Reranker("nano", backend="torch", device="cpu, cpu,cpu") as reranker:
-        assert isinstance(reranker.backend, ReplicaBackend)
-        ranking = reranker.rank(QUERY, DOCUMENTS, on_progress=shares.append)
-        together = reranker.logits(PAIRS)
-        one = reranker.logits(PAIRS[:1])
-    assert np.abs(together - exact).max() < 1e-5
-    assert np.abs(one - exact[:1]).max() < 1e-5
-    # What they share is computed on each of the three.
-    with Reranker("nano", **TORCH) as alone:
-        assert ranking.usage.computed_tokens > alone.rank(QUERY, DOCUMENTS).usage.computed_tokens
-    assert shares == sorted(shares)
-    assert shares[-1] == pytest.approx(1)
-
-
-def test_a_run_that_is_interrupted_leaves_every_device_idle_and_usable(exact: np.ndarray) -> None:
-    with Reranker("nano", backend="torch", device="cpu,cpu", max_batch_tokens=64) as reranker:
-
-        def interrupt(share: float) -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            reranker.logits(PAIRS, on_progress=interrupt)
-        assert np.abs(reranker.logits(PAIRS) - exact).max() < 1e-5
-
-
 def test_a_device_that_is_not_there_is_an_error_and_nothing_else_is_used() -> None:
     missing = next(name for name in ("cuda", "mps") if not getattr(torch, name).is_available())
     with pytest.raises(UnavailableError, match=f"device '{missing}' is not there"):
         Reranker("nano", backend="torch", device=missing)
-    for name in ("gpu", "cuda:x", "xpu", ""):
+    for name in ("gpu", "cuda:x", "xpu", "", "cpu,cpu", "cuda:0,cuda:1"):
         with pytest.raises(InputError, match="unknown device"):
             Reranker("nano", backend="torch", device=name)
     with pytest.raises(InputError, match="belongs to the torch backend"):
@@ -178,39 +149,3 @@ def test_compiled_kernels_without_a_compiler_are_one_line_that_says_what_to_do(t
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (4, "", 1), refused.stderr
     assert "use --kernels native" in refused.stderr
     assert len(run(command, check=True).stdout.splitlines()) == 2
-
-
-SPREAD = """
-import sys
-import numpy as np
-from qwen3_reranker import Reranker
-
-texts = [f"Document {number} says: git reset --soft HEAD~{number}" for number in range(12)]
-pairs = [("how do I undo my last commit", text) for text in texts]
-with Reranker("nano", backend="torch", device="cpu", tensor_parallel=True) as reranker:
-    ours = [reranker.logits(pairs), reranker.logits(pairs)]
-    layer = next(reranker.backend.network.model.each_layer())
-    weight = layer.mlp.down_proj.weight
-    assert weight.to_local().numel() * 2 == weight.numel()
-expected = Reranker("nano").logits(pairs)
-assert all(np.abs(each - expected).max() < 1e-5 for each in ours), ours
-print("agreed")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
-def test_two_processes_that_share_the_matrices_score_alike(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(SPREAD, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * PATIENCE_SECONDS)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("agreed") == 2
-
-
-def test_outside_torchrun_sharing_matrices_is_an_error() -> None:
-    with pytest.raises(InputError, match="torchrun"):
-        Reranker("nano", **TORCH, tensor_parallel=True)
-    with pytest.raises(InputError, match="tensor_parallel needs backend"):
-        Reranker("nano", tensor_parallel=True)
