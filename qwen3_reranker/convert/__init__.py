@@ -1,4 +1,4 @@
-"""Convert: a checkpoint in any layout -> any other, streamed, and a report of how far its scores moved."""
+"""Convert: a checkpoint in any layout -> any other layout, with a report of how far scores moved."""
 
 from qwen3_reranker.convert.conversion import ENCODINGS_OF, LAYOUTS, Conversion, convert
 from qwen3_reranker.convert.parity import BOUNDS, Parity, measure_parity

@@ -1,4 +1,4 @@
-"""A checkpoint and a layout -> files in that layout, streamed: one slab of one tensor is in memory at a time."""
+"""A checkpoint and a layout -> files in that layout, with one chunk in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.convert.folder import WEIGHTS, causal_lm, sentence_transformers, sequence_classification
 from qwen3_reranker.convert.gguf_file import write_gguf
 from qwen3_reranker.convert.gguf_model import gguf_model
-from qwen3_reranker.convert.model import EncodingOf, Model
-from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.hf_folder import WEIGHTS, causal_lm, sentence_transformers, sequence_classification
+from qwen3_reranker.convert.output_tensor import OutputTensor
 from qwen3_reranker.convert.safetensors_file import write_safetensors
+from qwen3_reranker.convert.source_model import EncodingOf, SourceModel
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.weights import Checkpoint, Tensor
 from qwen3_reranker.weights.hub import is_bundled
@@ -33,8 +33,10 @@ _FOLDERS = {"hf": causal_lm, "seq-cls": sequence_classification, "sentence-trans
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was written. exact: whether every number is the one that was read. decoded: whether matrices that were not
-    stored as they are read, or not one number after the other, are float32 now because nothing else was asked for.
+    """What was written.
+
+    exact: whether every number equals the one that was read. decoded: whether quantised or merged matrices became
+    float32, because no encoding was requested.
     """
 
     path: Path
@@ -54,47 +56,49 @@ def convert(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Conversion:
-    """Write the checkpoint as `to`: a folder (hf, which is causal-LM, seq-cls, sentence-transformers) or a gguf file.
+    """Write the checkpoint as `to`: a folder (hf, seq-cls, sentence-transformers) or a gguf file.
 
-    quantize: how matrices are stored: f32, f16, bf16, for gguf also q8_0 and q4_0; None keeps them as they are where
-    the layout can, and widens them to f32 where it cannot. prompt: the judge's, by name; None for what the files say.
-    What is there already is an error unless `overwrite`. What is written opens under `destination`; a name under which
-    it would not is refused before anything is written.
-    Raises InputError for what cannot be asked, CheckpointError for a source that cannot be read or has no place in the
-    layout, OSError where the files cannot be written; nothing is left behind then.
+    hf is the causal-LM layout. quantize: how matrices are stored: f32, f16, bf16, for gguf also q8_0 and q4_0. None
+    keeps their encoding where the layout can, and widens to f32 where it cannot. prompt: name of the model's prompt;
+    None for what the files say. An existing destination is an error unless `overwrite`. The result opens under
+    `destination`; a name that would open another model is refused before anything is written.
+    Raises InputError for impossible arguments, CheckpointError for a source that cannot be read or that the layout
+    cannot hold, OSError where the files cannot be written. After an error nothing remains on disk.
     """
     if to not in LAYOUTS:
         raise unknown("layout", to, LAYOUTS)
     if quantize is not None and quantize not in ENCODINGS_OF[to]:
         raise InputError(f"{to} is written in {', '.join(ENCODINGS_OF[to])}, got quantize={quantize!r}")
-    path = _place(destination, to)
+    path = _checked_path(destination, to)
     if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already: choose another place, or replace it with overwrite=True")
-    model = Model(checkpoint, prompt)
+        raise InputError(f"{path} exists already: choose another path, or replace it with overwrite=True")
+    model = SourceModel(checkpoint, prompt)
     encoding_of = _encoding(to, quantize)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        parts = _write(model, scratch, to, encoding_of, on_progress)
+        tensors = _write(model, scratch, to, encoding_of, on_progress)
         _replace(scratch, path)
     except BaseException:
         with suppress(OSError):
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
         raise
-    exact = all(not isinstance(part.values, Tensor) or _holds(part.encoding, part.values) for part in parts)
-    matrices = [part for part in parts if isinstance(part.values, Tensor) and len(part.shape) == 2]
-    decoded = quantize is None and any(part.encoding != part.values.dtype for part in matrices)
-    return Conversion(path, to, sum(part.num_bytes for part in parts), exact, decoded)
+    exact = all(not isinstance(tensor.values, Tensor) or _holds(tensor.encoding, tensor.values) for tensor in tensors)
+    matrices = [tensor for tensor in tensors if isinstance(tensor.values, Tensor) and len(tensor.shape) == 2]
+    decoded = quantize is None and any(tensor.encoding != tensor.values.dtype for tensor in matrices)
+    return Conversion(path, to, sum(tensor.num_bytes for tensor in tensors), exact, decoded)
 
 
-def _place(destination: str | os.PathLike[str], to: str) -> Path:
-    """Where to write; raises InputError for a name that means another model, or says another layout."""
+def _checked_path(destination: str | os.PathLike[str], to: str) -> Path:
+    """The path to write; raises InputError for a name that means another model or layout."""
     name = os.fspath(destination)
     if is_bundled(name):
-        raise InputError(f"{name!r} is the model that comes with the package, whatever lies there: choose another name")
+        raise InputError(
+            f"{name!r} is the model that comes with the package, whatever the folder holds: choose another name"
+        )
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and to != "gguf":
-        raise InputError(f"{path} ends as a GGUF file does, and {to} is a folder: take to='gguf', or another name")
+        raise InputError(f"{path} has the suffix of a GGUF file, but {to} is a folder: use to='gguf', or another name")
     if to == "gguf" and path.is_dir():
         raise InputError(
             f"{path} is a folder, and gguf is written to a file: choose a name in it, like {path}/model.gguf"
@@ -107,7 +111,7 @@ def _encoding(to: str, quantize: str | None) -> EncodingOf:
         return quantize.upper() if quantize else tensor.dtype if tensor.is_plain else "F32"
 
     def gguf(tensor: Tensor) -> str:
-        # llama.cpp multiplies by norms in float32 alone.
+        # llama.cpp multiplies by norms in float32 only.
         if len(tensor.shape) == 1:
             return "F32"
         return quantize.upper() if quantize else tensor.dtype if tensor.is_stored else "F32"
@@ -115,26 +119,28 @@ def _encoding(to: str, quantize: str | None) -> EncodingOf:
     return gguf if to == "gguf" else folder
 
 
-def _write(model: Model, scratch: Path, to: str, encoding_of: EncodingOf, on_progress: OnProgress | None) -> list[Part]:
+def _write(
+    model: SourceModel, scratch: Path, to: str, encoding_of: EncodingOf, on_progress: OnProgress | None
+) -> list[OutputTensor]:
     if to == "gguf":
-        metadata, parts = gguf_model(model, encoding_of)
+        metadata, tensors = gguf_model(model, encoding_of)
         with open(scratch, "xb") as file:
-            _reported(write_gguf(file, metadata, parts), parts, on_progress)
+            _reported(write_gguf(file, metadata, tensors), tensors, on_progress)
             _flush(file)
-        return parts
-    files, parts = _FOLDERS[to](model, encoding_of)
+        return tensors
+    files, tensors = _FOLDERS[to](model, encoding_of)
     scratch.mkdir()
     for name, content in files.items():
         (scratch / name).parent.mkdir(exist_ok=True)
         (scratch / name).write_bytes(content)
     with open(scratch / WEIGHTS, "xb") as file:
-        _reported(write_safetensors(file, parts), parts, on_progress)
+        _reported(write_safetensors(file, tensors), tensors, on_progress)
         _flush(file)
-    return parts
+    return tensors
 
 
-def _reported(written: Iterator[int], parts: list[Part], on_progress: OnProgress | None) -> None:
-    total, done = sum(part.num_bytes for part in parts), 0
+def _reported(written: Iterator[int], tensors: list[OutputTensor], on_progress: OnProgress | None) -> None:
+    total, done = sum(tensor.num_bytes for tensor in tensors), 0
     for some in written:
         done += some
         if on_progress:
@@ -158,5 +164,5 @@ def _replace(scratch: Path, path: Path) -> None:
 
 
 def _holds(encoding: str, tensor: Tensor) -> bool:
-    """Whether every value of the tensor is kept by an encoding."""
+    """Whether the encoding keeps every value of the tensor."""
     return tensor.is_float32 if encoding == "F32" else tensor.is_stored and encoding == tensor.dtype

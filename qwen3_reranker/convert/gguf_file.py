@@ -1,4 +1,4 @@
-"""Metadata and parts -> a GGUF file of version 3, streamed.
+"""Metadata and tensors -> a GGUF file of version 3, streamed.
 
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
-from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.output_tensor import OutputTensor
 
 ALIGNMENT = 32
 # The numbers of ggml_type.
@@ -20,24 +20,24 @@ _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 Value = bool | int | float | str | Sequence[str] | Sequence[int]
 
 
-def write_gguf(file: BinaryIO, metadata: Mapping[str, Value], parts: Sequence[Part]) -> Iterator[int]:
-    """Write metadata, the table of tensors and their data; yields the bytes of each chunk as it is written."""
-    head = [b"GGUF", struct.pack("<IQQ", 3, len(parts), len(metadata))]
+def write_gguf(file: BinaryIO, metadata: Mapping[str, Value], tensors: Sequence[OutputTensor]) -> Iterator[int]:
+    """Write metadata, the tensor table and the data; yields the byte count of each chunk."""
+    head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     for name, value in metadata.items():
         head += [_string(name), *_value(value)]
     offset = 0
-    for part in parts:
+    for tensor in tensors:
         # Sizes are written with the fastest first.
-        sizes = struct.pack(f"<I{len(part.shape)}Q", len(part.shape), *reversed(part.shape))
-        head += [_string(part.name), sizes, struct.pack("<IQ", _TYPES[part.encoding], offset)]
-        offset += part.num_bytes + -part.num_bytes % ALIGNMENT
+        sizes = struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *reversed(tensor.shape))
+        head += [_string(tensor.name), sizes, struct.pack("<IQ", _TYPES[tensor.encoding], offset)]
+        offset += tensor.num_bytes + -tensor.num_bytes % ALIGNMENT
     written = file.write(b"".join(head))
     file.write(bytes(-written % ALIGNMENT))
-    for part in parts:
-        for chunk in part.chunks():
+    for tensor in tensors:
+        for chunk in tensor.chunks():
             file.write(chunk)
             yield len(chunk)
-        file.write(bytes(-part.num_bytes % ALIGNMENT))
+        file.write(bytes(-tensor.num_bytes % ALIGNMENT))
 
 
 def _string(text: str) -> bytes:

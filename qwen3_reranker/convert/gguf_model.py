@@ -1,4 +1,4 @@
-"""A model -> the metadata and parts of a GGUF file that llama.cpp ranks with: template, labels, pooling and head.
+"""A model -> metadata and tensors of a GGUF file that llama.cpp can rank with.
 
 Source: conversion of Qwen3 rerankers in convert_hf_to_gguf.py of https://github.com/ggml-org/llama.cpp.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen3_reranker.convert.gguf_file import Value
-from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
-from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.output_tensor import OutputTensor
+from qwen3_reranker.convert.source_model import END_OF_TEXT, END_OF_TURN, EncodingOf, SourceModel
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
@@ -20,15 +20,18 @@ _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 
 
-def gguf_model(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, Value], list[Part]]:
-    """Metadata by key, and the parts: the judge's two rows, yes and no, are a tensor of their own in float32."""
-    parts = [Part(names.gguf_name(part.name), part.encoding, part.values) for part in model.network(encoding_of)]
-    parts.append(Part("cls.output.weight", "F32", model.head_rows_2D))
+def gguf_model(model: SourceModel, encoding_of: EncodingOf) -> tuple[dict[str, Value], list[OutputTensor]]:
+    """Metadata by key, and the tensors; the rows of yes and no are one extra float32 tensor."""
+    tensors = [
+        OutputTensor(names.gguf_name(tensor.name), tensor.encoding, tensor.values)
+        for tensor in model.network(encoding_of)
+    ]
+    tensors.append(OutputTensor("cls.output.weight", "F32", model.head_rows_2D))
     matrices = encoding_of(model.checkpoint.layer(0).query)
-    return {**_network(model, matrices), **_words(model), **_judge(model)}, parts
+    return {**_network(model, matrices), **_words(model), **_judge(model)}, tensors
 
 
-def _network(model: Model, matrices: str) -> dict[str, Value]:
+def _network(model: SourceModel, matrices: str) -> dict[str, Value]:
     config = model.config
     return {
         "general.architecture": "qwen3",
@@ -49,7 +52,7 @@ def _network(model: Model, matrices: str) -> dict[str, Value]:
     }
 
 
-def _judge(model: Model) -> dict[str, Value]:
+def _judge(model: SourceModel) -> dict[str, Value]:
     template = model.template
     return {
         "qwen3.pooling_type": _RANK_POOLING,
@@ -59,13 +62,13 @@ def _judge(model: Model) -> dict[str, Value]:
     }
 
 
-def _words(model: Model) -> dict[str, Value]:
+def _words(model: SourceModel) -> dict[str, Value]:
     fields = model.tokenizer_fields
     _refuse_flags(model)
     added = {token["id"]: token for token in fields["added_tokens"]}
     content = {index: word for word, index in fields["model"]["vocab"].items()}
     content |= {index: token["content"] for index, token in added.items()}
-    # The network may embed more than the tokenizer gives; llama.cpp wants a name for each.
+    # The network may have more word vectors than the tokenizer has tokens; llama.cpp wants a name for each.
     indices = range(model.config.vocab_size)
     merges = fields["model"]["merges"]
     return {
@@ -81,7 +84,7 @@ def _words(model: Model) -> dict[str, Value]:
     }
 
 
-def _refuse_flags(model: Model) -> None:
+def _refuse_flags(model: SourceModel) -> None:
     for token in model.tokenizer_fields["added_tokens"]:
         flags = [flag for flag in ("lstrip", "rstrip", "single_word") if token.get(flag)]
         if flags and token["content"] in model.tokens.added_words:

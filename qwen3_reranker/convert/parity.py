@@ -1,4 +1,4 @@
-"""Two checkpoints of one model -> how far their scores lie apart, on the same pairs."""
+"""Two checkpoints of one model -> how far their scores differ on the same pairs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.drift import Question, compare, text_set
 from qwen3_reranker.reranker import Reranker
 
-#: How far a logit may move, by what the weights were rounded to; for trained weights, whose logits reach 10.
+#: How far a logit may move, by the encoding of the weights; for trained weights, with logits up to 10.
 BOUNDS = {"exact": 1e-4, "f32": 1e-4, "f16": 0.05, "bf16": 0.2, "q8_0": 0.5, "q4_0": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """max_delta, mean_delta: |logit - logit of the source|, over `pairs` pairs. kendall_tau: mean over queries."""
+    """How far scores moved, over `pairs` pairs.
+
+    max_delta, mean_delta: of |logit - logit of the source|. kendall_tau: mean over queries.
+    """
 
     pairs: int
     max_delta: float
@@ -43,14 +46,14 @@ def measure_parity(
     questions: Sequence[Question] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Parity:
-    """Score the same pairs in float32 from both, one model in memory at a time; raises what Reranker raises.
+    """Score the same pairs in float32 with both models, one in memory at a time.
 
-    prompt: that of the source; what was converted is read as its own files say, so that a wrong prompt shows.
-    questions: None for three documents of each built-in query.
+    prompt: of the source. The converted model is read as its own files say, so a wrong prompt shows.
+    questions: None for three documents of each built-in query. Raises what Reranker raises.
     """
-    asked = [_short(question) for question in text_set()] if questions is None else list(questions)
-    pairs = [(question.query, document) for question in asked for document in question.documents]
-    ends = np.cumsum([len(question.documents) for question in asked])[:-1]
+    chosen = [_short(question) for question in text_set()] if questions is None else list(questions)
+    pairs = [(question.query, document) for question in chosen for document in question.documents]
+    ends = np.cumsum([len(question.documents) for question in chosen])[:-1]
     logits = []
     for turn, (model, version, named) in enumerate(((source, revision, prompt), (converted, None, None))):
 

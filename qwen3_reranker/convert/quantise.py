@@ -16,7 +16,7 @@ from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
 
 
 def quantise(values: Floats, encoding: str) -> Bytes:
-    """The bytes of consecutive values, flat; their number must be one of whole blocks."""
+    """The bytes of consecutive values, flat; the values must fill whole blocks."""
     blocks = np.ascontiguousarray(values, np.float32).reshape(-1, ENCODINGS[encoding].block_values)
     return _QUANTISERS[encoding](blocks).reshape(-1)
 
@@ -27,7 +27,7 @@ def _as_bytes(values: NDArray[Any]) -> Bytes:
 
 def _bf16(values: Floats) -> Bytes:
     bits = values.view(np.uint32)
-    # To the nearest, ties to even; a NaN stays one.
+    # To the nearest, ties to even; NaN stays NaN.
     rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
     rounded = np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(64), rounded)
     return _as_bytes(rounded.astype("<u2"))
@@ -53,7 +53,7 @@ def _inverse(scale: Floats) -> Floats:
 
 
 def _rounded(values: Floats) -> Floats:
-    # Halves away from zero, as roundf does; np.round takes them to even.
+    # Halves away from zero, as roundf does; np.round rounds them to even.
     return np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values)
 
 

@@ -1,4 +1,4 @@
-"""A judge's rows of yes and of no -> the language-model head that holds them among its words."""
+"""The rows of yes and no -> a language-model head that holds them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from qwen3_reranker.weights.encodings import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class JudgesWords(Tensor):
-    """A matrix of words, (vocab_size, hidden_size), in which the rows `ids` are others; float32 holds every number."""
+class ReplacedRowsTensor(Tensor):
+    """A word matrix, (vocab_size, hidden_size), with the rows `ids` replaced; float32 holds every number."""
 
     words: Tensor = field(repr=False)
     ids: tuple[int, ...]
     rows_2D: Floats = field(repr=False)
 
     @classmethod
-    def of(cls, words: Tensor, ids: tuple[int, ...], rows_2D: Floats) -> JudgesWords:
+    def of(cls, words: Tensor, ids: tuple[int, ...], rows_2D: Floats) -> ReplacedRowsTensor:
         """The matrix under the name of a language-model head."""
-        place = (words.shape, words.dtype, words.source, words.offset, words.num_bytes)
-        return cls(names.HEAD, *place, words=words, ids=ids, rows_2D=rows_2D)
+        fields = (words.shape, words.dtype, words.source, words.offset, words.num_bytes)
+        return cls(names.HEAD, *fields, words=words, ids=ids, rows_2D=rows_2D)
 
     @property
     def is_stored(self) -> bool:
-        """False: no file holds the two rows among these words."""
+        """False: no file holds this matrix."""
         return False
 
     @property
     def is_float32(self) -> bool:
-        """Whether float32 holds the words; it does hold the rows."""
+        """Whether float32 holds the words; it always holds the replaced rows."""
         return self.words.is_float32
 
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:

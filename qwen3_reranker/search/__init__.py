@@ -1,4 +1,4 @@
-"""Search: retrieve, then rerank. So far the retrievers: BM25 by words, Dense by vectors."""
+"""First-stage retrieval: BM25 by words, Dense by vectors."""
 
 from qwen3_reranker.search.bm25 import Bm25
 from qwen3_reranker.search.dense import Dense

@@ -1,4 +1,4 @@
-"""BM25 over a list of documents: the first stage whose lists are reranked.
+"""BM25 over a list of documents: a first stage for reranking.
 
 Shapes: N documents.
 """
@@ -20,9 +20,9 @@ K1, B = 1.2, 0.75
 
 
 class WordIndex:
-    """BM25 over documents that are words already, as Lucene scores: idf = log(1 + (N - n + 0.5) / (n + 0.5)).
+    """BM25 over documents given as words, with Lucene's idf = log(1 + (N - n + 0.5) / (n + 0.5)).
 
-    Raises UnavailableError where bm25s is not installed.
+    Raises UnavailableError if bm25s is not installed.
     """
 
     def __init__(self, documents: Iterable[Iterable[Hashable]]) -> None:
@@ -30,7 +30,7 @@ class WordIndex:
             raise UnavailableError('BM25 needs bm25s, which is not installed: pip install "qwen3_reranker[search]"')
         import bm25s
 
-        # On import it asks for every detail of its work to be logged.
+        # On import it sets its own log level to DEBUG.
         logging.getLogger("bm25s").setLevel(logging.WARNING)
 
         self._number_of: dict[Hashable, int] = {}
@@ -53,9 +53,9 @@ class WordIndex:
 
 
 class Bm25:
-    """A `WordIndex` over texts, and lists of the best of them.
+    """A `WordIndex` over texts that returns the best of them.
 
-    seed: documents with equal scores, zero above all, stand in one random order: a corpus's own order may say which
+    seed: of the random order of documents with equal scores (often 0). The corpus's own order may reveal which
     documents are relevant.
     """
 
@@ -68,7 +68,7 @@ class Bm25:
         return self._index.scores(words(query))
 
     def top(self, query: str, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The places of the best documents and their scores, best first, at most `count`."""
+        """Indices and scores of the best documents, best first, at most `count`."""
         scores_N = self.scores(query)
         order: NDArray[np.int64] = np.lexsort((self._tie_order_N, -scores_N))[:count]
         return order, scores_N[order]

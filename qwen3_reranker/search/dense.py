@@ -1,4 +1,4 @@
-"""Vectors over a list of documents: a Qwen3-Embedding model as the first stage whose lists are reranked.
+"""Vectors over a list of documents: a Qwen3-Embedding model as first stage.
 
 Shapes: N documents, D numbers of a vector.
 """
@@ -14,7 +14,7 @@ from qwen3_reranker.embedder import Embedder
 
 
 class Dense:
-    """The documents' vectors, all in memory; scores are cosines, exact over every document."""
+    """All documents' vectors in memory; scores are exact cosines."""
 
     def __init__(
         self, embedder: Embedder, documents: Sequence[str], on_progress: Callable[[float], None] | None = None
@@ -25,7 +25,7 @@ class Dense:
     def top(
         self, query: str, count: int, instruction: str | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The places of the best documents and their scores, best first, at most `count`; equal ones in input order."""
+        """Indices and scores of the best documents, best first, at most `count`; ties in input order."""
         [vector_D] = self._embedder.queries([query], instruction)
         scores_N: NDArray[np.float32] = self._vectors_ND @ vector_D
         order: NDArray[np.int64] = np.argsort(-scores_N, kind="stable")[:count]

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 
 from qwen3_reranker.convert import convert
-from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.output_tensor import OutputTensor
 from qwen3_reranker.convert.safetensors_file import write_safetensors
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object
@@ -123,7 +123,7 @@ def _trained(stored: StoredTensor, weight: Tensor) -> TrainedTensor:
 def _write_adapter(student: Student, checkpoint: Checkpoint, base: Base, folder: Path) -> None:
     found = dict(adapters(student.network))
     parts = [
-        Part(f"base_model.model.{name}.lora_{letter}.weight", "F32", weight.detach().float().cpu().numpy())
+        OutputTensor(f"base_model.model.{name}.lora_{letter}.weight", "F32", weight.detach().float().cpu().numpy())
         for name, module in found.items()
         for letter, weight in (("A", module.lora_A), ("B", module.lora_B))
     ]

@@ -89,5 +89,5 @@ def test_a_place_that_is_taken_is_left_alone(tmp_path: Path, capsys: pytest.Capt
     taken = tmp_path / "taken"
     taken.write_text("mine")
     assert main(["convert", "nano", str(taken), "--to", "gguf"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert taken.read_text() == "mine"

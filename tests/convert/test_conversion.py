@@ -190,7 +190,7 @@ def test_what_is_there_already_is_kept_unless_it_may_be_overwritten(model: Path,
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "mine").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         convert(open_checkpoint(model), taken, "hf")
     assert (taken / "mine").exists()
     convert(open_checkpoint(model), taken, "hf", overwrite=True)
@@ -205,7 +205,7 @@ def test_what_is_written_opens_under_the_name_it_was_given_or_nothing_is_written
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if layout == "seq-cls" and name == "x.gguf":
-        with pytest.raises(InputError, match=r"x\.gguf ends as a GGUF file does, and seq-cls is a folder"):
+        with pytest.raises(InputError, match=r"x\.gguf has the suffix of a GGUF file, but seq-cls is a folder"):
             convert(open_checkpoint(model), name, layout)
         assert list(tmp_path.iterdir()) == []
         return

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen3_reranker import prompt
-from qwen3_reranker.convert.folder import chat_template
+from qwen3_reranker.convert.hf_folder import chat_template
 from qwen3_reranker.weights.chat_template import read_chat_template, read_placeholders
 from testing.chat_templates import ASSISTANT, CONVERSATION, OWN, TURNS, ZERANK, blocks, looped, plain, rendered
 from testing.model_card import PREFIX, SUFFIX

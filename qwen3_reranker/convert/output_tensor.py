@@ -1,4 +1,4 @@
-"""One tensor of the file to be: name, encoding, shape, and its bytes, made slab by slab from where they come."""
+"""A tensor to write: name, encoding, shape, and its bytes chunk by chunk."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _VALUES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A tensor in memory or on disk, to be written as `encoding` under `name`."""
+class OutputTensor:
+    """A tensor in memory or on disk that is written as `encoding` under `name`."""
 
     name: str
     encoding: str
@@ -30,7 +30,7 @@ class Part:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that it will take; raises InputError where its rows are not whole blocks of the encoding."""
+        """Size in the file, in bytes; raises InputError if rows are not whole blocks of the encoding."""
         encoding = ENCODINGS[self.encoding]
         if self.shape[-1] % encoding.block_values:
             raise InputError(
@@ -40,16 +40,16 @@ class Part:
         return encoding.num_bytes(int(np.prod(self.shape)))
 
     def chunks(self) -> Iterator[memoryview | bytes]:
-        """Its bytes in order. What is stored in the same encoding already is copied as it is."""
+        """The bytes in order; a tensor stored in the same encoding is copied unchanged."""
         if isinstance(self.values, Tensor) and self.values.is_stored and self.values.dtype == self.encoding:
             yield from self.values.content()
             return
-        for slab in _slabs(self.values):
-            chunk: Bytes = quantise(slab, self.encoding)
+        for values in _value_chunks(self.values):
+            chunk: Bytes = quantise(values, self.encoding)
             yield chunk.data
 
 
-def _slabs(values: Tensor | Floats) -> Iterator[Floats]:
+def _value_chunks(values: Tensor | Floats) -> Iterator[Floats]:
     if isinstance(values, np.ndarray):
         yield values
     elif len(values.shape) == 1:

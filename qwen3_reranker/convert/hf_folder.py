@@ -1,4 +1,4 @@
-"""A model -> the files of a Hugging Face folder: causal-LM, sequence classification, sentence-transformers."""
+"""A model -> a Hugging Face folder: causal-LM, sequence classification or sentence-transformers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qwen3_reranker.convert.model import END_OF_TEXT, END_OF_TURN, EncodingOf, Model
-from qwen3_reranker.convert.part import Part
+from qwen3_reranker.convert.output_tensor import OutputTensor
+from qwen3_reranker.convert.source_model import END_OF_TEXT, END_OF_TURN, EncodingOf, SourceModel
 from qwen3_reranker.prompt import Template
 from qwen3_reranker.weights import names
 
@@ -17,28 +17,33 @@ WEIGHTS = "model.safetensors"
 _TORCH_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def causal_lm(model: Model, encoding_of: EncodingOf, names_words: bool = False) -> tuple[dict[str, bytes], list[Part]]:
-    """Text files by name, and the parts of model.safetensors; names_words is that of `Model.words_head`."""
-    parts = [*model.network(encoding_of), *model.words_head(encoding_of, names_words)]
-    tied = all(part.name != names.HEAD for part in parts)
-    return _files(model, parts, {"architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": tied}), parts
+def causal_lm(
+    model: SourceModel, encoding_of: EncodingOf, names_words: bool = False
+) -> tuple[dict[str, bytes], list[OutputTensor]]:
+    """Text files by name, and the tensors of model.safetensors.
+
+    names_words: as in `SourceModel.words_head`.
+    """
+    tensors = [*model.network(encoding_of), *model.words_head(encoding_of, names_words)]
+    tied = all(tensor.name != names.HEAD for tensor in tensors)
+    return _files(model, tensors, {"architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": tied}), tensors
 
 
-def sequence_classification(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
-    """One label whose row is yes - no, in float32 whatever the rest is: its rounding would move every logit."""
+def sequence_classification(model: SourceModel, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[OutputTensor]]:
+    """One label, whose float32 row is yes - no; rounding it would move every logit."""
     difference_1D = (model.head_rows_2D[:1] - model.head_rows_2D[1:]).astype(np.float32)
-    parts = [*model.network(encoding_of), Part(names.SCORE, "F32", difference_1D)]
+    tensors = [*model.network(encoding_of), OutputTensor(names.SCORE, "F32", difference_1D)]
     fields = {
         "architectures": ["Qwen3ForSequenceClassification"],
         "id2label": {"0": "LABEL_0"},
         "label2id": {"LABEL_0": 0},
     }
-    return _files(model, parts, fields), parts
+    return _files(model, tensors, fields), tensors
 
 
-def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[Part]]:
-    """A causal-LM folder with the modules of a CrossEncoder that gives logits."""
-    files, parts = causal_lm(model, encoding_of, names_words=True)
+def sentence_transformers(model: SourceModel, encoding_of: EncodingOf) -> tuple[dict[str, bytes], list[OutputTensor]]:
+    """A causal-LM folder plus the modules of a CrossEncoder that returns logits."""
+    files, tensors = causal_lm(model, encoding_of, names_words=True)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
         {
@@ -72,25 +77,25 @@ def sentence_transformers(model: Model, encoding_of: EncodingOf) -> tuple[dict[s
         "sentence_bert_config.json": _json(transformer),
         "1_LogitScore/config.json": _json(score),
         "config_sentence_transformers.json": _json(encoder),
-    }, parts
+    }, tensors
 
 
 def chat_template(template: Template) -> str:
-    """The prompt as Jinja that reads the roles system (the instruction), query and document."""
+    """The prompt as Jinja; it reads the roles system (the instruction), query and document."""
 
     def content(role: str) -> str:
         return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
 
-    # As the default of the template too: a reader may pass no instruction.
+    # The template has the default too, because a caller may pass no instruction.
     instruction = f"({content('system')}) | default({json.dumps(template.default_instruction)}, true)"
     query, document = (f"{{{{ {content(role)} }}}}" for role in ("query", "document"))
     # Jinja drops one newline at the end of a template.
     return template.written(f"{{{{ {instruction} }}}}", query, document) + "\n"
 
 
-def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(model: SourceModel, tensors: list[OutputTensor], fields: Mapping[str, Any]) -> dict[str, bytes]:
     return {
-        "config.json": _json({**_config(model, parts), **fields}),
+        "config.json": _json({**_config(model, tensors), **fields}),
         "tokenizer.json": json.dumps(model.tokenizer_fields, ensure_ascii=False, indent=2).encode(),
         "tokenizer_config.json": _json(
             {
@@ -106,9 +111,9 @@ def _files(model: Model, parts: list[Part], fields: Mapping[str, Any]) -> dict[s
     }
 
 
-def _config(model: Model, parts: list[Part]) -> dict[str, Any]:
-    # Loaders bring every matrix to this type; of several, the widest loses nothing.
-    stored = {part.encoding for part in parts if len(part.shape) == 2 and part.name != names.SCORE}
+def _config(model: SourceModel, tensors: list[OutputTensor]) -> dict[str, Any]:
+    # Loaders convert every matrix to this type. If there are several, the widest loses nothing.
+    stored = {tensor.encoding for tensor in tensors if len(tensor.shape) == 2 and tensor.name != names.SCORE}
     matrices = stored.pop() if len(stored) == 1 else "F32"
     return {
         **model.config.to_json(),
