@@ -13,7 +13,7 @@ from qwen3_reranker.prompt import TEMPLATES, template
 
 BackendName = Literal["cpu", "torch", "reference"]
 PrecisionName = Literal["float32", "int8", "int8x2", "bfloat16", "float16", "float8", "float64"]
-KernelsName = Literal["native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy", "compiled"]
+KernelsName = Literal["native", "avx512-vnni", "avx2", "neon-dot", "portable", "compiled"]
 PromptName = Literal["card", "card-vllm", "card-lost-newline", "card-no-think-block", "pair", "zerank"]
 SpecialTokens = Literal["literal", "parse"]
 
@@ -23,7 +23,7 @@ PRECISIONS_OF = {
     "reference": ("float32", "float64"),
 }
 KERNELS_OF = {
-    "cpu": ("native", "avx512-vnni", "avx2", "neon-dot", "portable", "numpy"),
+    "cpu": ("native", "avx512-vnni", "avx2", "neon-dot", "portable"),
     "torch": ("native", "compiled"),
     "reference": ("native",),
 }
@@ -188,8 +188,8 @@ class EngineOptions:
     )
     kernels: str = option(
         "native",
-        "What computes. On cpu: native is the best compiled variant that this processor runs; numpy is slower, float32 "
-        "only, and needs no compiler. On torch: compiled fuses operations, and starts slower.",
+        "What computes. On cpu: native is the best compiled variant that this processor runs. "
+        "On torch: compiled fuses operations, and starts slower.",
         choices=KERNELS,
         group="Engine",
     )
@@ -261,8 +261,6 @@ class EngineOptions:
                 f"the {self.backend} backend has kernels {', '.join(known)}, got kernels={self.kernels!r}; leave them "
                 f'out or use backend="{other}"'
             )
-        if self.kernels == "numpy" and self.precision != "float32":
-            raise InputError(f'kernels="numpy" run in float32 alone, got precision={self.precision!r}')
         if self.device is not None and (self.backend != "torch" or not isinstance(self.device, str)):
             raise InputError(
                 f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "

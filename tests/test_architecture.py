@@ -36,7 +36,6 @@ LIBRARIES = {
     "tokenizers": {"tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},
-    "threadpoolctl": {"backends"},
     "qwen3_reranker_kernels": {"backends"},
     "typer": {"cli"},
     "click": {"cli"},

@@ -119,7 +119,6 @@ def specified(folder: Path) -> np.ndarray:
     ("options", "most"),
     [
         ({}, 1e-10),
-        ({"kernels": "numpy"}, 1e-10),
         ({"backend": "reference"}, 1e-10),
         ({"precision": "int8x2"}, 1e-3),
         ({"precision": "int8"}, 1e-3),

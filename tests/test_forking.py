@@ -87,8 +87,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("options", "most"),
-    [({}, 0), ({"precision": "int8"}, 0), ({"backend": "reference"}, 0), ({"kernels": "numpy"}, 1e-5)],
-    ids=["float32", "int8", "reference", "numpy"],
+    [({}, 0), ({"precision": "int8"}, 0), ({"backend": "reference"}, 0)],
+    ids=["float32", "int8", "reference"],
 )
 def test_a_child_forked_while_another_thread_ranks_gives_what_its_parent_gives(
     folder: Path, options: dict[str, object], most: float
@@ -110,8 +110,8 @@ def test_a_child_forked_while_another_thread_computes_on_torch_says_so(folder: P
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"kernels": "numpy"}, {"backend": "torch", "device": "cpu"}],
-    ids=["native", "numpy", "torch"],
+    [{}, {"backend": "torch", "device": "cpu"}],
+    ids=["native", "torch"],
 )
 def test_a_child_of_an_idle_process_ranks_and_so_do_its_own_child_and_the_parent(
     folder: Path, options: dict[str, object]

@@ -54,7 +54,7 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
 
 
 @pytest.mark.slow
-def test_without_a_compiler_the_package_installs_and_numpy_kernels_rank_when_asked_for_by_name(tmp_path: Path) -> None:
+def test_without_a_compiler_the_package_installs_and_the_reference_ranks_when_requested_by_name(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     programs = tmp_path / "venv" / "bin"
     install = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -74,5 +74,5 @@ def test_without_a_compiler_the_package_installs_and_numpy_kernels_rank_when_ask
     assert refused.returncode == 4
     assert refused.stderr.count("\n") == 1
     assert "C++17 compiler" in refused.stderr
-    assert "numpy" in refused.stderr
-    assert len(rank("--kernels", "numpy").stdout.splitlines()) == 2
+    assert 'backend="torch", or backend="reference" with precision="float32"' in refused.stderr
+    assert len(rank("--backend", "reference", "--precision", "float32").stdout.splitlines()) == 2

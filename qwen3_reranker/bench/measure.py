@@ -24,7 +24,7 @@ class Measured:
 
     tokens_per_second counts the rows of all pairs in full, computed_per_second what went through the network.
     ratio: documents a second, in those of the first precision. shares: of the threads' time in matrix products,
-    attention and the rest, which sum to 1; None with numpy kernels.
+    attention and the rest, which sum to 1.
     """
 
     workload: str
@@ -35,7 +35,7 @@ class Measured:
     tokens_per_second: float
     computed_per_second: float
     ratio: float
-    shares: tuple[float, float, float] | None
+    shares: tuple[float, float, float]
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def _median_seconds(some: Sequence[Round]) -> float:
 
 def _measured(workload: Workload, precision: str, some: Sequence[Round], first_seconds: float) -> Measured:
     seconds = _median_seconds(some)
-    spent = np.sum([each.spent for each in some if each.spent is not None], axis=0)
+    spent = np.sum([each.spent for each in some], axis=0)
     return Measured(
         workload=workload.name,
         precision=precision,
@@ -105,5 +105,5 @@ def _measured(workload: Workload, precision: str, some: Sequence[Round], first_s
         tokens_per_second=workload.tokens / seconds,
         computed_per_second=some[0].computed_tokens / seconds,
         ratio=first_seconds / seconds,
-        shares=tuple((spent / spent.sum()).tolist()) if np.ndim(spent) else None,
+        shares=tuple((spent / spent.sum()).tolist()),
     )

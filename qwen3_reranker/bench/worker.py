@@ -28,13 +28,13 @@ _SECONDS_TO_END = 2
 class Round:
     """One run over some pairs: seconds of wall time, tokens that went through the network, the process's peak so far.
 
-    products, attention, rest: seconds of all threads together; None with numpy kernels, which keep no clocks.
+    products, attention, rest: seconds of all threads together.
     """
 
     seconds: float
     computed_tokens: int
     peak_bytes: int
-    spent: tuple[float, float, float] | None
+    spent: tuple[float, float, float]
 
 
 class Worker:
@@ -142,9 +142,7 @@ def _round(reranker: Reranker, pairs: Pairs, on_progress: OnProgress) -> Round:
     reranker.logits(pairs, on_progress=on_progress)
     seconds = time.perf_counter() - start
     after = backend.timings()
-    spent = None
-    if before is not None and after is not None:
-        spent = (after.products - before.products, after.attention - before.attention, after.rest - before.rest)
+    spent = (after.products - before.products, after.attention - before.attention, after.rest - before.rest)
     return Round(seconds, backend.computed_tokens - tokens, _peak_bytes(), spent)
 
 

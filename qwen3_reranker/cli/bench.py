@@ -129,7 +129,7 @@ def _prepared(
     from qwen3_reranker.drift import text_set
     from qwen3_reranker.reranker import Reranker
 
-    kernels = options["kernels"] if options["kernels"] == "numpy" else variant(options["kernels"])
+    kernels = variant(options["kernels"])
     questions = text_set()
     queries = [question.query for question in questions]
     texts = [document for question in questions for document in question.documents]

@@ -51,7 +51,7 @@ def _facts(setting: Setting, workloads: dict[str, Workload], report: Report) -> 
     for each in report.measured:
         fields = asdict(each)
         shares = fields.pop("shares")
-        measured.append({**fields, "shares": dict(zip(_KINDS, shares, strict=True)) if shares else None})
+        measured.append({**fields, "shares": dict(zip(_KINDS, shares, strict=True))})
     names = dict.fromkeys(each.workload for each in report.measured)
     return {
         **asdict(setting),
@@ -104,7 +104,7 @@ def _table(setting: Setting, workloads: dict[str, Workload], report: Report, col
             yield f"\n{bold}{last}{plain}  {dim}{_described(workloads[last])}{plain}"
             yield f"{dim}{aligned(heads)}{plain}"
         yield aligned(row)
-        if beside < len(heads) and each.shares:
+        if beside < len(heads):
             shares = ", ".join(f"{kind} {share}" for kind, share in zip(_KINDS, _shares(each), strict=True))
             yield f"{_INDENT * 2}{dim}{shares}{plain}"
     yield f"\n{_peaks(report)}"
@@ -129,7 +129,7 @@ def _rates(each: Measured) -> tuple[str, ...]:
 
 
 def _shares(each: Measured) -> tuple[str, ...]:
-    return tuple(f"{share:.0%}" for share in each.shares) if each.shares else ("",) * len(_KINDS)
+    return tuple(f"{share:.0%}" for share in each.shares)
 
 
 def _peaks(report: Report) -> str:

@@ -231,8 +231,8 @@ Kernels = Annotated[
         "Engine",
         "--kernels",
         value=choice(KERNELS),
-        meaning="What computes. On cpu: native is the best compiled variant that this processor runs; numpy is slower, "
-        "float32 alone, and needs no compiler. On torch: compiled fuses, and starts slower. [native]",
+        meaning="What computes. On cpu: native is the best compiled variant that this processor runs. "
+        "On torch: compiled fuses, and starts slower. [native]",
     ),
 ]
 NoDiskCache = Annotated[

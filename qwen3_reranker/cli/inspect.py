@@ -92,8 +92,6 @@ def inspect(
     asked = parsed_workload(workload)
     if backend == "reference":
         raise InputError("inspect states the memory of the cpu and the torch backend; the reference is for comparing")
-    if drift and kernels == "numpy":
-        raise InputError("--drift measures int8 and int8x2, which numpy kernels lack; leave --kernels numpy out")
 
     from qwen3_reranker.weights import open_checkpoint
 

@@ -115,11 +115,10 @@ def test_neighbours_splitting_and_threads_do_not_change_a_bit(precision: str, q8
     assert np.array_equal(together, states(q8_0, precision, built, max_batch_tokens=20, num_threads=3))
 
 
-@pytest.mark.parametrize("kernels", ["native", "numpy"])
-def test_float32_runs_on_the_values_of_the_blocks(kernels: str, mixed: Checkpoint) -> None:
+def test_float32_runs_on_the_values_of_the_blocks(mixed: Checkpoint) -> None:
     built = some_rows(4)
     exact = run_all(ReferenceBackend(mixed).steps(built)).hidden_ND
-    np.testing.assert_allclose(states(mixed, "float32", built, kernels=kernels), exact, atol=2e-5)
+    np.testing.assert_allclose(states(mixed, "float32", built), exact, atol=2e-5)
 
 
 def test_layers_that_are_not_kept_are_the_same_layers_made_anew(mixed: Checkpoint) -> None:

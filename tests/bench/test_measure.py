@@ -53,12 +53,6 @@ def test_rates_belong_to_the_workload_and_shares_sum_to_one() -> None:
     assert not processes()
 
 
-def test_numpy_kernels_keep_no_clocks() -> None:
-    report = Report()
-    measure("nano", [SOME], ["float32"], 1, {"kernels": "numpy"}, report=report)
-    assert report.measured[0].shares is None
-
-
 def test_an_interruption_ends_the_processes_and_keeps_the_workloads_that_were_done() -> None:
     report = Report()
 

@@ -86,7 +86,6 @@ COMMANDS = {
         ["q", "notes.txt", "--kernels", "abacus"],
         "unknown --kernels 'abacus': expected one of native",
     ),
-    "8 bits on numpy": (["q", "notes.txt", "--kernels", "numpy", "--precision", "int8"], "float32 alone"),
     "kernels of the reference": (
         ["q", "notes.txt", "--backend", "reference", "--kernels", "avx2"],
         "has kernels native",

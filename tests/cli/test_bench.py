@@ -71,7 +71,6 @@ def test_the_table_fits_the_terminal(columns: int) -> None:
         (["--threads", "0"], "--threads must be"),
         (["--format", "xml"], "unknown --format 'xml'"),
         (["--kernels", "abacus"], "unknown --kernels 'abacus'"),
-        (["--kernels", "numpy"], "float32 alone"),
         (["--only", "pair", "--max-length", "512"], "rows hold 512"),
     ],
 )

@@ -199,7 +199,7 @@ def unadapted() -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("options", "tolerance"),
-    [({}, 1e-4), ({"kernels": "numpy"}, 1e-4), ({"precision": "int8x2"}, 0.05), ({"precision": "int8"}, 0.2)],
+    [({}, 1e-4), ({"precision": "int8x2"}, 0.05), ({"precision": "int8"}, 0.2)],
     ids=str,
 )
 def test_every_engine_runs_the_merged_matrices(

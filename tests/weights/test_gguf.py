@@ -91,9 +91,7 @@ def test_the_configuration_is_that_of_the_folder(tied: bool, tmp_path: Path) -> 
     assert with_head == replace(without, tie_word_embeddings=True)
 
 
-@pytest.mark.parametrize(
-    "engine", [{}, {"kernels": "numpy"}, {"backend": "reference", "precision": "float64"}], ids=str
-)
+@pytest.mark.parametrize("engine", [{}, {"backend": "reference", "precision": "float64"}], ids=str)
 def test_a_float32_file_scores_as_its_folder_bit_for_bit_in_whatever_order_its_labels_are(
     engine: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:

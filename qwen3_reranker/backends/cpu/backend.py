@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.engine import KeysValues, LayerEngine, Timings
 from qwen3_reranker.backends.cpu.kernels import variant
 from qwen3_reranker.backends.cpu.layout import lay_out
-from qwen3_reranker.backends.cpu.native_engine import NativeEngine
+from qwen3_reranker.backends.cpu.native_engine import KeysValues, NativeEngine, Timings
 from qwen3_reranker.backends.cpu.native_layers import Layers, panel_layers, stored_layers
 from qwen3_reranker.backends.cpu.network import Network
-from qwen3_reranker.backends.cpu.numpy_engine import NumpyEngine
 from qwen3_reranker.backends.cpu.panels import DIGITS, open_panels
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.backends.prefix_cache import PrefixCache
@@ -29,7 +27,7 @@ _WORTH_CACHING = 64 << 20
 class CpuBackend:
     """Runs plans of one checkpoint.
 
-    precision: "float32", "int8" or "int8x2". kernels: "native", a variant of them, or "numpy" (float32 alone).
+    precision: "float32", "int8" or "int8x2". kernels: "native", or the name of a variant.
     max_batch_tokens: tokens computed at once. prefix_cache_tokens: tokens kept between calls, 0 for none.
     num_threads: None for as many as the process may use. constant_prefix: tokens that every row begins with; below
     float32 they are computed in float32 all the same. disk_cache: keep packed 8-bit weights on disk.
@@ -52,7 +50,7 @@ class CpuBackend:
         self._num_threads = num_threads or usable_cpus()
         self._constant: ConstantPrefix | None = None
         if precision == "float32":
-            engine = _float_engine(checkpoint, kernels, self._num_threads)
+            engine = NativeEngine(checkpoint.config, stored_layers(checkpoint), variant(kernels), self._num_threads)
         else:
             cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
             chosen = variant(kernels)
@@ -86,14 +84,14 @@ class CpuBackend:
                     on_progress((before + share * tokens) / schedule.computed_tokens)
 
             # Damaged weights overflow in silence: the head refuses what is not finite.
-            with self._network.engine.running(), np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 hidden_ND[batch.rows_M] = self._network.run(layout, schedule.kept, advance)
             done += len(layout.tokens_T)
             self.computed_tokens += len(layout.tokens_T)
         return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
 
-    def timings(self) -> Timings | None:
-        """What the time of all threads went to since the start; None with numpy kernels, which keep no clocks."""
+    def timings(self) -> Timings:
+        """What the time of all threads went to since the start."""
         return self._network.engine.timings()
 
     def close(self) -> None:
@@ -110,14 +108,7 @@ class CpuBackend:
         return self
 
 
-def _float_engine(checkpoint: Checkpoint, kernels: str, num_threads: int) -> LayerEngine:
-    if kernels == "numpy":
-        return NumpyEngine(checkpoint, num_threads)
-    chosen = variant(kernels)
-    return NativeEngine(checkpoint.config, stored_layers(checkpoint), chosen, num_threads)
-
-
-def _panel_engine(checkpoint: Checkpoint, chosen: str, num_threads: int, cache: DiskCache, digits: int) -> LayerEngine:
+def _panel_engine(checkpoint: Checkpoint, chosen: str, num_threads: int, cache: DiskCache, digits: int) -> NativeEngine:
     engine = NativeEngine(checkpoint.config, Layers([], set()), chosen, num_threads)
     panels = open_panels(checkpoint, cache, engine.kernels)
     engine.layers = panel_layers(checkpoint, panels, digits)

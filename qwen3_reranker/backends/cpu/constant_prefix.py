@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.backends.cpu.array_file import Arrays
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.engine import KeysValues
 from qwen3_reranker.backends.cpu.layout import lay_out
-from qwen3_reranker.backends.cpu.native_engine import NativeEngine
+from qwen3_reranker.backends.cpu.native_engine import KeysValues, NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import stored_layers
 from qwen3_reranker.backends.cpu.network import Network
 from qwen3_reranker.backends.cpu.panels import all_matrices

@@ -9,8 +9,8 @@ from qwen3_reranker.errors import UnavailableError
 
 INTERFACE = 1
 _REBUILD = (
-    "install the package again where a C++17 compiler is at hand (Debian: apt install g++), "
-    'or ask for kernels="numpy", which is slower and runs in float32 alone'
+    "install a C++17 compiler (Debian: apt install g++) and then the package again, or without a compiler use "
+    'backend="torch", or backend="reference" with precision="float32", which is slow'
 )
 
 
@@ -43,7 +43,7 @@ def variant(name: str) -> str:
     chosen = usable[0] if name == "native" else name
     if chosen not in usable:
         raise UnavailableError(
-            f"the kernels {name!r} do not run on this processor; those that do are {', '.join(usable)} and numpy"
+            f"the kernels {name!r} do not run on this processor; those that do are {', '.join(usable)}"
         )
     if name == "native":
         logging.getLogger(__name__).info("kernels: %s, the first this processor runs of %s", chosen, ", ".join(usable))

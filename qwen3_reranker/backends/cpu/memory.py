@@ -1,6 +1,6 @@
 """What a model needs in memory on the cpu backend, item by item, as its arrays are laid out when it runs.
 
-Sizes follow native_engine.py, native/engine/network.cpp and native/kernels/attention.h, or numpy_engine.py.
+Sizes follow native_engine.py, native/engine/network.cpp and native/kernels/attention.h.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 from qwen3_reranker.backends.base import MemoryItem
-from qwen3_reranker.backends.cpu.layout import PIECE_SCORES, STRIP_TOKENS
+from qwen3_reranker.backends.cpu.layout import STRIP_TOKENS
 from qwen3_reranker.backends.cpu.panels import DIGITS, PANEL_OUTPUTS, all_matrices, panel_group, panel_sizes
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
-from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.weights import Checkpoint
 
 _FLOAT = 4
@@ -42,10 +42,7 @@ def memory_needed(
     """
     config, threads = checkpoint.config, options.num_threads or usable_cpus()
     tokens = options.batch_tokens
-    if options.kernels == "numpy":
-        batch = _numpy_batch(config, tokens, max_length, threads)
-    else:
-        batch = _batch(checkpoint, options, max_length)
+    batch = _batch(checkpoint, options, max_length)
     kept = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim * _FLOAT
     items = [
         _layers(checkpoint, options),
@@ -77,10 +74,6 @@ def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
         sizes = [panel_sizes(tensor.shape, group) for tensor in all_matrices(checkpoint)]
         num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
         return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {group} of them")
-    if options.kernels == "numpy":
-        word_vectors = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-        num_bytes = (config.num_parameters - word_vectors) * _FLOAT
-        return MemoryItem("layers", num_bytes, f"{what} in float32, whatever the files hold")
     mapped = [tensor for tensor in all_matrices(checkpoint) if tensor.is_plain]
     read = [tensor for tensor in all_matrices(checkpoint) if not tensor.is_plain]
     num_bytes = sum(tensor.num_bytes for tensor in mapped) + sum(math.prod(tensor.shape) for tensor in read) * _FLOAT
@@ -117,20 +110,6 @@ def _batch(checkpoint: Checkpoint, options: EngineOptions, max_length: int) -> i
     attention = _whole(max_length, _FLOAT_COLUMNS) * dim + max_length * heads + _TILE_ROWS * (_SCORES_STRIDE + heads)
     scratch = threads * max(product, attention, widest)
     return (arrays + scratch) * _FLOAT + packed + tokens * _PER_TOKEN
-
-
-def _numpy_batch(config: ModelConfig, tokens: int, max_length: int, threads: int) -> int:
-    """Bytes of a batch on numpy: its arrays, and what each thread holds of a strip or of a piece."""
-    queries = config.num_attention_heads * config.head_dim
-    keys_values = 2 * config.num_key_value_heads * config.head_dim
-    hidden, inner = config.hidden_size, config.intermediate_size
-    # One state, one set of queries, keys, values and results, used again in every layer, and the rotary angles.
-    packed = tokens * (hidden + 2 * queries + keys_values + config.head_dim)
-    # What one thread holds of its strip in the MLP or before attention, with the copies of each step.
-    strip = min(tokens, STRIP_TOKENS) * (4 * hidden + max(5 * inner, 4 * (queries + keys_values)))
-    # Scores of one piece, its queries scaled and its results; again as much while the future is masked.
-    piece = 2 * min(PIECE_SCORES, tokens * max_length) * config.num_attention_heads + 4 * tokens * queries
-    return (packed + threads * max(strip, piece)) * _FLOAT
 
 
 def _whole(count: int, unit: int) -> int:

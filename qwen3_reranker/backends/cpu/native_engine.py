@@ -6,22 +6,36 @@ Shapes: T tokens of a batch, F of them end a row, D hidden, G key/value heads, R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.backends.cpu.engine import Floats, Kept, Timings, store_kept
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.backends.cpu.layout import BatchLayout, Piece
 from qwen3_reranker.backends.cpu.native_layers import Layers
-from qwen3_reranker.backends.cpu.numpy_operations import rotation
 from qwen3_reranker.config import ModelConfig
 
+Floats = NDArray[np.float32]
+# Keys and values of a segment in every layer: (layers, 2, key/value heads, tokens, head_dim).
+KeysValues = NDArray[np.float32]
+Kept = dict[int, KeysValues]
 Numbers = NDArray[np.int64]
 _ABANDONED: list[Any] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that all threads together spent so far: in products of matrices, in attention, in the rest.
+
+    The rest is work on each token alone, such as norms and rounding; waiting and Python are in none of the three.
+    """
+
+    products: float
+    attention: float
+    rest: float
 
 
 class NativeEngine:
@@ -47,10 +61,6 @@ class NativeEngine:
         """A batch whose tokens have the word vectors `x_TD`, (tokens, hidden), which it overwrites."""
         self.layers.check_files()
         return _Pass(self, layout, kept, x_TD)
-
-    def running(self) -> AbstractContextManager[None]:
-        """Nothing to hold: the kernels' threads sleep by themselves."""
-        return nullcontext()
 
     def timings(self) -> Timings:
         """What the time went to since the start."""
@@ -152,3 +162,19 @@ class _Work:
         self.pieces: Numbers = np.array(pieces, dtype=np.int64).reshape(-1, 6)
         self.runs: Numbers = np.array(runs, dtype=np.int64).reshape(-1, 3)
         self.tasks: Numbers = np.cumsum([0, *(len(task) for task in tasks)], dtype=np.int64)
+
+
+def store_kept(kept: Kept, layout: BatchLayout, index: int, k_GTE: Floats, v_GTE: Floats) -> None:
+    """Copy one layer's keys and values of the batch's segments that are to be kept."""
+    for segment, place in layout.places.items():
+        if segment in kept:
+            kept[segment][index, 0] = k_GTE[:, place]
+            kept[segment][index, 1] = v_GTE[:, place]
+
+
+def rotation(positions_T: NDArray[np.int32], head_dim: int, theta: float) -> tuple[Floats, Floats]:
+    """Cosine and sine of each token's rotary angles, (T, head_dim / 2); float32 angles, as the models were trained."""
+    half = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    frequency = np.float32(1.0) / np.float32(theta) ** half
+    angle = positions_T.astype(np.float32)[:, None] * frequency
+    return np.cos(angle), np.sin(angle)

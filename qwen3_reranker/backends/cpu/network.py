@@ -6,16 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qwen3_reranker.backends.cpu.engine import Floats, Kept, KeysValues, LayerEngine
 from qwen3_reranker.backends.cpu.layout import BatchLayout
-from qwen3_reranker.backends.cpu.numpy_operations import rms_norm
+from qwen3_reranker.backends.cpu.native_engine import Floats, Kept, KeysValues, NativeEngine
 from qwen3_reranker.weights import Checkpoint
 
 
 class Network:
     """A checkpoint run by `engine`. Word vectors stay on disk and are read row by row."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: LayerEngine) -> None:
+    def __init__(self, checkpoint: Checkpoint, engine: NativeEngine) -> None:
         self.config = checkpoint.config
         self.engine = engine
         self._embedding = checkpoint.embedding_tensor
@@ -44,3 +43,11 @@ class Network:
     def close(self) -> None:
         """Drop the weights, end the engine's threads."""
         self.engine.close()
+
+
+def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
+    """Scale the last axis to a root mean square of 1, times a weight."""
+    mean_square = np.einsum("...i,...i->...", x, x)[..., None] / np.float32(x.shape[-1])
+    scaled: Floats = x * (np.float32(1) / np.sqrt(mean_square + np.float32(eps)))
+    scaled *= weight
+    return scaled

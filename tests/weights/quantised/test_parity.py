@@ -93,7 +93,6 @@ def test_every_tensor_is_the_decoded_one(kind: str, written: Callable[[str], Pat
 
 RUN = {
     "float32": {},
-    "numpy": {"kernels": "numpy"},
     "int8": {"precision": "int8"},
     "reference": {"backend": "reference"},
     "torch": {"backend": "torch", "device": "cpu"},
