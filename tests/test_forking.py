@@ -211,16 +211,16 @@ print(json.dumps([each == expected for each in [*answers, work(0)]]))
 
 def test_a_scheduler_of_the_parent_refuses_work_in_a_child(folder: Path) -> None:
     program = """
-from qwen3_reranker.serve.scheduler import Job, Refused, Scheduler
+from qwen3_reranker.serve.scheduler import ScheduledRequest, Overloaded, Scheduler
 reranker = Reranker(folder)
 scheduler = Scheduler(reranker, batch_tokens=4096, max_waiting_tokens=4096)
 def submit():
-    job = Job(reranker.rows(["q"], ["a"]), deadline=time.monotonic() + 100, on_end=lambda: None)
-    scheduler.submit(job)
+    scheduled = ScheduledRequest(reranker.rows(["q"], ["a"]), deadline=time.monotonic() + 100, on_end=lambda: None)
+    scheduler.submit(scheduled)
 def work():
     try:
         submit()
-    except Refused as refused:
+    except Overloaded as refused:
         scheduler.close()
         return refused.reason
 with scheduler._changed:

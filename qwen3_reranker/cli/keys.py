@@ -20,8 +20,8 @@ from qwen3_reranker.cli import flags
 from qwen3_reranker.cli.help import Group, Verb
 from qwen3_reranker.cli.terminal import note, visible
 from qwen3_reranker.errors import InputError, UnavailableError
-from qwen3_reranker.serve.accounts.records import DEFAULT_SCOPES, NANODOLLARS, SCOPES, KeyLimits, KeyRecord
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, NANODOLLARS, SCOPES, KeyLimits, KeyRecord
+from qwen3_reranker.serve.problems import Problem
 
 if TYPE_CHECKING:
     from qwen3_reranker.serve.accounts.store import Store

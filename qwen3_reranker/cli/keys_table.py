@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qwen3_reranker.cli.terminal import coloured, one_line
-from qwen3_reranker.serve.accounts.records import NANODOLLARS, KeyRecord
+from qwen3_reranker.serve.accounts.key_records import NANODOLLARS, KeyRecord
 
 _COLOURS = {"active": "green", "expired": "yellow", "revoked": "red"}
 # Below this many cells a line holds what tells keys apart and nothing else; the rest follows below it.

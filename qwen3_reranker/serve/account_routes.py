@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
-from qwen3_reranker.serve.accounts.records import KeyRecord
+from qwen3_reranker.serve.accounts.key_records import KeyRecord
 from qwen3_reranker.serve.accounts.replies import (
     CheckReply,
     CreditsReply,
@@ -24,7 +24,7 @@ from qwen3_reranker.serve.accounts.replies import (
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation, errors
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 _STATUSES = (401, 404, 503)
 

@@ -23,9 +23,9 @@ from qwen3_reranker.serve.information import Information
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import embedding_operation, judging_operation
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.rerank_endpoint import RerankEndpoint
-from qwen3_reranker.serve.scheduler import Refused
+from qwen3_reranker.serve.scheduler import Overloaded
 from qwen3_reranker.serve.served import Models
 from qwen3_reranker.serve.settings import Settings
 
@@ -76,7 +76,7 @@ class Application:
     def abandon(self) -> None:
         """End what is still judged; those who wait for it are told to come again."""
         for model in self.context.models.rerankers:
-            model.scheduler.close(Refused("the server is shutting down", 1.0))
+            model.scheduler.close(Overloaded("the server is shutting down", 1.0))
 
     def close(self) -> None:
         """Give the models' memory back and write what usage is left; raises StoreError if that cannot be."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from qwen3_reranker.serve.problem import Problem, busy, invalid
+from qwen3_reranker.serve.problems import Problem, busy, invalid
 
 # Beyond this, parsing keeps the event loop for longer than a millisecond or two.
 _PARSED_ASIDE = 256 << 10

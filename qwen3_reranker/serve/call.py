@@ -13,13 +13,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from qwen3_reranker.serve.accounts.admission import Reservation
+from qwen3_reranker.serve.accounts.key_records import UsageRow
 from qwen3_reranker.serve.accounts.prices import dollars
-from qwen3_reranker.serve.accounts.records import UsageRow
 from qwen3_reranker.serve.body import disconnected, read_object
 from qwen3_reranker.serve.context import Context, JsonResponse, passing_of, remaining
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.gate import Passing
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 Result = TypeVar("Result")
 #: What nobody receives any more; nginx's number, for the log.

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.key_records import KeyRecord
 from qwen3_reranker.serve.accounts.prices import Prices
-from qwen3_reranker.serve.accounts.records import KeyRecord
 from qwen3_reranker.serve.body import Bodies
 from qwen3_reranker.serve.gate import Door, Passing
 from qwen3_reranker.serve.metrics import Metrics

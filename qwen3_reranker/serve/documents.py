@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qwen3_reranker.serve.problem import invalid
+from qwen3_reranker.serve.problems import invalid
 
 # A document of these fields alone is meant for a model with eyes; in a record with other fields they are mere facts.
 _MEDIA = frozenset({"image", "image_url", "video", "video_url", "audio"})

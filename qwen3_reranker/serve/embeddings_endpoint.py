@@ -21,7 +21,7 @@ from qwen3_reranker.serve.call import Call, respond
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
-from qwen3_reranker.serve.problem import Problem, invalid, of_error
+from qwen3_reranker.serve.problems import Problem, invalid, of_error
 from qwen3_reranker.serve.served import ServedEmbedder
 
 

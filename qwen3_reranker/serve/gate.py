@@ -14,10 +14,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
-from qwen3_reranker.serve.accounts.records import KeyRecord
+from qwen3_reranker.serve.accounts.key_records import KeyRecord
 from qwen3_reranker.serve.log import log_request
 from qwen3_reranker.serve.metrics import Metrics
-from qwen3_reranker.serve.problem import Problem, busy
+from qwen3_reranker.serve.problems import Problem, busy
 
 #: What anybody may GET, keys or not: pages, which hold nothing of anybody's, and what load balancers ask.
 PUBLIC = frozenset(

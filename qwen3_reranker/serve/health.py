@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from qwen3_reranker.serve.context import Context, JsonResponse
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation
-from qwen3_reranker.serve.scheduler import Refused, Vitals
+from qwen3_reranker.serve.scheduler import Overloaded, SchedulerStats
 from qwen3_reranker.serve.served import ServedReranker
 
 _PROBE_EVERY = 5.0
@@ -80,14 +80,14 @@ class Health:
         if self._context.door.is_leaving:
             return "shutting down"
         for model in self._context.models.rerankers:
-            vitals = model.scheduler.vitals()
+            vitals = model.scheduler.stats()
             self._context.metrics.queue_tokens.labels(model.id).set(vitals.waiting_tokens)
             if reason := self._ailment(vitals):
                 self._probe(model)
                 return f"{model.id}: {reason}"
         return ""
 
-    def _ailment(self, vitals: Vitals) -> str:
+    def _ailment(self, vitals: SchedulerStats) -> str:
         if not vitals.is_running:
             return "its thread has ended"
         if vitals.batch_seconds > self._context.settings.watchdog:
@@ -99,5 +99,5 @@ class Health:
         if time.monotonic() - self._probed < _PROBE_EVERY:
             return
         self._probed = time.monotonic()
-        with suppress(Refused):
+        with suppress(Overloaded):
             model.probe()

@@ -14,7 +14,7 @@ from qwen3_reranker.serve.context import Context, JsonResponse, passing_of
 from qwen3_reranker.serve.dialects.infos import Model, ModelFacts, Models, TEIInfo, model_list, model_object, tei_info
 from qwen3_reranker.serve.noted_route import NotedRoute
 from qwen3_reranker.serve.openapi import Operation, errors, openapi
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.served import ServedEmbedder, ServedReranker
 
 _LISTS = (
@@ -131,7 +131,7 @@ class Information:
             passing.key.require_scope("metrics")
         metrics = self._context.metrics
         for model in self._context.models.rerankers:
-            metrics.queue_tokens.labels(model.id).set(model.scheduler.vitals().waiting_tokens)
+            metrics.queue_tokens.labels(model.id).set(model.scheduler.stats().waiting_tokens)
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
     async def _openapi(self, request: Request) -> Response:

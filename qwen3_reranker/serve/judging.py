@@ -12,8 +12,8 @@ import numpy as np
 from qwen3_reranker import score
 from qwen3_reranker.errors import QueryTooLongError, RerankerError, TooLongError
 from qwen3_reranker.serve.ask import Answer, Ask, Spent, Timings
-from qwen3_reranker.serve.problem import Problem, busy, invalid, of_error
-from qwen3_reranker.serve.scheduler import Job, Refused
+from qwen3_reranker.serve.problems import Problem, busy, invalid, of_error
+from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest
 from qwen3_reranker.serve.served import Models, ServedReranker
 
 
@@ -46,7 +46,7 @@ async def judge(
 
     began = time.monotonic()
     try:
-        job = await loop.run_in_executor(models.tokenising, _tokenised, ask, model, caller, end)
+        scheduled = await loop.run_in_executor(models.tokenising, _tokenised, ask, model, caller, end)
     except TooLongError as error:
         place = f"{ask.documents_at}.{error.index}"
         raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", place) from None
@@ -55,39 +55,44 @@ async def judge(
     except RerankerError as error:
         raise of_error(error) from error
     tokenised = time.monotonic()
-    prompt_tokens = sum(len(row.ids) for row in job.rows)
+    prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
     cost = on_counted(prompt_tokens)
     try:
-        model.scheduler.submit(job)
+        model.scheduler.submit(scheduled)
         async with asyncio.timeout_at(loop.time() + max(0.0, caller.deadline - time.monotonic())):
             await ended
-    except Refused as refusal:
-        raise busy("overloaded", f"{refusal.reason}; try again later", refusal.seconds) from None
+    except Overloaded as refusal:
+        raise busy("overloaded", f"{refusal.reason}; try again later", refusal.retry_after) from None
     except TimeoutError:
-        model.scheduler.cancel(job, TimeoutError())
+        model.scheduler.cancel(scheduled, TimeoutError())
         raise _late() from None
     except asyncio.CancelledError:
-        model.scheduler.cancel(job, asyncio.CancelledError())
+        model.scheduler.cancel(scheduled, asyncio.CancelledError())
         raise
-    _raise_failure(job)
-    receipts = [row.receipt for row in job.rows]
+    _raise_failure(scheduled)
+    receipts = [row.receipt for row in scheduled.rows]
     return Answer(
         request_id=caller.request_id,
         model=model.id,
         created=int(time.time()),
-        logits=job.logits_N.tolist(),
-        probabilities=score.probabilities(job.logits_N).tolist(),
-        order=np.argsort(-job.logits_N, kind="stable")[: ask.top_n].tolist(),
+        logits=scheduled.logits_N.tolist(),
+        probabilities=score.probabilities(scheduled.logits_N).tolist(),
+        order=np.argsort(-scheduled.logits_N, kind="stable")[: ask.top_n].tolist(),
         receipts=receipts,
-        spent=Spent(prompt_tokens, job.computed_tokens, sum(each.truncated for each in receipts), cost),
-        timings=Timings(tokenised - began, job.started - job.submitted, job.ended - job.started, job.ended - began),
+        spent=Spent(prompt_tokens, scheduled.computed_tokens, sum(row.truncated for row in receipts), cost),
+        timings=Timings(
+            tokenised - began,
+            scheduled.started - scheduled.submitted,
+            scheduled.ended - scheduled.started,
+            scheduled.ended - began,
+        ),
         warnings=ask.warnings,
     )
 
 
-def _tokenised(ask: Ask, model: ServedReranker, caller: Caller, on_end: Callable[[], None]) -> Job:
+def _tokenised(ask: Ask, model: ServedReranker, caller: Caller, on_end: Callable[[], None]) -> ScheduledRequest:
     rows = model.reranker.rows(ask.queries, ask.documents, ask.instruction, limits=ask.limits, owner=caller.owner)
-    return Job(rows, deadline=caller.deadline, on_end=on_end)
+    return ScheduledRequest(rows, deadline=caller.deadline, on_end=on_end)
 
 
 def _no_room(error: QueryTooLongError, ask: Ask, model: ServedReranker) -> Problem:
@@ -99,16 +104,18 @@ def _no_room(error: QueryTooLongError, ask: Ask, model: ServedReranker) -> Probl
     return invalid("invalid_value", f"{message}: it must be at least {least}", place)
 
 
-def _raise_failure(job: Job) -> None:
-    if job.error is None:
+def _raise_failure(scheduled: ScheduledRequest) -> None:
+    if scheduled.error is None:
         return
-    if isinstance(job.error, TimeoutError):
+    if isinstance(scheduled.error, TimeoutError):
         raise _late()
-    if isinstance(job.error, Refused):
-        raise busy("draining", "the server is shutting down", job.error.seconds)
-    if isinstance(job.error, RerankerError):
-        raise of_error(job.error) from job.error
-    raise Problem(500, "server_error", "inference_error", "the model failed; the server's log says why") from job.error
+    if isinstance(scheduled.error, Overloaded):
+        raise busy("draining", "the server is shutting down", scheduled.error.retry_after)
+    if isinstance(scheduled.error, RerankerError):
+        raise of_error(scheduled.error) from scheduled.error
+    raise Problem(
+        500, "server_error", "inference_error", "the model failed; the server's log says why"
+    ) from scheduled.error
 
 
 def _late() -> Problem:

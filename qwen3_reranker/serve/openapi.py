@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
 from qwen3_reranker.serve.dialects.rerank import Error
 from qwen3_reranker.serve.dialects.routes import Route
-from qwen3_reranker.serve.problem import Problem, busy, invalid
+from qwen3_reranker.serve.problems import Problem, busy, invalid
 
 _MEANINGS = {
     200: "Done.",

@@ -14,8 +14,8 @@ from typing import TypeVar
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
-from qwen3_reranker.serve.problem import Problem, invalid
-from qwen3_reranker.serve.scheduler import Job, Scheduler
+from qwen3_reranker.serve.problems import Problem, invalid
+from qwen3_reranker.serve.scheduler import ScheduledRequest, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, Settings
 
 _PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
@@ -41,12 +41,12 @@ class ServedReranker:
         """The name it is served under."""
         return self.settings.name
 
-    def probe(self, on_end: Callable[[], None] = lambda: None) -> Job:
-        """Have a few pairs of our own judged, without waiting for it. Raises Refused."""
+    def probe(self, on_end: Callable[[], None] = lambda: None) -> ScheduledRequest:
+        """Have a few pairs of our own judged, without waiting for it. Raises Overloaded."""
         rows = self.reranker.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
-        job = Job(rows, deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
-        self.scheduler.submit(job)
-        return job
+        scheduled = ScheduledRequest(rows, deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
+        self.scheduler.submit(scheduled)
+        return scheduled
 
     def warm_up(self) -> None:
         """Judge them, so that a first answer is no slower than the next, and waiting times can be foretold.
@@ -54,10 +54,10 @@ class ServedReranker:
         Raises what the network raises.
         """
         ended = threading.Event()
-        job = self.probe(ended.set)
+        scheduled = self.probe(ended.set)
         ended.wait()
-        if job.error:
-            raise job.error
+        if scheduled.error:
+            raise scheduled.error
 
     def close(self) -> None:
         """End what is left and give the memory back."""

@@ -27,7 +27,7 @@ def live():
 def watch(live: Live) -> Watch:
     [model] = live.application.context.models.rerankers
     made = Watch(model.reranker)
-    model.scheduler.watch(made)
+    model.scheduler.scorer = made
     return made
 
 
@@ -44,7 +44,7 @@ def test_after_a_client_has_gone_no_further_batch_holds_its_pairs(live: Live, wa
     in_flight = watch.num_rows
     assert in_flight < len(DOCUMENTS) / 4
     [model] = live.application.context.models.rerankers
-    until(lambda: model.scheduler.vitals().waiting_jobs == 0)
+    until(lambda: model.scheduler.stats().waiting_requests == 0)
     watch.door.set()
     reply = httpx2.post(f"{live.url}/v1/rerank", json={"query": "a", "documents": ["b"]})
     assert reply.status_code == 200

@@ -19,7 +19,7 @@ def held(**fields: float) -> Iterator[tuple[Live, Watch, list[httpx2.Response]]]
     with live_server(timeout=PATIENCE_SECONDS, **fields) as live:
         [model] = live.application.context.models.rerankers
         watch = Watch(model.reranker)
-        model.scheduler.watch(watch)
+        model.scheduler.scorer = watch
         watch.door.clear()
         replies: list[httpx2.Response] = []
         inside = threading.Thread(target=lambda: replies.append(httpx2.post(f"{live.url}/v1/rerank", json=BODY)))

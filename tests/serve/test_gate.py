@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from qwen3_reranker.serve.accounts.records import KeyLimits
+from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.app import Application
 from qwen3_reranker.serve.gate import PUBLIC

@@ -25,7 +25,7 @@ def live():
 def watch(live: Live) -> Watch:
     [model] = live.application.context.models.rerankers
     made = Watch(model.reranker)
-    model.scheduler.watch(made)
+    model.scheduler.scorer = made
     return made
 
 

@@ -10,7 +10,7 @@ from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.infos import Models
 from qwen3_reranker.serve.dialects.routes import judging_routes
 from qwen3_reranker.serve.openapi import Operation, embedding_operation, errors, judging_operation, openapi
-from qwen3_reranker.serve.problem import Problem, busy
+from qwen3_reranker.serve.problems import Problem, busy
 
 ROUTES = judging_routes()
 DIALECTS = {dialect.name: dialect for route in ROUTES for dialect in route.dialects}

@@ -1,4 +1,4 @@
-"""Accounts: what a server asks about keys; one for each process, behind it the store, in front of it memory."""
+"""Accounts: the keys of one server process, with the store and the caches in front of it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from datetime import UTC, datetime, timedelta
 
 from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.admission import Admission, Reservation
-from qwen3_reranker.serve.accounts.problems import accounts_unavailable, invalid_api_key
-from qwen3_reranker.serve.accounts.recent import Recent
-from qwen3_reranker.serve.accounts.records import KeyFacts, KeyRecord, UsageRow, UsageSum
+from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyRecord, UsageSum
 from qwen3_reranker.serve.accounts.store import Store
+from qwen3_reranker.serve.accounts.ttl_cache import TTLCache
 from qwen3_reranker.serve.accounts.writer import UsageWriter
+from qwen3_reranker.serve.problems import accounts_unavailable, invalid_api_key
 
-_MOST_KEYS = 10_000
-_MOST_UNKNOWN = 10_000
+_MAX_KEYS = 10_000
+_MAX_UNKNOWN_KEYS = 10_000
 _DAY = 86_400
 _RETRY_SECONDS = 1.0
-_MOST_ASKING = 4
-_TURN_SECONDS = 2.0
+_MAX_STORE_READERS = 4
+_READER_WAIT_SECONDS = 2.0
 
 
 class Accounts:
-    """Keys, their limits and credit, and their usage; for use by many threads.
+    """Keys, their limits and credit, and their usage; thread-safe.
 
-    `cached` and `enter` never wait; `find`, the queries, `flush` and `close` may go to the database, so call them in a
-    thread. On one server credit is never overspent. Servers that share a database learn of each other's spending
-    within flush_interval + cache_seconds, and each may let through what it can within that time; rates and
-    concurrency count on each server by itself, and begin anew when it starts. A revocation takes effect within
-    cache_seconds.
+    `cached` and `enter` never wait. `find`, the queries, `flush` and `close` may access the database, so call them in a
+    worker thread. One server never overspends credit. Servers that share a database see each other's spending within
+    flush_interval + cache_seconds, and may overspend in that time. Rates and concurrency count per server, from its
+    start. A revocation takes effect within cache_seconds.
     """
 
     def __init__(
@@ -41,80 +40,77 @@ class Accounts:
         *,
         flush_interval: float = 1.0,
         cache_seconds: float = 5.0,
-        most_waiting_rows: int = 20_000,
-        most_waiting_seconds: float = 30.0,
+        max_waiting_rows: int = 20_000,
+        max_waiting_seconds: float = 30.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the store at a path, sqlite:///PATH or postgresql://..., making it on first use.
+        """Open the store at a path, sqlite:///PATH or postgresql://..., and create it on first use.
 
-        Once so many rows of usage wait to be written, or one so long, requests are refused. Raises InputError and
-        StoreError as Store does.
+        Requests are refused once max_waiting_rows rows of usage are not written, or one waits max_waiting_seconds.
+        Raises InputError and StoreError as Store does.
         """
-        self._store = Store(url, pepper)
+        self.store = Store(url, pepper)
         self._clock = clock
         self._monotonic = monotonic
         self._retry_at = -float("inf")
-        self._asking = threading.BoundedSemaphore(_MOST_ASKING)
-        self._known: Recent[KeyRecord] = Recent(cache_seconds, _MOST_KEYS, monotonic)
-        self._unknown: Recent[bool] = Recent(cache_seconds, _MOST_UNKNOWN, monotonic)
-        self._admission = Admission(self._settled, monotonic)
+        self._readers = threading.BoundedSemaphore(_MAX_STORE_READERS)
+        self._known: TTLCache[KeyRecord] = TTLCache(cache_seconds, _MAX_KEYS, monotonic)
+        self._unknown: TTLCache[bool] = TTLCache(cache_seconds, _MAX_UNKNOWN_KEYS, monotonic)
+        self._admission = Admission(lambda row: self._writer.add(row), monotonic)
         self._writer = UsageWriter(
-            self._store,
+            self.store,
             writing=self._admission.writing,
             written=self._admission.written,
             interval=flush_interval,
-            most_rows=most_waiting_rows,
-            most_seconds=most_waiting_seconds,
+            max_rows=max_waiting_rows,
+            max_seconds=max_waiting_seconds,
             monotonic=monotonic,
         )
 
     def cached(self, presented: bytes) -> KeyRecord | None:
-        """The key if memory tells, None if the store must be asked (`find`); raises Problem 401 if it is not valid.
+        """The key from the cache, None if the store must be read (`find`); raises Problem 401 if it is not valid.
 
-        `presented` is what the request carried, nothing included.
+        `presented` is the key as the request carries it, empty for none.
         """
-        digest = self._store.digest(presented)
+        digest = self.store.digest(presented)
         if self._unknown.get(digest):
             raise invalid_api_key()
         record = self._known.get(digest)
         return None if record is None else self._valid(record)
 
     def find(self, presented: bytes) -> KeyRecord:
-        """The key, if need be from the store; raises Problem 401 if it is not valid, 503 if that cannot be told."""
+        """The key from the cache or the store; raises Problem 401 if it is not valid, 503 without the store."""
         if known := self.cached(presented):
             return known
-        digest, since = self._store.digest(presented), self._monotonic()
-        with self._answering():
-            record = self._store.find(digest)
+        digest, since = self.store.digest(presented), self._monotonic()
+        with self._reading():
+            record = self.store.find(digest)
         if record is None:
             self._unknown.put(digest, True, since)
             raise invalid_api_key()
         self._known.put(digest, record, since)
-        self._admission.learn(record)
+        self._admission.refresh(record)
         return self._valid(record)
 
     def enter(self, key: KeyRecord) -> Reservation:
-        """Let a request of this key in, before its body is read; then `charge` it, and `settle` or leave it.
+        """Admit a request of this key before its body is read; then `charge` and `settle` it, or leave it.
 
-        Raises Problem 429 if the key has too many requests now or this minute, 503 if usage cannot be written.
+        Raises Problem 429 at the key's concurrency or request rate, 503 if usage cannot be written.
         """
         if not self._writer.keeps_up():
             raise accounts_unavailable()
         return self._admission.enter(key)
 
     def key_facts(self, key: KeyRecord) -> KeyFacts:
-        """The key as the store has it now, and what it used lately; raises Problem 503.
-
-        Usage is in it after at most flush_interval.
-        """
+        """The key and its recent usage from the store, at most flush_interval old; raises Problem 503."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         begins = [midnight, midnight - timedelta(days=midnight.weekday()), midnight.replace(day=1)]
         today, week, month = (int(begin.timestamp()) for begin in begins)
-        with self._answering():
-            record = self._store.key(key.id)
-            days = self._store.usage(key.id, min(week, month), today + _DAY, _DAY)
+        with self._reading():
+            record = self.store.key(key.id)
+            days = self.store.usage(key.id, min(week, month), today + _DAY, _DAY)
         if record is None:
             raise invalid_api_key()
         return KeyFacts(
@@ -122,38 +118,35 @@ class Accounts:
         )
 
     def usage(self, key: KeyRecord, since: int, until: int, bucket: int) -> list[UsageSum]:
-        """What the key used by model in the hours from `since` until `until`, in buckets of so many seconds.
+        """Usage of the key by model from `since` until `until` (Unix seconds), in buckets of `bucket` seconds.
 
-        A bucket is whole hours long and begins at a multiple of its length. Raises Problem 503.
+        A bucket has whole hours and starts at a multiple of its length. Raises Problem 503.
         """
-        with self._answering():
-            return self._store.usage(key.id, since, until, bucket)
+        with self._reading():
+            return self.store.usage(key.id, since, until, bucket)
 
     def flush(self) -> None:
-        """Write all usage that was settled before; raises StoreError, and then it waits on."""
+        """Write all usage settled so far; raises StoreError, and then keeps it."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left and close the store; raises StoreError, with the number of rows that are lost."""
+        """Write the remaining usage and close the store; raises StoreError with the number of lost rows."""
         try:
             self._writer.close()
         finally:
-            self._store.close()
+            self.store.close()
 
     def _valid(self, record: KeyRecord) -> KeyRecord:
         if record.state(self._clock()) != "active":
             raise invalid_api_key()
         return record
 
-    def _settled(self, row: UsageRow) -> None:
-        self._writer.add(row)
-
     @contextmanager
-    def _answering(self) -> Iterator[None]:
-        # Who asks a store that does not answer waits for seconds or for ever, in one of the server's few threads.
+    def _reading(self) -> Iterator[None]:
+        # A read of a store that does not answer blocks one of the server's few threads for seconds or for ever.
         if self._monotonic() < self._retry_at:
             raise accounts_unavailable()
-        if not self._asking.acquire(timeout=_TURN_SECONDS):
+        if not self._readers.acquire(timeout=_READER_WAIT_SECONDS):
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             raise accounts_unavailable()
         try:
@@ -162,4 +155,4 @@ class Accounts:
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             raise accounts_unavailable() from error
         finally:
-            self._asking.release()
+            self._readers.release()

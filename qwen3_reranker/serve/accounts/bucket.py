@@ -1,16 +1,16 @@
-"""A token bucket: a rate per minute -> whether an amount may pass now, and if not, when."""
+"""A token bucket: a rate per minute -> whether an amount may pass now, or when."""
 
 from __future__ import annotations
 
 import math
 
 _MINUTE = 60.0
-# A share of the limit, microseconds of filling: float64 loses less, and who waits as long as told must pass.
+# A share of the limit: more than float64 loses, so that an amount passes after the wait that was announced.
 _SLACK = 1e-7
 
 
 class Bucket:
-    """Holds `limit` units when full, and an empty one fills in a minute; times are seconds, and never go back.
+    """Holds `limit` units when full, and fills in a minute; times are seconds and never go back.
 
     So in any T seconds at most limit * (1 + T / 60) units pass.
     """
@@ -21,7 +21,7 @@ class Bucket:
         self._seen = now
 
     def wait(self, amount: int, now: float) -> float:
-        """Seconds until the amount is there: 0 if it is, infinite if it never will be."""
+        """Seconds until the amount is available: 0 if it is, infinite if it never will be."""
         self._fill(now)
         if amount > self.limit:
             return math.inf
@@ -29,7 +29,7 @@ class Bucket:
         return 0.0 if missing <= _SLACK * self.limit else missing * _MINUTE / self.limit
 
     def take(self, amount: int) -> None:
-        """Take an amount, even one that is not there; a negative one is given back."""
+        """Take an amount, even more than is available; a negative amount is given back."""
         self._level = min(float(self.limit), self._level - amount)
 
     def remaining(self, now: float) -> int:

@@ -1,4 +1,4 @@
-"""The database of accounts: an address -> short transactions, SQLite or Postgres, and one error for all that fails."""
+"""The database of accounts: an address -> short transactions on SQLite or Postgres, and one kind of error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from qwen3_reranker.errors import InputError, StoreError, UnavailableError
 
-_PATIENCE_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 
 
 class Database:
@@ -42,13 +42,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads; raises StoreError."""
-        with self._told(), self._engine.begin() as connection:
+        with self._as_store_error(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction that writes, all or nothing; raises StoreError, after which it may have been written."""
-        with self._told(), self._writing.begin() as connection:
+        with self._as_store_error(), self._writing.begin() as connection:
             yield connection
 
     def insert(self, table: Any) -> Any:
@@ -60,11 +60,11 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_store_error(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            # Only the driver's first line: those that follow, and the statement, may hold values.
+            # Only the driver's first line: the next lines and the statement may hold values.
             cause = error.orig if isinstance(error, DBAPIError) else error
             line, *_ = str(cause).splitlines() or [type(cause).__name__]
             raise StoreError(f"the keys at {self.name} cannot be used: {line}") from error
@@ -77,7 +77,7 @@ def _url_of(address: str) -> URL:
         try:
             url = make_url(address)
         except (ArgumentError, ValueError):
-            # What could not be read may hold a password, so it is not repeated.
+            # The address may hold a password, so the error does not repeat it.
             raise InputError("the address of the keys is not a URL that can be read") from None
     kind = url.drivername.partition("+")[0]
     if kind in ("postgresql", "postgres"):
@@ -95,33 +95,33 @@ def _require_file(path: str, create: bool) -> None:
             raise InputError(f"no keys at {path}: `qwen3-reranker keys create` makes the file and the first key")
         return
     try:
-        # Usage is nobody else's business; the files that SQLite lays beside this one get the same mode.
+        # Usage is private; SQLite gives its other files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(f"the keys at {path} cannot be used: {error.strerror}") from None
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _PATIENCE_SECONDS})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # or else the driver begins transactions of its own kind
-        _keep_a_write_ahead_log(connection)
+        connection.isolation_level = None  # else the driver begins its own transactions
+        _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that turns from reading to writing fails at once where another writes; this one waits.
+        # A transaction that changes from reading to writing fails at once while another writes; this one waits.
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
 
-def _keep_a_write_ahead_log(connection: Any) -> None:
-    # The file remembers it. The first time needs the file for itself, and for that alone SQLite does not wait.
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+def _use_write_ahead_log(connection: Any) -> None:
+    # The file keeps the mode. The first change needs exclusive access, the one lock for which SQLite does not wait.
+    give_up = time.monotonic() + _TIMEOUT_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -135,13 +135,13 @@ def _keep_a_write_ahead_log(connection: Any) -> None:
 def _postgres(url: URL) -> Engine:
     # Prepared statements and settings of a session do not survive a pooler such as PgBouncer.
     options = {
-        "connect_timeout": _PATIENCE_SECONDS,
-        "tcp_user_timeout": _PATIENCE_SECONDS * 1000,
+        "connect_timeout": _TIMEOUT_SECONDS,
+        "tcp_user_timeout": _TIMEOUT_SECONDS * 1000,
         "prepare_threshold": None,
     }
     try:
         engine = create_engine(
-            url, hide_parameters=True, connect_args=options, pool_pre_ping=True, pool_timeout=_PATIENCE_SECONDS
+            url, hide_parameters=True, connect_args=options, pool_pre_ping=True, pool_timeout=_TIMEOUT_SECONDS
         )
     except ImportError:
         raise UnavailableError(
@@ -150,6 +150,6 @@ def _postgres(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_PATIENCE_SECONDS * 1000}")
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_TIMEOUT_SECONDS * 1000}")
 
     return engine

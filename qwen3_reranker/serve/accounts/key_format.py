@@ -1,4 +1,4 @@
-"""A key as text: how one is made, what tells a typing error, and what is kept of it."""
+"""A key as text: how it is made, checked for typing errors, and hashed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import secrets
 import zlib
 
-from qwen3_reranker.serve.accounts.problems import invalid_api_key
+from qwen3_reranker.serve.problems import invalid_api_key
 
 PREFIX = b"qr_live_"
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -18,13 +18,13 @@ _SHOWN = len(PREFIX) + 8
 
 
 def generate() -> str:
-    """A new key: qr_live_, 32 random bytes and the CRC-32 of both in base62. It is nowhere but in what is returned."""
+    """A new key: qr_live_, 32 random bytes and the CRC-32 of both in base62. It is not stored."""
     body = PREFIX + _base62(int.from_bytes(secrets.token_bytes(32)), _SECRET_DIGITS)
     return (body + _checksum(body)).decode()
 
 
 def parse(presented: bytes) -> bytes:
-    """The key if its form and its checksum hold; raises Problem 401 for any other bytes, without asking anyone."""
+    """The key if its form and checksum are right; raises Problem 401 otherwise, without the store."""
     body = presented[:-_CHECKSUM_DIGITS]
     if (
         len(presented) != _LENGTH
@@ -36,17 +36,17 @@ def parse(presented: bytes) -> bytes:
 
 
 def digest(key: bytes, pepper: bytes | None) -> str:
-    """What is stored of a key, in hexadecimal: HMAC-SHA256 under the pepper, SHA-256 without one."""
+    """The stored hash of a key, in hexadecimal: HMAC-SHA256 with a pepper, else SHA-256."""
     return hmac.new(pepper, key, hashlib.sha256).hexdigest() if pepper else hashlib.sha256(key).hexdigest()
 
 
 def shown_part(key: str) -> str:
-    """The beginning of a key, by which people tell it from others."""
+    """The prefix of a key that is shown to people."""
     return key[:_SHOWN]
 
 
 def random_id(kind: str) -> str:
-    """A name that nothing else has, such as key_4f9cAb12Zx90QwErTyUi."""
+    """A unique id, such as key_4f9cAb12Zx90QwErTyUi."""
     return f"{kind}_{_base62(secrets.randbits(119), 20).decode()}"
 
 

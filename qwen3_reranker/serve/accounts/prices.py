@@ -1,4 +1,4 @@
-"""Prices: a model and its tokens -> what a request costs, exactly."""
+"""Prices: a model and its tokens -> the exact cost of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.serve.accounts.records import NANODOLLARS
+from qwen3_reranker.serve.accounts.key_records import NANODOLLARS
 
 _MILLION = 1_000_000
 

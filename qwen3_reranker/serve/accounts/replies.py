@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from qwen3_reranker.serve.accounts.records import NANODOLLARS, KeyFacts, KeyRecord, UsageSum
-from qwen3_reranker.serve.problem import invalid
+from qwen3_reranker.serve.accounts.key_records import NANODOLLARS, KeyFacts, KeyRecord, UsageSum
+from qwen3_reranker.serve.problems import invalid
 
 WIDTHS = {"1h": 3600, "1d": 86_400}
 _MOST_BUCKETS = 744  # a month of hours, two years of days

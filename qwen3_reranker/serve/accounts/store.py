@@ -1,4 +1,4 @@
-"""The store of accounts: keys in and out, and usage written together with the credit that it takes."""
+"""Store: keys, and usage that is written together with the credit that it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Row, bindparam, func, insert, select, update
 from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.serve.accounts import key_format
 from qwen3_reranker.serve.accounts.database import Database
-from qwen3_reranker.serve.accounts.records import (
+from qwen3_reranker.serve.accounts.key_records import (
     DEFAULT_SCOPES,
     Credit,
     KeyLimits,
@@ -24,14 +24,14 @@ from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE, prepare
 
 _HOUR = 3600
 _SUMMED = ("requests", "documents", "prompt_tokens", "computed_tokens", "cost")
-_LONGEST_TEXT = 200
+_MAX_TEXT = 200
 
 
 class Store:
     """Keys and usage in one SQLite file or Postgres database; every method is one transaction and raises StoreError."""
 
     def __init__(self, address: str, pepper: bytes | None = None, *, create: bool = True) -> None:
-        """Open the database at a path, sqlite:///PATH or postgresql://..., making its tables if there are none.
+        """Open the database at a path, sqlite:///PATH or postgresql://..., and create its tables.
 
         Raises InputError for another kind of address, for another pepper than the first time, and with create=False
         where there is nothing yet.
@@ -50,7 +50,7 @@ class Store:
         self._database.close()
 
     def digest(self, presented: bytes) -> str:
-        """What is stored of this key; raises Problem 401 if it is not of a key's form."""
+        """The stored hash of a key; raises Problem 401 for text that is no key."""
         return key_format.digest(key_format.parse(presented), self._pepper)
 
     def create_key(
@@ -63,7 +63,7 @@ class Store:
         limits: KeyLimits | None = None,
         credit: int | None = None,
     ) -> tuple[str, KeyRecord]:
-        """A new key as text, which is kept nowhere, and its record."""
+        """Create a key: its text, which is not stored, and its record."""
         text = key_format.generate()
         limits = limits or KeyLimits()
         values = {
@@ -92,7 +92,7 @@ class Store:
         return None if row is None else _record(row)
 
     def all_keys(self) -> list[KeyRecord]:
-        """Every key that was ever made, oldest first."""
+        """All keys, revoked ones too, oldest first."""
         with self._database.reading() as connection:
             return [_record(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created, KEYS.c.id))]
 
@@ -103,7 +103,7 @@ class Store:
         return None if row is None else _record(row)
 
     def revoke(self, key_id: str) -> KeyRecord:
-        """Revoke a key for good; a key that was revoked before keeps the time."""
+        """Revoke a key for good; a second call keeps the first time."""
         return self._change(key_id, revoked=func.coalesce(KEYS.c.revoked, int(time.time())))
 
     def top_up(self, key_id: str, nanodollars: int) -> KeyRecord:
@@ -111,9 +111,9 @@ class Store:
         return self._change(key_id, credit_granted=KEYS.c.credit_granted + nanodollars)
 
     def write_usage(self, rows: Iterable[UsageRow]) -> dict[str, Credit]:
-        """Write rows and take what they cost, in one transaction; rows that were written before count no more.
+        """Write rows and take their cost from the credit, in one transaction; rows written before do not count again.
 
-        Gives the credit of every key among them, as it stands then.
+        Returns the credit of every key among them after that.
         """
         distinct = {row.id: _storable(row) for row in rows}
         key_ids = sorted({row.key_id for row in distinct.values()})
@@ -122,7 +122,7 @@ class Store:
             inserted = connection.execute(inserting, [asdict(row) for row in distinct.values()]).scalars().all()
             new = [distinct[row_id] for row_id in inserted]
             if new:
-                # In one order everywhere, so that servers which share the database never wait for each other in a ring.
+                # The same order everywhere, so that servers which share the database never deadlock.
                 taking = update(KEYS).where(KEYS.c.id == bindparam("key"))
                 taking = taking.values(credit_used=KEYS.c.credit_used + bindparam("taken"), last_used=bindparam("at"))
                 connection.execute(taking, _taken(new))
@@ -130,20 +130,20 @@ class Store:
                 sums = {name: HOURS.c[name] + adding.excluded[name] for name in _SUMMED}
                 adding = adding.on_conflict_do_update(index_elements=["key_id", "hour", "model"], set_=sums)
                 connection.execute(adding, _hourly(new))
-            standing = select(KEYS.c.id, KEYS.c.credit_granted, KEYS.c.credit_used).where(KEYS.c.id.in_(key_ids))
-            return {key: Credit(granted, used) for key, granted, used in connection.execute(standing)}
+            credit = select(KEYS.c.id, KEYS.c.credit_granted, KEYS.c.credit_used).where(KEYS.c.id.in_(key_ids))
+            return {key: Credit(granted, used) for key, granted, used in connection.execute(credit)}
 
     def usage(self, key_id: str, since: int, until: int, bucket: int) -> list[UsageSum]:
-        """Sums of a key's usage by model, for buckets of that many seconds (whole hours) since 1970.
+        """Sums of a key's usage by model, in buckets of `bucket` seconds (whole hours) since 1970, oldest first.
 
-        The hours that begin at or after `since` and before `until`, oldest first.
+        Counts the hours that begin at or after `since` and before `until`.
         """
         start = (HOURS.c.hour - HOURS.c.hour % bucket).label("start")
         sums = [func.sum(HOURS.c[name]) for name in _SUMMED]
         query = select(start, HOURS.c.model, *sums).group_by("start", HOURS.c.model).order_by("start", HOURS.c.model)
         query = query.where(HOURS.c.key_id == key_id, HOURS.c.hour >= since, HOURS.c.hour < until)
         with self._database.reading() as connection:
-            # Postgres adds up bigints to a numeric, which arrives as a Decimal.
+            # Postgres sums bigints to a numeric, which arrives as a Decimal.
             return [UsageSum(begin, model, *map(int, rest)) for begin, model, *rest in connection.execute(query)]
 
     def _change(self, key_id: str, **values: object) -> KeyRecord:
@@ -165,12 +165,12 @@ def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
 
 
 def _storable(row: UsageRow) -> UsageRow:
-    # One text that a database refuses (NUL, a lone surrogate) would keep all rows behind it from being written.
+    # One text that a database refuses (NUL, a lone surrogate) would block all rows after it.
     return replace(row, model=_clean(row.model), route=_clean(row.route), request_id=_clean(row.request_id))
 
 
 def _clean(text: str) -> str:
-    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "?")
+    return text[:_MAX_TEXT].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _taken(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
@@ -185,8 +185,8 @@ def _taken(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
 def _hourly(rows: Sequence[UsageRow]) -> list[dict[str, object]]:
     sums: dict[tuple[str, int, str], list[int]] = {}
     for row in rows:
-        place = (row.key_id, row.time - row.time % _HOUR, row.model)
-        total = sums.setdefault(place, [0] * len(_SUMMED))
+        bucket = (row.key_id, row.time - row.time % _HOUR, row.model)
+        total = sums.setdefault(bucket, [0] * len(_SUMMED))
         amounts = (1, row.documents, row.prompt_tokens, row.computed_tokens, row.cost)
         for number, amount in enumerate(amounts):
             total[number] += amount

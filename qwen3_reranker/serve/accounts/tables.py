@@ -1,4 +1,4 @@
-"""The tables of accounts, and how they come to be: once, whole, whoever comes first."""
+"""The tables of accounts, which the first server creates in one transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qwen3_reranker.errors import InputError, StoreError
 from qwen3_reranker.serve.accounts.database import Database
 
 VERSION = 1
-# Any number will do, as long as no other program that shares the database locks the same one.
+# Any number, if no other program that shares the database locks the same one.
 _POSTGRES_LOCK = 0x7172_6B65_7973
 
 _METADATA = MetaData()
@@ -65,8 +65,8 @@ USAGE = Table(
     Column("duration", Double, nullable=False),
     Column("status", Integer, nullable=False),
 )
-# Sums of USAGE, written with it: a month of a busy key is 744 of these rows and millions of those, which may be deleted
-# when nobody wants them any more.
+# Sums of USAGE by hour, written with it: a month of a busy key has 744 of these rows and millions of USAGE, which may
+# be deleted.
 HOURS = Table(
     "reranker_hours",
     _METADATA,
@@ -82,10 +82,10 @@ HOURS = Table(
 
 
 def prepare(database: Database, pepper: bytes | None, *, create: bool) -> None:
-    """Make the tables, or see that those which are there are this release's and were filled under this pepper.
+    """Create the tables, or check that they match this release and this pepper.
 
-    Raises InputError for another pepper, or where there are no tables and none may be made; StoreError for tables
-    of a newer release or an unreachable database.
+    Raises InputError for another pepper, or without tables and without `create`; StoreError for tables of a newer
+    release or an unreachable database.
     """
     mark = hmac.new(pepper, b"qwen3_reranker accounts", hashlib.sha256).hexdigest() if pepper else ""
     with database.writing() as connection:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from qwen3_reranker.serve.ask import Answer, Ask
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

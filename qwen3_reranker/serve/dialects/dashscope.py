@@ -22,7 +22,7 @@ from qwen3_reranker.serve.dialects.rerank import (
     results_of,
     token_usage,
 )
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 
 class DashScopeRanked(TypedDict):

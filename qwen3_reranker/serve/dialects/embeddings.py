@@ -16,7 +16,7 @@ from qwen3_reranker.serve.ask import EmbeddingAsk
 from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body, Dimensions, one_of, wrong
 from qwen3_reranker.serve.dialects.rerank import EXAMPLE_DOCUMENTS, Error, TokenUsage, error_of
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 MAX_TEXTS = 2048
 

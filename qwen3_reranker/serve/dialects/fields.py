@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.serve.documents import text_of_parts
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 _TRUTHS = {"true": True, "True": True, "false": False, "False": False}
 

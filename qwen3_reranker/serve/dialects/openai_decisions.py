@@ -19,7 +19,7 @@ from qwen3_reranker.serve.dialects.base import Reply
 from qwen3_reranker.serve.dialects.fields import Body
 from qwen3_reranker.serve.dialects.rerank import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Error, error_of
 from qwen3_reranker.serve.documents import as_line, lines, text_of_parts
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 MAX_QUESTIONS = 400
 _INSTRUCTING = ("developer", "system")

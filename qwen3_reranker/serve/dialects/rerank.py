@@ -12,7 +12,7 @@ from qwen3_reranker.serve.ask import Answer, Ask
 from qwen3_reranker.serve.dialects.fields import Count, Documents, Flag, Query
 from qwen3_reranker.serve.dialects.options import Options
 from qwen3_reranker.serve.documents import echo_of, text_of
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 MAX_DOCUMENTS = 1000
 EXAMPLE_QUERY = "How are rainbows made?"

@@ -21,7 +21,7 @@ from qwen3_reranker.serve.dialects.rerank import (
     RerankDialect,
     best_first,
 )
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 LABEL = "LABEL_0"
 _SINGLE = "single"

@@ -28,7 +28,7 @@ from qwen3_reranker.serve.dialects.rerank import (
     token_usage,
 )
 from qwen3_reranker.serve.documents import text_of
-from qwen3_reranker.serve.problem import Problem, invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 
 
 class VLLMRanked(TypedDict):

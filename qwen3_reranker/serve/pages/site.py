@@ -105,7 +105,7 @@ def _reranker(served: ServedReranker) -> ServedModel:
     reranker = served.reranker
 
     def is_ready() -> bool:
-        vitals = served.scheduler.vitals()
+        vitals = served.scheduler.stats()
         return vitals.is_running and not vitals.is_broken
 
     return ServedModel(

@@ -1,8 +1,8 @@
-"""Requests of many callers -> batches of one network: admitted whole or not at all, in an order that is fair."""
+"""Requests of many clients -> batches of one model: each admitted whole or not at all, in a fair order."""
 
 from __future__ import annotations
 
-from qwen3_reranker.serve.scheduler.job import Job
-from qwen3_reranker.serve.scheduler.scheduler import Refused, Scheduler, Vitals
+from qwen3_reranker.serve.scheduler.request import ScheduledRequest
+from qwen3_reranker.serve.scheduler.scheduler import Overloaded, Scheduler, SchedulerStats
 
-__all__ = ["Job", "Refused", "Scheduler", "Vitals"]
+__all__ = ["Overloaded", "ScheduledRequest", "Scheduler", "SchedulerStats"]

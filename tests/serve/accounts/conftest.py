@@ -12,8 +12,8 @@ import pytest
 
 from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
-from qwen3_reranker.serve.accounts.records import KeyRecord, UsageRow
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
+from qwen3_reranker.serve.problems import Problem
 from testing.postgres import Postgres, program, running
 
 _NUMBERS = count()

@@ -16,10 +16,10 @@ from sqlalchemy import select
 from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.key_format import generate
-from qwen3_reranker.serve.accounts.records import KeyLimits, KeyRecord
+from qwen3_reranker.serve.accounts.key_records import KeyLimits, KeyRecord
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import USAGE
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 from testing.patience import PATIENCE_SECONDS, until
 from testing.postgres import CutLine, Postgres
 from tests.serve.accounts.conftest import Clock, Open, problem_of, refused, row_of
@@ -71,7 +71,7 @@ def test_keys_that_are_not_valid_all_get_the_same_answer(address: str, open_acco
 
 def test_a_key_expires_while_it_is_remembered(tmp_path: Path, open_accounts: Open, clock: Clock) -> None:
     accounts = open_accounts(str(tmp_path / "keys.db"), cache_seconds=1e6)
-    text, _ = accounts._store.create_key("a", expires=int(clock.now) + 10)
+    text, _ = accounts.store.create_key("a", expires=int(clock.now) + 10)
     accounts.find(text.encode())
     clock.now += 9
     assert accounts.cached(text.encode())
@@ -114,7 +114,7 @@ def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
 ) -> None:
     address = postgres.create("away")
     accounts = open_accounts(address)
-    text, key = accounts._store.create_key("a", credit=1000)
+    text, key = accounts.store.create_key("a", credit=1000)
     accounts.find(text.encode())
     spend(accounts, key, 10)
     postgres.stop()
@@ -135,15 +135,15 @@ def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
     clock.now += 1
     found = accounts.find(text.encode())
     accounts.flush()
-    assert agreeing(accounts._store, found) == (2, 30)
+    assert agreeing(accounts.store, found) == (2, 30)
 
 
 def test_requests_are_refused_once_too_much_usage_waits_or_waits_too_long(
     postgres: Postgres, open_accounts: Open, clock: Clock
 ) -> None:
     address = postgres.create("waiting")
-    accounts = open_accounts(address, most_waiting_rows=5, most_waiting_seconds=30)
-    _, key = accounts._store.create_key("a")
+    accounts = open_accounts(address, max_waiting_rows=5, max_waiting_seconds=30)
+    _, key = accounts.store.create_key("a")
     running = accounts.enter(key)
     for _ in range(5):
         spend(accounts, key, 1)
@@ -161,13 +161,13 @@ def test_requests_are_refused_once_too_much_usage_waits_or_waits_too_long(
     refused(503, accounts.enter, key)
     accounts.flush()
     accounts.enter(key).release()
-    assert agreeing(accounts._store, key) == (7, 7)
+    assert agreeing(accounts.store, key) == (7, 7)
 
 
 def test_a_writer_that_failed_writes_on_by_itself_when_the_store_is_back(postgres: Postgres) -> None:
     address = postgres.create("again")
     accounts = Accounts(address, flush_interval=0.05)
-    _, key = accounts._store.create_key("a")
+    _, key = accounts.store.create_key("a")
     spend(accounts, key, 1)
     accounts.flush()
     postgres.stop()
@@ -178,27 +178,27 @@ def test_a_writer_that_failed_writes_on_by_itself_when_the_store_is_back(postgre
     finally:
         postgres.start()
     until(lambda: not accounts._writer._failing)
-    assert agreeing(accounts._store, key) == (4, 4)
+    assert agreeing(accounts.store, key) == (4, 4)
     accounts.close()
 
 
 def test_usage_and_credit_agree_after_every_flush(address: str, open_accounts: Open) -> None:
     accounts = open_accounts(address)
-    _, key = accounts._store.create_key("a", credit=1_000_000)
+    _, key = accounts.store.create_key("a", credit=1_000_000)
     total = 0
     for cost in (1, 5, 700):
         for _ in range(cost % 7 + 1):
             spend(accounts, key, cost)
             total += cost
         accounts.flush()
-        assert agreeing(accounts._store, key)[1] == total
+        assert agreeing(accounts.store, key)[1] == total
 
 
 def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postgres: Postgres) -> None:
     postgres.create("cut_accounts")
     line = CutLine(postgres)
     accounts = Accounts(postgres.url("cut_accounts", line.folder), flush_interval=3600)
-    _, key = accounts._store.create_key("a", credit=100)
+    _, key = accounts.store.create_key("a", credit=100)
     for cut in ("after", "before", "after"):
         spend(accounts, key, 30)
         line.cut_at = cut
@@ -209,7 +209,7 @@ def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postg
         refused(402, reservation.charge, 1, 101 - spent)
         reservation.charge(1, 100 - spent)
     accounts.flush()
-    assert agreeing(accounts._store, key) == (3, 90)
+    assert agreeing(accounts.store, key) == (3, 90)
     with accounts.enter(key) as reservation:
         refused(402, reservation.charge, 1, 101 - spent)
         reservation.charge(1, 100 - spent)
@@ -220,7 +220,7 @@ def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postg
 def test_closing_writes_all_that_is_left_and_says_what_it_could_not(postgres: Postgres) -> None:
     address = postgres.create("closing")
     accounts = Accounts(address, flush_interval=3600)
-    _, key = accounts._store.create_key("a")
+    _, key = accounts.store.create_key("a")
     for _ in range(2500):
         spend(accounts, key, 1)
     accounts.close()
@@ -243,7 +243,7 @@ def test_a_store_that_says_nothing_holds_up_no_more_than_a_few_who_ask_it(postgr
     postgres.create("silent")
     line = CutLine(postgres)
     accounts = Accounts(postgres.url("silent", line.folder))
-    text, _ = accounts._store.create_key("a")
+    text, _ = accounts.store.create_key("a")
     line.open.clear()
     answers: list[Problem | None] = []
     threads = [
@@ -266,9 +266,9 @@ def test_facts_of_a_key_are_summed_over_day_week_and_month_in_utc(
 ) -> None:
     clock.now = 1_800_000_000  # Friday, 2027-01-15 08:00 UTC
     accounts = open_accounts(address)
-    _, key = accounts._store.create_key("a", credit=10_000)
+    _, key = accounts.store.create_key("a", credit=10_000)
     days = {0: 1, 4: 20, 5: 300, 14: 1000, 15: 4000}  # days ago: cost; Monday is 4 days ago, the first 14
-    accounts._store.write_usage([row_of(key, cost=cost, time=clock.now - ago * 86_400) for ago, cost in days.items()])
+    accounts.store.write_usage([row_of(key, cost=cost, time=clock.now - ago * 86_400) for ago, cost in days.items()])
     facts = accounts.key_facts(key)
     assert (facts.today, facts.this_week, facts.this_month) == (1, 21, 1321)
     assert (facts.key.credit_used, facts.key.credit_left) == (5321, 4679)
@@ -290,7 +290,7 @@ def test_scopes_and_models_are_403() -> None:
 WORKER = """
 import json, sys, time
 from qwen3_reranker.serve.accounts.accounts import Accounts
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 from tests.serve.accounts.conftest import row_of
 
 address, text, cost, interval = sys.argv[1:]
@@ -382,7 +382,7 @@ def test_servers_that_share_a_key_overspend_by_no_more_than_they_let_through_bef
     address: str, open_accounts: Open, clock: Clock
 ) -> None:
     here, there = open_accounts(address), open_accounts(address)
-    text, _ = here._store.create_key("a", credit=100)
+    text, _ = here.store.create_key("a", credit=100)
     presented = text.encode()
     for accounts in (here, there):
         spend(accounts, accounts.find(presented), 50)
@@ -400,7 +400,7 @@ def test_servers_that_share_a_key_overspend_by_no_more_than_they_let_through_bef
 
 def test_many_threads_of_one_server_never_overspend_while_usage_is_written(address: str) -> None:
     accounts = Accounts(address, flush_interval=0.01, cache_seconds=0.01)
-    text, key = accounts._store.create_key("a", credit=30_000)
+    text, key = accounts.store.create_key("a", credit=30_000)
     answered = []
     reasons = set()
     start = threading.Barrier(8)
@@ -426,14 +426,14 @@ def test_many_threads_of_one_server_never_overspend_while_usage_is_written(addre
     accounts.flush()
     assert reasons == {402}
     assert sum(answered) == 30_000 // 70 * 70
-    assert agreeing(accounts._store, key) == (30_000 // 70, 30_000 // 70 * 70)
+    assert agreeing(accounts.store, key) == (30_000 // 70, 30_000 // 70 * 70)
     accounts.close()
 
 
 def test_limits_are_the_keys_own(tmp_path: Path, open_accounts: Open) -> None:
     accounts = open_accounts(str(tmp_path / "keys.db"))
-    _, narrow = accounts._store.create_key("narrow", limits=KeyLimits(1, 10, 1))
-    _, wide = accounts._store.create_key("wide")
+    _, narrow = accounts.store.create_key("narrow", limits=KeyLimits(1, 10, 1))
+    _, wide = accounts.store.create_key("wide")
     accounts.enter(narrow)
     refused(429, accounts.enter, narrow)
     for _ in range(10):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker.serve.accounts.admission import Admission, Reservation
-from qwen3_reranker.serve.accounts.records import Credit, KeyLimits, KeyRecord, UsageRow
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.accounts.key_records import Credit, KeyLimits, KeyRecord, UsageRow
+from qwen3_reranker.serve.problems import Problem
 from tests.serve.accounts.conftest import Clock, problem_of, refused, row_of
 
 
@@ -212,14 +212,14 @@ def test_credit_stays_taken_from_settling_until_the_store_has_told_of_it() -> No
     left(40)
     desk.admission.writing(rows)
     # A reading that may or may not hold what is being written changes nothing.
-    desk.admission.learn(KeyRecord("key_a", "a", "q", 0, credit_granted=100, credit_used=60))
+    desk.admission.refresh(KeyRecord("key_a", "a", "q", 0, credit_granted=100, credit_used=60))
     left(40)
     desk.admission.written(rows, {"key_a": Credit(100, 75)})
     left(25)
     # A reading from before that is overtaken by what is known.
-    desk.admission.learn(KeyRecord("key_a", "a", "q", 0, credit_granted=100, credit_used=0))
+    desk.admission.refresh(KeyRecord("key_a", "a", "q", 0, credit_granted=100, credit_used=0))
     left(25)
-    desk.admission.learn(KeyRecord("key_a", "a", "q", 0, credit_granted=200, credit_used=80))
+    desk.admission.refresh(KeyRecord("key_a", "a", "q", 0, credit_granted=200, credit_used=80))
     left(120)
 
 
@@ -268,7 +268,7 @@ def test_keys_that_rest_are_forgotten_and_those_that_owe_are_not() -> None:
     for number in range(20_000):
         desk.clock.now += 0.1
         desk.admission.enter(key_with(name=f"key_{number}")).release()
-    assert len(desk.admission._standings) <= 16_100
+    assert len(desk.admission._states) <= 16_100
     with desk.admission.enter(desk.key) as reservation:
         refused(402, reservation.charge, 1, 1)
     refused(429, desk.admission.enter, busy.key)

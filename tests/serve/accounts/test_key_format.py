@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker.serve.accounts.key_format import digest, generate, parse, random_id
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 KEY = generate().encode()
 

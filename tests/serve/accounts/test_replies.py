@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen3_reranker.serve.accounts.records import KeyFacts, KeyLimits, KeyRecord, UsageSum
+from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyLimits, KeyRecord, UsageSum
 from qwen3_reranker.serve.accounts.replies import (
     CheckReply,
     CreditsReply,

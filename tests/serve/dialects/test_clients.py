@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.problem import invalid
+from qwen3_reranker.serve.problems import invalid
 from testing.answers import answer_to
 
 CLIENTS = json.loads(Path(__file__).with_name("clients.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from qwen3_reranker.serve.ask import EmbeddingAsk
 from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 DIALECT = OpenAIEmbeddings(max_texts=2)
 VECTORS = np.array([[0.6, 0.8], [1, 0]], dtype=np.float32)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
 from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 from testing.answers import answer_to
 
 DIALECTS = {dialect.name: dialect for route in judging_routes(5) for dialect in route.dialects}

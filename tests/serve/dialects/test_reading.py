@@ -7,7 +7,7 @@ import pytest
 from qwen3_reranker.records import Limits
 from qwen3_reranker.serve.ask import Ask
 from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.problem import Problem
+from qwen3_reranker.serve.problems import Problem
 
 ROUTES = {route.path: route for route in judging_routes(max_documents=4)}
 BASE = {"query": "q", "documents": ["a", "b"]}

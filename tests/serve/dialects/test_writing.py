@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.problem import Problem, busy, invalid
+from qwen3_reranker.serve.problems import Problem, busy, invalid
 from testing.answers import answer_to
 
 ROUTES = {route.path: route for route in judging_routes()}

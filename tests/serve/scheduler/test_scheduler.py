@@ -1,4 +1,4 @@
-"""The scheduler with the real network behind it: what is merged, admitted, cancelled and outlived."""
+"""The scheduler with the real model: what is merged, admitted, cancelled and outlived."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.serve.scheduler import Job, Refused, Scheduler
+from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest, Scheduler
 from testing.patience import PATIENCE_SECONDS
 from testing.watch import Watch
 
@@ -38,20 +38,20 @@ def scheduler(watched: Watch) -> Iterator[Scheduler]:
 
 
 class Waiting:
-    """A job and the event of its end."""
+    """A request and the event of its end."""
 
     def __init__(
         self, nano: Reranker, documents: Sequence[str] = DOCUMENTS, *, owner: int = 1, seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.ended = threading.Event()
         rows = nano.rows([QUERY] * len(documents), documents, owner=owner)
-        self.job = Job(rows, deadline=time.monotonic() + seconds, on_end=self.ended.set)
+        self.request = ScheduledRequest(rows, deadline=time.monotonic() + seconds, on_end=self.ended.set)
 
     def logits(self) -> NDArray[np.float32]:
         assert self.ended.wait(PATIENCE_SECONDS)
-        if self.job.error:
-            raise self.job.error
-        return self.job.logits_N
+        if self.request.error:
+            raise self.request.error
+        return self.request.logits_N
 
 
 def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
@@ -60,7 +60,7 @@ def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
     watched.door.clear()
     waiting = [Waiting(nano, DOCUMENTS[:n], owner=n % 3) for n in (12, 1, 5, 7, 3)]
     for each in waiting:
-        scheduler.submit(each.job)
+        scheduler.submit(each.request)
     watched.door.set()
     for each, n in zip(waiting, (12, 1, 5, 7, 3), strict=True):
         alone = nano.logits([(QUERY, document) for document in DOCUMENTS[:n]])
@@ -69,22 +69,22 @@ def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
     assert any(len({row.owner for row in batch}) > 1 for batch in watched.batches)
 
 
-def test_after_a_cancellation_no_further_batch_holds_a_row_of_the_job(
+def test_after_a_cancellation_no_further_batch_holds_a_row_of_the_request(
     nano: Reranker, watched: Watch, scheduler: Scheduler
 ) -> None:
     watched.door.clear()
     gone, stays = Waiting(nano, owner=1), Waiting(nano, owner=2)
-    scheduler.submit(gone.job)
+    scheduler.submit(gone.request)
     assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
-    scheduler.submit(stays.job)
-    assert scheduler.cancel(gone.job, TimeoutError("gone"))
-    assert not scheduler.cancel(gone.job, TimeoutError("again"))
+    scheduler.submit(stays.request)
+    assert scheduler.cancel(gone.request, TimeoutError("gone"))
+    assert not scheduler.cancel(gone.request, TimeoutError("again"))
     watched.door.set()
     stays.logits()
     assert all(row.owner != 1 for batch in watched.batches[1:] for row in batch)
     with pytest.raises(TimeoutError):
         gone.logits()
-    assert scheduler.vitals().waiting_tokens == 0
+    assert scheduler.stats().waiting_tokens == 0
 
 
 def test_what_does_not_fit_is_refused_whole_and_what_fits_is_admitted_whole(
@@ -95,22 +95,22 @@ def test_what_does_not_fit_is_refused_whole_and_what_fits_is_admitted_whole(
     for _ in range(12):
         waiting = Waiting(nano)
         try:
-            scheduler.submit(waiting.job)
-        except Refused:
+            scheduler.submit(waiting.request)
+        except Overloaded:
             refused += 1
         else:
             admitted.append(waiting)
     assert admitted
     assert refused
-    assert scheduler.vitals().waiting_tokens <= 3000 + 512  # what is computed counts with its shared beginning
+    assert scheduler.stats().waiting_tokens <= 3000 + 512  # what is computed counts with its shared beginning
     watched.door.set()
     assert all(np.isfinite(each.logits()).all() for each in admitted)
 
 
 def test_an_idle_model_takes_a_request_of_any_size(nano: Reranker, scheduler: Scheduler) -> None:
     large = Waiting(nano, [f"{document} {n}" for n in range(40) for document in DOCUMENTS])
-    assert large.job.cost > 3000  # what may wait
-    scheduler.submit(large.job)
+    assert large.request.cost > 3000  # what may wait
+    scheduler.submit(large.request)
     assert np.isfinite(large.logits()).all()
 
 
@@ -118,23 +118,23 @@ def test_a_request_that_would_end_behind_its_deadline_is_refused_at_once(
     nano: Reranker, watched: Watch, scheduler: Scheduler
 ) -> None:
     first = Waiting(nano)
-    scheduler.submit(first.job)
+    scheduler.submit(first.request)
     first.logits()
     watched.door.clear()
-    scheduler.submit(Waiting(nano).job)
-    with pytest.raises(Refused, match="longer than it may wait"):
-        scheduler.submit(Waiting(nano, seconds=0.0).job)
+    scheduler.submit(Waiting(nano).request)
+    with pytest.raises(Overloaded, match="longer than it may wait"):
+        scheduler.submit(Waiting(nano, seconds=0.0).request)
 
 
 def test_a_request_whose_deadline_passes_in_the_line_costs_no_batch(
     nano: Reranker, watched: Watch, scheduler: Scheduler
 ) -> None:
     watched.door.clear()
-    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=1).job)
+    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=1).request)
     assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
     late = Waiting(nano, owner=2)
-    scheduler.submit(late.job)
-    late.job.deadline = time.monotonic()
+    scheduler.submit(late.request)
+    late.request.deadline = time.monotonic()
     watched.door.set()
     with pytest.raises(TimeoutError):
         late.logits()
@@ -145,16 +145,16 @@ def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
     nano: Reranker, watched: Watch, scheduler: Scheduler
 ) -> None:
     long = Waiting(nano, [" ".join(f"word{n}" for n in range(600))], owner=1)
-    assert 3 * 512 < long.job.cost < 2800
+    assert 3 * 512 < long.request.cost < 2800
     watched.door.clear()
-    scheduler.submit(long.job)
+    scheduler.submit(long.request)
     assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
     short = Waiting(nano, DOCUMENTS[:1], owner=2)
-    scheduler.submit(short.job)
+    scheduler.submit(short.request)
     watched.door.set()
     short.logits()
     long.logits()
-    assert long.job.started < short.job.started <= short.job.ended < long.job.ended
+    assert long.request.started < short.request.started <= short.request.ended < long.request.ended
     alone = nano.logits([(QUERY, " ".join(f"word{n}" for n in range(600)))])
     np.testing.assert_allclose(long.logits(), alone, atol=1e-4)
 
@@ -164,11 +164,11 @@ def test_a_row_that_fails_fails_its_own_request_alone(
 ) -> None:
     watched.fails = lambda row: row.owner == 66
     watched.door.clear()
-    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=9).job)
+    scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=9).request)
     assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
     poisoned, healthy = Waiting(nano, DOCUMENTS[:2], owner=66), Waiting(nano, DOCUMENTS[:2], owner=2)
-    scheduler.submit(poisoned.job)
-    scheduler.submit(healthy.job)
+    scheduler.submit(poisoned.request)
+    scheduler.submit(healthy.request)
     watched.door.set()
     assert np.isfinite(healthy.logits()).all()
     with pytest.raises(CheckpointError):
@@ -182,30 +182,30 @@ def test_batch_after_batch_that_fails_is_a_broken_model_until_one_succeeds(
     watched.fails = lambda _row: True
     for _ in range(3):
         failing = Waiting(nano, DOCUMENTS[:1])
-        scheduler.submit(failing.job)
+        scheduler.submit(failing.request)
         with pytest.raises(CheckpointError):
             failing.logits()
-    assert scheduler.vitals().is_broken
+    assert scheduler.stats().is_broken
     watched.fails = lambda _row: False
     healthy = Waiting(nano, DOCUMENTS[:1])
-    scheduler.submit(healthy.job)
+    scheduler.submit(healthy.request)
     healthy.logits()
-    assert not scheduler.vitals().is_broken
+    assert not scheduler.stats().is_broken
 
 
-def test_closing_ends_every_job_and_then_nothing_is_taken(nano: Reranker, watched: Watch) -> None:
+def test_closing_ends_every_request_and_then_nothing_is_taken(nano: Reranker, watched: Watch) -> None:
     scheduler = Scheduler(watched, batch_tokens=64, max_waiting_tokens=10_000)
     watched.door.clear()
     waiting = [Waiting(nano) for _ in range(3)]
     for each in waiting:
-        scheduler.submit(each.job)
+        scheduler.submit(each.request)
     closing = threading.Thread(target=scheduler.close)
     closing.start()
     for each in waiting:
-        with pytest.raises(Refused):
+        with pytest.raises(Overloaded):
             each.logits()
     watched.door.set()
     closing.join(PATIENCE_SECONDS)
     assert not closing.is_alive()
-    with pytest.raises(Refused):
-        scheduler.submit(Waiting(nano).job)
+    with pytest.raises(Overloaded):
+        scheduler.submit(Waiting(nano).request)

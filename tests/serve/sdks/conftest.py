@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen3_reranker.serve.accounts.records import KeyLimits
+from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from testing.checkpoints import write_checkpoint
 from testing.layouts import write_embedding_model

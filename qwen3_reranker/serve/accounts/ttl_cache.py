@@ -1,4 +1,4 @@
-"""What was looked up lately: a few values by name, each for a few seconds."""
+"""TTLCache: recently read values by name, each for a few seconds."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Value]):
-    """At most `most` values, the oldest going first, none older than `seconds`; for use by many threads."""
+class TTLCache(Generic[Value]):
+    """Up to `max_size` values, of which the oldest goes first, none older than `seconds`; thread-safe."""
 
-    def __init__(self, seconds: float, most: int, monotonic: Callable[[], float]) -> None:
+    def __init__(self, seconds: float, max_size: int, monotonic: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._most = most
+        self._max_size = max_size
         self._monotonic = monotonic
         self._values: OrderedDict[str, tuple[float, Value]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Value | None:
-        """The value, if it is there and young enough."""
+        """The value, or None if it is absent or too old."""
         with self._lock:
             since, value = self._values.get(name, (0.0, None))
         return value if value is not None and self._monotonic() - since < self._seconds else None
 
     def put(self, name: str, value: Value, since: float) -> None:
-        """Keep a value that was true at `since`, the time before it was looked up."""
+        """Store a value that was true at `since`, the time before it was read."""
         with self._lock:
             self._values.pop(name, None)
             self._values[name] = since, value
-            if len(self._values) > self._most:
+            if len(self._values) > self._max_size:
                 self._values.popitem(last=False)

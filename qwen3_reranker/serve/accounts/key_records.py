@@ -1,11 +1,11 @@
-"""Records of accounts: what a key may do and what it used. Money is nanodollars, times are Unix seconds."""
+"""Records of accounts: a key's rights and its usage. Money is nanodollars, times are Unix seconds."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
 
-from qwen3_reranker.serve.accounts.problems import not_permitted
+from qwen3_reranker.serve.problems import not_permitted
 
 NANODOLLARS = 1_000_000_000
 SCOPES = ("rerank", "embeddings", "metrics", "admin")
@@ -14,7 +14,7 @@ DEFAULT_SCOPES = ("rerank", "embeddings")
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """How much a key may ask for on each server; None for as much as it likes. The two rates are per minute."""
+    """Limits of a key on each server, None for no limit. The two rates are per minute."""
 
     requests: int | None = None
     tokens: int | None = None
@@ -23,10 +23,10 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as the store knows it.
+    """A key in the store.
 
-    shown: its beginning, for people. models: ids that it may use, None for all. credit_granted: prepaid nanodollars,
-    None for no limit; credit_used: what its written usage cost.
+    shown: its prefix, for people. models: ids that it may use, None for all. credit_granted: prepaid nanodollars,
+    None for no limit; credit_used: the cost of its written usage.
     """
 
     id: str
@@ -59,14 +59,14 @@ class KeyRecord:
             raise not_permitted(f"to use routes that need the scope {scope}")
 
     def require_model(self, model: str) -> None:
-        """Raise Problem 403 unless the key may use the model that is served under this id."""
-        if self.models is not None and model.lower() not in {each.lower() for each in self.models}:
+        """Raise Problem 403 unless the key may use the model with this id."""
+        if self.models is not None and model.lower() not in map(str.lower, self.models):
             raise not_permitted("to use this model")
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One request that was answered. duration is in seconds, cost in nanodollars; `id` makes writing it twice safe."""
+    """One answered request. duration is in seconds, cost in nanodollars; `id` makes a second write harmless."""
 
     time: int
     key_id: str
@@ -84,7 +84,7 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A key's credit as it stands in the store, in nanodollars; granted is None where there is no limit."""
+    """A key's credit in the store, in nanodollars; granted is None for no limit."""
 
     granted: int | None
     used: int
@@ -92,7 +92,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """What was used of one model in the hour or day that begins at `start`."""
+    """Usage of one model in the hour or day that begins at `start`."""
 
     start: int
     model: str
@@ -105,7 +105,7 @@ class UsageSum:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """A key with what its usage cost since midnight, Monday and the first of the month (UTC), in nanodollars."""
+    """A key, and its cost since midnight, Monday and the first of the month (UTC), in nanodollars."""
 
     key: KeyRecord
     today: int

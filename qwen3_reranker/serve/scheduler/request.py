@@ -1,0 +1,67 @@
+"""ScheduledRequest: the rows of one request, the cost of each, and the logits as they arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.plan import row_key, shared_tokens
+from qwen3_reranker.records import Row
+
+
+class ScheduledRequest:
+    """The rows of one request, which all belong to one tenant.
+
+    deadline: by time.monotonic(); after it the result is useless. on_end: called once, by the scheduler's thread or by
+    the thread that cancels, when `logits_N` is complete or `error` says why it never will be. The scheduler that it is
+    submitted to owns everything that changes.
+    """
+
+    def __init__(self, rows: Sequence[Row], *, deadline: float, on_end: Callable[[], None]) -> None:
+        assert rows, "a request without pairs is never scheduled"
+        self.rows = rows
+        self.deadline = deadline
+        self.on_end = on_end
+        self.tenant = rows[0].owner
+        public = rows[0].num_public_tokens
+        keys = [row_key(row, public) for row in rows]
+        #: Indices into `rows`, in the best order to compute them.
+        self.order = sorted(range(len(rows)), key=keys.__getitem__)
+        #: Tokens that each row, in that order, adds to those of its predecessor.
+        self.added_R = np.array([len(rows[index].ids) for index in self.order], dtype=np.int64)
+        for number, (before, index) in enumerate(pairwise(self.order), 1):
+            self.added_R[number] -= shared_tokens(rows[before], rows[index], public)
+        #: Tokens of the request's own tree: each distinct prefix among its rows once.
+        self.computed_tokens = int(self.added_R.sum())
+        #: The same without the constant prefix, which is already computed; at least 1.
+        self.cost = max(1, self.computed_tokens - public)
+        self.logits_N: NDArray[np.float32] = np.full(len(rows), np.nan, dtype=np.float32)
+        self.error: BaseException | None = None
+        self.submitted = self.started = self.ended = 0.0
+        self.num_left = len(rows)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to compute: done, failed or cancelled."""
+        return self.ended > 0
+
+    def tokens_alone(self, number: int) -> int:
+        """Tokens of the row at `order[number]` in a batch without its neighbours."""
+        row = self.rows[self.order[number]]
+        return len(row.ids) - row.num_public_tokens
+
+    def set_logit(self, index: int, logit: float) -> bool:
+        """Store the logit of `rows[index]`; True if it was the last."""
+        self.logits_N[index] = logit
+        self.num_left -= 1
+        return self.num_left == 0
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Finish, and notify the waiting side."""
+        self.ended = time.monotonic()
+        self.error = error
+        self.on_end()
