@@ -73,7 +73,7 @@ _HARD = (
 class FastTokenizer:
     """Encodes what it vouches for; made by `proven`."""
 
-    def __init__(self, encoder: _Encoder) -> None:
+    def __init__(self, encoder: _GigatokenEncoder) -> None:
         self._encoder = encoder
 
     def ids(self, text: str) -> Ids | None:
@@ -133,7 +133,7 @@ def _unvouched() -> re.Pattern[str]:
     return re.compile(f"[^{ranges}{_LATER}]")
 
 
-class _Encoder:
+class _GigatokenEncoder:
     """gigatoken's tokenizer, made anew now and then, as it remembers every word it has met."""
 
     def __init__(self, make: Callable[[str], Any], written: str) -> None:
@@ -153,15 +153,15 @@ class _Encoder:
         return ids
 
 
-_ENCODERS: WeakValueDictionary[bytes, _Encoder] = WeakValueDictionary()
+_ENCODERS: WeakValueDictionary[bytes, _GigatokenEncoder] = WeakValueDictionary()
 
 
-def _shared_encoder(make: Callable[[str], Any], written: str) -> _Encoder:
+def _shared_encoder(make: Callable[[str], Any], written: str) -> _GigatokenEncoder:
     """One for all models of a process that have the same tokenizer: it takes a third of a second to make."""
     digest = hashlib.sha256(written.encode()).digest()
     encoder = _ENCODERS.get(digest)
     if encoder is None:
-        encoder = _ENCODERS[digest] = _Encoder(make, written)
+        encoder = _ENCODERS[digest] = _GigatokenEncoder(make, written)
     return encoder
 
 
@@ -169,7 +169,7 @@ class _UnfitError(Exception):
     """Why the faster tokenizer must not be used."""
 
 
-def _examined(written: str, fields: dict[str, Any], exact: Exact) -> _Encoder:
+def _examined(written: str, fields: dict[str, Any], exact: Exact) -> _GigatokenEncoder:
     from gigatoken import Tokenizer
 
     if reason := _refusal(fields):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from qwen3_reranker.errors import InputError, unknown
-from qwen3_reranker.records import Head
+from qwen3_reranker.records import QueryPrefix
 
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 #: The place of the instruction in the text before a query.
@@ -28,7 +28,7 @@ _SUFFIX = _ASSISTANT + "<think>\n\n</think>\n\n"
 
 
 class Constants(TypedDict):
-    """The parts that are the same in every row: before a head, between head and tail, and after a tail."""
+    """The parts that are the same in every row: before a query prefix, between it and a tail, and after a tail."""
 
     prefix: str
     middle: str
@@ -63,10 +63,10 @@ class Template:
 
     def pieces(
         self, instruction: str | None, queries: Sequence[str], documents: Sequence[str]
-    ) -> tuple[list[Head], list[str]]:
-        """Pair i's head and tail, for every pair of a query and a document; a tail is a space and the document.
+    ) -> tuple[list[QueryPrefix], list[str]]:
+        """Query prefix and tail of each pair of a query and a document; a tail is a space and the document.
 
-        The cut after `<Document>:` is exact: the pre-tokenizer never joins a colon and the space behind it, so a head
+        The cut after `<Document>:` is exact: the pre-tokenizer never joins a colon and the space after it, so a prefix
         and a tail that are encoded apart give the tokens of the whole (the tests repeat the proof). The same holds
         after `<Query>:`, and between a letter and a newline. Raises InputError for an instruction that this prompt
         does not read.
@@ -78,8 +78,8 @@ class Template:
             raise InputError(f"the prompt {self.name} reads no instruction; leave it out, or name another prompt")
         else:
             opening = self.opening.replace(INSTRUCTION, chosen)
-        heads = {query: Head(opening, f"{self.query_space}{query}", self.closing) for query in queries}
-        return [heads[query] for query in queries], [f"{self.document_space}{document}" for document in documents]
+        prefixes = {query: QueryPrefix(opening, f"{self.query_space}{query}", self.closing) for query in queries}
+        return [prefixes[query] for query in queries], [f"{self.document_space}{document}" for document in documents]
 
     def written(self, instruction: str, query: str, document: str) -> str:
         """The whole prompt as text, e.g. with placeholders for a template that other programs fill."""
@@ -162,14 +162,14 @@ def query_prompt(instruction: str) -> str:
     return f"Instruct: {instruction}{_QUERY_LABEL}"
 
 
-def embedding_pieces(before: str, texts: Sequence[str]) -> tuple[list[Head], list[str]]:
-    """Each text behind what stands before it, as a head and a tail.
+def embedding_pieces(before: str, texts: Sequence[str]) -> tuple[list[QueryPrefix], list[str]]:
+    """Each text after its prompt, as a query prefix and a tail.
 
-    The pre-tokenizer joins a colon with the letters behind it, never with those in front of it. So the published prompt
-    is cut before its last colon: what all queries share is then a head, which is encoded once and remembered between
-    calls (the tests repeat the proof). Any other prompt is one piece with its text.
+    The pre-tokenizer joins a colon with the letters after it, never with those before it. So the published prompt is
+    cut before its last colon: all queries share that prefix, which is encoded once and cached between calls (the tests
+    repeat the proof). Any other prompt is one piece with its text.
     """
     if before.endswith(_QUERY_LABEL):
-        shared = Head(before[:-1], "", "")
+        shared = QueryPrefix(before[:-1], "", "")
         return [shared] * len(texts), [f":{text}" for text in texts]
-    return [Head("", "", "")] * len(texts), [f"{before}{text}" for text in texts]
+    return [QueryPrefix("", "", "")] * len(texts), [f"{before}{text}" for text in texts]

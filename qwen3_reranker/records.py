@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What the documents of one query share after the constant prefix, as text: the query between its two labels."""
+class QueryPrefix:
+    """The text that all documents of a query share after the constant prefix: the query between its labels."""
 
     opening: str
     query: str
@@ -26,7 +26,7 @@ class Head:
 
     @property
     def text(self) -> str:
-        """The head as one string, which is how it is encoded."""
+        """The prefix as one string, which is how it is encoded."""
         return self.opening + self.query + self.closing
 
 
@@ -55,17 +55,17 @@ class Receipt:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Row:
-    """One pair as tokens: prefix | head | document | suffix.
+    """One pair as tokens: prefix | query prefix | document | suffix.
 
-    `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix, of the instruction and of the head,
-    where rows of other calls are likely to part; `receipt` says what was cut. Rows of different owners share the
-    prefix alone, so that nobody can tell from the time a call takes what others asked.
+    `ids` is int32 of shape (tokens,); `boundaries` are the ends of the prefix, the instruction and the query prefix,
+    where rows of other calls are likely to part; `receipt` says what was cut. Rows of different cache salts share only
+    the constant prefix, to prevent timing side channels between callers.
     """
 
     ids: NDArray[np.int32]
     boundaries: tuple[int, ...]
     receipt: Receipt
-    owner: int = 0
+    cache_salt: int = 0
 
     @property
     def num_public_tokens(self) -> int:

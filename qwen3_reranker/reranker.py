@@ -150,11 +150,11 @@ class Reranker(PlanRunner):
         instruction: str | None = None,
         *,
         limits: Limits = NO_LIMITS,
-        owner: int = 0,
+        cache_salt: int = 0,
     ) -> list[Row]:
         """The tokens of each pair of a query and a document, for callers who gather the rows of many requests.
 
-        limits: what is cut beyond what must be. owner: rows of different owners share nothing but the template.
+        limits: what is cut beyond what must be. cache_salt: rows of different salts share only the template.
         Raises InputError, QueryTooLongError.
         """
         refuse_non_strings("queries", queries)
@@ -167,7 +167,7 @@ class Reranker(PlanRunner):
             return [*texts, ("instruction", instruction or "")]
 
         with surrogates_found(named):
-            return self._rows(queries, documents, instruction, limits, owner)
+            return self._rows(queries, documents, instruction, limits, cache_salt)
 
     def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
         """The logits of rows that `rows` made, (num_rows,) float32, in steps between which others may run.
@@ -189,11 +189,11 @@ class Reranker(PlanRunner):
         documents: Sequence[str],
         instruction: str | None,
         limits: Limits = NO_LIMITS,
-        owner: int = 0,
+        cache_salt: int = 0,
     ) -> list[Row]:
         refuse_non_instruction(instruction)
-        heads, tails = self._template.pieces(instruction, queries, documents)
-        return self.tokens.encode(heads, tails, limits, owner)
+        query_prefixes, tails = self._template.pieces(instruction, queries, documents)
+        return self.tokens.encode(query_prefixes, tails, limits, cache_salt)
 
     def _score(
         self,

@@ -20,7 +20,7 @@ from qwen3_reranker import fast_tokenizer
 from qwen3_reranker.added_tokens import AddedTokens
 from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
 from qwen3_reranker.json_object import read_object, shown
-from qwen3_reranker.records import NO_LIMITS, Head, Limits, Receipt, Row
+from qwen3_reranker.records import NO_LIMITS, Limits, QueryPrefix, Receipt, Row
 
 Ids = NDArray[np.int32]
 
@@ -56,7 +56,7 @@ def refuse_framed_texts(tokenizer: TokenizerJson) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _EncodedHead:
+class _EncodedPrefix:
     ids: Ids
     opening_tokens: int
     query_tokens: int
@@ -64,9 +64,9 @@ class _EncodedHead:
 
 
 class Tokens:
-    """Encodes heads and tails into rows of one template.
+    """Encodes query prefixes and tails into rows of one template.
 
-    prefix, middle, suffix: the template's constant parts: before a head, between head and tail, and after a tail.
+    prefix, middle, suffix: the template's constants before a query prefix, between it and a tail, and after a tail.
     Control tokens that they name are looked up, never parsed from user text.
     max_length: tokens of a whole row. A document's tail is cut to fit; prefix, labels, query and suffix stay.
     special_tokens: "literal", or "parse" to let user text become control tokens as the reference code does. Words that
@@ -92,10 +92,10 @@ class Tokens:
         self._added = AddedTokens(fields, vocabulary, source)
         self.control_ids, self.added_words = self._added.control, self._added.words
         # The prompt's own text: with the words, never with what looks like a control token.
-        self._prompt = _Encoder(self._literal, {})
+        self._prompt = _TextEncoder(self._literal, {})
         if self.added_words:
             with_words = _written({**fields, "added_tokens": self._added.word_fields}, source)
-            self._prompt = _Encoder(_load(with_words, source), self.added_words)
+            self._prompt = _TextEncoder(_load(with_words, source), self.added_words)
         self._user = self._prompt
         if special_tokens == "parse":
             self._user = self._parsing(fields, source)
@@ -135,37 +135,37 @@ class Tokens:
         return len(self.prefix_ids) + len(self._middle_ids) + len(self.suffix_ids)
 
     def encode(
-        self, heads: Sequence[Head], tails: Sequence[str], limits: Limits = NO_LIMITS, owner: int = 0
+        self, prefixes: Sequence[QueryPrefix], tails: Sequence[str], limits: Limits = NO_LIMITS, cache_salt: int = 0
     ) -> list[Row]:
-        """One row for each pair of a head and a tail; equal heads and equal tails are encoded once.
+        """One row for each pair of a query prefix and a tail; equal texts are encoded once.
 
-        limits: what the caller wants cut beyond what must be. owner: whose the rows are, for the plan.
-        Raises QueryTooLongError where a head alone does not fit, NotUnicodeError for text that is none, TooLongError
-        for a row that does not fit where the limits forbid cutting.
+        limits: what the caller wants cut beyond what must be. cache_salt: rows of different salts share only the
+        template. Raises QueryTooLongError where a query prefix alone does not fit, NotUnicodeError for text that is
+        none, TooLongError for a row that does not fit where the limits forbid cutting.
         """
         budget = self._body_budget
         if limits.row_tokens is not None:
             budget = min(budget, limits.row_tokens - self._num_constant)
-        distinct_heads, distinct_tails = list(dict.fromkeys(heads)), list(dict.fromkeys(tails))
-        encoded_heads = dict(zip(distinct_heads, self._encode_heads(distinct_heads, budget, limits), strict=True))
-        encoded_tails = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
+        distinct_prefixes, distinct_tails = list(dict.fromkeys(prefixes)), list(dict.fromkeys(tails))
+        prefix_of = dict(zip(distinct_prefixes, self._encode_prefixes(distinct_prefixes, budget, limits), strict=True))
+        tail_of = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
         # Without a prompt the two texts of a pair are encoded apart by everybody.
         if self.added_words and self._num_constant:
-            self._refuse_spans(heads, tails)
+            self._refuse_spans(prefixes, tails)
         rows = [
-            self._row(encoded_heads[head], encoded_tails[tail], budget, limits, owner)
-            for head, tail in zip(heads, tails, strict=True)
+            self._row(prefix_of[prefix], tail_of[tail], budget, limits, cache_salt)
+            for prefix, tail in zip(prefixes, tails, strict=True)
         ]
         if not limits.truncate:
             self._refuse_cut(rows, budget)
         return rows
 
-    def _refuse_spans(self, heads: Sequence[Head], tails: Sequence[str]) -> None:
-        """Raise CheckpointError if an added word could lie across a place where texts are encoded apart."""
-        for head in dict.fromkeys(heads):
-            self._added.refuse_span(self._prefix_end, head.text)
-        for head, tail in dict.fromkeys(zip(heads, tails, strict=True)):
-            self._added.refuse_span(self._middle_end if len(self._middle_ids) else head.text, tail)
+    def _refuse_spans(self, prefixes: Sequence[QueryPrefix], tails: Sequence[str]) -> None:
+        """Raise CheckpointError if an added word could span two texts that are encoded apart."""
+        for prefix in dict.fromkeys(prefixes):
+            self._added.refuse_span(self._prefix_end, prefix.text)
+        for prefix, tail in dict.fromkeys(zip(prefixes, tails, strict=True)):
+            self._added.refuse_span(self._middle_end if len(self._middle_ids) else prefix.text, tail)
 
     def _refuse_cut(self, rows: Sequence[Row], budget: int) -> None:
         for index, row in enumerate(rows):
@@ -176,19 +176,19 @@ class Tokens:
                     index,
                 )
 
-    def _row(self, head: _EncodedHead, tail: Ids, budget: int, limits: Limits, owner: int) -> Row:
-        room = budget - len(head.ids)
+    def _row(self, prefix: _EncodedPrefix, tail: Ids, budget: int, limits: Limits, cache_salt: int) -> Row:
+        room = budget - len(prefix.ids)
         if limits.document_tokens is not None:
             room = min(room, limits.document_tokens)
         kept = tail[:room] if limits.keep == "start" or len(tail) <= room else tail[len(tail) - room :]
         start = len(self.prefix_ids)
-        boundaries = (start, start + head.opening_tokens, start + len(head.ids) + len(self._middle_ids))
-        receipt = Receipt(len(tail), len(kept), head.query_tokens, head.kept_query_tokens)
-        parts = (self.prefix_ids, head.ids, self._middle_ids, kept, self.suffix_ids)
-        return Row(np.concatenate(parts), boundaries, receipt, owner)
+        boundaries = (start, start + prefix.opening_tokens, start + len(prefix.ids) + len(self._middle_ids))
+        receipt = Receipt(len(tail), len(kept), prefix.query_tokens, prefix.kept_query_tokens)
+        parts = (self.prefix_ids, prefix.ids, self._middle_ids, kept, self.suffix_ids)
+        return Row(np.concatenate(parts), boundaries, receipt, cache_salt)
 
-    def _encode_heads(self, heads: Sequence[Head], budget: int, limits: Limits) -> list[_EncodedHead]:
-        parts = [(head.text, head.opening, head.query, head.closing) for head in heads]
+    def _encode_prefixes(self, prefixes: Sequence[QueryPrefix], budget: int, limits: Limits) -> list[_EncodedPrefix]:
+        parts = [(each.text, each.opening, each.query, each.closing) for each in prefixes]
         # Queries share their instruction: what is equal is encoded once.
         distinct = list(dict.fromkeys(chain.from_iterable(parts)))
         ids = dict(zip(distinct, self._encode_user(distinct), strict=True))
@@ -197,12 +197,12 @@ class Tokens:
 
     def _fitted(
         self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, most: int | None
-    ) -> _EncodedHead:
-        """The whole head if it fits, else one whose query is cut; the parts meet where the tokenizer never joins."""
+    ) -> _EncodedPrefix:
+        """The whole prefix if it fits, else one with a shorter query; the tokenizer never joins its parts."""
         wanted = query if most is None else query[:most]
         ids = whole if len(wanted) == len(query) else np.concatenate((opening, wanted, closing))
         if len(ids) < budget:
-            return _EncodedHead(ids, len(opening), len(query), len(wanted))
+            return _EncodedPrefix(ids, len(opening), len(query), len(wanted))
         room = budget - len(opening) - len(closing)
         template = len(self.prefix_ids) + len(self.suffix_ids)
         least = template + (len(opening) + len(closing) + 2 if self._truncate_queries else len(ids) + 1)
@@ -221,7 +221,7 @@ class Tokens:
             )
         # Half of the room is left to the document: a row without any of it could not be judged.
         kept = query[: room // 2]
-        return _EncodedHead(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
+        return _EncodedPrefix(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
 
     def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
         if self._fast is None:
@@ -243,8 +243,8 @@ class Tokens:
                 ids.extend(self._prompt.encode([piece])[0])
         return np.array(ids, dtype=np.int32)
 
-    def _parsing(self, fields: dict[str, Any], source: str) -> _Encoder:
-        return _Encoder(_load(_written(fields, source), source), {**self.added_words, **self.control_ids})
+    def _parsing(self, fields: dict[str, Any], source: str) -> _TextEncoder:
+        return _TextEncoder(_load(_written(fields, source), source), {**self.added_words, **self.control_ids})
 
     def _refuse_other_prompt(self, constants: Mapping[str, Ids], fields: dict[str, Any], source: str) -> None:
         """Raise CheckpointError where an added word swallows a control token of the prompt itself."""
@@ -266,7 +266,7 @@ class Tokens:
         return int(ids[0])
 
 
-class _Encoder:
+class _TextEncoder:
     """A tokenizer whose added tokens have the ids that the file gives them; the library numbers them anew, in order."""
 
     def __init__(self, tokenizer: Tokenizer, added: Mapping[str, int]) -> None:

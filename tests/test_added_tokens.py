@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from qwen3_reranker import prompt
 from qwen3_reranker.added_tokens import QWEN_CONTROL
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.records import Head
+from qwen3_reranker.records import QueryPrefix
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
@@ -156,7 +156,7 @@ def test_a_word_that_could_lie_across_a_cut_of_the_prompt_is_refused(
 def test_a_word_that_is_seen_by_what_stands_before_it_is_refused_behind_a_cut() -> None:
     tokens = tokens_of(extended({":What": {"single_word": True}}))
     with pytest.raises(CheckpointError, match="'Instruct: find\\\\nQuery' of the prompt"):
-        tokens.encode([Head("Instruct: find\nQuery", "", "")], [":What"])
+        tokens.encode([QueryPrefix("Instruct: find\nQuery", "", "")], [":What"])
 
 
 @pytest.mark.parametrize(

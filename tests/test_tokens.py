@@ -12,13 +12,13 @@ from tokenizers import Tokenizer
 
 from qwen3_reranker import prompt
 from qwen3_reranker.errors import CheckpointError, InputError, QueryTooLongError, TooLongError
-from qwen3_reranker.records import Head, Limits, Row
+from qwen3_reranker.records import Limits, QueryPrefix, Row
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from testing.tokenizer import NANO_TOKENIZER
 
 CARD = prompt.template("card")
 FIRST_CONTROL_ID = 151_643
-VECTORS = Path(__file__).parent / "testing" / "tokenizer"
+VECTORS = Path(__file__).parents[1] / "testing" / "tokenizer"
 
 
 def tokens_of(tokenizer: TokenizerJson, **options: object) -> Tokens:
@@ -333,7 +333,7 @@ def test_an_embedded_query_cut_before_its_colon_has_the_tokens_of_the_whole(
     [head], [tail] = prompt.embedding_pieces(before, [query])
     assert (head.text + tail, tail[0]) == (before + query, ":")
     for tokens in (literal, parsing):
-        [whole] = tokens.encode([Head("", "", "")], [before + query])
+        [whole] = tokens.encode([QueryPrefix("", "", "")], [before + query])
         [cut] = tokens.encode([head], [tail])
         np.testing.assert_array_equal(cut.ids, whole.ids)
         assert cut.boundaries[1] > cut.boundaries[0]

@@ -20,10 +20,10 @@ REPLACED = {
 VARLEN = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
 # What is still to be renamed; nothing is ever added.
 KNOWN_CLASSES = {
-    "Answer", "Batch", "BatchLayout", "Body", "Candidate", "Comparison", "Dialect", "Entry", "Example", "Finding",
-    "Group", "Head", "Judge", "Judged", "Layer", "Model", "Models", "Network", "Packed", "Question", "Ranked",
-    "Ranking", "Reading", "Report", "Score", "Scored", "Scores", "Timings", "Tokens", "Usage", "Workload",
-    "_Encoder", "_Pass",
+    "Answer", "Batch", "BatchLayout", "Body", "Candidate", "Comparison", "Dialect", "Example", "Finding",
+    "Group", "Judge", "Judged", "Model", "Models", "Network", "Question", "Ranked",
+    "Ranking", "Reading", "Report", "Score", "Scored", "Scores", "Timings", "Tokens", "Usage",
+    "_Pass",
 }  # fmt: skip
 KNOWN_MODULES = {
     "app", "comparison", "documents", "engine", "examples", "folder", "formats", "judging", "layout", "network",

@@ -17,7 +17,7 @@ Key = tuple[int, int, bytes]
 
 
 class PrefixCache(Generic[KeysValues]):
-    """Segments by owner, start and all the tokens from the root to their end, so that none is taken for another."""
+    """Segments by cache salt, start and all tokens from the root to their end, so that none is mistaken."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
@@ -83,4 +83,4 @@ class PrefixCache(Generic[KeysValues]):
 
 def _key(plan: Plan, segment: int) -> Key:
     path = b"".join(plan.tokens(each).tobytes() for each in [*plan.ancestors(segment), segment])
-    return int(plan.owners_S[segment]), int(plan.offsets_S[segment]), path
+    return int(plan.cache_salts_S[segment]), int(plan.offsets_S[segment]), path

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.plan import Plan
-from qwen3_reranker.weights import Checkpoint, Layer
+from qwen3_reranker.weights import Checkpoint, LayerTensors
 
 Floats = NDArray[np.floating[Any]]
 
@@ -73,14 +73,14 @@ class ReferenceBackend:
         scaled: Floats = x / np.sqrt(mean_square + self._number(self.config.rms_norm_eps))
         return scaled * weight
 
-    def _mlp(self, layer: Layer[Floats], x_TD: Floats) -> Floats:
+    def _mlp(self, layer: LayerTensors[Floats], x_TD: Floats) -> Floats:
         gate_TI = x_TD @ layer.gate.T
         with np.errstate(over="ignore"):  # exp of a large number is inf, and x / inf is the right 0
             swish_TI = gate_TI / (1 + np.exp(-gate_TI))
         mixed: Floats = (swish_TI * (x_TD @ layer.up.T)) @ layer.down.T
         return mixed
 
-    def _attention(self, layer: Layer[Floats], x_TD: Floats, rotation: tuple[Floats, Floats]) -> Floats:
+    def _attention(self, layer: LayerTensors[Floats], x_TD: Floats, rotation: tuple[Floats, Floats]) -> Floats:
         tokens, head_dim = len(x_TD), self.config.head_dim
         q_HTE: Floats = (x_TD @ layer.query.T).reshape(tokens, -1, head_dim).swapaxes(0, 1)
         k_GTE: Floats = (x_TD @ layer.key.T).reshape(tokens, -1, head_dim).swapaxes(0, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwen3_reranker.errors import InputError, unknown
-from qwen3_reranker.records import Head
+from qwen3_reranker.records import QueryPrefix
 from qwen3_reranker.reranker import Reranker
 
 #: For each name its queries, documents a query, and mean tokens of a document.
@@ -95,7 +95,7 @@ class _Writer:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
-        rows = self._tokens.encode([Head("", "", "")] * len(texts), texts)
+        rows = self._tokens.encode([QueryPrefix("", "", "")] * len(texts), texts)
         return [row.receipt.document_tokens for row in rows]
 
     def _text(self, length: int) -> str:

@@ -104,7 +104,7 @@ def inspect(
         _print_table(found)
 
 
-def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Workload | None) -> dict[str, Any]:
+def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.WorkloadShape | None) -> dict[str, Any]:
     from qwen3_reranker.prompt import EMBEDDING_SUFFIX, Constants
     from qwen3_reranker.tokens import Tokens
 

@@ -10,7 +10,7 @@ from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from qwen3_reranker.plan import Workload
+    from qwen3_reranker.plan import WorkloadShape
     from qwen3_reranker.tokens import Tokens
     from qwen3_reranker.weights import Checkpoint
 
@@ -22,11 +22,11 @@ _MOST_ROWS = 1_000_000
 _QUERY = "how do I undo my last commit"
 
 
-def parsed_workload(text: str | None) -> Workload | None:
+def parsed_workload(text: str | None) -> WorkloadShape | None:
     """1x100x120: one query, 100 documents of 120 tokens; raises InputError for another form, or more than a million."""
     if text is None:
         return None
-    from qwen3_reranker.plan import Workload
+    from qwen3_reranker.plan import WorkloadShape
 
     found = _FORM.fullmatch(text.strip().lower())
     numbers = tuple(map(int, found.groups())) if found else (0, 0, 0)
@@ -34,11 +34,11 @@ def parsed_workload(text: str | None) -> Workload | None:
         raise InputError(
             f"--workload is QUERIESxDOCUMENTSxTOKENS, as 1x100x120, of at most {_MOST_ROWS:,} pairs; got {text!r}"
         )
-    return Workload(*numbers)
+    return WorkloadShape(*numbers)
 
 
 def memory_facts(
-    checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions, asked: Workload | None
+    checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions, asked: WorkloadShape | None
 ) -> dict[str, Any]:
     """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
@@ -60,7 +60,7 @@ def memory_facts(
         plan = workload_plan(
             workload,
             prefix_tokens=prefix,
-            head_tokens=head,
+            query_prefix_tokens=head,
             suffix_tokens=len(tokens.suffix_ids),
             max_length=tokens.max_length,
         )

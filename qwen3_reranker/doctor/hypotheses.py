@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qwen3_reranker import plan, prompt
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.records import Head, Receipt, Row
+from qwen3_reranker.records import QueryPrefix, Receipt, Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.tokens import Tokens
 
@@ -176,5 +176,5 @@ class Judge:
 
 def _ids(tokens: Tokens, texts: Sequence[str]) -> list[Ids]:
     """The ids of each text alone."""
-    nothing = Head("", "", "")
+    nothing = QueryPrefix("", "", "")
     return [row.ids for row in tokens.encode([nothing] * len(texts), texts)]

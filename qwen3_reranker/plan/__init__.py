@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from qwen3_reranker.plan.pack import Plan, pack
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
 from qwen3_reranker.plan.tree import Segment, grow, row_key, shared_tokens
-from qwen3_reranker.plan.workload import Workload, workload_plan
+from qwen3_reranker.plan.workload import WorkloadShape, workload_plan
 from qwen3_reranker.records import Row
 
 __all__ = [
     "Batch",
     "Plan",
     "Segment",
-    "Workload",
+    "WorkloadShape",
     "build",
     "cut_long_segments",
     "grow",

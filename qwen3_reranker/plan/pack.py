@@ -23,7 +23,7 @@ class Plan:
     offsets_S: position of a segment's first token in its row, that is the length of its ancestors.
     parents_S: the segment above, -1 for none.
     reusable_S: whether other calls are likely to need the segment again.
-    owners_S: whose the segment is, 0 for what everybody shares; what is kept for an owner is found by no other.
+    cache_salts_S: the salt of the segment's rows, 0 for what all rows share; a cache finds it under that salt only.
     leaves_N: for each row the place in `tokens_T` of its last token, which is the last of its segment.
     num_row_tokens: tokens that the rows hold when each is written out.
     """
@@ -33,7 +33,7 @@ class Plan:
     offsets_S: Integers
     parents_S: Integers
     reusable_S: NDArray[np.bool_]
-    owners_S: NDArray[np.int64]
+    cache_salts_S: NDArray[np.int64]
     leaves_N: Integers
     num_row_tokens: int
 
@@ -92,7 +92,7 @@ def pack(roots: Sequence[Segment], ends: Sequence[Segment], *, num_row_tokens: i
             [place[id(segment.parent)] if segment.parent else -1 for segment in segments], dtype=np.int32
         ),
         reusable_S=np.array([segment.reusable for segment in segments], dtype=np.bool_),
-        owners_S=np.array([segment.owner for segment in segments], dtype=np.int64),
+        cache_salts_S=np.array([segment.cache_salt for segment in segments], dtype=np.int64),
         leaves_N=np.array([starts_S1[place[id(end)] + 1] - 1 for end in ends], dtype=np.int32),
         num_row_tokens=num_row_tokens,
     )

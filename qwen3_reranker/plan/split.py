@@ -35,17 +35,17 @@ def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
         return plan
     pieces_S = -(-lengths_S // max_batch_tokens)
     last_S = np.cumsum(pieces_S) - 1
-    owner_P = np.repeat(np.arange(plan.num_segments), pieces_S)
-    turn_P = np.arange(len(owner_P)) - (last_S - pieces_S + 1)[owner_P]
+    segment_P = np.repeat(np.arange(plan.num_segments), pieces_S)
+    turn_P = np.arange(len(segment_P)) - (last_S - pieces_S + 1)[segment_P]
     above_S = np.where(plan.parents_S >= 0, last_S[plan.parents_S], -1)
-    starts_P = plan.starts_S1[owner_P] + turn_P * max_batch_tokens
+    starts_P = plan.starts_S1[segment_P] + turn_P * max_batch_tokens
     return replace(
         plan,
         starts_S1=np.append(starts_P, plan.num_tokens).astype(np.int32),
-        offsets_S=(plan.offsets_S[owner_P] + turn_P * max_batch_tokens).astype(np.int32),
-        parents_S=np.where(turn_P > 0, np.arange(len(owner_P)) - 1, above_S[owner_P]).astype(np.int32),
-        reusable_S=plan.reusable_S[owner_P],
-        owners_S=plan.owners_S[owner_P],
+        offsets_S=(plan.offsets_S[segment_P] + turn_P * max_batch_tokens).astype(np.int32),
+        parents_S=np.where(turn_P > 0, np.arange(len(segment_P)) - 1, above_S[segment_P]).astype(np.int32),
+        reusable_S=plan.reusable_S[segment_P],
+        cache_salts_S=plan.cache_salts_S[segment_P],
     )
 
 

@@ -16,18 +16,20 @@ class Segment:
     """A run of tokens without branches: `ids[start:end]` of one row, below `parent`.
 
     `reusable` says that it ends where rows of other calls are likely to part: after the prefix or after a head.
-    `owner`: whose it is; 0 for what everybody shares.
+    `cache_salt`: that of its rows; 0 for what all rows share.
     """
 
-    __slots__ = ("children", "end", "ids", "owner", "parent", "reusable", "start")
+    __slots__ = ("cache_salt", "children", "end", "ids", "parent", "reusable", "start")
 
-    def __init__(self, ids: Ids, start: int, end: int, parent: Segment | None, reusable: bool, owner: int = 0) -> None:
+    def __init__(
+        self, ids: Ids, start: int, end: int, parent: Segment | None, reusable: bool, cache_salt: int = 0
+    ) -> None:
         self.ids = ids
         self.start = start
         self.end = end
         self.parent = parent
         self.reusable = reusable
-        self.owner = owner
+        self.cache_salt = cache_salt
         self.children: list[Segment] = []
 
 
@@ -56,15 +58,15 @@ def grow(rows: Sequence[Row], min_shared_tokens: int) -> tuple[list[Segment], li
 
 
 def row_key(row: Row, public: int) -> bytes:
-    """What sorts rows so that neighbours share the most; behind the `public` first tokens an owner's stand together."""
+    """What sorts rows so that neighbours share the most; after `public` tokens, rows of a salt stay together."""
     ids = row.ids.astype(">u4")
-    return ids[:public].tobytes() + row.owner.to_bytes(8, "big") + ids[public:].tobytes()
+    return ids[:public].tobytes() + row.cache_salt.to_bytes(8, "big") + ids[public:].tobytes()
 
 
 def shared_tokens(first: Row, second: Row, public: int) -> int:
-    """How many tokens two rows begin with alike; rows of different owners share `public` at most."""
+    """How many tokens two rows begin with alike; rows of different salts share `public` at most."""
     length = min(len(first.ids), len(second.ids))
-    if first.owner != second.owner:
+    if first.cache_salt != second.cache_salt:
         length = min(length, public)
     different = first.ids[:length] != second.ids[:length]
     return int(different.argmax()) if different.any() else length
@@ -79,7 +81,7 @@ def _follow(path: list[Segment], roots: list[Segment], shared: int, min_shared_t
     lower = path.pop()
     if shared - lower.start < min_shared_tokens:
         return
-    upper = Segment(lower.ids, lower.start, shared, lower.parent, reusable=False, owner=lower.owner)
+    upper = Segment(lower.ids, lower.start, shared, lower.parent, reusable=False, cache_salt=lower.cache_salt)
     siblings = lower.parent.children if lower.parent else roots
     siblings[siblings.index(lower, len(siblings) - 1)] = upper
     upper.children.append(lower)
@@ -94,8 +96,8 @@ def _extend(path: list[Segment], roots: list[Segment], row: Row, public: int) ->
     cuts = [boundary for boundary in row.boundaries if start < boundary < len(row.ids)]
     for end in [*cuts, len(row.ids)]:
         parent = path[-1] if path else None
-        owner = 0 if end <= public else row.owner
-        segment = Segment(row.ids, start, end, parent, reusable=end in cuts, owner=owner)
+        cache_salt = 0 if end <= public else row.cache_salt
+        segment = Segment(row.ids, start, end, parent, reusable=end in cuts, cache_salt=cache_salt)
         (parent.children if parent else roots).append(segment)
         path.append(segment)
         start = end

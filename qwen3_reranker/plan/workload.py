@@ -11,7 +11,7 @@ from qwen3_reranker.plan.tree import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class WorkloadShape:
     """Queries, documents of each query, and tokens of each document, suffix left out; no two documents are alike."""
 
     queries: int
@@ -20,13 +20,13 @@ class Workload:
 
 
 def workload_plan(
-    workload: Workload, *, prefix_tokens: int, head_tokens: int, suffix_tokens: int, max_length: int
+    workload: WorkloadShape, *, prefix_tokens: int, query_prefix_tokens: int, suffix_tokens: int, max_length: int
 ) -> Plan:
-    """The plan of a workload behind a template: `head_tokens` are those of instruction, labels and one query.
+    """The plan of a workload behind a template: `query_prefix_tokens` are those of instruction, labels and one query.
 
     Documents are cut as the truncation rule cuts them.
     """
-    shared = prefix_tokens + head_tokens
+    shared = prefix_tokens + query_prefix_tokens
     length = min(max_length, shared + workload.document_tokens + suffix_tokens)
     # Which tokens stand there does not matter: segments are made as if the rows parted behind prefix and head.
     ids = np.zeros(length, dtype=np.int32)

@@ -91,7 +91,7 @@ async def judge(
 
 
 def _tokenised(ask: Ask, model: ServedReranker, caller: Caller, on_end: Callable[[], None]) -> ScheduledRequest:
-    rows = model.reranker.rows(ask.queries, ask.documents, ask.instruction, limits=ask.limits, owner=caller.owner)
+    rows = model.reranker.rows(ask.queries, ask.documents, ask.instruction, limits=ask.limits, cache_salt=caller.owner)
     return ScheduledRequest(rows, deadline=caller.deadline, on_end=on_end)
 
 

@@ -10,13 +10,13 @@ from qwen3_reranker.weights.finite import first_not_finite
 from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import lasting_name, resolve
-from qwen3_reranker.weights.names import Layer
+from qwen3_reranker.weights.names import LayerTensors
 from qwen3_reranker.weights.safetensors import read_entries
 from qwen3_reranker.weights.tensor import Source, Tensor
 
 __all__ = [
     "Checkpoint",
-    "Layer",
+    "LayerTensors",
     "Source",
     "Tensor",
     "first_not_finite",

@@ -18,11 +18,11 @@ from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundErro
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
-from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.checkpoint import Checkpoint, ScoreHead
 from qwen3_reranker.weights.classifier import score_head, score_shape
 from qwen3_reranker.weights.hub import BUNDLED, resolve
 from qwen3_reranker.weights.merged import MergedTensor
-from qwen3_reranker.weights.safetensors import Entry, read_entries
+from qwen3_reranker.weights.safetensors import TensorEntry, read_entries
 from qwen3_reranker.weights.shards import shaped_tensor, weights_file
 from qwen3_reranker.weights.tensor import Source, Tensor
 
@@ -94,7 +94,7 @@ def _refuse_other_adapters(fields: Mapping[str, Any], path: Path) -> None:
             )
 
 
-def _entries(folder: Path) -> dict[str, Entry]:
+def _entries(folder: Path) -> dict[str, TensorEntry]:
     """The adapter's tensors under the base's names."""
     path = folder / WEIGHTS
     if (whole := weights_file(folder)) is not None:
@@ -146,7 +146,7 @@ def _base_folder(fields: Mapping[str, Any], folder: Path, path: Path) -> Path:
 
 
 def _merged(
-    entries: Mapping[str, Entry], base: Checkpoint, fields: Mapping[str, Any], path: Path
+    entries: Mapping[str, TensorEntry], base: Checkpoint, fields: Mapping[str, Any], path: Path
 ) -> dict[str, MergedTensor]:
     """Each adapted matrix by its name in the base."""
     matrices = {
@@ -168,7 +168,7 @@ def _merged(
     return merged
 
 
-def _adapted_modules(entries: Mapping[str, Entry], matrices: Mapping[str, Tensor]) -> list[str]:
+def _adapted_modules(entries: Mapping[str, TensorEntry], matrices: Mapping[str, Tensor]) -> list[str]:
     adapted = []
     for name, entry in entries.items():
         if name in (names.SCORE, names.HEAD):
@@ -252,7 +252,7 @@ class _Scales:
         return next((value for pattern, value in patterns if pattern.match(module)), otherwise)
 
 
-def _head(entries: Mapping[str, Entry], base: Checkpoint, fields: Mapping[str, Any], path: Path) -> Head:
+def _head(entries: Mapping[str, TensorEntry], base: Checkpoint, fields: Mapping[str, Any], path: Path) -> ScoreHead:
     """The adapter's own head, if it has trained one, or else its base's."""
     saved = fields.get("modules_to_save") or []
     for name in (names.SCORE, names.HEAD):
@@ -276,7 +276,9 @@ def _head(entries: Mapping[str, Entry], base: Checkpoint, fields: Mapping[str, A
         return score_head(tensor, None, labels, str(config_path))
     if names.HEAD in entries:
         shape = (base.config.vocab_size, base.config.hidden_size)
-        return Head(shaped_tensor(names.HEAD, shape, entries[names.HEAD], "the base's config.json"), base.head.labels)
+        return ScoreHead(
+            shaped_tensor(names.HEAD, shape, entries[names.HEAD], "the base's config.json"), base.head.labels
+        )
     if fields.get("task_type") == "SEQ_CLS" and not is_classifier:
         raise CheckpointError(
             f"{path}: task_type is SEQ_CLS, but neither adapter nor base holds {names.SCORE!r}; a head is never made "

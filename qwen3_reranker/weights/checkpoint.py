@@ -14,13 +14,13 @@ from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.prompt import TEMPLATES, Template, template
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
-from qwen3_reranker.weights.names import Layer
+from qwen3_reranker.weights.names import LayerTensors
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, StoredPrompt
 from qwen3_reranker.weights.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ScoreHead:
     """Where the judge's vector lies: in the rows of the words yes and no, in two labelled rows, or as one difference.
 
     labels: the rows of yes and of no; a single one where that row is yes - no already; None where the rows are those
@@ -55,14 +55,14 @@ class Checkpoint:
     layout: str
     config: ModelConfig
     tensors: Mapping[str, Tensor] = field(repr=False)
-    stored_head: Head | None
+    stored_head: ScoreHead | None
     read_tokenizer: Callable[[], TokenizerJson] = field(repr=False)
     stored_prompt: StoredPrompt = NOTHING_STORED
     instruction: str | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ScoreHead:
         """Where the judge's vector lies; raises CheckpointError for an embedding model."""
         if self.stored_head is None:
             raise CheckpointError(
@@ -106,6 +106,6 @@ class Checkpoint:
         """Bytes of all tensors on disk."""
         return sum(tensor.num_bytes for tensor in self.tensors.values())
 
-    def layer(self, index: int) -> Layer[Tensor]:
+    def layer(self, index: int) -> LayerTensors[Tensor]:
         """The tensors of layer `index`, counted from 0."""
         return names.layer_names(index).map(self.tensors.__getitem__)

@@ -8,15 +8,15 @@ from typing import Any
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
-from qwen3_reranker.weights.checkpoint import Head
-from qwen3_reranker.weights.safetensors import Entry
+from qwen3_reranker.weights.checkpoint import ScoreHead
+from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.shards import shaped_tensor
 from qwen3_reranker.weights.tensor import Tensor
 
 SCORE_BIAS = "score.bias"
 
 
-def score_shape(weight: Entry, hidden_size: int) -> tuple[int, int]:
+def score_shape(weight: TensorEntry, hidden_size: int) -> tuple[int, int]:
     """The shape of `score.weight`, whose rows are those of `weight`: one for yes - no, or two labelled ones.
 
     Raises CheckpointError for any other number of rows.
@@ -30,7 +30,7 @@ def score_shape(weight: Entry, hidden_size: int) -> tuple[int, int]:
     return num_rows, hidden_size
 
 
-def score_head(tensor: Tensor, bias: Entry | None, fields: Mapping[str, Any], config_source: str) -> Head:
+def score_head(tensor: Tensor, bias: TensorEntry | None, fields: Mapping[str, Any], config_source: str) -> ScoreHead:
     """The head in `score.weight`, of a `score_shape`.
 
     fields: those of config.json, whose id2label (or label2id) says which row is yes; `config_source` names it.
@@ -45,17 +45,17 @@ def score_head(tensor: Tensor, bias: Entry | None, fields: Mapping[str, Any], co
                 f"{config_source}: names {len(labels)} labels, but {names.SCORE!r} has one row; "
                 "configuration and weights are not of one model"
             )
-        return Head(tensor, (0,))
+        return ScoreHead(tensor, (0,))
     if labels.keys() != {"yes", "no"} or set(labels.values()) != {0, 1}:
         raise CheckpointError(
             f'{config_source}: {names.SCORE!r} has two rows, and id2label must name them "yes" and "no", got '
             f"{shown(fields.get('id2label', fields.get('label2id')))}; which row is which is never guessed: write "
             '"id2label": {"0": "no", "1": "yes"}, or the reverse, as the model was trained'
         )
-    return Head(tensor, (labels["yes"], labels["no"]))
+    return ScoreHead(tensor, (labels["yes"], labels["no"]))
 
 
-def _refuse_bias(bias: Entry | None, num_rows: int) -> None:
+def _refuse_bias(bias: TensorEntry | None, num_rows: int) -> None:
     if bias is None:
         return
     # transformers' Qwen3ForSequenceClassification has no bias and drops one that it finds.

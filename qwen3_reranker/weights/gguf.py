@@ -14,7 +14,7 @@ from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights import names
-from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.checkpoint import Checkpoint, ScoreHead
 from qwen3_reranker.weights.encodings import ENCODINGS
 from qwen3_reranker.weights.gguf_header import GgufHeader
 from qwen3_reranker.weights.gguf_metadata import Metadata
@@ -175,7 +175,7 @@ def _refuse_scaled_positions(header: GgufHeader) -> None:
         )
 
 
-def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]) -> Head:
+def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]) -> ScoreHead:
     where = header.source.path
     for name in _OTHER_CLASSIFIERS:
         if name in header.tensors:
@@ -186,10 +186,10 @@ def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]
         rows = classifier.shape[0] if len(classifier.shape) > 1 else 1
         shape = (rows, config.hidden_size)
         tensor = _tensor(header, _CLASSIFIER, _CLASSIFIER, shape[-len(classifier.shape) :])
-        return Head(replace(tensor, shape=shape), _label_rows(header.metadata, rows))
+        return ScoreHead(replace(tensor, shape=shape), _label_rows(header.metadata, rows))
     tensor = tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD]
     source = names.gguf_name(tensor.name)
-    return Head(tensor, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
+    return ScoreHead(tensor, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
 
 
 def _label_rows(metadata: Metadata, rows: int) -> tuple[int, ...]:

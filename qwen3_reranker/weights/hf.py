@@ -19,14 +19,14 @@ from qwen3_reranker.errors import CheckpointError, UnsupportedModelError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import adapter, names
-from qwen3_reranker.weights.checkpoint import Checkpoint, Head
+from qwen3_reranker.weights.checkpoint import Checkpoint, ScoreHead
 from qwen3_reranker.weights.classifier import SCORE_BIAS, score_head, score_shape
 from qwen3_reranker.weights.contents import no_model
 from qwen3_reranker.weights.cross_encoder import as_cross_encoder
 from qwen3_reranker.weights.embedding import has_bare_names, is_embedding, refuse_other_pooling, stored_prompts
 from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
-from qwen3_reranker.weights.safetensors import Entry
+from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, first_shard, folder_entries, shaped_tensor, weights_file
 from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
@@ -155,7 +155,7 @@ def _open_embedding(
     folder: Path,
     name: str,
     config: ModelConfig,
-    entries: Stored[Entry],
+    entries: Stored[TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
 ) -> Checkpoint:
@@ -186,22 +186,22 @@ def _read_config(folder: Path) -> tuple[ModelConfig, Mapping[str, Any]]:
 def _words_head(
     config: ModelConfig,
     tensors: dict[str, Tensor],
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
-) -> tuple[ModelConfig, Head]:
+) -> tuple[ModelConfig, ScoreHead]:
     """The language-model head, and the configuration with what is true of it; one of its own goes into `tensors`."""
     if not config.tie_word_embeddings:
-        return config, Head(tensors[names.HEAD])
+        return config, ScoreHead(tensors[names.HEAD])
     words = tensors[names.EMBEDDING]
     if not any(stored in entries for stored in _stored_names(names.HEAD, quantisation)):
-        return config, Head(words)
+        return config, ScoreHead(words)
     own = _tensor(names.HEAD, words.shape, entries, path, quantisation)
     if is_same(own, words):
-        return config, Head(words)
+        return config, ScoreHead(words)
     _LOG.warning("%s: %s is %s, as in transformers 5; set tie_word_embeddings to false", path, names.HEAD, UNTIED)
     tensors[names.HEAD] = own
-    return replace(config, tie_word_embeddings=False), Head(own, note=UNTIED)
+    return replace(config, tie_word_embeddings=False), ScoreHead(own, note=UNTIED)
 
 
 def _stored_names(name: str, quantisation: Quantisation | None) -> tuple[str, ...]:
@@ -209,7 +209,11 @@ def _stored_names(name: str, quantisation: Quantisation | None) -> tuple[str, ..
 
 
 def _refuse_unread(
-    config: ModelConfig, entries: Stored[Entry], path: Path, quantisation: Quantisation | None, spared: Collection[str]
+    config: ModelConfig,
+    entries: Stored[TensorEntry],
+    path: Path,
+    quantisation: Quantisation | None,
+    spared: Collection[str],
 ) -> None:
     """spared: names that the layout does not need, though others do."""
     needed = (*(name for name, _ in names.expected_shapes(config)), names.SCORE) if quantisation else ()
@@ -221,10 +225,10 @@ def _refuse_unread(
 def _classifier(
     config: ModelConfig,
     fields: Mapping[str, Any],
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
-) -> Head:
+) -> ScoreHead:
     score = entries.get(names.SCORE)
     if score is None and quantisation is not None:
         score = quantisation.entry_of_rows(names.SCORE, entries)
@@ -239,7 +243,7 @@ def _classifier(
 
 def _needed(
     config: ModelConfig,
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
     bare: bool = False,
@@ -252,7 +256,7 @@ def _needed(
 
 
 def _tensor(
-    name: str, shape: tuple[int, ...], entries: Mapping[str, Entry], path: Path, quantisation: Quantisation | None
+    name: str, shape: tuple[int, ...], entries: Mapping[str, TensorEntry], path: Path, quantisation: Quantisation | None
 ) -> Tensor:
     decoded = None if quantisation is None else quantisation.matrix(name, shape, entries, path)
     if decoded is not None:
@@ -263,7 +267,7 @@ def _tensor(
 
 
 def _missing(
-    name: str, entries: Mapping[str, Entry], where: Path, quantisation: Quantisation | None
+    name: str, entries: Mapping[str, TensorEntry], where: Path, quantisation: Quantisation | None
 ) -> CheckpointError:
     if any(".lora_A." in each or ".base_layer." in each for each in entries):
         return CheckpointError(

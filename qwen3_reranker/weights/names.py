@@ -40,7 +40,7 @@ _GGUF_OF_LAYERS = {published: gguf for _, published, _, gguf in _LAYER_TABLE}
 
 
 @dataclass(frozen=True, slots=True)
-class Layer(Generic[T]):
+class LayerTensors(Generic[T]):
     """One of something for each weight of a layer, in the order of use: names, tensors, arrays.
 
     Matrices are (out, in), as published: y = x @ w.T.
@@ -58,14 +58,14 @@ class Layer(Generic[T]):
     up: T
     down: T
 
-    def map(self, function: Callable[[T], U]) -> Layer[U]:
+    def map(self, function: Callable[[T], U]) -> LayerTensors[U]:
         """The layer that holds `function` of each of these, e.g. names -> tensors -> arrays."""
-        return Layer(**{ours: function(getattr(self, ours)) for ours, _, _, _ in _LAYER_TABLE})
+        return LayerTensors(**{ours: function(getattr(self, ours)) for ours, _, _, _ in _LAYER_TABLE})
 
 
-def layer_names(index: int) -> Layer[str]:
+def layer_names(index: int) -> LayerTensors[str]:
     """The published names of layer `index`, counted from 0."""
-    return Layer(**{ours: f"model.layers.{index}.{published}" for ours, published, _, _ in _LAYER_TABLE})
+    return LayerTensors(**{ours: f"model.layers.{index}.{published}" for ours, published, _, _ in _LAYER_TABLE})
 
 
 def bare_name(published: str) -> str:

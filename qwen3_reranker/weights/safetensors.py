@@ -32,7 +32,7 @@ _BYTES_PER_VALUE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TensorEntry:
     """One tensor's line in the header; `offset` counts bytes from the beginning of the file."""
 
     source: Source
@@ -42,7 +42,7 @@ class Entry:
     num_bytes: int
 
 
-def read_entries(path: Path) -> dict[str, Entry]:
+def read_entries(path: Path) -> dict[str, TensorEntry]:
     """Every tensor of the file by name, in the order of its data; raises CheckpointError naming file and tensor."""
     source = Source.of(path)
     header = _header(source)
@@ -78,7 +78,7 @@ def _header(source: Source) -> bytes:
         return file.read(length)
 
 
-def _entry(source: Source, name: str, field: Any, data_start: int) -> Entry:
+def _entry(source: Source, name: str, field: Any, data_start: int) -> TensorEntry:
     where = f"{source.path}: tensor {shown(name)}"
     if not isinstance(field, dict):
         raise CheckpointError(f"{where}: expected an object with dtype, shape and data_offsets, got {shown(field)}")
@@ -96,14 +96,14 @@ def _entry(source: Source, name: str, field: Any, data_start: int) -> Entry:
             f"{where}: expected {shown(expected)} bytes for {dtype} {shown(shape)}, got {end - begin}; "
             "the file is damaged"
         )
-    return Entry(source, dtype, tuple(shape), data_start + begin, end - begin)
+    return TensorEntry(source, dtype, tuple(shape), data_start + begin, end - begin)
 
 
 def _are_sizes(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _check_data(source: Source, ordered: Iterable[tuple[str, Entry]], data_start: int) -> None:
+def _check_data(source: Source, ordered: Iterable[tuple[str, TensorEntry]], data_start: int) -> None:
     end = data_start
     for name, entry in ordered:
         where = f"{source.path}: tensor {shown(name)}"

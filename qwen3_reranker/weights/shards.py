@@ -9,7 +9,7 @@ from pathlib import Path
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights.encodings import PLAIN
-from qwen3_reranker.weights.safetensors import Entry, read_entries
+from qwen3_reranker.weights.safetensors import TensorEntry, read_entries
 from qwen3_reranker.weights.tensor import Tensor
 
 SINGLE = "model.safetensors"
@@ -39,7 +39,7 @@ def first_shard(folder: Path) -> Path | None:
     return folder / f"model-00001-of-{counts.pop()}.safetensors" if counts else None
 
 
-def folder_entries(path: Path) -> Mapping[str, Entry]:
+def folder_entries(path: Path) -> Mapping[str, TensorEntry]:
     """Every tensor of the folder whose `weights_file` or `first_shard` that is.
 
     Raises CheckpointError naming file and tensor.
@@ -50,7 +50,7 @@ def folder_entries(path: Path) -> Mapping[str, Entry]:
     return _entries_of_all(path.parent, int(shard[2])) if shard else read_entries(path)
 
 
-def shaped_tensor(name: str, shape: tuple[int, ...], entry: Entry, reason: str) -> Tensor:
+def shaped_tensor(name: str, shape: tuple[int, ...], entry: TensorEntry, reason: str) -> Tensor:
     """The tensor, if it is of `shape`, which `reason` asks for, and of a plain dtype; raises CheckpointError if not."""
     where = f"{entry.source.path}: tensor {name!r}"
     if entry.dtype not in PLAIN:
@@ -66,12 +66,12 @@ def shaped_tensor(name: str, shape: tuple[int, ...], entry: Entry, reason: str) 
     return Tensor(name, shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
 
 
-def _sharded_entries(index: Path) -> Mapping[str, Entry]:
+def _sharded_entries(index: Path) -> Mapping[str, TensorEntry]:
     weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise CheckpointError(f"{index}: weight_map must be an object of tensor -> file, got {shown(weight_map)}")
-    shards: dict[str, Mapping[str, Entry]] = {}
-    entries: dict[str, Entry] = {}
+    shards: dict[str, Mapping[str, TensorEntry]] = {}
+    entries: dict[str, TensorEntry] = {}
     for name, shard in weight_map.items():
         if not _is_plain_name(shard):
             raise CheckpointError(
@@ -94,8 +94,8 @@ def _sharded_entries(index: Path) -> Mapping[str, Entry]:
     return entries
 
 
-def _entries_of_all(folder: Path, count: int) -> Mapping[str, Entry]:
-    entries: dict[str, Entry] = {}
+def _entries_of_all(folder: Path, count: int) -> Mapping[str, TensorEntry]:
+    entries: dict[str, TensorEntry] = {}
     for number in range(1, count + 1):
         path = folder / f"model-{number:05}-of-{count:05}.safetensors"
         if not path.is_file():

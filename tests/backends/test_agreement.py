@@ -220,7 +220,7 @@ def test_a_run_that_is_closed_early_leaves_the_backend_as_it_was(fast: Maker, fo
 def test_what_is_kept_for_one_owner_is_computed_anew_for_another(fast: Maker, folder: Path) -> None:
     backend = fast(folder, prefix_cache_tokens=1000)
     some = tree_rows(7, 6, 30)
-    owned = {owner: plan.build([replace(row, owner=owner) for row in some], 4) for owner in (1, 2)}
+    owned = {owner: plan.build([replace(row, cache_salt=owner) for row in some], 4) for owner in (1, 2)}
     run_all(backend.steps(owned[1]))
     again, other = run_all(backend.steps(owned[1])), run_all(backend.steps(owned[2]))
     assert other.cached_tokens == 11  # the prefix of every row

@@ -7,7 +7,7 @@ import pytest
 
 from qwen3_reranker.cli.memory_facts import parsed_workload
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.plan import Workload
+from qwen3_reranker.plan import WorkloadShape
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 
@@ -81,7 +81,7 @@ def test_a_workload_says_what_the_length_of_a_row_cuts(run: Run) -> None:
 
 
 def test_a_workload_is_three_numbers(run: Run) -> None:
-    assert parsed_workload("2X10x50") == Workload(2, 10, 50)
+    assert parsed_workload("2X10x50") == WorkloadShape(2, 10, 50)
     assert parsed_workload(None) is None
     for text in ("", "1x2", "1x2x3x4", "0x1x1", "1x-2x3", "axbxc", "9999x9999x1", "1000000000x1x1"):
         with pytest.raises(InputError, match="QUERIESxDOCUMENTSxTOKENS"):

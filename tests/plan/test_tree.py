@@ -106,10 +106,10 @@ def test_rows_of_different_owners_share_the_template_and_nothing_else(some: list
     ]
     built = plan.build(owned)
     check(built, owned)
-    apart = sum(distinct_prefixes([each for each in owned if each.owner == owner]) for owner in {*owners})
-    alone = len({each.owner for each in owned})
+    apart = sum(distinct_prefixes([each for each in owned if each.cache_salt == owner]) for owner in {*owners})
+    alone = len({each.cache_salt for each in owned})
     assert built.num_tokens == apart - max(0, alone - 1) * len(prefix)
     for row_number, end in enumerate(built.ends().tolist()):
         for segment in [*built.ancestors(end), end]:
             shared = built.offsets_S[segment] + len(built.tokens(segment)) <= len(prefix)
-            assert built.owners_S[segment] == (0 if shared else owned[row_number].owner)
+            assert built.cache_salts_S[segment] == (0 if shared else owned[row_number].cache_salt)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import plan
-from qwen3_reranker.plan import Workload, workload_plan
+from qwen3_reranker.plan import WorkloadShape, workload_plan
 from qwen3_reranker.records import Receipt, Row
 
 
@@ -13,7 +13,7 @@ from qwen3_reranker.records import Receipt, Row
 def test_it_has_the_segments_of_rows_of_random_tokens(shared: tuple[int, int], max_length: int) -> None:
     prefix, head = shared
     described = workload_plan(
-        Workload(3, 5, 20), prefix_tokens=prefix, head_tokens=head, suffix_tokens=9, max_length=max_length
+        WorkloadShape(3, 5, 20), prefix_tokens=prefix, query_prefix_tokens=head, suffix_tokens=9, max_length=max_length
     )
     random = np.random.default_rng(0)
     start = random.integers(0, 10**6, prefix)

@@ -21,7 +21,7 @@ from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
 from testing.gguf_files import add_fields, finish, tokenizer_fields
 
 CARD = prompt.template("card")
-VECTORS = Path(__file__).parents[1] / "testing" / "tokenizer"
+VECTORS = Path(__file__).parents[2] / "testing" / "tokenizer"
 NANO = Path(__file__).parents[2] / "qwen3_reranker/weights/bundled/nano/tokenizer.json"
 MODES = ("literal", "parse")
 

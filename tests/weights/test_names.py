@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.weights.names import EMBEDDING, Layer, expected_shapes, layer_names, without_wrappers
+from qwen3_reranker.weights.names import EMBEDDING, LayerTensors, expected_shapes, layer_names, without_wrappers
 from testing.checkpoints import tensor_shapes, write_checkpoint
 
 
@@ -26,8 +26,8 @@ def test_a_layer_maps_name_by_name() -> None:
     assert names.query == "model.layers.7.self_attn.q_proj.weight"
     assert names.attention_norm == "model.layers.7.input_layernorm.weight"
     lengths = names.map(len)
-    assert [getattr(lengths, field.name) for field in fields(Layer)] == [
-        len(getattr(names, field.name)) for field in fields(Layer)
+    assert [getattr(lengths, field.name) for field in fields(LayerTensors)] == [
+        len(getattr(names, field.name)) for field in fields(LayerTensors)
     ]
 
 

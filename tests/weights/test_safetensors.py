@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights import Tensor
-from qwen3_reranker.weights.safetensors import MAX_HEADER_BYTES, Entry, read_entries
+from qwen3_reranker.weights.safetensors import MAX_HEADER_BYTES, TensorEntry, read_entries
 from testing.checkpoints import safetensors_bytes
 
 TORCH = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -151,7 +151,7 @@ def test_any_header_gives_entries_or_a_checkpoint_error(header: dict[str, Any], 
     assert set(entries_or_refusal(fuzzed_file)) <= set(header)
 
 
-def entries_or_refusal(path: Path) -> Mapping[str, Entry]:
+def entries_or_refusal(path: Path) -> Mapping[str, TensorEntry]:
     """The file's entries, none if it is refused; the refusal is one line that names the file."""
     try:
         return read_entries(path)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.cpu.kernels import native_module
-from qwen3_reranker.weights import Checkpoint, Layer, Source, Tensor
+from qwen3_reranker.weights import Checkpoint, LayerTensors, Source, Tensor
 
 if TYPE_CHECKING:
     from qwen3_reranker.backends.cpu.panels import Panels
@@ -67,7 +67,7 @@ def panel_layers(checkpoint: Checkpoint, panels: Panels, digits: int) -> Layers:
     return Layers([partial(_layer, checkpoint.layer(index), matrix) for index in indices], set())
 
 
-def matrices(layer: Layer[Tensor]) -> dict[str, Tensor]:
+def matrices(layer: LayerTensors[Tensor]) -> dict[str, Tensor]:
     """The seven matrices of a layer by our names, in the order that the kernels take them."""
     names = ("query", "key", "value", "output", "gate", "up", "down")
     return {name: getattr(layer, name) for name in names}
@@ -82,7 +82,7 @@ def stored_matrix(tensor: Tensor) -> Any:
     return native_module().stored_matrix(values, STORAGE["F32"], outputs, inputs)
 
 
-def _layer(layer: Layer[Tensor], matrix: Callable[[str, Tensor], Any]) -> Any:
+def _layer(layer: LayerTensors[Tensor], matrix: Callable[[str, Tensor], Any]) -> Any:
     norms: list[NDArray[np.float32]] = [
         tensor.read() for tensor in (layer.attention_norm, layer.query_norm, layer.key_norm, layer.mlp_norm)
     ]

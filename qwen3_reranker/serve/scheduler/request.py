@@ -26,7 +26,7 @@ class ScheduledRequest:
         self.rows = rows
         self.deadline = deadline
         self.on_end = on_end
-        self.tenant = rows[0].owner
+        self.tenant = rows[0].cache_salt
         public = rows[0].num_public_tokens
         keys = [row_key(row, public) for row in rows]
         #: Indices into `rows`, in the best order to compute them.

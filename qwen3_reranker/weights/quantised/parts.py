@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
-from qwen3_reranker.weights.safetensors import Entry
+from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.tensor import Tensor
 
 Indices = NDArray[np.intp]
@@ -28,7 +28,7 @@ class Parts:
 
     name: str
     shape: tuple[int, int]
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TensorEntry]
     where: Path
     format_name: str
 
@@ -82,7 +82,7 @@ class Parts:
             f"stores a matrix of {list(self.shape)}; configuration and weights are not of one model, or damaged"
         )
 
-    def _entry(self, suffix: str) -> Entry:
+    def _entry(self, suffix: str) -> TensorEntry:
         entry = self.entries.get(self.called(suffix))
         if entry is None:
             raise CheckpointError(

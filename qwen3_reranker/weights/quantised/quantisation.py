@@ -11,11 +11,11 @@ from typing import Any
 from qwen3_reranker.errors import CheckpointError, UnsupportedFormatError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights.encodings import PLAIN
-from qwen3_reranker.weights.quantised import awq, formats, gptq, mlx, packed, scaled
-from qwen3_reranker.weights.quantised.formats import Format, named_format
+from qwen3_reranker.weights.quantised import awq, gptq, mlx, packing, quantised_formats, scaled
 from qwen3_reranker.weights.quantised.parts import Parts
-from qwen3_reranker.weights.quantised.tensor import Decoder, QuantisedTensor
-from qwen3_reranker.weights.safetensors import Entry
+from qwen3_reranker.weights.quantised.quantised_formats import Format, named_format
+from qwen3_reranker.weights.quantised.quantised_tensor import Decoder, QuantisedTensor
+from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.tensor import Source
 
 # Where it is said: in config.json, by transformers, by MLX, by what compressed-tensors was before; or in a file of the
@@ -25,11 +25,11 @@ _FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 # Of activations and caches, which are not quantised here.
 _UNUSED = ("input_scale", "input_zero_point", "activation_scale", "output_scale", "k_scale", "v_scale")
 _SUFFIXES = {
-    formats.AWQ: awq.SUFFIXES,
-    formats.GPTQ: gptq.SUFFIXES,
-    formats.MLX: mlx.SUFFIXES,
-    formats.COMPRESSED: (*packed.SUFFIXES, *scaled.SUFFIXES),
-    formats.SCALED: scaled.SUFFIXES,
+    quantised_formats.AWQ: awq.SUFFIXES,
+    quantised_formats.GPTQ: gptq.SUFFIXES,
+    quantised_formats.MLX: mlx.SUFFIXES,
+    quantised_formats.COMPRESSED: (*packing.SUFFIXES, *scaled.SUFFIXES),
+    quantised_formats.SCALED: scaled.SUFFIXES,
 }
 _README_BYTES = 1 << 14
 
@@ -43,7 +43,7 @@ class Quantisation:
     base: str | None
 
     def matrix(
-        self, name: str, shape: tuple[int, ...], entries: Mapping[str, Entry], where: Path
+        self, name: str, shape: tuple[int, ...], entries: Mapping[str, TensorEntry], where: Path
     ) -> QuantisedTensor | None:
         """The matrix `name`, decoded when it is read; None where it lies there as plain numbers, or is no matrix.
 
@@ -63,7 +63,7 @@ class Quantisation:
         parts = Parts(name, (shape[0], shape[1]), entries, where, self.format.name)
         return QuantisedTensor.of(name, shape, self._decoder(parts), self.config)
 
-    def entry_of_rows(self, name: str, entries: Mapping[str, Entry]) -> Entry | None:
+    def entry_of_rows(self, name: str, entries: Mapping[str, TensorEntry]) -> TensorEntry | None:
         """What the file holds in place of the matrix `name` with its number of rows, if there is such a tensor."""
         return entries.get(f"{name.removesuffix('weight')}weight_packed")
 
@@ -76,17 +76,17 @@ class Quantisation:
 
     def _decoder(self, parts: Parts) -> Decoder:
         layout = self.format.layout
-        if layout == formats.AWQ:
+        if layout == quantised_formats.AWQ:
             return awq.awq(parts)
-        if layout == formats.GPTQ:
+        if layout == quantised_formats.GPTQ:
             return gptq.gptq(parts, self.format.zero_offset)
-        if layout == formats.MLX:
+        if layout == quantised_formats.MLX:
             return mlx.mlx(parts)
-        if layout == formats.COMPRESSED and parts.has("weight_packed"):
-            return packed.packed(parts)
+        if layout == quantised_formats.COMPRESSED and parts.has("weight_packed"):
+            return packing.packed(parts)
         return scaled.scaled(parts, self.format.blocks)
 
-    def _refuse_both(self, name: str, plain: Entry, entries: Mapping[str, Entry]) -> None:
+    def _refuse_both(self, name: str, plain: TensorEntry, entries: Mapping[str, TensorEntry]) -> None:
         """A library that finds scales beside plain numbers rounds these by them whenever it multiplies."""
         suffixes = () if self.format.layout is None else _SUFFIXES[self.format.layout]
         stem = name.removesuffix("weight")

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.core import SHAPE_0_6B
 from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.config import EngineOptions
-from qwen3_reranker.plan import Workload, workload_plan
+from qwen3_reranker.plan import WorkloadShape, workload_plan
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_checkpoint
 
@@ -23,7 +23,7 @@ from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.config import EngineOptions
-from qwen3_reranker.plan import Workload, workload_plan
+from qwen3_reranker.plan import WorkloadShape, workload_plan
 from qwen3_reranker.weights import open_checkpoint
 
 COUNTED = ("batch", "shared", "results", "compiled code")
@@ -35,11 +35,11 @@ folder, precision, batch_tokens, *numbers = sys.argv[1:]
 checkpoint = open_checkpoint(folder)
 engine = {"backend": "torch", "device": "cpu", "prefix_cache_tokens": 0}
 options = EngineOptions(precision=precision, max_batch_tokens=int(batch_tokens), **engine)
-template = {"prefix_tokens": 39, "head_tokens": 35, "suffix_tokens": 9, "max_length": 40960}
-plan = workload_plan(Workload(*map(int, numbers)), **template)
+template = {"prefix_tokens": 39, "query_prefix_tokens": 35, "suffix_tokens": 9, "max_length": 40960}
+plan = workload_plan(WorkloadShape(*map(int, numbers)), **template)
 network = load(checkpoint, torch.device("cpu"), getattr(torch, precision), merged=True)
 backend = TorchBackend(network, max_batch_tokens=int(batch_tokens), prefix_cache_tokens=0)
-run_all(backend.steps(workload_plan(Workload(1, 1, 5), **template)))
+run_all(backend.steps(workload_plan(WorkloadShape(1, 1, 5), **template)))
 Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS:")
 run_all(backend.steps(plan))
@@ -82,7 +82,9 @@ def test_what_a_processor_compiles_is_counted_for_each_shape_in_16_bits_and_on_n
     small_checkpoint: Path,
 ) -> None:
     config = open_checkpoint(str(small_checkpoint)).config
-    plan = workload_plan(Workload(1, 7, 50), prefix_tokens=39, head_tokens=35, suffix_tokens=9, max_length=8192)
+    plan = workload_plan(
+        WorkloadShape(1, 7, 50), prefix_tokens=39, query_prefix_tokens=35, suffix_tokens=9, max_length=8192
+    )
 
     def compiled(**options: str) -> int:
         items = device_memory_needed(config, EngineOptions(backend="torch", **options), plan)

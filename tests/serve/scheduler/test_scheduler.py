@@ -44,7 +44,7 @@ class Waiting:
         self, nano: Reranker, documents: Sequence[str] = DOCUMENTS, *, owner: int = 1, seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.ended = threading.Event()
-        rows = nano.rows([QUERY] * len(documents), documents, owner=owner)
+        rows = nano.rows([QUERY] * len(documents), documents, cache_salt=owner)
         self.request = ScheduledRequest(rows, deadline=time.monotonic() + seconds, on_end=self.ended.set)
 
     def logits(self) -> NDArray[np.float32]:
@@ -66,7 +66,7 @@ def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
         alone = nano.logits([(QUERY, document) for document in DOCUMENTS[:n]])
         np.testing.assert_allclose(each.logits(), alone, atol=1e-4)
     assert len(watched.batches) < sum((12, 1, 5, 7, 3))
-    assert any(len({row.owner for row in batch}) > 1 for batch in watched.batches)
+    assert any(len({row.cache_salt for row in batch}) > 1 for batch in watched.batches)
 
 
 def test_after_a_cancellation_no_further_batch_holds_a_row_of_the_request(
@@ -81,7 +81,7 @@ def test_after_a_cancellation_no_further_batch_holds_a_row_of_the_request(
     assert not scheduler.cancel(gone.request, TimeoutError("again"))
     watched.door.set()
     stays.logits()
-    assert all(row.owner != 1 for batch in watched.batches[1:] for row in batch)
+    assert all(row.cache_salt != 1 for batch in watched.batches[1:] for row in batch)
     with pytest.raises(TimeoutError):
         gone.logits()
     assert scheduler.stats().waiting_tokens == 0
@@ -138,7 +138,7 @@ def test_a_request_whose_deadline_passes_in_the_line_costs_no_batch(
     watched.door.set()
     with pytest.raises(TimeoutError):
         late.logits()
-    assert all(row.owner != 2 for batch in watched.batches for row in batch)
+    assert all(row.cache_salt != 2 for batch in watched.batches for row in batch)
 
 
 def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
@@ -162,7 +162,7 @@ def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
 def test_a_row_that_fails_fails_its_own_request_alone(
     nano: Reranker, watched: Watch, scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watched.fails = lambda row: row.owner == 66
+    watched.fails = lambda row: row.cache_salt == 66
     watched.door.clear()
     scheduler.submit(Waiting(nano, DOCUMENTS[:1], owner=9).request)
     assert watched.entered.acquire(timeout=PATIENCE_SECONDS)

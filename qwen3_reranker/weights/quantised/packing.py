@@ -29,7 +29,7 @@ SUFFIXES = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point"
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackQuantized:
     """weight = (digit - zero) * scale.
 
     digits: (outputs, I * bits / 32) words, rounded up; scales: one for the matrix, a row, or a group of it; zeros: of
@@ -88,14 +88,14 @@ class Packed:
         return input_groups(self.groups, self.scales.numbers.shape[1])
 
 
-def packed(parts: Parts) -> Packed:
+def packed(parts: Parts) -> PackQuantized:
     """The decoder of a packed matrix; raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
     by_bits = {bits: (outputs, words(inputs, bits)) for bits in (4, 8)}
     digits, bits = parts.packed("weight_packed", "I32", by_bits)
     scales = grid(parts, "weight_scale", PLAIN)
     groups = parts.maybe("weight_g_idx", ("I32",), (inputs,))
-    return Packed(digits, scales, _zeros(parts, bits, scales), groups, bits, inputs)
+    return PackQuantized(digits, scales, _zeros(parts, bits, scales), groups, bits, inputs)
 
 
 def _zeros(parts: Parts, bits: int, scales: Grid) -> Tensor | Grid | None:
