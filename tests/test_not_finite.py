@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from qwen3_reranker import CheckpointError, Embedder, PrecisionError, Reranker
-from qwen3_reranker.doctor import examine_files
+from qwen3_reranker.doctor import check_files
 from testing.checkpoints import write_checkpoint
 from testing.layouts import SINGLE, edit_tensors, write_embedding_model
 from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
@@ -65,7 +65,7 @@ def test_a_weight_that_is_not_finite_is_named_in_every_precision(
 
 
 def test_the_doctor_looks_at_every_number(tmp_path: Path) -> None:
-    [finding] = examine_files(with_matrix(tmp_path, 1, float("nan"))).findings
+    [finding] = check_files(with_matrix(tmp_path, 1, float("nan"))).findings
     assert finding.fault.name == "damaged-weights"
     assert MATRIX in finding.evidence
 

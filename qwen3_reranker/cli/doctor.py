@@ -18,7 +18,7 @@ from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from qwen3_reranker.doctor import Report
+    from qwen3_reranker.doctor import DoctorReport
 
 FORMATS = ("table", "json")
 DIALECTS = ("auto", "cohere", "jina", "tei", "vllm-score", "llama.cpp")
@@ -99,14 +99,14 @@ def doctor(
         report = _of_server(target, reference, revision, dialect=dialect, model=model, api_key=key, timeout=timeout)
     else:
         from qwen3_reranker.cli.progress import ProgressBar
-        from qwen3_reranker.doctor import examine_files
+        from qwen3_reranker.doctor import check_files
 
         given = {"--reference": reference, "--model": model, "--api-key": api_key, "--dialect": dialect}
         if unused := [name for name, value in given.items() if value not in (None, "auto")]:
             raise InputError(f"{', '.join(unused)} is for servers, whose address begins with http:// or https://")
         # A download shows a bar of its own.
         with ProgressBar("examining") if os.path.exists(target) else nullcontext():
-            report = examine_files(target, revision)
+            report = check_files(target, revision)
     if form == "json":
         print(json.dumps(_facts(report), indent=2))
     else:
@@ -115,24 +115,24 @@ def doctor(
         raise Exit(FOUND)
 
 
-def _of_server(target: str, reference: str | None, revision: str | None, **options: Any) -> Report:
+def _of_server(target: str, reference: str | None, revision: str | None, **options: Any) -> DoctorReport:
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.doctor import Endpoint, Judge, examine
+    from qwen3_reranker.doctor import Endpoint, ReferenceModel, check_endpoint
 
     endpoint = Endpoint(target, **options)
     if reference is None:
         with ProgressBar("asking the server") as bar:
-            return examine(endpoint, on_progress=bar)
+            return check_endpoint(endpoint, on_progress=bar)
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.weights import resolve
 
     resolve(reference, revision)
     with ProgressBar("opening the reference") as bar, Reranker(reference, revision=revision) as reranker:
         bar.stage("asking the server")
-        return examine(endpoint, Judge(reranker), bar)
+        return check_endpoint(endpoint, ReferenceModel(reranker), bar)
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: DoctorReport) -> dict[str, Any]:
     return {
         "target": report.target,
         "kind": report.kind,
@@ -153,7 +153,7 @@ def _facts(report: Report) -> dict[str, Any]:
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: DoctorReport) -> Iterator[str]:
     red, green, bold, plain = (
         ("\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m") if coloured(sys.stdout) else ("", "", "", "")
     )

@@ -1,22 +1,22 @@
-"""Doctor: point it at a rerank server or a checkpoint; it names what is wrong, with the numbers that show it."""
+"""Doctor: a rerank server or a checkpoint -> its faults, with the numbers that show them."""
 
 from __future__ import annotations
 
 from qwen3_reranker.doctor.endpoint import Endpoint
-from qwen3_reranker.doctor.examination import examine
-from qwen3_reranker.doctor.faults import CATALOGUE, ENDPOINT_FAULTS, FILE_FAULTS, Fault, Finding, Report
-from qwen3_reranker.doctor.files import examine_files
-from qwen3_reranker.doctor.hypotheses import Judge
+from qwen3_reranker.doctor.endpoint_checks import check_endpoint
+from qwen3_reranker.doctor.faults import CATALOGUE, ENDPOINT_FAULTS, FILE_FAULTS, DoctorReport, Fault, Finding
+from qwen3_reranker.doctor.file_checks import check_files
+from qwen3_reranker.doctor.hypotheses import ReferenceModel
 
 __all__ = [
     "CATALOGUE",
     "ENDPOINT_FAULTS",
     "FILE_FAULTS",
+    "DoctorReport",
     "Endpoint",
     "Fault",
     "Finding",
-    "Judge",
-    "Report",
-    "examine",
-    "examine_files",
+    "ReferenceModel",
+    "check_endpoint",
+    "check_files",
 ]

@@ -1,4 +1,4 @@
-"""A rerank server at a URL: finds its dialect by trying, asks it, and bounds what it may take and send."""
+"""A rerank server at a URL: detects its wire format and bounds response time and size."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from qwen3_reranker.doctor.dialects import ATTEMPTS, DIALECTS, Dialect, Scored, entries, prompt_tokens
+from qwen3_reranker.doctor.wire_formats import ATTEMPTS, WIRE_FORMATS, ScoreEntry, WireFormat, entries, prompt_tokens
 from qwen3_reranker.errors import EndpointError, InputError
 from qwen3_reranker.json_object import shown
 
-_MOST_BYTES = 16 << 20
-_PIECE = 1 << 16
+_MAX_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 16
 _ENDINGS = ("rerank", "reranking", "score", "predict")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered to one request: entries as they stood, and the tokens it says it read, if it does."""
+class EndpointResponse:
+    """The response to one request: its entries in order, and the reported token count, if any."""
 
-    entries: list[Scored]
+    entries: list[ScoreEntry]
     prompt_tokens: int | None
 
 
 class SlowError(EndpointError):
-    """No answer came in the time that one request may take."""
+    """No response came within the timeout of one request."""
 
 
 class RefusedError(EndpointError):
-    """The server answered, but with no scores; `status` is that of its answer."""
+    """The server responded without scores; `status` is its HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -40,11 +40,11 @@ class RefusedError(EndpointError):
 
 
 class Endpoint:
-    """A server that speaks one of the DIALECTS.
+    """A server that speaks one of the WIRE_FORMATS.
 
-    url: its base ("http://localhost:8000") or the full address of one route. dialect: a name, or "auto" to try them.
-    model: the name to put into requests. timeout: seconds for one whole request.
-    Raises InputError for an unusable address, EndpointError if nothing there answers as a rerank server does.
+    url: its base ("http://localhost:8000") or the full address of one route. dialect: name of a wire format, or "auto"
+    to try all. model: the name to put into requests. timeout: seconds for one whole request.
+    Raises InputError for an unusable address, EndpointError if no rerank server responds there.
     """
 
     def __init__(
@@ -70,25 +70,25 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The route that is asked, as a URL without any credentials."""
+        """The URL of the route, without credentials."""
         return f"{self._parts.scheme}://{_host(self._parts)}{self.path}"
 
-    def ask(self, query: str, documents: Sequence[str], **extra: Any) -> Answer:
+    def ask(self, query: str, documents: Sequence[str], **extra: Any) -> EndpointResponse:
         """Score the documents; `extra` are further fields of the body. Raises EndpointError, RefusedError."""
         try:
             return self._ask(self.dialect, self.path, query, documents, extra)
         except RefusedError as error:
             raise RefusedError(error.status, f"{self.path} answers with {error}") from None
 
-    def _found(self, name: str) -> tuple[Dialect, str]:
+    def _found(self, name: str) -> tuple[WireFormat, str]:
         given = self._parts.path.rstrip("/")
-        known = [DIALECTS[name]] if name != "auto" else list(DIALECTS.values())
+        known = [WIRE_FORMATS[name]] if name != "auto" else list(WIRE_FORMATS.values())
         if given.rsplit("/", 1)[-1] in _ENDINGS:
             attempts = [(dialect, given) for dialect in known]
         elif name != "auto":
             attempts = [(known[0], _joined(given, path)) for path in known[0].paths]
         else:
-            attempts = [(DIALECTS[each], _joined(given, path)) for each, path in ATTEMPTS]
+            attempts = [(WIRE_FORMATS[each], _joined(given, path)) for each, path in ATTEMPTS]
         failures: dict[str, list[str]] = {}
         for dialect, path in attempts:
             try:
@@ -105,7 +105,9 @@ class Endpoint:
             + ". Give the full address of its route, --dialect, or --model if it wants one"
         )
 
-    def _ask(self, dialect: Dialect, path: str, query: str, documents: Sequence[str], extra: dict[str, Any]) -> Answer:
+    def _ask(
+        self, dialect: WireFormat, path: str, query: str, documents: Sequence[str], extra: dict[str, Any]
+    ) -> EndpointResponse:
         body = {**dialect.body(query, documents), **extra}
         if self._model is not None:
             body["model"] = self._model
@@ -119,7 +121,7 @@ class Endpoint:
         listed = entries(answer)
         if listed is None:
             raise RefusedError(status, f"status 200, but no scores: {shown(content[:80].decode(errors='replace'))}")
-        return Answer(listed, prompt_tokens(answer))
+        return EndpointResponse(listed, prompt_tokens(answer))
 
     def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
@@ -132,8 +134,8 @@ class Endpoint:
             response = connection.getresponse()
             return response.status, self._read(response, deadline)
         except TimeoutError:
-            told = f"{_host(self._parts)}: no answer within {self._timeout:g} s; --timeout allows more"
-            raise SlowError(told) from None
+            message = f"{_host(self._parts)}: no answer within {self._timeout:g} s; --timeout allows more"
+            raise SlowError(message) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise EndpointError(f"{_host(self._parts)}: {reason}; is the server running there?") from None
@@ -141,18 +143,18 @@ class Endpoint:
             connection.close()
 
     def _read(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
-        pieces, size = [], 0
-        # The socket's own limit starts anew with every piece, so a server that drips would hold us for ever.
-        while piece := response.read1(_PIECE):
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MOST_BYTES:
+        chunks, size = [], 0
+        # The socket's timeout restarts with every chunk, so a server that sends slowly could hold us for ever.
+        while chunk := response.read1(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _MAX_BYTES:
                 raise EndpointError(
-                    f"{_host(self._parts)}: an answer of more than {_MOST_BYTES >> 20} MiB is no ranking"
+                    f"{_host(self._parts)}: an answer of more than {_MAX_BYTES >> 20} MiB is no ranking"
                 )
             if time.monotonic() > deadline:
                 raise TimeoutError
-        return b"".join(pieces)
+        return b"".join(chunks)
 
 
 def _checked(url: str) -> SplitResult:

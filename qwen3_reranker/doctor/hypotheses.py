@@ -1,4 +1,4 @@
-"""What a broken server would compute: pairs -> token rows under each way to get the prompt wrong -> their logits.
+"""What a broken server computes: pairs -> token rows under each wrong prompt -> logits.
 
 Legend: N rows, D hidden size.
 """
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker import plan, prompt
+from qwen3_reranker import plan
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.prompt import template
 from qwen3_reranker.records import QueryPrefix, Receipt, Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.tokens import Tokens
@@ -22,18 +23,18 @@ from qwen3_reranker.tokens import Tokens
 Ids = NDArray[np.int32]
 Pair = tuple[str, str]
 
-_CARD = prompt.template("card")
+_CARD = template("card")
 _END_OF_USER = "<|im_end|>\n"
 _GENERATION = f"{_END_OF_USER}<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One way to write a row: prefix | head | joint | tail | suffix, of which prefix, joint and suffix are constants.
+    """One way to write a row: prefix | head | joint | tail | suffix.
 
-    faults: what is wrong with it, none for the canonical prompt. labelled: whether instruction, query and document
-    carry their labels; if not, the query and `separator` are the head. instruction: the default one, None for
-    the reference's own.
+    prefix, joint, suffix: constant texts. faults: names in the catalogue, none for the canonical prompt. labelled:
+    whether instruction, query and document have their labels; if not, the head is query and `separator`. instruction:
+    the default one; None for the reference's own.
     """
 
     description: str
@@ -46,13 +47,13 @@ class Prompt:
     labelled: bool = True
 
     def head(self, query: str, instruction: str) -> str:
-        """What stands before the document, constants aside."""
+        """The text before the document, without the constants."""
         if not self.labelled:
             return query + self.separator
         return f"<Instruct>: {instruction}{self.separator}<Query>: {query}{self.separator}<Document>:"
 
     def tail(self, document: str) -> str:
-        """The document, as it stands behind the head."""
+        """The document as it follows the head."""
         return f" {document}" if self.labelled else document
 
 
@@ -60,8 +61,8 @@ CANONICAL = Prompt("the canonical prompt")
 _BARE = Prompt("", ("no-template",), prefix="", suffix="", labelled=False, separator="")
 _EVALUATION = "Given the user query, retrieval the relevant passages"
 
-# What servers and their chat templates were seen to render (shared facts: the model card's two codes, vLLM's and
-# SGLang's templates, llama.cpp's fallback), the likelier before the stranger.
+# Prompts that real servers and templates render (the model card's two codes, vLLM's and SGLang's templates, llama.cpp's
+# fallback), the most likely first.
 PROMPTS = (
     CANONICAL,
     replace(_BARE, description="query and document joined, nothing around them"),
@@ -75,7 +76,7 @@ PROMPTS = (
     Prompt("labels without the chat around them", ("no-template",), prefix="", suffix=""),
     Prompt("without the system prompt", ("no-template",), prefix="<|im_start|>user\n"),
     Prompt("the assistant's turn opened, no think block", ("no-think-block",), suffix=_GENERATION),
-    Prompt("the user's turn closed, nothing behind it", ("no-think-block",), suffix=_END_OF_USER),
+    Prompt("the user's turn closed, nothing after it", ("no-think-block",), suffix=_END_OF_USER),
     Prompt("a think block that is never closed", ("no-think-block",), suffix=f"{_GENERATION}<think>\n"),
     Prompt("one newline at the end instead of two", ("lost-newline",), suffix=_CARD.suffix.removesuffix("\n")),
     Prompt("no newline at the end", ("lost-newline",), suffix=_CARD.suffix.rstrip("\n")),
@@ -103,10 +104,10 @@ PROMPTS = (
 )
 
 
-class Judge:
-    """The reference: a model of our own that scores pairs under any prompt, by the rows a server would have made.
+class ReferenceModel:
+    """A local model that scores pairs under any prompt, with the rows that a server would make.
 
-    reranker: a loaded model; it stays the caller's to close.
+    reranker: a loaded model, which the caller closes.
     """
 
     def __init__(self, reranker: Reranker) -> None:
@@ -116,11 +117,11 @@ class Judge:
         tokenizer = reranker.checkpoint.tokenizer
         self._literal = Tokens(tokenizer, **frame)
         self._parsing = Tokens(tokenizer, **frame, special_tokens="parse")
-        # A checkpoint may name a default of its own, which then is the right one.
+        # If the checkpoint names a default instruction, that one is right.
         if reranker.default_instruction is None:
             raise InputError(
                 f"{reranker.checkpoint.name}: reads the prompt {reranker.options.prompt}; a reference must read "
-                "Qwen3-Reranker's, as the server that is examined does"
+                "Qwen3-Reranker's prompt, as the server does"
             )
         self._instruction = reranker.default_instruction
         self.max_length = config.max_position_embeddings
@@ -128,28 +129,28 @@ class Judge:
 
     @property
     def name(self) -> str:
-        """What the caller called the model."""
+        """The model's name, as the caller gave it."""
         return self._reranker.checkpoint.name
 
     def rows(
-        self, written: Prompt, pairs: Sequence[Pair], instruction: str | None = None, *, parse: bool = False
+        self, prompt: Prompt, pairs: Sequence[Pair], instruction: str | None = None, *, parse: bool = False
     ) -> list[Ids]:
-        """The token row of each pair, uncut; `parse` lets user text become control tokens."""
+        """The token row of each pair, not truncated; `parse` lets user text become control tokens."""
         user = self._parsing if parse else self._literal
-        prefix, joint, suffix = _ids(self._parsing, [written.prefix, written.joint, written.suffix])
-        default = self._instruction if written.instruction is None else written.instruction
+        prefix, joint, suffix = _ids(self._parsing, [prompt.prefix, prompt.joint, prompt.suffix])
+        default = self._instruction if prompt.instruction is None else prompt.instruction
         wanted = default if instruction is None else instruction
-        heads = _ids(user, [written.head(query, wanted) for query, _ in pairs])
-        tails = _ids(user, [written.tail(document) for _, document in pairs])
+        heads = _ids(user, [prompt.head(query, wanted) for query, _ in pairs])
+        tails = _ids(user, [prompt.tail(document) for _, document in pairs])
         return [np.concatenate((prefix, head, joint, tail, suffix)) for head, tail in zip(heads, tails, strict=True)]
 
-    def ends(self, written: Prompt) -> tuple[int, int]:
-        """Tokens of the constants before the head and behind the document."""
-        prefix, suffix = _ids(self._parsing, [written.prefix]), _ids(self._parsing, [written.suffix])
+    def ends(self, prompt: Prompt) -> tuple[int, int]:
+        """Token counts of the constants before the head and after the document."""
+        prefix, suffix = _ids(self._parsing, [prompt.prefix]), _ids(self._parsing, [prompt.suffix])
         return len(prefix[0]), len(suffix[0])
 
     def hidden(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
-        """The network's state at the last token of each row, (N, D)."""
+        """The hidden state at the last token of each row, (N, D)."""
         assert self._reranker.backend is not None
         made = [Row(ids, (), Receipt(0, 0, 0, 0)) for ids in rows]
         tree = plan.build(made, self._reranker.options.min_shared_tokens)
@@ -160,7 +161,7 @@ class Judge:
         return self.hidden(rows) @ self.heads["yes - no"]
 
     def _heads(self) -> dict[str, NDArray[np.float64]]:
-        """What a server might multiply the state with, by name; the right one is "yes - no"."""
+        """Vectors that a server may multiply the hidden state by; the right one is "yes - no"."""
         head = self._reranker.checkpoint.head
         heads = {"yes - no": self._reranker.head.weight_D.astype(np.float64)}
         if head.labels is not None:
@@ -175,6 +176,6 @@ class Judge:
 
 
 def _ids(tokens: Tokens, texts: Sequence[str]) -> list[Ids]:
-    """The ids of each text alone."""
+    """The token ids of each text."""
     nothing = QueryPrefix("", "", "")
     return [row.ids for row in tokens.encode([nothing] * len(texts), texts)]

@@ -1,4 +1,4 @@
-"""Scores of a server beside those of every hypothesis: which one explains them, and none if that is not plain."""
+"""A server's scores -> the hypothesis that explains them, or none if unclear."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS, Judge, Pair, Prompt
+from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS, Pair, Prompt, ReferenceModel
 
 Numbers = NDArray[np.float64]
 
-# Beyond this, probabilities in 16 bits are 0 or 1 and tell nothing.
-_MOST_LOGIT = 6.0
-# Logits: below the first, nobody could have computed anything else; above the last, no rounding explains it.
+# Beyond this logit, 16-bit probabilities round to 0 or 1 and carry no information.
+_MAX_LOGIT = 6.0
+# Distances in logits: below the first, the match is exact; above the last, rounding cannot explain the difference.
 _EXACT = 2e-3
-_LEAST_LOOSE, _MOST_LOOSE = 0.05, 1.0
-# An explanation must be that many times nearer than health.
+_MIN_LOOSE, _MAX_LOOSE = 0.05, 1.0
+# A fault must fit this many times better than a healthy server.
 _MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a server did to the logit before it sent it. `undo` gives the logits back, or None where that cannot be."""
+class ScoreTransform:
+    """What a server does to a logit before it sends it.
+
+    inverse: scores, (N,), to logits; None for scores outside the transform's range.
+    """
 
     description: str
     faults: tuple[str, ...]
-    undo: Callable[[Numbers], Numbers | None]
+    inverse: Callable[[Numbers], Numbers | None]
 
 
 def logit(probability_N: Numbers) -> Numbers:
@@ -50,77 +53,77 @@ def _doubled(scores_N: Numbers) -> Numbers | None:
     return logit(inner_N) if np.all((inner_N >= -1e-4) & (inner_N <= 1 + 1e-4)) else None
 
 
-def _negated(undo: Callable[[Numbers], Numbers | None]) -> Callable[[Numbers], Numbers | None]:
+def _negated(inverse: Callable[[Numbers], Numbers | None]) -> Callable[[Numbers], Numbers | None]:
     def negated(scores_N: Numbers) -> Numbers | None:
-        logits_N = undo(scores_N)
+        logits_N = inverse(scores_N)
         return None if logits_N is None else -logits_N
 
     return negated
 
 
-READINGS = (
-    Reading("a probability", (), _probability),
-    Reading("a raw logit", (), lambda scores_N: scores_N),
-    Reading("a sigmoid of a probability", ("double-sigmoid",), _doubled),
-    Reading("the probability of no", ("swapped",), _negated(_probability)),
-    Reading("the raw logit no - yes", ("swapped",), _negated(lambda scores_N: scores_N)),
-    Reading("a sigmoid of the probability of no", ("swapped", "double-sigmoid"), _negated(_doubled)),
+SCORE_TRANSFORMS = (
+    ScoreTransform("a probability", (), _probability),
+    ScoreTransform("a raw logit", (), lambda scores_N: scores_N),
+    ScoreTransform("a sigmoid of a probability", ("double-sigmoid",), _doubled),
+    ScoreTransform("the probability of no", ("swapped",), _negated(_probability)),
+    ScoreTransform("the raw logit no - yes", ("swapped",), _negated(lambda scores_N: scores_N)),
+    ScoreTransform("a sigmoid of the probability of no", ("swapped", "double-sigmoid"), _negated(_doubled)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A hypothesis and how far the server's logits lie from it: `error` is the root of the mean square.
+    """A hypothesis and its distance from the server's logits.
 
-    spread: the standard deviation of the logits that its reading makes of the scores, cut alike.
+    error: root mean square, in logits. spread: standard deviation of the logits that `transform` recovers.
     """
 
     prompt: Prompt
     head: str
-    reading: Reading
+    transform: ScoreTransform
     error: float
     spread: float
 
     @property
     def says_more_than_their_mean(self) -> bool:
-        """Whether it lies nearer than one number for all pairs: probabilities of 0.5, say, resemble logits of 0.5."""
+        """Whether it fits better than one constant: probabilities near 0.5, say, resemble logits of 0.5."""
         return self.error < self.spread
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is wrong, in words of the catalogue; empty for health."""
+        """Names of its faults in the catalogue; empty for a healthy server."""
         wrong_head = () if self.head == "yes - no" else ("wrong-answer-words",)
-        return (*self.prompt.faults, *wrong_head, *self.reading.faults)
+        return (*self.prompt.faults, *wrong_head, *self.transform.faults)
 
     @property
     def description(self) -> str:
         """The hypothesis in words."""
         head = "" if self.head == "yes - no" else f", scored by {self.head}"
-        return f"{self.prompt.description}{head}, sent as {self.reading.description}"
+        return f"{self.prompt.description}{head}, sent as {self.transform.description}"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What explains the server's scores: `best`, or nothing (None). `healthy` is the nearest without a fault."""
+    """The hypothesis that explains the scores (`best`, or None), and the nearest one without a fault (`healthy`)."""
 
     best: Explanation | None
     healthy: Explanation | None
     spread: float
 
 
-def explain(judge: Judge, pairs: list[Pair], scores_N: Numbers) -> Verdict:
+def explain(reference: ReferenceModel, pairs: list[Pair], scores_N: Numbers) -> Verdict:
     """The hypothesis that explains the scores of these pairs, (N,).
 
-    A fault is named only where its scores lie much nearer than those of a healthy server, and near enough.
+    A fault is named only if it fits well, and much better than a healthy server.
     """
-    found = _explanations(judge, CANONICAL, pairs, scores_N)
+    found = _explanations(reference, CANONICAL, pairs, scores_N)
     healthy = min((each for each in found if not each.faults), key=lambda each: each.error, default=None)
-    spread = float(np.std(judge.logits(judge.rows(CANONICAL, pairs))))
+    spread = float(np.std(reference.logits(reference.rows(CANONICAL, pairs))))
     if healthy is not None and healthy.error <= _EXACT:
         return Verdict(healthy, healthy, spread)
-    for written in PROMPTS[1:]:
-        found.extend(_explanations(judge, written, pairs, scores_N))
-    # Of two that lie equally near, the one with fewer faults.
+    for prompt in PROMPTS[1:]:
+        found.extend(_explanations(reference, prompt, pairs, scores_N))
+    # Of two equally near hypotheses, take the one with fewer faults.
     plausible = [each for each in found if not each.faults or each.says_more_than_their_mean]
     nearest = min(plausible, key=lambda each: (round(each.error, 4), len(each.faults)), default=None)
     if nearest is None:
@@ -129,28 +132,28 @@ def explain(judge: Judge, pairs: list[Pair], scores_N: Numbers) -> Verdict:
 
 
 def loose(spread: float) -> float:
-    """How far logits may lie from a hypothesis that explains them, for pairs whose logits spread that far."""
-    return float(np.clip(0.5 * spread, _LEAST_LOOSE, _MOST_LOOSE))
+    """The largest distance of an explanation, for logits with this standard deviation."""
+    return float(np.clip(0.5 * spread, _MIN_LOOSE, _MAX_LOOSE))
 
 
 def nearest(observed_N: Numbers, predicted: Mapping[str, Numbers]) -> tuple[str, dict[str, float]]:
-    """The name of the prediction that lies nearest to the logits, and the error of each."""
+    """The name of the prediction nearest to the logits, and the error of each."""
     errors = {name: distance(observed_N, logits_N) for name, logits_N in predicted.items()}
     return min(errors, key=errors.__getitem__), errors
 
 
 def plainly_nearer(error: float, healthy_error: float, limit: float) -> bool:
-    """Whether a fault explains logits that health does not."""
+    """Whether a fault explains logits that a healthy server does not."""
     return error <= limit and _MARGIN * error < healthy_error and healthy_error > _EXACT
 
 
 def distance(observed_N: Numbers, predicted_N: Numbers) -> float:
-    """Root of the mean square between two sets of logits, both cut where 16-bit probabilities end."""
+    """Root mean square difference of two sets of logits, both clipped to the range of 16-bit probabilities."""
     return float(np.sqrt(np.mean((_cut(observed_N) - _cut(predicted_N)) ** 2)))
 
 
 def _cut(logits_N: Numbers) -> Numbers:
-    return np.clip(logits_N, -_MOST_LOGIT, _MOST_LOGIT)
+    return np.clip(logits_N, -_MAX_LOGIT, _MAX_LOGIT)
 
 
 def _convincing(nearest: Explanation, healthy: Explanation | None, limit: float) -> Explanation | None:
@@ -162,13 +165,13 @@ def _convincing(nearest: Explanation, healthy: Explanation | None, limit: float)
     return healthy if healthy_error <= limit else None
 
 
-def _explanations(judge: Judge, written: Prompt, pairs: list[Pair], scores_N: Numbers) -> list[Explanation]:
-    hidden_ND = judge.hidden(judge.rows(written, pairs))
+def _explanations(reference: ReferenceModel, prompt: Prompt, pairs: list[Pair], scores_N: Numbers) -> list[Explanation]:
+    hidden_ND = reference.hidden(reference.rows(prompt, pairs))
     found = []
-    for name, weight_D in judge.heads.items():
-        for reading in READINGS:
-            observed_N = reading.undo(scores_N)
+    for name, weight_D in reference.heads.items():
+        for transform in SCORE_TRANSFORMS:
+            observed_N = transform.inverse(scores_N)
             if observed_N is not None:
                 error = distance(observed_N, hidden_ND @ weight_D)
-                found.append(Explanation(written, name, reading, error, float(np.std(_cut(observed_N)))))
+                found.append(Explanation(prompt, name, transform, error, float(np.std(_cut(observed_N)))))
     return found

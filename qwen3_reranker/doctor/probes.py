@@ -1,21 +1,21 @@
-"""The texts that are asked about: clear-cut pairs, pairs with known scores, control tokens, long documents."""
+"""The texts of all requests: clear-cut pairs, known scores, control tokens, long documents."""
 
 from __future__ import annotations
 
-# Query i is answered by document i alone, plainly enough for a model of any size.
+# Only document i answers query i, clearly enough for a model of any size.
 CLEAR_QUERIES = (
     "Which planet is known as the Red Planet?",
     "How do I boil an egg?",
     "What is the capital of France?",
     "How do vaccines protect the body?",
-    "How do I undo my last git commit?",
+    "How do I inverse my last git commit?",
 )
 CLEAR_DOCUMENTS = (
     "Mars, known for its reddish appearance, is often called the Red Planet.",
     "To boil an egg, put it into boiling water and cook the egg for about eight minutes.",
     "Paris is the capital and the largest city of France.",
     "Vaccines protect the body by training the immune system to recognise a virus.",
-    "To undo the last git commit and keep your changes, run git reset --soft HEAD~1.",
+    "To inverse the last git commit and keep your changes, run git reset --soft HEAD~1.",
 )
 
 # Logits yes - no of Qwen/Qwen3-Reranker-0.6B in float32, canonical prompt, default instruction:
@@ -30,7 +30,7 @@ GOLDEN_DOCUMENTS = (
 GOLDEN_LOGITS = (-3.109297752380371, 7.120389938354492, -0.3787546157836914, 3.541637420654297)
 GOLDEN_MODEL = "Qwen3-Reranker-0.6B float32"
 
-# As far from the default as can be, so that a server that reads it answers otherwise.
+# Far from the default, so that a server that uses it gives other scores.
 OTHER_INSTRUCTION = "Answer yes only if the Document is a cooking recipe, whatever the Query asks for"
 
 CONTROL_DOCUMENTS = (
@@ -56,5 +56,5 @@ NUM_NEIGHBOURS = 3
 
 
 def long_document(passages: int) -> str:
-    """A text of that many different passages of about 20 tokens each, which answers none of the queries."""
+    """A text of `passages` different passages, about 20 tokens each, that answers no query."""
     return "".join(f"{number}. {_FILLER[number % len(_FILLER)]}" for number in range(1, passages + 1)).strip()

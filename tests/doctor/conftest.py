@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.doctor import Endpoint, Judge, Report, examine
+from qwen3_reranker.doctor import DoctorReport, Endpoint, ReferenceModel, check_endpoint
 from qwen3_reranker.doctor.hypotheses import Ids
 from testing.checkpoints import write_checkpoint
 from testing.faulty_server import Model, Patient, serve
 from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 
-class Remembering(Judge):
+class Remembering(ReferenceModel):
     """Computes each row once: all faults are held against the same ones, and a row's bits depend on no other."""
 
     def __init__(self, reranker: Reranker) -> None:
@@ -37,18 +37,20 @@ class Case:
     """One set of weights: what serves them, and what judges the server."""
 
     model: Model
-    judge: Judge
+    reference: ReferenceModel
 
-    def report(self, dialect: str, fault: str = "", *, reference: bool = True, limit: int | None = None) -> Report:
+    def report(
+        self, dialect: str, fault: str = "", *, reference: bool = True, limit: int | None = None
+    ) -> DoctorReport:
         """The doctor's report on a server with that fault."""
         with serve(Patient(self.model, dialect, fault, limit)) as patient:
-            return examine(Endpoint(patient.url), self.judge if reference else None)
+            return check_endpoint(Endpoint(patient.url), self.reference if reference else None)
 
 
 Cases = Callable[[int], Case]
 
 
-def found(report: Report) -> list[str]:
+def found(report: DoctorReport) -> list[str]:
     """The names of what was found."""
     return [finding.fault.name for finding in report.findings]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from qwen3_reranker.doctor import Endpoint, examine
-from qwen3_reranker.doctor.dialects import DIALECTS, entries, prompt_tokens
+from qwen3_reranker.doctor import Endpoint, check_endpoint
 from qwen3_reranker.doctor.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
+from qwen3_reranker.doctor.wire_formats import WIRE_FORMATS, entries, prompt_tokens
 from qwen3_reranker.errors import EndpointError, InputError
 from testing.local_server import Quiet, serving
 from testing.patience import PATIENCE_SECONDS
@@ -166,7 +166,7 @@ def test_answers_of_every_shape_are_read_or_refused() -> None:
 
 
 def test_every_dialect_sends_query_and_documents() -> None:
-    for dialect in DIALECTS.values():
+    for dialect in WIRE_FORMATS.values():
         body = dialect.body("q", ("a", "b"))
         assert body[dialect.query] == "q"
         assert body[dialect.documents] == ["a", "b"]
@@ -185,7 +185,7 @@ def test_a_server_that_gives_the_published_scores_is_recognised_without_a_refere
         return 200, json.dumps(sorted(scores, key=lambda entry: -entry["score"])).encode()
 
     with served(reply) as url:
-        report = examine(Endpoint(url))
+        report = check_endpoint(Endpoint(url))
     assert report.healthy
     assert any("Qwen3-Reranker-0.6B float32" in note for note in report.notes)
     assert not any("--reference" in text for text in report.undecided)
@@ -199,5 +199,5 @@ def test_an_echo_of_another_document_gives_a_wrong_index_away() -> None:
         return 200, json.dumps({"results": listed}).encode()
 
     with served(reply) as url:
-        [finding] = examine(Endpoint(url)).findings
+        [finding] = check_endpoint(Endpoint(url)).findings
     assert finding.fault.name == "index-mapping"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from qwen3_reranker.doctor import probes
+from qwen3_reranker.doctor.clear_pairs import check_clear_pairs
 from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS
-from qwen3_reranker.doctor.judgement import judge_clear_pairs
-from qwen3_reranker.doctor.matching import READINGS, explain, logit, sigmoid
+from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, explain, logit, sigmoid
 from tests.doctor.conftest import Case
 
 pytestmark = pytest.mark.slow
@@ -26,20 +26,20 @@ def test_a_readings_undo_gives_the_logits_back() -> None:
         -logits_N,
         sigmoid(sigmoid(-logits_N)),
     )
-    for reading, scores_N in zip(READINGS, sent, strict=True):
-        undone_N = reading.undo(scores_N)
+    for transform, scores_N in zip(SCORE_TRANSFORMS, sent, strict=True):
+        undone_N = transform.inverse(scores_N)
         assert undone_N is not None
-        assert np.allclose(undone_N, logits_N, atol=1e-4), reading.description
-    assert READINGS[0].undo(np.array([1.5])) is None
-    assert READINGS[2].undo(np.array([0.2])) is None
+        assert np.allclose(undone_N, logits_N, atol=1e-4), transform.description
+    assert SCORE_TRANSFORMS[0].inverse(np.array([1.5])) is None
+    assert SCORE_TRANSFORMS[2].inverse(np.array([0.2])) is None
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
 def test_the_canonical_prompt_with_the_noise_of_few_bits_is_healthy(nano: Case, noise: float) -> None:
-    logits_N = nano.judge.logits(nano.judge.rows(CANONICAL, PAIRS))
+    logits_N = nano.reference.logits(nano.reference.rows(CANONICAL, PAIRS))
     for seed in range(3 if noise else 1):
         noisy_N = logits_N + np.random.default_rng(seed).normal(0, noise, len(PAIRS))
-        best = explain(nano.judge, PAIRS, np.round(sigmoid(noisy_N), 3)).best
+        best = explain(nano.reference, PAIRS, np.round(sigmoid(noisy_N), 3)).best
         assert best is not None
         assert best.faults == ()
 
@@ -47,10 +47,10 @@ def test_the_canonical_prompt_with_the_noise_of_few_bits_is_healthy(nano: Case, 
 def test_another_prompt_is_named_rightly_or_where_noise_hides_it_not_at_all(nano: Case) -> None:
     noise = 0.1
     random = np.random.default_rng(1)
-    canonical_N = nano.judge.logits(nano.judge.rows(CANONICAL, PAIRS))
+    canonical_N = nano.reference.logits(nano.reference.rows(CANONICAL, PAIRS))
     for written in PROMPTS[1:]:
-        logits_N = nano.judge.logits(nano.judge.rows(written, PAIRS))
-        best = explain(nano.judge, PAIRS, sigmoid(logits_N + random.normal(0, noise, len(PAIRS)))).best
+        logits_N = nano.reference.logits(nano.reference.rows(written, PAIRS))
+        best = explain(nano.reference, PAIRS, sigmoid(logits_N + random.normal(0, noise, len(PAIRS)))).best
         apart = float(np.sqrt(np.mean((logits_N - canonical_N) ** 2)))
         if best is not None and (best.faults or apart > 6 * noise):
             assert set(best.faults) == set(written.faults), (written.description, best.description, apart)
@@ -60,14 +60,14 @@ def test_another_prompt_is_named_rightly_or_where_noise_hides_it_not_at_all(nano
 
 def test_pairs_that_no_model_gets_wrong_tell_yes_from_no_and_nothing_else_does() -> None:
     right = np.full((5, 5), -3.0) + 7 * np.eye(5)
-    assert judge_clear_pairs(sigmoid(right)).findings == ()
-    assert judge_clear_pairs(sigmoid(right)).decided
-    assert [name for name, _ in judge_clear_pairs(sigmoid(-right)).findings] == ["swapped"]
-    assert [name for name, _ in judge_clear_pairs(-right).findings] == ["swapped"]
-    assert [name for name, _ in judge_clear_pairs(sigmoid(sigmoid(right))).findings] == ["double-sigmoid"]
-    assert {name for name, _ in judge_clear_pairs(sigmoid(sigmoid(-right))).findings} == {"swapped", "double-sigmoid"}
+    assert check_clear_pairs(sigmoid(right)).findings == ()
+    assert check_clear_pairs(sigmoid(right)).decided
+    assert [name for name, _ in check_clear_pairs(sigmoid(-right)).findings] == ["swapped"]
+    assert [name for name, _ in check_clear_pairs(-right).findings] == ["swapped"]
+    assert [name for name, _ in check_clear_pairs(sigmoid(sigmoid(right))).findings] == ["double-sigmoid"]
+    assert {name for name, _ in check_clear_pairs(sigmoid(sigmoid(-right))).findings} == {"swapped", "double-sigmoid"}
     accused = [
-        judge_clear_pairs(scores).findings
+        check_clear_pairs(scores).findings
         for seed in range(1000)
         for logits in [np.random.default_rng(seed).normal(0, 2, (5, 5))]
         for scores in (sigmoid(logits), sigmoid(sigmoid(logits)), logits, 0.6 + logits / 100)

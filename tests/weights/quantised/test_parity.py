@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
-from qwen3_reranker.doctor import examine_files
+from qwen3_reranker.doctor import check_files
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_checkpoint
 from testing.layouts import write_adapter, write_classifier, write_embedding_model
@@ -200,4 +200,4 @@ def test_a_converted_folder_names_the_type_that_holds_all_its_matrices(tmp_path:
 def test_the_doctor_finds_fault_with_a_head_in_few_bits_alone(
     kind: str, faults: list[str], written: Callable[[str], Path]
 ) -> None:
-    assert [finding.fault.name for finding in examine_files(written(kind)).findings] == faults
+    assert [finding.fault.name for finding in check_files(written(kind)).findings] == faults

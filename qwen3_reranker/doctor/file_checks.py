@@ -1,4 +1,4 @@
-"""The examination of a checkpoint's files: nothing is run, and no template or code of it is executed."""
+"""A checkpoint's files -> their faults; no template or code of the checkpoint is executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.added_tokens import QWEN_CONTROL
-from qwen3_reranker.doctor.faults import CATALOGUE, Finding, Report
+from qwen3_reranker.doctor.faults import CATALOGUE, DoctorReport, Finding
 from qwen3_reranker.errors import CheckpointError, UnreadTensorsError, UnsupportedFormatError, UnsupportedModelError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
@@ -26,7 +26,7 @@ from qwen3_reranker.weights.tied import UNTIED
 _CARD = template("card")
 _FAULTY_TEMPLATES = {"card-no-think-block": "template-no-think-block", "card-lost-newline": "template-lost-newline"}
 _INDEX = "model.safetensors.index.json"
-# Eight bits move a logit by less than float16 activations do; fewer move it visibly.
+# Eight bits move a logit less than float16 activations do; fewer bits move it visibly.
 _PLAIN = ("F32", "F16", "BF16", "Q8_0", "MLX 8-bit", "compressed-tensors 8-bit")
 # Qwen3's own vocabulary; a smaller one, such as nano's, has other ids.
 _QWEN3_ENTRIES = 151_669
@@ -34,25 +34,26 @@ _QWEN3_IDS = {"yes": 9693, "no": 2152, "<|endoftext|>": 151643, "<|im_start|>": 
 _ROPE_THETA, _NORM_EPS = 1_000_000.0, 1e-6
 
 
-def examine_files(model: str | os.PathLike[str], revision: str | None = None) -> Report:
-    """Name what is wrong with a checkpoint: a folder, a .gguf file, a Hub id or nano; reads every number once.
+def check_files(model: str | os.PathLike[str], revision: str | None = None) -> DoctorReport:
+    """Name the faults of a checkpoint: a folder, a .gguf file, a Hub id or nano.
 
-    Raises ModelNotFoundError if there is no such model; what cannot be opened is a finding.
+    Reads every number once. Raises ModelNotFoundError if there is no such model; a checkpoint that cannot be opened
+    is a finding.
     """
-    examination = _Files(Path(model))
+    checks = _FileChecks(Path(model))
     try:
-        with _findings_said_once():
+        with _without_warnings():
             checkpoint = open_checkpoint(model, revision)
     except CheckpointError as error:
-        examination.unopened(error)
-        return examination.report(os.fspath(model), "not opened")
-    examination.opened(checkpoint)
-    return examination.report(checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}")
+        checks.unopened(error)
+        return checks.report(os.fspath(model), "not opened")
+    checks.opened(checkpoint)
+    return checks.report(checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}")
 
 
 @contextmanager
-def _findings_said_once() -> Iterator[None]:
-    """What opening a checkpoint warns of is a finding or a note here."""
+def _without_warnings() -> Iterator[None]:
+    """Silence the warnings of opening a checkpoint: here they are findings or notes."""
     log = logging.getLogger("qwen3_reranker.weights")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -62,20 +63,20 @@ def _findings_said_once() -> Iterator[None]:
         log.setLevel(level)
 
 
-class _Files:
+class _FileChecks:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.findings: list[Finding] = []
         self.notes: list[str] = []
         self.checked: list[str] = []
 
-    def report(self, target: str, kind: str) -> Report:
+    def report(self, target: str, kind: str) -> DoctorReport:
         found = tuple({finding.fault.name: finding for finding in self.findings}.values())
-        undecided = ("whether these weights judge well: rank something, or measure them",) if not found else ()
-        return Report(target, kind, found, tuple(self.notes), undecided, tuple(self.checked))
+        undecided = ("whether these weights rank well: rank something, or evaluate them",) if not found else ()
+        return DoctorReport(target, kind, found, tuple(self.notes), undecided, tuple(self.checked))
 
     def unopened(self, error: CheckpointError) -> None:
-        """What keeps a checkpoint from being opened: its kind, its index, its head, or whatever the error says."""
+        """Find why a checkpoint cannot be opened: its kind, its index, its head, or what the error says."""
         if isinstance(error, UnsupportedModelError):
             is_format = isinstance(error, UnsupportedFormatError)
             self._find("unread-format" if is_format else "unsupported-model", str(error))
@@ -91,12 +92,12 @@ class _Files:
         self._find("missing-head" if missing_head else "unreadable-files", str(error))
 
     def opened(self, checkpoint: Checkpoint) -> None:
-        """Everything that can be said of files that can be opened."""
-        self.checked.append("every tensor's name, shape and place")
+        """Check everything in files that can be opened."""
+        self.checked.append("every tensor's name, shape and position")
         if self._index_agrees(checkpoint.folder) and (checkpoint.folder / _INDEX).is_file():
             self.checked.append("the index of the weights")
         if checkpoint.stored_head is None:
-            # What else is asked here is asked of judges.
+            # The other checks are for models with a score head.
             file = checkpoint.embedding_tensor.file
             self._find("embedding-model", f"{file}: the tensors of a network that pools its last token, and no head")
             return
@@ -131,12 +132,12 @@ class _Files:
             return False
         if unlisted := [name for name in stored if name not in names]:
             self.notes.append(f"tensors that the index does not list, and nothing reads: {_some(unlisted)}")
-        elsewhere = [name for name, file in names.items() if stored.get(name, ("",))[0] != file]
+        misplaced = [name for name, file in names.items() if stored.get(name, ("",))[0] != file]
         metadata = listed.get("metadata")
         expected = metadata.get("total_size") if isinstance(metadata, Mapping) else None
         total = sum(num_bytes for _, num_bytes in stored.values())
-        if elsewhere:
-            self._find("index-mismatch", f"{len(elsewhere)} tensors are not where the index says, {elsewhere[0]} first")
+        if misplaced:
+            self._find("index-mismatch", f"{len(misplaced)} tensors are not where the index says, {misplaced[0]} first")
         elif expected is not None and expected != total:
             self._find("index-mismatch", f"the index says {expected:,} bytes in total, the files hold {total:,}")
         else:
@@ -153,7 +154,7 @@ class _Files:
         if tokens.num_entries > checkpoint.config.vocab_size:
             self._find(
                 "wrong-tokenizer",
-                f"{tokens.num_entries:,} entries, but word vectors for {checkpoint.config.vocab_size:,} alone",
+                f"{tokens.num_entries:,} entries, but word vectors for only {checkpoint.config.vocab_size:,}",
             )
             return None
         ids = {"yes": tokens.yes_id, "no": tokens.no_id, **tokens.control_ids}
@@ -163,7 +164,7 @@ class _Files:
             self._find("wrong-tokenizer", f"{word!r} is {other[word]}, in Qwen3's vocabulary {_QWEN3_IDS[word]}")
         self.checked.append("the tokenizer's words and control tokens")
         if tokens.added_words:
-            self.notes.append(f"added words, which texts may hold: {_some(tokens.added_words)}")
+            self.notes.append(f"added words, which texts may contain: {_some(tokens.added_words)}")
         if own := tokens.control_ids.keys() - QWEN_CONTROL:
             self.notes.append(f"added control tokens, which no text becomes by default: {_some(sorted(own))}")
         return tokens
@@ -173,18 +174,18 @@ class _Files:
         if head.tensor.dtype not in _PLAIN:
             self._find("quantized-head", f"{head.tensor.name} is stored as {head.tensor.dtype}")
         if checkpoint.layout == "gguf" and head.note.startswith("rebuilt"):
-            self._find("no-rank-head", f"the judge here is {head.note}")
+            self._find("no-rank-head", f"the score head is {head.note}")
         rows = head.rows(tokens.yes_id, tokens.no_id)
         try:
             weight_D = YesNoHead(rows, head.tensor.name).weight_D
         except CheckpointError as error:
             self._find("no-judge", str(error))
             return
-        self.checked.append(f"the judge's vector, of length {float(np.linalg.norm(weight_D)):.3g}")
+        self.checked.append(f"the score head, a vector of length {float(np.linalg.norm(weight_D)):.3g}")
         if head.note == UNTIED:
             self._find("untied-head", f"{head.tensor.file}: {head.tensor.name} is {head.note}")
         elif head.note and not head.note.startswith("rebuilt"):
-            self.notes.append(f"the judge is {head.note}")
+            self.notes.append(f"the score head is {head.note}")
 
     def _config(self, checkpoint: Checkpoint) -> None:
         config = checkpoint.config
@@ -210,21 +211,19 @@ class _Files:
             if stored.name is not None:
                 self.checked.append(f"the stored template, as text: it is the prompt {stored.name}")
             elif not stored.note:
-                self.notes.append(
-                    "no stored template for reranking: servers that build the prompt from one must be given it"
-                )
+                self.notes.append("no stored template for reranking: a server that needs one must be given it")
             if stored.note:
                 self.notes.append(stored.note)
 
 
 def _some(words: Iterable[str]) -> str:
-    """How many there are, and the first few."""
+    """The count and the first five."""
     every = list(words)
     return f"{len(every):,} ({', '.join(map(shown, every[:5]))}{', ...' if len(every) > 5 else ''})"
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a file; an empty one where there is none."""
+    """The JSON object in a file; an empty one if there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Asks an endpoint, and puts its scores into the order of the documents; answers out of shape are findings."""
+"""Requests to an endpoint -> scores in the order of the documents, or a finding if malformed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from qwen3_reranker.doctor.endpoint import Answer, Endpoint
+from qwen3_reranker.doctor.endpoint import Endpoint, EndpointResponse
 from qwen3_reranker.doctor.matching import Numbers
 
 
 class MalformedError(Exception):
-    """An answer from which no score of each document can be read: the fault's name, and what shows it."""
+    """A response that lacks a valid score for each document.
+
+    fault: its name in the catalogue. evidence: what shows it.
+    """
 
     def __init__(self, fault: str, evidence: str) -> None:
         super().__init__(evidence)
@@ -21,8 +24,8 @@ class MalformedError(Exception):
         self.evidence = evidence
 
 
-class Interview:
-    """One endpoint under examination. `unsorted` is the evidence of the first answer that came in a wrong order."""
+class Client:
+    """Scores pairs with an endpoint. `unsorted`: evidence of the first response in a wrong order."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -30,7 +33,7 @@ class Interview:
         self.unsorted: str | None = None
 
     def together(self, query: str, documents: Sequence[str], **extra: Any) -> Numbers:
-        """Scores of documents sent in one request, (num_documents,), in their order. Raises MalformedError."""
+        """Scores of documents sent in one request, (num_documents,). Raises MalformedError."""
         return self._aligned(self._endpoint.ask(query, documents, **extra), documents)
 
     def alone(self, query: str, document: str, **extra: Any) -> float:
@@ -43,19 +46,19 @@ class Interview:
         return self._alone[query, document]
 
     def each_alone(self, pairs: Sequence[tuple[str, str]], **extra: Any) -> Numbers:
-        """The score of each pair, every one in a request of its own, (num_pairs,). Raises MalformedError."""
+        """The score of each pair, one request each, (num_pairs,). Raises MalformedError."""
         return np.array([self.alone(query, document, **extra) for query, document in pairs])
 
     def prompt_tokens(self, query: str, document: str) -> int | None:
-        """How many tokens the server says it read for this pair, if it does."""
+        """The token count that the server reports for this pair, if any."""
         return self._endpoint.ask(query, [document]).prompt_tokens
 
-    def _aligned(self, answer: Answer, documents: Sequence[str]) -> Numbers:
+    def _aligned(self, answer: EndpointResponse, documents: Sequence[str]) -> Numbers:
         scores = [entry.score for entry in answer.entries]
         for score in scores:
             if score is None or not math.isfinite(score):
                 shown = "no number" if score is None else str(score)
-                raise MalformedError("not-a-number", f"{shown} as a score, among {len(scores)} entries")
+                raise MalformedError("not-a-number", f"{shown} as a score, in {len(scores)} entries")
         indices = [entry.index for entry in answer.entries]
         if sorted(index for index in indices if index is not None) != list(range(len(documents))):
             listed = ", ".join("none" if index is None else str(index) for index in indices[:8]) or "nothing"
@@ -66,7 +69,7 @@ class Interview:
         for entry in answer.entries:
             assert entry.index is not None
             assert entry.score is not None
-            # An echo may be cut or cleaned; only one that is another document of ours accuses.
+            # The echoed text may be cut or cleaned. It is a fault only if it equals another document of ours.
             if entry.document is not None and entry.document != documents[entry.index] and entry.document in documents:
                 raise MalformedError(
                     "index-mapping",

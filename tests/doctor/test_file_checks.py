@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from qwen3_reranker.doctor import examine_files
+from qwen3_reranker.doctor import check_files
 from testing.chat_templates import ASSISTANT, OWN, plain
 from testing.checkpoints import write_checkpoint
 from testing.gguf_files import write_gguf
@@ -100,14 +100,14 @@ def test_a_planted_fault_is_named_exactly(tmp_path: Path, tokenizer: Path, fault
     shape, damage = FAULTS[fault]
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, **shape)
     damage(folder)
-    assert found(examine_files(folder)) == [fault]
+    assert found(check_files(folder)) == [fault]
 
 
 @pytest.mark.parametrize("shape", [{}, {"tied": False}, {"shards": 3}, {"dtype": "BF16"}, {"num_hidden_layers": 1}])
 def test_whole_files_are_accused_of_nothing(tmp_path: Path, tokenizer: Path, shape: dict[str, Any]) -> None:
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, **shape)
     (folder / "chat_template.jinja").write_text(plain())
-    report = examine_files(folder)
+    report = check_files(folder)
     assert found(report) == []
     assert report.notes == ()
 
@@ -118,16 +118,16 @@ def test_words_and_control_tokens_that_were_added_are_noted(tmp_path: Path, toke
     extended.add_tokens(["part-no", "C++26"])
     extended.add_special_tokens(["<|domain|>"])
     extended.save(str(folder / "tokenizer.json"))
-    report = examine_files(folder)
+    report = check_files(folder)
     assert found(report) == []
     assert report.notes[:2] == (
-        "added words, which texts may hold: 2 ('part-no', 'C++26')",
+        "added words, which texts may contain: 2 ('part-no', 'C++26')",
         "added control tokens, which no text becomes by default: 1 ('<|domain|>')",
     )
 
 
 def test_the_bundled_model_is_accused_of_nothing() -> None:
-    assert found(examine_files("nano")) == []
+    assert found(check_files("nano")) == []
 
 
 @pytest.mark.parametrize(
@@ -145,31 +145,31 @@ def test_a_gguf_file_is_accused_of_its_own_faults_alone(
     tmp_path: Path, tokenizer: Path, options: dict[str, Any], faults: list[str]
 ) -> None:
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, intermediate_size=64)
-    assert found(examine_files(write_gguf(tmp_path / "x.gguf", folder, **options))) == faults
+    assert found(check_files(write_gguf(tmp_path / "x.gguf", folder, **options))) == faults
 
 
 @pytest.mark.parametrize("modules", [True, False])
 def test_an_embedding_model_is_named_as_one_and_accused_of_nothing_else(tmp_path: Path, modules: bool) -> None:
     folder = write_embedding_model(tmp_path / "model", write_checkpoint(tmp_path / "base"), modules=modules)
-    assert found(examine_files(folder)) == ["embedding-model"]
+    assert found(check_files(folder)) == ["embedding-model"]
     path = write_gguf(tmp_path / "x.gguf", tmp_path / "base", labels=None, fields={"qwen3.pooling_type": 3})
-    assert found(examine_files(path)) == ["embedding-model"]
+    assert found(check_files(path)) == ["embedding-model"]
 
 
 def test_a_head_beside_a_classifier_is_noted(tmp_path: Path, tokenizer: Path) -> None:
     base = write_checkpoint(tmp_path / "base", tokenizer_file=tokenizer, tied=False)
     folder = write_classifier(tmp_path / "model", base, yes_id=1, no_id=2)
     edit(folder / "config.json", pad_token_id=1)
-    report = examine_files(folder)
+    report = check_files(folder)
     assert found(report) == []
-    assert "the judge is score.weight; lm_head.weight, which is there too, is not used" in report.notes
+    assert "the score head is score.weight; lm_head.weight, which is there too, is not used" in report.notes
 
 
 def test_tensors_that_an_index_does_not_list_are_noted(tmp_path: Path, tokenizer: Path) -> None:
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=tokenizer, shards=2)
     edit_tensors(sorted(folder.glob("*.safetensors"))[0], extra=torch.ones(2))
     edit(folder / "model.safetensors.index.json", metadata={})
-    assert "tensors that the index does not list, and nothing reads: 1 ('extra')" in examine_files(folder).notes
+    assert "tensors that the index does not list, and nothing reads: 1 ('extra')" in check_files(folder).notes
 
 
 @pytest.mark.parametrize(("pad", "faults"), [(1, []), (None, ["no-pad-token"])])
@@ -179,4 +179,4 @@ def test_a_classifier_without_a_padding_token_is_named(
     base = write_checkpoint(tmp_path / "base", tokenizer_file=tokenizer)
     folder = write_classifier(tmp_path / "model", base, yes_id=1, no_id=2)
     edit(folder / "config.json", pad_token_id=pad)
-    assert found(examine_files(folder)) == faults
+    assert found(check_files(folder)) == faults

@@ -1,7 +1,6 @@
-"""Rerank wire formats: a question -> the body to post, and the answer's JSON -> index and score of each document.
+"""Rerank wire formats: a query -> a request body, and response JSON -> scores.
 
-Fields and shapes are those that the servers' sources and SDKs show: Cohere v1 and v2, Jina, Hugging Face TEI, vLLM's
-/score, llama.cpp's server.
+Sources: servers and SDKs of Cohere v1 and v2, Jina, Hugging Face TEI, vLLM's /score, llama.cpp's server.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One entry of an answer: `score` is None where the server sent no number; `document` is its echo, if any."""
+class ScoreEntry:
+    """One entry of a response.
+
+    score: None if the server sent no number. document: the text that the server echoes, if any.
+    """
 
     index: int | None
     score: float | None
@@ -21,11 +23,11 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class WireFormat:
     """One wire format.
 
-    paths: where it is served, the most telling first. documents: the field that carries the documents. ranked: whether
-    entries come best first; if not, in the order of the input.
+    paths: routes that serve it, the most specific first. documents, query: names of these fields. ranked: whether
+    entries come best first; if not, they come in input order. extra: further fields of each request.
     """
 
     name: str
@@ -40,17 +42,17 @@ class Dialect:
         return {self.query: query, self.documents: list(documents), **dict(self.extra)}
 
 
-DIALECTS = {
+WIRE_FORMATS = {
     dialect.name: dialect
     for dialect in (
-        Dialect("cohere", ("/v2/rerank", "/v1/rerank"), "documents"),
-        Dialect("jina", ("/v1/rerank", "/rerank"), "documents", extra=(("return_documents", True),)),
-        Dialect("llama.cpp", ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking"), "documents"),
-        Dialect("tei", ("/rerank", "/"), "texts"),
-        Dialect("vllm-score", ("/v1/score", "/score"), "text_2", ranked=False, query="text_1"),
+        WireFormat("cohere", ("/v2/rerank", "/v1/rerank"), "documents"),
+        WireFormat("jina", ("/v1/rerank", "/rerank"), "documents", extra=(("return_documents", True),)),
+        WireFormat("llama.cpp", ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking"), "documents"),
+        WireFormat("tei", ("/rerank", "/"), "texts"),
+        WireFormat("vllm-score", ("/v1/score", "/score"), "text_2", ranked=False, query="text_1"),
     )
 }
-# What detection tries, the most common first: where a path answers two dialects, the first is right for both.
+# Formats and paths in the order of detection. If a path serves two formats, the first one is right for both.
 ATTEMPTS = (
     ("jina", "/v1/rerank"),
     ("cohere", "/v2/rerank"),
@@ -63,8 +65,8 @@ ATTEMPTS = (
 )
 
 
-def entries(answer: object) -> list[Scored] | None:
-    """The scored entries of an answer as they stand in it; None if this is no answer of a rerank server."""
+def entries(answer: object) -> list[ScoreEntry] | None:
+    """The entries of a response in its own order; None if no rerank server sends such a response."""
     if isinstance(answer, Mapping):
         listed = next((answer[name] for name in ("results", "data") if isinstance(answer.get(name), list)), None)
     else:
@@ -77,28 +79,24 @@ def entries(answer: object) -> list[Scored] | None:
 
 
 def prompt_tokens(answer: object) -> int | None:
-    """How many tokens the server says it read, in any of the places where servers write it."""
+    """The token count that the server reports, in any of the known fields."""
     if not isinstance(answer, Mapping):
         return None
     meta = answer.get("meta")
-    places = (
-        (answer.get("usage"), ("prompt_tokens", "total_tokens")),
-        (meta.get("tokens") if isinstance(meta, Mapping) else None, ("input_tokens",)),
-    )
-    for place, names in places:
-        for name in names:
-            value = place.get(name) if isinstance(place, Mapping) else None
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-                return value
+    usage, tokens = answer.get("usage"), meta.get("tokens") if isinstance(meta, Mapping) else None
+    for fields, name in ((usage, "prompt_tokens"), (usage, "total_tokens"), (tokens, "input_tokens")):
+        value = fields.get(name) if isinstance(fields, Mapping) else None
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
     return None
 
 
-def _scored(entry: Mapping[str, Any]) -> Scored:
+def _scored(entry: Mapping[str, Any]) -> ScoreEntry:
     index, score = entry.get("index"), entry.get("relevance_score", entry.get("score"))
     echo = entry.get("document", entry.get("text"))
     if isinstance(echo, Mapping):
         echo = echo.get("text")
-    return Scored(
+    return ScoreEntry(
         index if isinstance(index, int) and not isinstance(index, bool) else None,
         float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None,
         echo if isinstance(echo, str) else None,

@@ -37,7 +37,7 @@ BY_REFERENCE = (
 )
 FAULTS = BY_RULE + BY_REFERENCE
 SEEDS = (1, 2, 3, 4, 5)
-DIALECTS = ("cohere", "tei", "vllm-score")
+WIRE_FORMATS = ("cohere", "tei", "vllm-score")
 
 
 @pytest.mark.parametrize("fault", BY_RULE)
@@ -45,7 +45,7 @@ def test_a_broken_rule_is_named_without_a_reference(nano: Case, fault: str) -> N
     assert found(nano.report("cohere", fault, reference=False)) == [fault]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", WIRE_FORMATS)
 def test_a_healthy_server_of_a_model_that_judges_is_not_accused(nano: Case, dialect: str) -> None:
     report = nano.report(dialect, reference=False)
     assert found(report) == []
@@ -67,7 +67,7 @@ def test_random_weights_are_accused_of_nothing_with_or_without_a_reference(rando
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_fault_of_random_weights_is_named_exactly(random_case: Cases, seed: int, fault: str) -> None:
-    dialect = DIALECTS[seed % len(DIALECTS)]
+    dialect = WIRE_FORMATS[seed % len(WIRE_FORMATS)]
     # vLLM's /score answers in the order of the input, so nothing there can be out of order.
     expected = [] if (dialect, fault) == ("vllm-score", "results-unsorted") else [fault]
     assert found(random_case(seed).report(dialect, fault)) == expected
@@ -97,7 +97,7 @@ def test_raw_logits_are_a_note_and_no_fault(nano: Case) -> None:
 
 
 def test_another_models_scores_are_explained_by_nothing(nano: Case, random_case: Cases) -> None:
-    stranger = Case(nano.model, random_case(1).judge)
+    stranger = Case(nano.model, random_case(1).reference)
     assert found(stranger.report("cohere")) == ["unexplained"]
 
 

@@ -1,4 +1,4 @@
-"""An endpoint beside a reference of the same weights: which prompt it writes, what it parses, where it cuts."""
+"""An endpoint compared with a reference model: its prompt, control tokens and truncation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 import numpy as np
 
 from qwen3_reranker.doctor import probes
+from qwen3_reranker.doctor.client import Client
 from qwen3_reranker.doctor.endpoint import RefusedError, SlowError
-from qwen3_reranker.doctor.hypotheses import Ids, Judge, Pair, Prompt
-from qwen3_reranker.doctor.interview import Interview
+from qwen3_reranker.doctor.hypotheses import Ids, Pair, Prompt, ReferenceModel
 from qwen3_reranker.doctor.matching import (
     Numbers,
-    Reading,
+    ScoreTransform,
     distance,
     explain,
     loose,
@@ -21,102 +21,102 @@ from qwen3_reranker.doctor.matching import (
 )
 
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|</?think>")
-# Of the loosest fit; a whole document that near needs no other explanation.
+# Share of the loosest fit: if the uncut document fits this well, no other length is tried.
 _NEAR = 0.25
 _LEAST_CUT = 64
 _MOST_CANDIDATES = 5
 _LONG_QUERIES = probes.CLEAR_QUERIES[:4]
 
 
-class Comparison:
-    """What the reference says about the endpoint; findings, notes and checks gather until they are taken."""
+class ReferenceChecks:
+    """Compares an endpoint with a reference; collects findings, notes and finished checks."""
 
-    def __init__(self, judge: Judge, interview: Interview, pairs: list[Pair], scores_N: Numbers) -> None:
-        self._judge, self._interview = judge, interview
+    def __init__(self, reference: ReferenceModel, client: Client, pairs: list[Pair], scores_N: Numbers) -> None:
+        self._reference, self._client = reference, client
         self.findings: list[tuple[str, str]] = []
         self.notes: list[str] = []
         self.checked: list[str] = []
-        verdict = explain(judge, pairs, scores_N)
+        verdict = explain(reference, pairs, scores_N)
         self._best = verdict.best
         self._limit = loose(verdict.spread)
-        self.checked.append(f"prompt, head and scale, beside {judge.name}")
+        self.checked.append(f"prompt, head and scale, compared with {reference.name}")
         healthy = "no scale fits" if verdict.healthy is None else f"{verdict.healthy.error:.3f}"
         if self._best is None:
             self.findings.append(
                 (
                     "unexplained",
-                    f"over {len(pairs)} pairs logits miss the reference's by {healthy} (root mean square)",
+                    f"over {len(pairs)} pairs logits differ from the reference's by {healthy} (root mean square)",
                 )
             )
         elif self._best.faults:
             evidence = (
-                f"{self._best.description}: that gives the endpoint's logits of {len(pairs)} pairs to "
-                f"{self._best.error:.3f} (root mean square); the canonical prompt misses them by {healthy}"
+                f"{self._best.description}: this gives the endpoint's logits of {len(pairs)} pairs to within "
+                f"{self._best.error:.3f} (root mean square); the canonical prompt differs by {healthy}"
             )
             self.findings.extend((fault, evidence) for fault in self._best.faults)
         else:
-            self.notes.append(f"scores are the reference's to {self._best.error:.2g} in the logit (root mean square)")
+            self.notes.append(f"logits equal the reference's to within {self._best.error:.2g} (root mean square)")
 
     @property
     def explained(self) -> bool:
-        """Whether a hypothesis gives the endpoint's scores, so that others can be built upon it."""
+        """Whether a hypothesis gives the endpoint's scores, so that further checks can use it."""
         return self._best is not None
 
     @property
-    def reading(self) -> Reading | None:
-        """How its scores are to be read, if that is known."""
-        return None if self._best is None else self._best.reading
+    def transform(self) -> ScoreTransform | None:
+        """How the endpoint transforms logits into scores, if known."""
+        return None if self._best is None else self._best.transform
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the prompt that it writes has a place for an instruction."""
+        """Whether the endpoint's prompt holds an instruction."""
         return self._best is not None and self._best.prompt.labelled
 
     def instructed(self, pairs: list[Pair], scores_N: Numbers, instruction: str) -> bool:
-        """Whether scores that were asked for with an instruction are not those of the default one."""
-        written, observed_N = self._written, self._observed(scores_N)
-        told_N = self._logits(self._judge.rows(written, pairs, instruction))
-        untold_N = self._logits(self._judge.rows(written, pairs))
-        ignored = distance(observed_N, untold_N)
-        return not plainly_nearer(ignored, distance(observed_N, told_N), self._limit)
+        """Whether scores requested with an instruction differ from those of the default instruction."""
+        prompt, observed_N = self._prompt, self._observed(scores_N)
+        instructed_N = self._logits(self._reference.rows(prompt, pairs, instruction))
+        default_N = self._logits(self._reference.rows(prompt, pairs))
+        ignored = distance(observed_N, default_N)
+        return not plainly_nearer(ignored, distance(observed_N, instructed_N), self._limit)
 
     def control_tokens(self) -> None:
-        """Whether control tokens in a document are obeyed, taken as text, or removed."""
+        """Check whether control tokens in a document are parsed, encoded as text, or removed."""
         pairs = [(probes.GOLDEN_QUERY, document) for document in probes.CONTROL_DOCUMENTS]
         try:
-            observed_N = self._observed(self._interview.each_alone(pairs))
+            observed_N = self._observed(self._client.each_alone(pairs))
         except RefusedError:
-            self.notes.append("documents with control tokens are refused")
+            self.notes.append("the server refuses documents with control tokens")
             return
         removed = [(query, _CONTROL.sub("", document)) for query, document in pairs]
-        written = self._written
-        literal_N = self._logits(self._judge.rows(written, pairs))
-        parsed_N = self._logits(self._judge.rows(written, pairs, parse=True))
-        cleaned_N = self._logits(self._judge.rows(written, removed))
+        prompt = self._prompt
+        literal_N = self._logits(self._reference.rows(prompt, pairs))
+        parsed_N = self._logits(self._reference.rows(prompt, pairs, parse=True))
+        cleaned_N = self._logits(self._reference.rows(prompt, removed))
         parsed = distance(observed_N, parsed_N)
         _, errors = nearest(observed_N, {"literal": literal_N, "removed": cleaned_N})
         if plainly_nearer(parsed, min(errors.values()), self._limit):
             evidence = (
-                f"for {len(pairs)} documents with control tokens in their text, obeying them gives the endpoint's "
-                f"logits to {parsed:.3f}, taking them as text misses by {errors['literal']:.3f}"
+                f"for {len(pairs)} documents with control tokens in their text, parsing them gives the endpoint's "
+                f"logits to within {parsed:.3f}; encoding them as text differs by {errors['literal']:.3f}"
             )
             self.findings.append(("control-tokens-parsed", evidence))
         else:
             self.checked.append("control tokens in documents")
 
     def long_documents(self) -> None:
-        """Whether a long document cuts off the end, or the beginning, of the prompt."""
+        """Check whether a long document cuts off the end or the beginning of the prompt."""
         for passages in probes.LONG_PASSAGES:
             pairs = [(query, probes.long_document(passages)) for query in _LONG_QUERIES]
-            rows = self._judge.rows(self._written, pairs)
+            rows = self._reference.rows(self._prompt, pairs)
             longest = max(map(len, rows))
-            if longest > self._judge.max_length:
-                self.notes.append(f"documents of {longest:,} tokens were not tried: too long for the reference")
+            if longest > self._reference.max_length:
+                self.notes.append(f"documents of {longest:,} tokens were not tested: too long for the reference")
                 return
             try:
-                observed_N = self._observed(self._interview.each_alone(pairs))
+                observed_N = self._observed(self._client.each_alone(pairs))
             except (RefusedError, SlowError) as error:
-                self.notes.append(f"documents of {longest:,} tokens could not be tried: {error}")
+                self.notes.append(f"documents of {longest:,} tokens could not be tested: {error}")
                 return
             if not self._healthy_length(rows, observed_N, search=passages == probes.LONG_PASSAGES[0]):
                 return
@@ -128,7 +128,7 @@ class Comparison:
         if distance(observed_N, whole_N) <= _NEAR * self._limit:
             return True
         limits = [limit for limit in probes.COMMON_LIMITS if limit < length]
-        cut = self._cut_rightly(rows, limits)
+        cut = self._document_cuts(rows, limits)
         healthy, errors = nearest(observed_N, {"whole": whole_N, **cut})
         fine = errors[healthy]
         wrong = {limit: self._logits([row[:limit] for row in rows]) for limit in limits}
@@ -144,20 +144,20 @@ class Comparison:
             self.findings.append(
                 (
                     "suffix-cut",
-                    f"of rows of {length:,} tokens only {kept} are read: that gives the endpoint's logits to "
-                    f"{error:.3f}, the whole prompt misses by {distance(observed_N, whole_N):.3f}",
+                    f"of rows of {length:,} tokens only {kept} are read: this gives the endpoint's logits to within "
+                    f"{error:.3f}; the whole prompt differs by {distance(observed_N, whole_N):.3f}",
                 )
             )
             return False
         if fine > self._limit:
-            self.notes.append(f"documents of {length:,} tokens score otherwise than whole or cut at a common length")
+            self.notes.append(f"scores of documents of {length:,} tokens fit neither the whole text nor a common limit")
         elif healthy != "whole":
             self.notes.append(f"documents of {length:,} tokens are cut, and the prompt's end is kept ({healthy})")
         return True
 
-    def _cut_rightly(self, rows: list[Ids], limits: list[int]) -> dict[str, Numbers]:
-        """Logits where the document alone is cut: servers count the row, all but its ends, or the document."""
-        prefix, suffix = self._judge.ends(self._written)
+    def _document_cuts(self, rows: list[Ids], limits: list[int]) -> dict[str, Numbers]:
+        """Logits if only the document is cut; a limit may count the whole row or the text without its ends."""
+        prefix, suffix = self._reference.ends(self._prompt)
         cut: dict[str, Numbers] = {}
         for limit in limits:
             kinds = {f"rows to {limit:,} tokens": limit, f"texts to {limit:,} tokens": prefix + limit + suffix}
@@ -168,11 +168,11 @@ class Comparison:
         return cut
 
     def _searched(self, rows: list[Ids], observed_N: Numbers) -> dict[int, Numbers]:
-        """Logits at the few lengths, out of all, that fit the first row best."""
+        """Logits at the few lengths that fit the first row best, of all lengths."""
         lengths = range(_LEAST_CUT, len(rows[0]))
         logits_L = self._logits([rows[0][:length] for length in lengths])
         order = np.argsort(np.abs(logits_L - observed_N[0]))[:_MOST_CANDIDATES]
-        chosen = [lengths[place] for place in order.tolist()]
+        chosen = [lengths[index] for index in order.tolist()]
         return {length: self._logits([row[:length] for row in rows]) for length in chosen}
 
     def _nearest_cut(self, observed_N: Numbers, cuts: dict[int, Numbers]) -> tuple[int, float]:
@@ -181,17 +181,17 @@ class Comparison:
         return best, errors[best]
 
     @property
-    def _written(self) -> Prompt:
+    def _prompt(self) -> Prompt:
         assert self._best is not None
         return self._best.prompt
 
     def _observed(self, scores_N: Numbers) -> Numbers:
         assert self._best is not None
-        logits_N = self._best.reading.undo(scores_N)
-        # A score that this scale cannot hold is as far off as can be.
+        logits_N = self._best.transform.inverse(scores_N)
+        # A score outside this scale counts as far away from every hypothesis.
         return np.full_like(scores_N, 1e3) if logits_N is None else logits_N
 
     def _logits(self, rows: list[Ids]) -> Numbers:
         assert self._best is not None
-        logits_N: Numbers = self._judge.hidden(rows) @ self._judge.heads[self._best.head]
+        logits_N: Numbers = self._reference.hidden(rows) @ self._reference.heads[self._best.head]
         return logits_N
