@@ -68,7 +68,7 @@ def exact(bench: Bench) -> None:
         try:
             network = bench.network(config, torch.bfloat16, 0.04)
             if fused:
-                network.fuse()
+                network.compile_layers()
             backend = bench.backend(network, kernel, graphs)
             for name, tree in trees.items():
                 for _ in range(3):  # the third time a graph is replayed
@@ -85,7 +85,7 @@ def speed(bench: Bench) -> None:
     """0.6B on every workload, in each way."""
     config = bench.config("0.6B")
     plain, fused = bench.network(config), bench.network(config)
-    fused.fuse()
+    fused.compile_layers()
     ways = {"torch's kernels": bench.backend(plain), "compiled": bench.backend(fused)}
     if bench.device.type == "cuda":
         ways["compiled, graphs"] = bench.backend(fused, graphs=True)
@@ -112,7 +112,7 @@ def large(bench: Bench) -> None:
     for name in LARGE_SHAPES:
         config = bench.config(name)
         network = bench.network(config)
-        network.fuse()
+        network.compile_layers()
         backend = bench.backend(network)
         for workload in LARGE_WORKLOADS:
             tree = bench.plan(workload, config)
@@ -143,7 +143,7 @@ def float8(bench: Bench) -> None:
         wide, narrow = bench.network(config), bench.network(config)
         round_matrices(narrow.model.layers)
         for network in (wide, narrow):
-            network.fuse()
+            network.compile_layers()
         backends = {"bfloat16": bench.backend(wide), "float8": bench.backend(narrow)}
         seconds = bench.times({way: _runner(backend, tree) for way, backend in backends.items()})
         head_D = np.random.default_rng(0).standard_normal(config.hidden_size) / config.hidden_size**0.5

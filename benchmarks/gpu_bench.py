@@ -14,10 +14,10 @@ import torch
 
 from benchmarks.core import LARGE_SHAPES, LAYERS_0_6B, SHAPE_0_6B
 from qwen3_reranker import plan
-from qwen3_reranker.backends.torch import Network, TorchBackend
+from qwen3_reranker.backends.torch import Qwen3ForPooling, TorchBackend
 from qwen3_reranker.backends.torch.devices import choose_attention
-from qwen3_reranker.backends.torch.network import Norm
-from qwen3_reranker.backends.torch.weights import merge
+from qwen3_reranker.backends.torch.qwen3 import Qwen3RMSNorm
+from qwen3_reranker.backends.torch.weights import merge_projections
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Receipt, Row
@@ -89,15 +89,17 @@ class Bench:
             ]
         return plan.build(rows)
 
-    def network(self, config: ModelConfig, dtype: torch.dtype = torch.bfloat16, spread: float = 0.02) -> Network:
+    def network(
+        self, config: ModelConfig, dtype: torch.dtype = torch.bfloat16, spread: float = 0.02
+    ) -> Qwen3ForPooling:
         """A random network made on the device, merged as a loaded one is; the same weights at every call."""
         with torch.device("meta"):
-            network = Network(config, dtype)
-        frequency_E = network.frequency_E
+            network = Qwen3ForPooling(config, dtype)
+        inv_freq_E = network.inv_freq_E
         network = network.to(dtype).to_empty(device=self.device).requires_grad_(False)
-        network.frequency_E = frequency_E.to(self.device)
+        network.inv_freq_E = inv_freq_E.to(self.device)
         for module in network.modules():
-            if isinstance(module, Norm):  # as loaded ones are
+            if isinstance(module, Qwen3RMSNorm):  # as loaded ones are
                 module.float()
         generator = torch.Generator(self.device).manual_seed(0)
         for parameter in network.parameters():
@@ -109,10 +111,10 @@ class Bench:
                 parameter.copy_(values.mul_(spread))
         layers = list(network.model.each_layer())
         for layer in layers:
-            merge(layer, last=layer is layers[-1])
+            merge_projections(layer, last=layer is layers[-1])
         return network
 
-    def backend(self, network: Network, kernel: str | None = None, graphs: bool = False) -> TorchBackend:
+    def backend(self, network: Qwen3ForPooling, kernel: str | None = None, graphs: bool = False) -> TorchBackend:
         """A backend that computes everything anew at every call."""
         kernel = kernel or choose_attention(self.device, network.dtype)
         return TorchBackend(network, max_batch_tokens=16_384, prefix_cache_tokens=0, kernel=kernel, graphs=graphs)

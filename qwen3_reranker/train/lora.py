@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qwen3_reranker.backends.torch import Network
+from qwen3_reranker.backends.torch import Qwen3ForPooling
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -41,7 +41,7 @@ class LoraLinear(nn.Module):
         return out_TO + self.scale * functional.linear(low_TR, self.lora_B.to(x_TI.dtype))
 
 
-def add_lora(network: Network, rank: int, alpha: float, dropout: float) -> None:
+def add_lora(network: Qwen3ForPooling, rank: int, alpha: float, dropout: float) -> None:
     """Freeze the network and put an adapter beside every matrix of its layers."""
     network.requires_grad_(False)
     for layer in network.model.each_layer():

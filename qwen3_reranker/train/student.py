@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from qwen3_reranker import plan
-from qwen3_reranker.backends.torch import Network, load
-from qwen3_reranker.backends.torch.attention import attention
+from qwen3_reranker.backends.torch import Qwen3ForPooling, load
+from qwen3_reranker.backends.torch.attention import attention_builder
 from qwen3_reranker.backends.torch.devices import choose_attention
-from qwen3_reranker.backends.torch.packed import Packed, pack_whole
+from qwen3_reranker.backends.torch.model_input import ModelInput, whole_plan_input
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train.lora import LoraLinear, adapters, add_lora, switched_off
@@ -39,7 +39,7 @@ class Batch:
     row_tokens: what separate rows hold; padded_tokens: the same, padded to the longest.
     """
 
-    packed: Packed
+    inputs: ModelInput
     leaf_GD: Tensor
     real_GD: Tensor
     labels_GD: Tensor
@@ -82,7 +82,7 @@ class Student(nn.Module):
         rows_2C = torch.from_numpy(checkpoint.head.rows(tokens.yes_id, tokens.no_id)).to(device)
         self.register_buffer("frozen_judge_C", rows_2C[0] - rows_2C[1] if is_lora else None, persistent=False)
         if options.checkpointing:
-            self.network.recompute()
+            self.network.enable_gradient_checkpointing()
         self._start: Student | None = None
         if options.anchor and not is_lora:
             self._start = copy.deepcopy(self).requires_grad_(False)
@@ -108,7 +108,7 @@ class Student(nn.Module):
     def judged(self, batch: Batch, *, vocabulary: bool = False) -> Judged:
         """The logits of a batch with its labels; vocabulary: also how much probability other words take."""
         with self._autocast():
-            hidden_FC, _ = self.network(batch.packed)
+            hidden_FC, _ = self.network(batch.inputs)
         logits_F = hidden_FC.float() @ self._direction()
         elsewhere_F = self._elsewhere(hidden_FC.float()) if vocabulary else None
         return Judged(
@@ -134,7 +134,7 @@ class Student(nn.Module):
         rows = [row for group in groups for row in group.rows]
         built = plan.build(rows)
         kernel = choose_attention(self.device, torch.bfloat16 if self._half else torch.float32)
-        packed, leaf_N = pack_whole(built, attention(kernel), self.device)
+        inputs, leaf_N = whole_plan_input(built, attention_builder(kernel), self.device)
         real_GD = torch.tensor([[place < len(group.rows) for place in range(most)] for group in groups])
         leaf_GD = torch.zeros(real_GD.shape, dtype=torch.int64)
         leaf_GD[real_GD] = torch.from_numpy(leaf_N)
@@ -144,7 +144,7 @@ class Student(nn.Module):
 
         taught = [group.teacher for group in groups if group.teacher is not None]
         return Batch(
-            packed,
+            inputs,
             leaf_GD.to(self.device),
             real_GD.to(self.device),
             filled([group.labels for group in groups]),
@@ -191,7 +191,7 @@ def _base(tensor: StoredTensor) -> StoredTensor:
     return tensor.base if isinstance(tensor, MergedTensor) else tensor
 
 
-def _add_adapters(network: Network, checkpoint: Checkpoint, options: TrainOptions) -> None:
+def _add_adapters(network: Qwen3ForPooling, checkpoint: Checkpoint, options: TrainOptions) -> None:
     """New adapters, or those that the checkpoint already has."""
     add_lora(network, options.rank, options.alpha, options.dropout)
     merged = {

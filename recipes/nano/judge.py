@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from qwen3_reranker import plan
-from qwen3_reranker.backends.torch import Network
-from qwen3_reranker.backends.torch.attention import attention
-from qwen3_reranker.backends.torch.packed import Packed, pack_whole
+from qwen3_reranker.backends.torch import Qwen3ForPooling
+from qwen3_reranker.backends.torch.attention import attention_builder
+from qwen3_reranker.backends.torch.model_input import ModelInput, whole_plan_input
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.records import Receipt, Row
 
@@ -27,12 +27,12 @@ class Tree:
     A group with fewer documents than another has empty ones; what they score means nothing.
     """
 
-    packed: Packed
+    inputs: ModelInput
     leaf_GD: Tensor
     num_tokens: int
 
 
-class Judge(Network):
+class Judge(Qwen3ForPooling):
     """A network with tied embeddings that gives logits; parameter names are those of a published causal LM."""
 
     def __init__(self, config: ModelConfig, yes_id: int, no_id: int) -> None:
@@ -41,7 +41,7 @@ class Judge(Network):
 
     def logits(self, tree: Tree) -> Tensor:
         """yes - no of each document, float32, (G, D)."""
-        hidden_FC, _ = self(tree.packed)
+        hidden_FC, _ = self(tree.inputs)
         words_VC = self.model.embed_tokens.weight
         direction_C = words_VC[self.yes_id] - words_VC[self.no_id]
         with torch.autocast("cpu", enabled=False):
@@ -68,5 +68,5 @@ def grow_tree(
             for document in (*documents, *missing)
         ]
     built = plan.build(rows)
-    packed, leaf_N = pack_whole(built, attention("sdpa"), torch.device("cpu"))
-    return Tree(packed, torch.from_numpy(leaf_N).view(len(groups), most), built.num_tokens)
+    inputs, leaf_N = whole_plan_input(built, attention_builder("sdpa"), torch.device("cpu"))
+    return Tree(inputs, torch.from_numpy(leaf_N).view(len(groups), most), built.num_tokens)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qwen3_reranker.backends.torch.network import Attention, Layer
+from qwen3_reranker.backends.torch.qwen3 import Qwen3Attention, Qwen3DecoderLayer
 from qwen3_reranker.prompt import TEMPLATES
 from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
@@ -94,7 +94,7 @@ def initialise(
 class _Heads:
     """Views of an attention block's weights by key head."""
 
-    def __init__(self, attention: Attention) -> None:
+    def __init__(self, attention: Qwen3Attention) -> None:
         width = attention.head_dim
         num_k = attention.sizes[1] // width
         self.q_KREC = attention.q_proj.weight.view(num_k, -1, width, attention.q_proj.in_features)
@@ -103,7 +103,7 @@ class _Heads:
         self.o_CKRE = attention.o_proj.weight.view(attention.o_proj.out_features, num_k, -1, width)
 
 
-def _start_layer(layer: Layer, num_layers: int, generator: torch.Generator) -> None:
+def _start_layer(layer: Qwen3DecoderLayer, num_layers: int, generator: torch.Generator) -> None:
     attention, mlp = layer.self_attn, layer.mlp
     for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
         nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)
@@ -120,7 +120,7 @@ def _still(width: int, rope_theta: float) -> Tensor:
     return (turns < SLOWEST_TURN).repeat(2)
 
 
-def _start_matching(attention: Attention, still_E: Tensor) -> None:
+def _start_matching(attention: Qwen3Attention, still_E: Tensor) -> None:
     """The first key head and its query heads: equal maps, blind to position, so that like attends to like."""
     heads = _Heads(attention)
     heads.k_KEC[0, ~still_E] *= FAINT
@@ -128,7 +128,7 @@ def _start_matching(attention: Attention, still_E: Tensor) -> None:
     heads.q_KREC[0] = heads.k_KEC[0]
 
 
-def _start_marks(attention: Attention, still_E: Tensor, generator: torch.Generator) -> None:
+def _start_marks(attention: Qwen3Attention, still_E: Tensor, generator: torch.Generator) -> None:
     """The last key head of the first layer: every token attends to the marks before it, and so knows its part."""
     heads = _Heads(attention)
     sign_E = _sign(still_E, generator)
@@ -141,7 +141,7 @@ def _start_marks(attention: Attention, still_E: Tensor, generator: torch.Generat
     heads.o_CKRE[IN_QUERY, -1, :, 0] = heads.o_CKRE[IN_DOCUMENT, -1, :, 1] = 0.5 / heads.q_KREC.shape[1]
 
 
-def _start_answer(attention: Attention, still_E: Tensor, yes_C: Tensor, generator: torch.Generator) -> None:
+def _start_answer(attention: Qwen3Attention, still_E: Tensor, yes_C: Tensor, generator: torch.Generator) -> None:
     """The first key head of the last layer: the last token attends to rare matched tokens and counts them as yes."""
     heads = _Heads(attention)
     sign_E = _sign(still_E, generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwen3_reranker.backends.torch.backend import TorchBackend, open_backend
-from qwen3_reranker.backends.torch.network import Network
+from qwen3_reranker.backends.torch.qwen3 import Qwen3ForPooling
 from qwen3_reranker.backends.torch.weights import load
 
-__all__ = ["Network", "TorchBackend", "load", "open_backend"]
+__all__ = ["Qwen3ForPooling", "TorchBackend", "load", "open_backend"]

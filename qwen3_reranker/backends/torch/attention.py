@@ -1,15 +1,15 @@
-"""Exact attention of a tree's tokens: each sequence over its ancestors' keys and its own, in one of two kernels.
+"""Exact attention of a tree's tokens: each sequence over the keys of its ancestors and its own, in one of two kernels.
 
-flash: one varlen FlashAttention call over gathered keys; CUDA, bfloat16 and float16. sdpa: padded buckets of sequences
-of like length through scaled_dot_product_attention; any device and precision.
+flash: one varlen FlashAttention call over gathered keys; CUDA, bfloat16 and float16.
+sdpa: padded buckets of sequences of similar length through scaled_dot_product_attention; any device and precision.
 
 Shapes: T queries, P keys of the pool, K gathered keys, S sequences, H query heads, G key/value heads, R = H / G,
-E head_dim; of one bucket: B sequences, Q queries and C keys of the longest.
+E head_dim; of one bucket: B blocks, Q queries and C keys of the longest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -19,165 +19,175 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from qwen3_reranker.backends.torch.layout import Integers, Sequences
-from qwen3_reranker.backends.torch.packed import Attend, PrepareAttention
+from qwen3_reranker.backends.layout import Integers
+from qwen3_reranker.backends.torch.varlen import VarlenMetadata
 
-# Scores of one head that a bucket holds at most: its mask is made anew in every layer, and takes memory.
+#: Attention of queries (T, H, E) over a pool of keys and values (P, G, E), to their outputs (T, H * E).
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: Makes the attention of a batch on a device from its metadata and the number of keys in the pool.
+AttentionBuilder = Callable[[VarlenMetadata, int, torch.device], Attend]
+
+# The maximum of scores that a bucket holds for one head: its mask is made again in every layer, and takes memory.
 BUCKET_SCORES = 1 << 22
 _ON_CUDA = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-# A bucket's padded work may be this much more than its own.
+# The maximum of a bucket's padded work, as a multiple of its own.
 _PADDING = 1.25
 
 
-def attention(name: str) -> PrepareAttention:
-    """The kernel of that name."""
-    return {"flash": prepare_flash, "sdpa": prepare_sdpa}[name]
+def attention_builder(name: str) -> AttentionBuilder:
+    """The builder of the kernel of that name."""
+    builders: dict[str, AttentionBuilder] = {"flash": build_flash, "sdpa": build_sdpa}
+    return builders[name]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FlashAttention:
-    """Varlen FlashAttention: every sequence is one of a ragged batch. keys_K: None where it is the pool as it is."""
+    """Varlen FlashAttention: each sequence is one of a ragged batch.
 
-    query_starts_S1: Tensor
-    key_starts_S1: Tensor
-    keys_K: Tensor | None
-    most_queries: int
-    most_keys: int
+    The fields are those of VarlenMetadata on the device; kv_indices is None where the keys are the pool as it is.
+    """
+
+    cu_seqlens_q: Tensor
+    cu_seqlens_k: Tensor
+    kv_indices: Tensor | None
+    max_seqlen_q: int
+    max_seqlen_k: int
 
     def __call__(self, q_THE: Tensor, k_PGE: Tensor, v_PGE: Tensor) -> Tensor:
-        """What the queries take, (T, H * E)."""
+        """The outputs of the queries, (T, H * E)."""
         k_KGE, v_KGE = k_PGE, v_PGE
-        if self.keys_K is not None:
-            k_KGE, v_KGE = k_PGE.index_select(0, self.keys_K), v_PGE.index_select(0, self.keys_K)
+        if self.kv_indices is not None:
+            k_KGE, v_KGE = k_PGE.index_select(0, self.kv_indices), v_PGE.index_select(0, self.kv_indices)
+        dropout_p, is_causal, return_debug_mask = 0.0, True, False
         # torch.nn.attention.varlen calls the same operator; its signature differs between releases, the operator's does
-        # not. Causal masks are aligned at the end of queries and keys, which is what sequences say.
-        mixed_THE = torch.ops.aten._flash_attention_forward(
+        # not. Its causal mask is aligned at the end of queries and keys, as VarlenMetadata says.
+        output_THE = torch.ops.aten._flash_attention_forward(
             q_THE,
             k_KGE,
             v_KGE,
-            self.query_starts_S1,
-            self.key_starts_S1,
-            self.most_queries,
-            self.most_keys,
-            0.0,
-            True,
-            False,
+            self.cu_seqlens_q,
+            self.cu_seqlens_k,
+            self.max_seqlen_q,
+            self.max_seqlen_k,
+            dropout_p,
+            is_causal,
+            return_debug_mask,
         )[0]
-        mixed_TO: Tensor = mixed_THE.flatten(1)
-        return mixed_TO
+        output_TO: Tensor = output_THE.flatten(1)
+        return output_TO
 
 
-def prepare_flash(sequences: Sequences, num_keys: int, device: torch.device) -> Attend:
+def build_flash(metadata: VarlenMetadata, pool_size: int, device: torch.device) -> FlashAttention:
     """Varlen FlashAttention of these sequences."""
-    whole_pool = np.array_equal(sequences.keys_K, np.arange(num_keys))
+    whole_pool = np.array_equal(metadata.kv_indices, np.arange(pool_size))
     return FlashAttention(
-        torch.from_numpy(sequences.query_starts_S1.astype(np.int32)).to(device, non_blocking=True),
-        torch.from_numpy(sequences.key_starts_S1.astype(np.int32)).to(device, non_blocking=True),
-        None if whole_pool else torch.from_numpy(sequences.keys_K).to(device, non_blocking=True),
-        int(sequences.query_lengths.max(initial=0)),
-        int(sequences.key_lengths.max(initial=0)),
+        torch.from_numpy(metadata.cu_seqlens_q.astype(np.int32)).to(device, non_blocking=True),
+        torch.from_numpy(metadata.cu_seqlens_k.astype(np.int32)).to(device, non_blocking=True),
+        None if whole_pool else torch.from_numpy(metadata.kv_indices).to(device, non_blocking=True),
+        metadata.max_seqlen_q,
+        metadata.max_seqlen_k,
     )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Bucket:
-    """B pieces of sequences, padded: query `queries_BQ[b, q]` sees the first `seen_BQ[b, q]` of `keys_BC[b]`."""
+class _PaddedBucket:
+    """B blocks of queries, padded: query `queries_BQ[b, q]` sees the first `seqlens_k_BQ[b, q]` of `keys_BC[b]`."""
 
     queries_BQ: Tensor
     keys_BC: Tensor
-    seen_BQ: Tensor
+    seqlens_k_BQ: Tensor
 
     def __call__(self, q_THE: Tensor, k_PGE: Tensor, v_PGE: Tensor) -> Tensor:
-        """What the bucket's queries take, padding included, (B, Q, H * E)."""
-        (pieces, queries), keys, groups = self.queries_BQ.shape, self.keys_BC.shape[1], k_PGE.shape[1]
-        # The query heads of a key head lie one behind the other as more queries, so no key is copied for them.
-        q_BQHE = _taken(q_THE, self.queries_BQ)
-        q_BGRQE = q_BQHE.view(pieces, queries, groups, -1, q_THE.shape[2]).permute(0, 2, 3, 1, 4)
+        """The outputs of the bucket's queries, padding included, (B, Q, H * E)."""
+        (blocks, queries), keys, groups = self.queries_BQ.shape, self.keys_BC.shape[1], k_PGE.shape[1]
+        # The R query heads of a key head become R times as many queries, so no key is copied for them.
+        q_BQHE = _gathered(q_THE, self.queries_BQ)
+        q_BGRQE = q_BQHE.view(blocks, queries, groups, -1, q_THE.shape[2]).permute(0, 2, 3, 1, 4)
         per_group = q_BGRQE.shape[2]
-        mask_BQC = torch.arange(keys, device=q_THE.device) < self.seen_BQ[:, :, None]
-        # Not cuDNN's kernels on CUDA: they are planned anew for every shape, and buckets have many.
+        mask_BQC = torch.arange(keys, device=q_THE.device) < self.seqlens_k_BQ[:, :, None]
+        # Not cuDNN's kernels on CUDA: they are planned for every shape, and buckets have many.
         with sdpa_kernel(_ON_CUDA) if q_THE.is_cuda else nullcontext():
-            mixed_BGLE = functional.scaled_dot_product_attention(
+            output_BGLE = functional.scaled_dot_product_attention(
                 q_BGRQE.flatten(2, 3),
-                _taken(k_PGE, self.keys_BC).transpose(1, 2),
-                _taken(v_PGE, self.keys_BC).transpose(1, 2),
+                _gathered(k_PGE, self.keys_BC).transpose(1, 2),
+                _gathered(v_PGE, self.keys_BC).transpose(1, 2),
                 attn_mask=mask_BQC.repeat(1, per_group, 1)[:, None],
             )
-        return mixed_BGLE.view(pieces, groups, per_group, queries, -1).permute(0, 3, 1, 2, 4).flatten(2)
+        return output_BGLE.view(blocks, groups, per_group, queries, -1).permute(0, 3, 1, 2, 4).flatten(2)
 
 
-def _taken(values: Tensor, places: Tensor) -> Tensor:
-    # values[places] would add its gradients up in whatever order the threads come; index_select has one order.
-    return values.index_select(0, places.flatten()).view(*places.shape, *values.shape[1:])
+def _gathered(values: Tensor, indices: Tensor) -> Tensor:
+    # values[indices] would add its gradients up in any order of the threads; index_select has one order.
+    return values.index_select(0, indices.flatten()).view(*indices.shape, *values.shape[1:])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BucketedAttention:
-    """scaled_dot_product_attention, bucket by bucket; `order_T` puts the results into the order of the queries."""
+    """scaled_dot_product_attention, bucket by bucket; `order_T` puts the outputs into the order of the queries."""
 
-    buckets: list[_Bucket]
+    buckets: list[_PaddedBucket]
     order_T: Tensor
 
     def __call__(self, q_THE: Tensor, k_PGE: Tensor, v_PGE: Tensor) -> Tensor:
-        """What the queries take, (T, H * E)."""
-        mixed = [bucket(q_THE, k_PGE, v_PGE).flatten(0, 1) for bucket in self.buckets]
-        return torch.cat(mixed).index_select(0, self.order_T)
+        """The outputs of the queries, (T, H * E)."""
+        outputs = [bucket(q_THE, k_PGE, v_PGE).flatten(0, 1) for bucket in self.buckets]
+        return torch.cat(outputs).index_select(0, self.order_T)
 
 
-def prepare_sdpa(sequences: Sequences, num_keys: int, device: torch.device) -> Attend:
-    """Padded buckets of these sequences; long ones are cut into pieces of their queries."""
-    pieces = _pieces(sequences)
-    buckets: list[_Bucket] = []
-    order_T = np.zeros(int(sequences.query_starts_S1[-1]), dtype=np.int64)
+def build_sdpa(metadata: VarlenMetadata, pool_size: int, device: torch.device) -> BucketedAttention:
+    """Padded buckets of these sequences; long ones are cut into blocks of their queries."""
+    buckets: list[_PaddedBucket] = []
+    order_T = np.zeros(int(metadata.cu_seqlens_q[-1]), dtype=np.int64)
     start = 0
-    for some in _alike(pieces):
-        queries_BQ, real_BQ, keys_BC, seen_BQ = _padded(some, sequences)
-        order_T[queries_BQ[real_BQ]] = start + np.flatnonzero(real_BQ)
-        start += real_BQ.size
-        buckets.append(_Bucket(*(torch.from_numpy(each).to(device) for each in (queries_BQ, keys_BC, seen_BQ))))
+    for blocks in _similar(_query_blocks(metadata)):
+        queries_BQ, is_real_BQ, keys_BC, seqlens_k_BQ = _padded(blocks, metadata)
+        order_T[queries_BQ[is_real_BQ]] = start + np.flatnonzero(is_real_BQ)
+        start += is_real_BQ.size
+        tensors = (torch.from_numpy(each).to(device) for each in (queries_BQ, keys_BC, seqlens_k_BQ))
+        buckets.append(_PaddedBucket(*tensors))
     return BucketedAttention(buckets, torch.from_numpy(order_T).to(device))
 
 
-def _pieces(sequences: Sequences) -> Integers:
-    """(pieces, 4): first query, queries, first of the keys, keys that the last query sees."""
-    found: list[tuple[int, int, int, int]] = []
+def _query_blocks(metadata: VarlenMetadata) -> Integers:
+    """(blocks, 4): first query, queries, first key, keys that the last query sees."""
+    blocks: list[tuple[int, int, int, int]] = []
     for start, queries, first_key, keys in zip(
-        sequences.query_starts_S1[:-1].tolist(),
-        sequences.query_lengths.tolist(),
-        sequences.key_starts_S1[:-1].tolist(),
-        sequences.key_lengths.tolist(),
+        metadata.cu_seqlens_q[:-1].tolist(),
+        metadata.seqlens_q.tolist(),
+        metadata.cu_seqlens_k[:-1].tolist(),
+        metadata.seqlens_k.tolist(),
         strict=True,
     ):
         size = max(1, BUCKET_SCORES // max(1, keys))
         for done in range(0, queries, size):
-            asked = min(size, queries - done)
-            found.append((start + done, asked, first_key, keys - queries + done + asked))
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+            count = min(size, queries - done)
+            blocks.append((start + done, count, first_key, keys - queries + done + count))
+    return np.array(blocks, dtype=np.int64).reshape(-1, 4)
 
 
-def _alike(pieces: Integers) -> Iterator[Integers]:
-    """Pieces of like size together, longest first, so that padding stays small."""
-    order = np.lexsort((pieces[:, 3], pieces[:, 1]))[::-1]
+def _similar(blocks: Integers) -> Iterator[Integers]:
+    """Blocks of similar size together, longest first, so that padding stays small."""
+    order = np.lexsort((blocks[:, 3], blocks[:, 1]))[::-1]
     group: list[int] = []
-    work = most_queries = most_keys = 0
-    for place in order.tolist():
-        queries, keys = int(pieces[place, 1]), int(pieces[place, 3])
-        wider = max(most_queries, queries) * max(most_keys, keys) * (len(group) + 1)
-        if group and (wider > BUCKET_SCORES or wider > _PADDING * (work + queries * keys)):
-            yield pieces[group]
-            group, work, most_queries, most_keys = [], 0, 0, 0
-        group.append(place)
+    work = max_queries = max_keys = 0
+    for index in order.tolist():
+        queries, keys = int(blocks[index, 1]), int(blocks[index, 3])
+        padded_work = max(max_queries, queries) * max(max_keys, keys) * (len(group) + 1)
+        if group and (padded_work > BUCKET_SCORES or padded_work > _PADDING * (work + queries * keys)):
+            yield blocks[group]
+            group, work, max_queries, max_keys = [], 0, 0, 0
+        group.append(index)
         work += queries * keys
-        most_queries, most_keys = max(most_queries, queries), max(most_keys, keys)
+        max_queries, max_keys = max(max_queries, queries), max(max_keys, keys)
     if group:
-        yield pieces[group]
+        yield blocks[group]
 
 
-def _padded(pieces: Integers, sequences: Sequences) -> tuple[Integers, np.ndarray, Integers, Integers]:
+def _padded(blocks: Integers, metadata: VarlenMetadata) -> tuple[Integers, np.ndarray, Integers, Integers]:
     """Queries and which of them are real, keys, and how many keys each query sees; padding repeats a real one."""
-    first_B1, queries_B1, first_key_B1, keys_B1 = (column[:, None] for column in pieces.T)
-    turn_Q = np.arange(int(queries_B1.max()))
-    real_BQ = turn_Q < queries_B1
-    turn_BQ = np.minimum(turn_Q, queries_B1 - 1)
-    place_BC = first_key_B1 + np.minimum(np.arange(int(keys_B1.max())), keys_B1 - 1)
-    return first_B1 + turn_BQ, real_BQ, sequences.keys_K[place_BC], keys_B1 - queries_B1 + turn_BQ + 1
+    first_B1, queries_B1, first_key_B1, keys_B1 = (column[:, None] for column in blocks.T)
+    index_Q = np.arange(int(queries_B1.max()))
+    is_real_BQ = index_Q < queries_B1
+    index_BQ = np.minimum(index_Q, queries_B1 - 1)
+    key_BC = first_key_B1 + np.minimum(np.arange(int(keys_B1.max())), keys_B1 - 1)
+    return first_B1 + index_BQ, is_real_BQ, metadata.kv_indices[key_BC], keys_B1 - queries_B1 + index_BQ + 1

@@ -7,20 +7,20 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.backends.layout import BatchLayout, Integers, lay_out
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
-from qwen3_reranker.backends.torch.attention import attention
+from qwen3_reranker.backends.torch.attention import attention_builder
+from qwen3_reranker.backends.torch.cuda_graphs import CudaGraphs
 from qwen3_reranker.backends.torch.devices import choose_attention, choose_device, number_type
-from qwen3_reranker.backends.torch.forked import OwnThread, backend_in_child, refuse_forked_gpu
-from qwen3_reranker.backends.torch.graphs import Graphs
-from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
-from qwen3_reranker.backends.torch.network import Network
+from qwen3_reranker.backends.torch.forked import SingleThreadBackend, backend_in_child, refuse_forked_gpu
+from qwen3_reranker.backends.torch.model_input import model_input
 from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of_memory
-from qwen3_reranker.backends.torch.packed import pack
+from qwen3_reranker.backends.torch.qwen3 import Qwen3ForPooling
+from qwen3_reranker.backends.torch.varlen import AttentionMetadata, attention_metadata
 from qwen3_reranker.backends.torch.weights import load
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import UnavailableError
@@ -39,7 +39,7 @@ def open_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
     device = choose_device(options.device)
     if is_forked_child():
         refuse_forked_gpu(device)
-        return OwnThread(lambda: _open(checkpoint, options, device))
+        return SingleThreadBackend(lambda: _open(checkpoint, options, device))
     return _open(checkpoint, options, device)
 
 
@@ -48,7 +48,7 @@ def _open(checkpoint: Checkpoint, options: EngineOptions, device: torch.device) 
     network = load(checkpoint, device, dtype, merged=True, float8=options.precision == "float8")
     compiled = options.kernels == "compiled"
     if compiled:
-        network.fuse()
+        network.compile_layers()
     return TorchBackend(
         network,
         max_batch_tokens=options.batch_tokens,
@@ -59,17 +59,18 @@ def _open(checkpoint: Checkpoint, options: EngineOptions, device: torch.device) 
 
 
 class TorchBackend:
-    """Runs plans of one network, which lies on one device.
+    """Runs plans with one network on one device.
 
-    max_batch_tokens: tokens computed at once; a longer segment is a batch of its own. prefix_cache_tokens: tokens whose
-    keys and values stay on the device between calls. kernel: how attention is computed, None for the best there is.
-    graphs: replay small batches as CUDA graphs; for the flash kernel. num_threads: threads that torch uses on a
-    processor while a plan runs, None for what it uses anyway.
+    max_batch_tokens: tokens computed at once; a longer segment is a batch of its own.
+    prefix_cache_tokens: tokens whose keys and values stay on the device between calls.
+    kernel: attention, "flash" or "sdpa"; None for the fastest that the device has.
+    graphs: replay small batches as CUDA graphs, with the flash kernel.
+    num_threads: threads that torch uses on a processor while a plan runs, None for its own number.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: Qwen3ForPooling,
         *,
         max_batch_tokens: int,
         prefix_cache_tokens: int,
@@ -80,11 +81,11 @@ class TorchBackend:
         self.network = network
         self.device = next(network.parameters()).device
         self.kernel = kernel or choose_attention(self.device, network.dtype)
-        self._prepare = attention(self.kernel)
+        self._build_attention = attention_builder(self.kernel)
         self._max_batch_tokens = max_batch_tokens
         self._num_threads = num_threads
         self._cache = PrefixCache[Tensor](prefix_cache_tokens)
-        self._graphs = Graphs(network) if graphs and self.kernel == "flash" else None
+        self._graphs = CudaGraphs(network) if graphs and self.kernel == "flash" else None
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
         """The final state of each row's last token, batch by batch.
@@ -118,7 +119,7 @@ class TorchBackend:
                 _refuse_without_compiler(error)
                 raise
             first = str(error)
-        # Behind the except clause: the error's frames hold the tensors that memory is short of.
+        # After the except clause: the error's frames hold the tensors that memory is short of.
         largest = max(int(np.diff(plan.starts_S1).max()), min(self._max_batch_tokens, plan.num_tokens))
         half = max(1, largest // 2)
         self._forget()
@@ -136,58 +137,61 @@ class TorchBackend:
         schedule = Schedule(plan, max_batch_tokens, self._cache)
         config = self.network.config
         states_FD: list[Tensor] = []
-        rows_M: list[NDArray[np.int64]] = []
-        leaves_M: list[NDArray[np.int64]] = []
+        rows_M: list[Integers] = []
+        leaves_M: list[Integers] = []
         num_leaves = 0
         layers, done = config.num_hidden_layers, 0
         for batch, keep in schedule:
             if done:
                 yield
-            layout = lay_out(plan, batch, schedule.kept)
+            layout = lay_out(plan, batch)
+            metadata = attention_metadata(plan, layout, schedule.kept)
 
             def advance(layers_done: int, before: int = done, tokens: int = len(layout.tokens_T)) -> None:
                 if on_progress:
                     self._wait()
                     on_progress((before + tokens * layers_done / layers) / schedule.computed_tokens)
 
-            ancestors = [schedule.kept[segment] for segment in layout.ancestors]
-            kept_L2CGE = torch.cat(ancestors, dim=2) if ancestors else None
+            cached = [schedule.kept[segment] for segment in metadata.cached_segments]
+            kv_cache_L2CGE = torch.cat(cached, dim=2) if cached else None
             with torch.inference_mode():
-                hidden_FD, new_L2NGE = self._compute(layout, kept_L2CGE, _places(layout, keep), advance)
+                hidden_FD, new_kv_L2NGE = self._forward(
+                    layout, metadata, kv_cache_L2CGE, _token_indices(layout, keep), advance
+                )
             rows_M.append(batch.rows_M)
             leaves_M.append(layout.leaf_of_row_M + num_leaves)
             states_FD.append(hidden_FD)
             num_leaves += len(hidden_FD)
-            if new_L2NGE is not None:
+            if new_kv_L2NGE is not None:
                 lengths = [len(plan.tokens(segment)) for segment in sorted(keep)]
-                for segment, part in zip(sorted(keep), torch.split(new_L2NGE, lengths, dim=2), strict=True):
-                    # A copy: they go at different times, and a view would hold on to all of them.
-                    schedule.kept[segment] = part.clone()
+                for segment, keys_values in zip(sorted(keep), torch.split(new_kv_L2NGE, lengths, dim=2), strict=True):
+                    # A copy: segments are dropped at different times, and a view would keep the memory of all.
+                    schedule.kept[segment] = keys_values.clone()
             done += len(layout.tokens_T)
         hidden_ND = np.empty((plan.num_rows, config.hidden_size), dtype=np.float32)
         if states_FD:
-            # Once, at the end: a copy to the machine waits for the device, which should have the next batch by then.
+            # Once, at the end: a copy to the host waits for the device, which should have the next batch by then.
             hidden_ND[np.concatenate(rows_M)] = torch.cat(states_FD).cpu().numpy()[np.concatenate(leaves_M)]
         return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
 
-    def _compute(
+    def _forward(
         self,
         layout: BatchLayout,
-        kept_L2CGE: Tensor | None,
-        keep_N: NDArray[np.int64] | None,
+        metadata: AttentionMetadata,
+        kv_cache_L2CGE: Tensor | None,
+        keep_N: Integers | None,
         on_layer: Callable[[int], None],
     ) -> tuple[Tensor, Tensor | None]:
-        replayed = self._graphs.run(layout, kept_L2CGE, keep_N) if self._graphs else None
+        replayed = self._graphs.run(layout, metadata, kv_cache_L2CGE, keep_N) if self._graphs else None
         if replayed is not None:
             on_layer(self.network.config.num_hidden_layers)
             return replayed
-        computed: tuple[Tensor, Tensor | None] = self.network(
-            pack(layout, self._prepare, self.device, kept_L2CGE, keep_N), on_layer
-        )
-        return computed
+        inputs = model_input(layout, metadata, self._build_attention, self.device, kv_cache_L2CGE, keep_N)
+        output: tuple[Tensor, Tensor | None] = self.network(inputs, on_layer)
+        return output
 
     def _wait(self) -> None:
-        # A GPU is given work far ahead; progress is what it has done.
+        # A GPU receives work far ahead; progress is what it has done.
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
@@ -214,9 +218,9 @@ def _refuse_without_compiler(error: BaseException) -> None:
         ) from error
 
 
-def _places(layout: BatchLayout, keep: Collection[int]) -> NDArray[np.int64] | None:
-    """Where the tokens of the segments to keep lie, segment after segment."""
-    if not keep:
+def _token_indices(layout: BatchLayout, segments: Collection[int]) -> Integers | None:
+    """The indices of the tokens of these segments, segment after segment."""
+    if not segments:
         return None
-    places = [layout.places[segment] for segment in sorted(keep)]
-    return np.concatenate([np.arange(place.start, place.stop) for place in places])
+    slices = layout.slices()
+    return np.concatenate([np.arange(slices[each].start, slices[each].stop) for each in sorted(segments)])

@@ -1,4 +1,4 @@
-"""Which device, number type and attention kernel a run gets: what was asked for, or an error saying what is there."""
+"""Options -> device, number type and attention kernel: as requested, or an error that says what is available."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
-    # Matrices alone are in 8 bits; everything between them is in 16.
+    # Only matrices are in 8 bits; everything between them is in 16.
     "float8": torch.bfloat16,
 }
 
@@ -22,7 +22,7 @@ _DTYPES = {
 def choose_device(name: str | None) -> torch.device:
     """The device of this name; None takes the first that is present of cuda, mps and cpu.
 
-    Raises InputError for what names no device, UnavailableError for one that this machine or this torch lacks.
+    Raises InputError for the name of no device, UnavailableError for a device that this machine or this torch lacks.
     """
     if name is None:
         device = torch.device(next(kind for kind in _KINDS if _present(kind)))
@@ -32,7 +32,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def number_type(precision: str, device: torch.device) -> torch.dtype:
-    """What a precision computes in between matrices; raises UnavailableError where the device cannot run it."""
+    """The type of states between matrices; raises UnavailableError for a precision that the device cannot run."""
     if precision == "float8" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
         raise UnavailableError(
             f'precision="float8" needs a GPU of compute capability 8.9 or later, {torch.cuda.get_device_name(device)} '

@@ -1,7 +1,7 @@
-"""What runs a network in a forked child: a thread of its own on a processor; elsewhere nothing can, and says so.
+"""Runs a network in a forked child: in a new thread on a processor; on other devices with an error that says why not.
 
-The threads among which torch shares its work on a processor belong to the thread that they work for. Those of the
-thread that forked stayed in the parent, and torch would wait for them for ever; a new thread gets new ones.
+torch shares work on a processor among threads that belong to the thread that called it. Those of the thread that forked
+stayed in the parent, and torch would wait for them for ever; a new thread gets new ones.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _GPU = "torch used a GPU before this process was forked, and cannot in a forked 
 
 
 def backend_in_child(backend: Backend, device: torch.device, interrupted: bool) -> Backend:
-    """What takes the place of a backend that was there before the fork; interrupted: it was computing just then."""
+    """What replaces a backend from before the fork; interrupted: it was computing at the fork."""
     if device.type != "cpu":
-        return Lost(_GPU)
+        return LostBackend(_GPU)
     if interrupted:
-        return Lost("torch was computing in another thread when this process was forked")
-    return OwnThread(lambda: backend)
+        return LostBackend("torch was computing in another thread when this process was forked")
+    return SingleThreadBackend(lambda: backend)
 
 
 def refuse_forked_gpu(device: torch.device) -> None:
@@ -33,15 +33,15 @@ def refuse_forked_gpu(device: torch.device) -> None:
         raise _unavailable(_GPU)
 
 
-class OwnThread:
-    """A backend that is opened and runs in one thread, whoever asks."""
+class SingleThreadBackend:
+    """A backend that is opened and runs in one thread, for callers in any thread."""
 
     def __init__(self, opened: Callable[[], Backend]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="torch")
         self._backend = self._thread.submit(opened).result()
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """What the backend gives; `on_progress` is called in its thread."""
+        """The steps of the backend; `on_progress` is called in its thread."""
         steps = self._backend.steps(plan, on_progress)
         try:
             while (executed := self._thread.submit(_advanced, steps).result()) is None:
@@ -56,11 +56,11 @@ class OwnThread:
         self._thread.shutdown()
 
     def in_forked_child(self, interrupted: bool) -> Backend:
-        """What the backend says; it gets another thread."""
+        """The answer of the backend, which gets another thread."""
         return self._backend.in_forked_child(interrupted)
 
 
-class Lost:
+class LostBackend:
     """A backend that did not survive a fork."""
 
     def __init__(self, reason: str) -> None:
@@ -71,10 +71,10 @@ class Lost:
         raise _unavailable(self._reason)
 
     def close(self) -> None:
-        """Nothing is left to be given back."""
+        """Do nothing: no memory is left."""
 
     def in_forked_child(self, interrupted: bool) -> Backend:
-        """Still lost."""
+        """The same error in a child of the child."""
         return self
 
 
@@ -86,7 +86,7 @@ def _unavailable(reason: str) -> UnavailableError:
 
 
 def _advanced(steps: Steps) -> Executed | None:
-    """One step further: what the run gives if that was the last."""
+    """Take one step: the result if it was the last."""
     try:
         next(steps)
     except StopIteration as ended:

@@ -1,15 +1,16 @@
 """What running a plan takes of a device's memory on the torch backend, item by item, before anything is loaded.
 
-Sizes follow network.py and attention.py: what is alive at once in the layer's widest moment, for the largest batch.
+Sizes follow qwen3.py and attention.py: what is alive at once in the layer's widest moment, for the largest batch.
 """
 
 from __future__ import annotations
 
 from qwen3_reranker.backends.base import MemoryItem
+from qwen3_reranker.backends.layout import lay_out
 from qwen3_reranker.backends.torch.attention import BUCKET_SCORES
 from qwen3_reranker.backends.torch.devices import choose_device
-from qwen3_reranker.backends.torch.layout import BatchLayout, lay_out
-from qwen3_reranker.backends.torch.network import CHUNK_TOKENS
+from qwen3_reranker.backends.torch.qwen3 import CHUNK_TOKENS
+from qwen3_reranker.backends.torch.varlen import VarlenMetadata, attention_metadata
 from qwen3_reranker.config import EngineOptions, ModelConfig
 from qwen3_reranker.plan import Plan, split
 
@@ -19,7 +20,7 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 2}
 # last 1,024. Its size is oneDNN's own matter: with AMX it was 0.6 to 1.6 MB at the matrices of 0.6B and up to 2.7 MB at
 # 8B's, 1.3 MB in the mean (torch 2.13); with AVX-512 alone a tenth of that.
 _CODE_BYTES = 2 << 20
-_MOST_CODES = 1024
+_MAX_CODES = 1024
 
 
 def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan) -> list[MemoryItem]:
@@ -35,8 +36,9 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
     lengths = plan.starts_S1[1:] - plan.starts_S1[:-1]
     known: set[int] = set()
     for each in split(plan, options.batch_tokens):
-        layout = lay_out(plan, each, known)
-        batch = max(batch, _batch(config, options.precision, layout))
+        layout = lay_out(plan, each)
+        all_queries = attention_metadata(plan, layout, known).all_queries
+        batch = max(batch, _batch(config, options.precision, all_queries))
         tokens = max(tokens, len(layout.tokens_T))
         row_counts |= {min(len(layout.tokens_T), CHUNK_TOKENS), len(layout.tokens_T) % CHUNK_TOKENS}
         leaf_counts.add(len(layout.leaves_F))
@@ -47,7 +49,7 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
         held -= int(lengths[list(each.release)].sum())
     states = plan.num_rows * config.hidden_size * _FLOAT
     # The matrices of a layer, and in the last one keys' and values', which are alike; the leaves' without those.
-    codes = min(5 * len(row_counts - {0}) + 4 * len(leaf_counts - {0}), _MOST_CODES)
+    codes = min(5 * len(row_counts - {0}) + 4 * len(leaf_counts - {0}), _MAX_CODES)
     items = [
         MemoryItem(
             "layers",
@@ -76,26 +78,26 @@ def _on_processor(device: str | None) -> bool:
     return (choose_device(None).type if device is None else device) == "cpu"
 
 
-def _batch(config: ModelConfig, precision: str, layout: BatchLayout) -> int:
+def _batch(config: ModelConfig, precision: str, all_queries: VarlenMetadata) -> int:
     """Bytes alive at once: states and heads of all tokens, gathered keys, and the scratch of a chunk."""
     width = _BYTES[precision]
-    tokens, keys = len(layout.tokens_T), len(layout.everyone.keys_K)
+    tokens, keys = int(all_queries.cu_seqlens_q[-1]), len(all_queries.kv_indices)
     chunk = min(tokens, CHUNK_TOKENS)
     hidden, inner = config.hidden_size, config.intermediate_size
     queries, values = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     heads = queries + 2 * values
     angles = 2 * tokens * (config.head_dim // 2) * _FLOAT
-    # The state before and behind a layer; chunks are joined at their end, so both lie there twice.
+    # The states before and after a layer; chunks are joined at their end, so both exist twice then.
     copies = 2 if tokens > chunk else 1
     norm = 3 * hidden * _FLOAT
-    before = tokens * (hidden + copies * heads) * width + chunk * max(
+    pre_attention = tokens * (hidden + copies * heads) * width + chunk * max(
         norm, (hidden + heads) * width + 4 * queries * _FLOAT
     )
-    # What padded buckets take beside FlashAttention: queries and results once more, and a bucket's mask.
-    mask = min(BUCKET_SCORES, int((layout.everyone.query_lengths * layout.everyone.key_lengths).sum()))
+    # What padded buckets take and FlashAttention does not: queries and outputs once more, and a bucket's mask.
+    mask = min(BUCKET_SCORES, int((all_queries.seqlens_q * all_queries.seqlens_k).sum()))
     mask *= config.num_attention_heads // config.num_key_value_heads * (1 + _FLOAT)
-    mixing = tokens * (hidden + heads + 4 * queries) * width + 2 * (keys + tokens) * values * width + mask
-    behind = tokens * ((1 + copies) * hidden + queries) * width + chunk * (
+    attention = tokens * (hidden + heads + 4 * queries) * width + 2 * (keys + tokens) * values * width + mask
+    post_attention = tokens * ((1 + copies) * hidden + queries) * width + chunk * (
         hidden * width + max(norm, (hidden + 4 * inner) * width)
     )
-    return angles + max(before, mixing, behind)
+    return angles + max(pre_attention, attention, post_attention)

@@ -7,7 +7,7 @@ import re
 import torch
 
 from qwen3_reranker.backends.torch.devices import memory_of
-from qwen3_reranker.backends.torch.network import Network
+from qwen3_reranker.backends.torch.qwen3 import Qwen3ForPooling
 from qwen3_reranker.errors import OutOfMemoryError
 
 # How much was asked for: "Tried to allocate 2.00 GiB" of a GPU, "you tried to allocate 120 bytes" of a processor.
@@ -23,7 +23,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
-def out_of_memory(network: Network, device: torch.device, batch_tokens: tuple[int, int], said: str) -> OutOfMemoryError:
+def out_of_memory(
+    network: Qwen3ForPooling, device: torch.device, batch_tokens: tuple[int, int], said: str
+) -> OutOfMemoryError:
     """The error of a call that failed in batches of these tokens, with the numbers there are; `said`: torch's words."""
     weights = sum(each.numel() * each.element_size() for each in network.parameters())
     memory = memory_of(device)

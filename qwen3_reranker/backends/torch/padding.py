@@ -1,4 +1,4 @@
-"""A batch's layout -> the same layout filled up to a capacity, so that many batches share one shape."""
+"""A batch -> the same batch padded to one of a few shapes, so that many batches share one CUDA graph."""
 
 from __future__ import annotations
 
@@ -6,86 +6,99 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwen3_reranker.backends.torch.layout import BatchLayout, Integers, Sequences
+from qwen3_reranker.backends.layout import BatchLayout, Integers
+from qwen3_reranker.backends.torch.varlen import AttentionMetadata, VarlenMetadata
 
-_FEWEST_TOKENS = 64
-_FEWEST = 16
+_MIN_TOKENS = 64
+_MIN_SEQUENCES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """The shape of a filled-up batch: tokens, sequences, gathered keys, kept tokens, tokens to keep, the longest."""
+class GraphShape:
+    """What batches of one CUDA graph have in common: numbers of tokens, sequences, gathered keys and so on.
+
+    cached: tokens of cached segments. keep: tokens whose keys and values are returned.
+    """
 
     tokens: int
     sequences: int
     keys: int
-    kept: int
+    cached: int
     keep: int
-    most_queries: int
-    most_keys: int
+    max_seqlen_q: int
+    max_seqlen_k: int
 
     @property
     def leaf_keys(self) -> int:
-        """Keys of the leaves: those of all sequences at most, and one for each leaf that only fills up."""
+        """Keys of the leaves: those of all sequences at most, and one for each leaf of padding."""
         return self.keys + self.sequences
 
 
-def capacity(layout: BatchLayout, num_kept: int, num_keep: int) -> Capacity:
-    """The smallest capacity that holds the batch: tokens in eighths of powers of two, all else in powers of two."""
-    leaf_keys = len(layout.leaves.keys_K)
-    return Capacity(
-        tokens=_eighths(len(layout.tokens_T)),
-        sequences=_power(max(len(layout.everyone.query_lengths), len(layout.leaves_F)), _FEWEST),
-        keys=_power(max(len(layout.everyone.keys_K), leaf_keys), _FEWEST_TOKENS),
-        kept=_power(num_kept, _FEWEST_TOKENS) if num_kept else 0,
-        keep=_power(num_keep, _FEWEST_TOKENS) if num_keep else 0,
-        most_queries=_power(int(layout.everyone.query_lengths.max()), _FEWEST_TOKENS),
-        most_keys=_power(int(layout.everyone.key_lengths.max()), _FEWEST_TOKENS),
+def graph_shape(layout: BatchLayout, metadata: AttentionMetadata, num_cached: int, num_keep: int) -> GraphShape:
+    """The smallest shape that holds the batch: tokens in eighths of powers of two, all else in powers of two."""
+    all_queries, leaf_queries = metadata.all_queries, metadata.leaf_queries
+    return GraphShape(
+        tokens=_round_to_eighth(len(layout.tokens_T)),
+        sequences=_round_to_power(max(len(all_queries.seqlens_q), len(layout.leaves_F)), _MIN_SEQUENCES),
+        keys=_round_to_power(max(len(all_queries.kv_indices), len(leaf_queries.kv_indices)), _MIN_TOKENS),
+        cached=_round_to_power(num_cached, _MIN_TOKENS) if num_cached else 0,
+        keep=_round_to_power(num_keep, _MIN_TOKENS) if num_keep else 0,
+        max_seqlen_q=_round_to_power(all_queries.max_seqlen_q, _MIN_TOKENS),
+        max_seqlen_k=_round_to_power(all_queries.max_seqlen_k, _MIN_TOKENS),
     )
 
 
-def filled(layout: BatchLayout, num_kept: int, to: Capacity) -> BatchLayout:
-    """The layout with as many tokens, sequences, keys and leaves as the capacity; what fills up changes no result.
+def pad_to(
+    shape: GraphShape, layout: BatchLayout, metadata: AttentionMetadata, num_cached: int
+) -> tuple[BatchLayout, AttentionMetadata]:
+    """The batch with as many tokens, sequences, keys and leaves as the shape; padding changes no result.
 
-    Tokens that fill up belong to no sequence; sequences that fill up have no queries and no keys; leaves that fill up
-    are the first token, looking at one key.
+    Tokens of padding belong to no sequence. Sequences of padding have no queries and no keys. Leaves of padding are the
+    first token, which reads one key.
     """
-    everyone, leaves = layout.everyone, layout.leaves
-    shift = to.kept - num_kept
-    more = to.sequences - len(layout.leaves_F)
-    leaf_starts = np.concatenate((leaves.key_starts_S1, leaves.key_starts_S1[-1] + 1 + np.arange(more)))
-    return replace(
+    all_queries, leaf_queries = metadata.all_queries, metadata.leaf_queries
+    shift = shape.cached - num_cached
+    num_padding = shape.sequences - len(layout.leaves_F)
+    padded_layout = replace(
         layout,
-        tokens_T=_longer(layout.tokens_T, to.tokens, 0),
-        positions_T=_longer(layout.positions_T, to.tokens, 0),
-        everyone=Sequences(
-            _longer(everyone.query_starts_S1, to.sequences + 1, int(everyone.query_starts_S1[-1])),
-            _longer(everyone.key_starts_S1, to.sequences + 1, int(everyone.key_starts_S1[-1])),
-            _longer(_shifted(everyone.keys_K, num_kept, shift), to.keys, 0),
-        ),
-        leaves=Sequences(
-            np.arange(to.sequences + 1),
-            leaf_starts,
-            _longer(_shifted(leaves.keys_K, num_kept, shift), to.leaf_keys, 0),
-        ),
-        leaves_F=_longer(layout.leaves_F, to.sequences, 0),
+        tokens_T=_padded(layout.tokens_T, shape.tokens, 0),
+        positions_T=_padded(layout.positions_T, shape.tokens, 0),
+        leaves_F=_padded(layout.leaves_F, shape.sequences, 0),
     )
+    padded_metadata = replace(
+        metadata,
+        all_queries=VarlenMetadata(
+            _padded(all_queries.cu_seqlens_q, shape.sequences + 1, int(all_queries.cu_seqlens_q[-1])),
+            _padded(all_queries.cu_seqlens_k, shape.sequences + 1, int(all_queries.cu_seqlens_k[-1])),
+            _padded(_shifted(all_queries.kv_indices, num_cached, shift), shape.keys, 0),
+            shape.max_seqlen_q,
+            shape.max_seqlen_k,
+        ),
+        leaf_queries=VarlenMetadata(
+            np.arange(shape.sequences + 1),
+            np.concatenate((leaf_queries.cu_seqlens_k, leaf_queries.cu_seqlens_k[-1] + 1 + np.arange(num_padding))),
+            _padded(_shifted(leaf_queries.kv_indices, num_cached, shift), shape.leaf_keys, 0),
+            1,
+            shape.max_seqlen_k,
+        ),
+    )
+    return padded_layout, padded_metadata
 
 
-def _shifted(keys_K: Integers, num_kept: int, shift: int) -> Integers:
-    # The batch's own keys lie behind the kept ones, which have more room now.
-    moved: Integers = np.where(keys_K < num_kept, keys_K, keys_K + shift)
-    return moved
+def _shifted(kv_indices: Integers, num_cached: int, shift: int) -> Integers:
+    # The batch's own keys come after the cached ones, of which there are more now.
+    shifted: Integers = np.where(kv_indices < num_cached, kv_indices, kv_indices + shift)
+    return shifted
 
 
-def _longer(values: Integers, length: int, fill: int) -> Integers:
-    return np.concatenate((values, np.full(length - len(values), fill, dtype=np.int64)))
+def _padded(values: Integers, length: int, value: int) -> Integers:
+    return np.concatenate((values, np.full(length - len(values), value, dtype=np.int64)))
 
 
-def _power(count: int, fewest: int) -> int:
-    return max(fewest, 1 << (count - 1).bit_length())
+def _round_to_power(count: int, minimum: int) -> int:
+    return max(minimum, 1 << (count - 1).bit_length())
 
 
-def _eighths(count: int) -> int:
-    step = max(_FEWEST_TOKENS, (1 << (count - 1).bit_length()) >> 4)
+def _round_to_eighth(count: int) -> int:
+    step = max(_MIN_TOKENS, (1 << (count - 1).bit_length()) >> 4)
     return -(-count // step) * step

@@ -10,9 +10,9 @@ from torch import Tensor
 from qwen3_reranker import plan
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.reference import ReferenceBackend
-from qwen3_reranker.backends.torch import Network, load
-from qwen3_reranker.backends.torch.attention import attention
-from qwen3_reranker.backends.torch.packed import pack_whole
+from qwen3_reranker.backends.torch import Qwen3ForPooling, load
+from qwen3_reranker.backends.torch.attention import attention_builder
+from qwen3_reranker.backends.torch.model_input import whole_plan_input
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.names import HEAD, expected_shapes
@@ -28,10 +28,10 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return write_checkpoint(folder, initializer_range=0.2, num_hidden_layers=3, tied=False, dtype=request.param)
 
 
-def hidden(network: Network, built: Plan) -> Tensor:
+def hidden(network: Qwen3ForPooling, built: Plan) -> Tensor:
     """States in the order of rows."""
-    some, order = pack_whole(built, attention("sdpa"), CPU)
-    return network(some)[0][torch.from_numpy(order)]
+    inputs, order = whole_plan_input(built, attention_builder("sdpa"), CPU)
+    return network(inputs)[0][torch.from_numpy(order)]
 
 
 def test_parameters_have_the_published_names_and_shapes_and_none_is_a_language_model_head(folder: Path) -> None:
@@ -39,7 +39,7 @@ def test_parameters_have_the_published_names_and_shapes_and_none_is_a_language_m
     published = {name: shape for name, shape in expected_shapes(checkpoint.config) if name != HEAD}
     ours = {name: tuple(each.shape) for name, each in load(checkpoint, CPU).named_parameters()}
     assert ours == published
-    assert set(Network(checkpoint.config).state_dict()) == set(published)
+    assert set(Qwen3ForPooling(checkpoint.config).state_dict()) == set(published)
 
 
 def test_loaded_weights_are_those_of_the_files_to_the_bit(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_gradients_are_those_of_transformers(folder: Path) -> None:
 def test_fused_layers_give_the_same_states_and_compile_once_for_all_sizes(folder: Path) -> None:
     checkpoint = open_checkpoint(str(folder))
     plain, fused = load(checkpoint, CPU, merged=True), load(checkpoint, CPU, merged=True)
-    fused.fuse()
+    fused.compile_layers()
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     with torch.no_grad():
