@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError, unknown
-from qwen3_reranker.option_fields import option
+from qwen3_reranker.option_fields import described, option
 from qwen3_reranker.prompt import TEMPLATES, template
 
 BackendName = Literal["cpu", "torch", "reference"]
@@ -161,6 +161,7 @@ class RerankerOptions(EmbedderOptions, total=False):
     truncate_queries: bool
 
 
+@described
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How to run a model. One dial trades memory for speed: `max_batch_tokens`."""
@@ -239,7 +240,7 @@ class EngineOptions:
         False, "Cut a query that leaves no space for a document, instead of an error.", group="Engine"
     )
     disk_cache: bool = option(
-        True, "Keep 8-bit weights next to the model's files, so that the next start is fast.", group="Engine"
+        True, "Keep 8-bit weights next to the model's files, for a fast next start.", group="Engine"
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from inspect import Parameter, Signature
-from textwrap import fill
 from types import TracebackType
 from typing import Any, Self, TypeVar, get_type_hints
 
@@ -31,7 +30,7 @@ from qwen3_reranker.errors import (
 )
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.heads import NotFiniteError
-from qwen3_reranker.option_fields import option_facts
+from qwen3_reranker.option_fields import option_lines
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
@@ -56,7 +55,7 @@ def shows_options(options: type) -> Callable[[Init], Init]:
     """
     kinds = get_type_hints(options)
     fields = EngineOptions.__dataclass_fields__
-    facts = option_facts(EngineOptions)
+    lines = option_lines(EngineOptions)
 
     def show(init: Init) -> Init:
         signature = Signature.from_callable(init, eval_str=True)
@@ -67,9 +66,7 @@ def shows_options(options: type) -> Callable[[Init], Init]:
             if name in kinds
         ]
         init.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
-        init.__doc__ = "\n".join(
-            fill(f"{each.name}: {facts[each.name].help}", 116, subsequent_indent="    ") for each in shown
-        )
+        init.__doc__ = "\n".join(lines[each.name] for each in shown)
         return init
 
     return show

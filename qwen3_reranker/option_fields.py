@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from textwrap import fill
+from typing import Any, TypeVar
+
+Options = TypeVar("Options", bound=type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,15 @@ def required(help: str, **facts: Any) -> Any:
 def option_facts(options: type) -> Mapping[str, OptionFacts]:
     """What is known of each option of a dataclass, by the names of its fields."""
     return {each.name: each.metadata["option"] for each in fields(options) if "option" in each.metadata}
+
+
+def option_lines(options: type) -> Mapping[str, str]:
+    """The lines of a docstring for each option of a dataclass, by the names of its fields."""
+    facts = option_facts(options)
+    return {name: fill(f"{name}: {each.help}", 116, subsequent_indent="    ") for name, each in facts.items()}
+
+
+def described(options: Options) -> Options:
+    """The dataclass with its options in its docstring, for help()."""
+    options.__doc__ = "\n".join([f"{options.__doc__}\n", *option_lines(options).values()])
+    return options

@@ -11,7 +11,7 @@ import numpy as np
 
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.bench.worker import Round, Worker
-from qwen3_reranker.bench.workloads import Workload
+from qwen3_reranker.bench.workloads import BenchWorkload
 from qwen3_reranker.errors import InputError
 
 # Reads every weight once, which a round should not pay for.
@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(slots=True)
-class Report:
+class BenchReport:
     """What was measured so far, in order, and each precision's peak of resident memory in bytes."""
 
     measured: list[Measured] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Report:
 
 def measure(
     model: str,
-    workloads: Sequence[Workload],
+    workloads: Sequence[BenchWorkload],
     precisions: Sequence[str],
     rounds: int,
     options: Mapping[str, Any],
     *,
-    report: Report,
+    report: BenchReport,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Run every workload `rounds` times in every precision, and fill the report, workload by workload.
 
-    options: those of Reranker, without precision and prefix_cache_tokens, which is 0: every round computes everything
-    but the constant prefix of 8 bits. on_progress is told the share of tokens done. If it is interrupted, the report
+    options: those of Reranker. precision is replaced, and prefix_cache_tokens is 0: every round computes everything but
+    the constant prefix of 8 bits. on_progress: called with the share of tokens done. If it is interrupted, the report
     holds the workloads that were finished. Raises InputError for an empty choice, otherwise what Worker.run raises.
     """
     if not workloads or not precisions or rounds < 1:
@@ -93,7 +93,7 @@ def _median_seconds(some: Sequence[Round]) -> float:
     return float(np.median([each.seconds for each in some]))
 
 
-def _measured(workload: Workload, precision: str, some: Sequence[Round], first_seconds: float) -> Measured:
+def _measured(workload: BenchWorkload, precision: str, some: Sequence[Round], first_seconds: float) -> Measured:
     seconds = _median_seconds(some)
     spent = np.sum([each.spent for each in some], axis=0)
     return Measured(

@@ -113,7 +113,7 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         model, options = pickle.load(sys.stdin.buffer)
-        with Reranker(model, prefix_cache_tokens=0, **options) as reranker:
+        with Reranker(model, **{**options, "prefix_cache_tokens": 0}) as reranker:
             while True:
                 answer(_round(reranker, pickle.load(sys.stdin.buffer), answer))
     except (EOFError, BrokenPipeError):

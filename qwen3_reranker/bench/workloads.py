@@ -32,7 +32,7 @@ _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class BenchWorkload:
     """Pairs of a query and a document; `tokens` counts the rows of all pairs as they run, template included.
 
     mean_document_tokens: what is kept of a document; cut_documents: those of which not all fits a row.
@@ -46,7 +46,9 @@ class Workload:
     cut_documents: int = 0
 
 
-def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable[str], scale: float = 1.0) -> Workload:
+def build(
+    name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable[str], scale: float = 1.0
+) -> BenchWorkload:
     """The workload of that name, by this reranker's tokenizer; equal calls give equal workloads.
 
     queries: as many as the workload has, at least. texts: what documents are made of, sentence by sentence.
@@ -68,7 +70,7 @@ def build(name: str, reranker: Reranker, queries: Sequence[str], texts: Iterable
     if name == "pair" and tokens >= limit:
         raise InputError(f"the workload 'pair' takes {mean:,} tokens and a query, but rows hold {limit:,}")
     kept = float(np.mean([row.receipt.kept_tokens for row in rows]))
-    return Workload(name, num_queries, pairs, kept, tokens, sum(row.receipt.truncated for row in rows))
+    return BenchWorkload(name, num_queries, pairs, kept, tokens, sum(row.receipt.truncated for row in rows))
 
 
 class _Writer:

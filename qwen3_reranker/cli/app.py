@@ -1,24 +1,50 @@
-"""The verbs of `qwen3-reranker`, one file each, and what stands above them."""
+"""The verbs of `qwen3-reranker`, one module each, and the program's own help."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from qwen3_reranker import __version__
-from qwen3_reranker.cli.bench import bench
-from qwen3_reranker.cli.convert import convert
-from qwen3_reranker.cli.doctor import doctor
-from qwen3_reranker.cli.evaluate import evaluate
-from qwen3_reranker.cli.help import Group, Verb
-from qwen3_reranker.cli.inspect import inspect
-from qwen3_reranker.cli.keys import keys
-from qwen3_reranker.cli.rank import rank
-from qwen3_reranker.cli.serve import serve
-from qwen3_reranker.cli.train import train
+from qwen3_reranker.cli.help import Verb, VerbGroup
 
-app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+VERBS = ("rank", "inspect", "evaluate", "bench", "convert", "doctor", "serve", "keys", "train")
+
+
+class LazyVerbs(Mapping[str, Any]):
+    """Commands by name; a verb's module is imported when the verb is used."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        found = getattr(import_module(f"qwen3_reranker.cli.{name}"), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(name, cls=Verb)(found)
+            found = alone
+        command: Any = typer.main.get_command(found)
+        command.name = name
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class Program(VerbGroup):
+    """The program."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = LazyVerbs()
+
+
+app = typer.Typer(cls=Program, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,14 +79,3 @@ def _program(
       qwen3-reranker keys create "search team"
       qwen3-reranker train run data.jsonl --output runs/first
     """
-
-
-app.command("rank", cls=Verb)(rank)
-app.command("inspect", cls=Verb)(inspect)
-app.command("evaluate", cls=Verb)(evaluate)
-app.command("bench", cls=Verb)(bench)
-app.command("convert", cls=Verb)(convert)
-app.command("doctor", cls=Verb)(doctor)
-app.command("serve", cls=Verb)(serve)
-app.add_typer(keys, name="keys")
-app.add_typer(train, name="train")

@@ -4,64 +4,63 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.config import PRECISIONS_OF, EngineOptions
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
-    from qwen3_reranker.bench import Workload
+    from qwen3_reranker.bench import BenchWorkload
+    from qwen3_reranker.cli.bench_output import BenchSetting
 
-FORMATS = ("table", "json", "markdown")
 WORKLOADS = ("short", "medium", "long", "queries", "titles", "pair")
 PRECISIONS = ("float32", "int8")
 
-Only = Annotated[
-    list[str] | None,
-    flags.flag(
-        "Measuring",
-        "--only",
-        value="NAME,...",
-        meaning=f"Run these workloads alone: {', '.join(WORKLOADS)}. [all but pair]",
-    ),
-]
-Precisions = Annotated[
-    list[str] | None,
-    flags.flag(
-        "Measuring",
-        "--precision",
-        value="NAME,...",
-        meaning=f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first. [{','.join(PRECISIONS)}]",
-    ),
-]
-Rounds = Annotated[
-    int,
-    flags.flag(
-        "Measuring",
-        "--rounds",
-        value="N",
-        meaning="Run each workload N times in each precision, in turns; the median counts. [3]",
-    ),
-]
-Format = Annotated[str | None, flags.format_flag(FORMATS)]
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(PrintOptions):
+    """What to measure, and how to print it."""
+
+    only: list[str] | None = option(
+        None,
+        f"Run only these workloads: {', '.join(WORKLOADS)}.",
+        unit="NAME,...",
+        shown="all but pair",
+        group="Measuring",
+    )
+    precisions: list[str] | None = option(
+        None,
+        f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first.",
+        unit="NAME,...",
+        flag="--precision",
+        shown=",".join(PRECISIONS),
+        group="Measuring",
+    )
+    rounds: int = option(
+        3,
+        "Run each workload N times in each precision, in turns; the median counts.",
+        unit="N",
+        least=1,
+        group="Measuring",
+    )
+    form: str | None = format_option(("table", "json", "markdown"))
 
 
+@declared
 def bench(
     model: Annotated[str, Argument(metavar="[MODEL]")] = "nano",
     *,
-    only: Only = None,
-    precisions: Precisions = None,
-    rounds: Rounds = 3,
-    form: Format = None,
-    revision: flags.Revision = None,
-    max_length: flags.MaxLength = flags.ENGINE.max_length,
-    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
-    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    kernels: flags.Kernels = flags.ENGINE.kernels,
-    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
+    options: BenchOptions,
+    source: Annotated[ModelOptions, without("model")],
+    engine: Annotated[
+        EngineOptions, without("backend", "device", "precision", "prompt", "special_tokens", "truncate_queries")
+    ],
 ) -> None:
     """Measure how fast a model ranks on this machine.
 
@@ -84,59 +83,49 @@ def bench(
       qwen3-reranker bench ./my-model --precision float32,int8,int8x2 --format markdown
       qwen3-reranker bench ./my-model --precision int8 --threads 4
     """
-    form = flags.chosen_format(form, FORMATS)
-    names = _listed("--only", only, WORKLOADS, WORKLOADS[:-1])
-    compared = _listed("--precision", precisions, PRECISIONS_OF["cpu"], PRECISIONS)
-    flags.at_least_one("--rounds", rounds)
-    options: dict[str, Any] = {
-        "max_length": max_length,
-        "max_batch_tokens": max_batch_tokens,
-        "num_threads": num_threads,
-        "kernels": kernels,
-        "disk_cache": not no_disk_cache,
-    }
+    names = _listed("--only", options.only, WORKLOADS, WORKLOADS[:-1])
+    compared = _listed("--precision", options.precisions, PRECISIONS_OF["cpu"], PRECISIONS)
     for precision in compared:
-        EngineOptions(**options, precision=precision)
+        replace(engine, precision=precision)
 
-    from qwen3_reranker.bench import Report, measure
-    from qwen3_reranker.cli.bench_output import Setting, write
+    from qwen3_reranker.bench import BenchReport, measure
+    from qwen3_reranker.cli.bench_output import write_bench
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.weights import resolve
 
     # A download shows a bar of its own.
-    resolve(model, revision)
-    report = Report()
+    resolve(model, source.revision)
+    report = BenchReport()
     try:
         with ProgressBar("preparing") as bar:
-            workloads, setting = _prepared(model, revision, names, options, rounds)
+            workloads, setting = _prepared(model, source.revision, names, engine, options.rounds)
             bar.stage("measuring")
-            measure(
-                model, workloads, compared, rounds, {**options, "revision": revision}, report=report, on_progress=bar
-            )
+            chosen = {**asdict(engine), "revision": source.revision}
+            measure(model, workloads, compared, options.rounds, chosen, report=report, on_progress=bar)
     finally:
         # What was measured until Ctrl-C is worth its minutes.
         if report.measured:
-            write(Setting(**setting), workloads, report, form, sys.stdout)
+            write_bench(setting, workloads, report, options.chosen, sys.stdout)
 
 
 def _prepared(
-    model: str, revision: str | None, names: Sequence[str], options: dict[str, Any], rounds: int
-) -> tuple[list[Workload], dict[str, Any]]:
+    model: str, revision: str | None, names: Sequence[str], engine: EngineOptions, rounds: int
+) -> tuple[list[BenchWorkload], BenchSetting]:
     """The workloads by the model's tokenizer, and what was asked for, for the record."""
     from qwen3_reranker.backends.cpu.kernels import variant
     from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
     from qwen3_reranker.bench import build
+    from qwen3_reranker.cli.bench_output import BenchSetting
     from qwen3_reranker.drift import text_set
     from qwen3_reranker.reranker import Reranker
 
-    kernels = variant(options["kernels"])
     questions = text_set()
     queries = [question.query for question in questions]
     texts = [document for question in questions for document in question.documents]
-    with Reranker(model, revision=revision, plan_only=True, max_length=options["max_length"]) as reranker:
+    with Reranker(model, revision=revision, plan_only=True, max_length=engine.max_length) as reranker:
         workloads = [build(name, reranker, queries, texts) for name in names]
-    threads = options["num_threads"] or usable_cpus()
-    return workloads, {"model": model, "kernels": kernels, "threads": threads, "rounds": rounds}
+    kernels = variant(engine.kernels)
+    return workloads, BenchSetting(model, kernels, engine.num_threads or usable_cpus(), rounds)
 
 
 def _listed(name: str, given: Sequence[str] | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -146,4 +135,7 @@ def _listed(name: str, given: Sequence[str] | None, known: Sequence[str], defaul
     names = [part.strip() for each in given for part in each.split(",") if part.strip()]
     if not names:
         raise InputError(f"{name} names nothing: expected some of {', '.join(known)}")
-    return list(dict.fromkeys(flags.one_of(name, each, known) for each in names))
+    for each in names:
+        if each not in known:
+            raise unknown(name, each, known)
+    return list(dict.fromkeys(names))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from qwen3_reranker.bench import Measured, Report, Workload
+from qwen3_reranker.bench import BenchReport, BenchWorkload, Measured
 from qwen3_reranker.cli.terminal import coloured, visible
 
 _KINDS = ("products", "attention", "rest")
@@ -18,7 +18,7 @@ _INDENT = "  "
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class BenchSetting:
     """What was asked for."""
 
     model: str
@@ -34,7 +34,9 @@ class Setting:
         return f"{self.kernels} kernels, {threads}, {rounds}"
 
 
-def write(setting: Setting, workloads: Sequence[Workload], report: Report, form: str, stream: TextIO) -> None:
+def write_bench(
+    setting: BenchSetting, workloads: Sequence[BenchWorkload], report: BenchReport, form: str, stream: TextIO
+) -> None:
     """Write the workloads that were measured, in one of `bench`'s formats."""
     described = {workload.name: workload for workload in workloads}
     if form == "json":
@@ -46,7 +48,7 @@ def write(setting: Setting, workloads: Sequence[Workload], report: Report, form:
             stream.write(line + "\n")
 
 
-def _facts(setting: Setting, workloads: dict[str, Workload], report: Report) -> dict[str, object]:
+def _facts(setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport) -> dict[str, object]:
     measured = []
     for each in report.measured:
         fields = asdict(each)
@@ -70,7 +72,9 @@ def _facts(setting: Setting, workloads: dict[str, Workload], report: Report) -> 
     }
 
 
-def _markdown(setting: Setting, workloads: dict[str, Workload], report: Report, _: bool) -> Iterator[str]:
+def _markdown(
+    setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport, _: bool
+) -> Iterator[str]:
     yield f"{visible(setting.model)}: {setting.words}\n"
     yield f"| workload | precision | {' | '.join((*_HEADS, *_KINDS))} |"
     yield "|---|---|" + "---:|" * (len(_HEADS) + len(_KINDS))
@@ -80,7 +84,9 @@ def _markdown(setting: Setting, workloads: dict[str, Workload], report: Report, 
     yield f"\n{_peaks(report)}"
 
 
-def _table(setting: Setting, workloads: dict[str, Workload], report: Report, colour: bool) -> Iterator[str]:
+def _table(
+    setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport, colour: bool
+) -> Iterator[str]:
     bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "")
     rows = [[each.precision, *_rates(each), *_shares(each)] for each in report.measured]
     heads = ["", *_HEADS, *_KINDS]
@@ -110,7 +116,7 @@ def _table(setting: Setting, workloads: dict[str, Workload], report: Report, col
     yield f"\n{_peaks(report)}"
 
 
-def _described(workload: Workload) -> str:
+def _described(workload: BenchWorkload) -> str:
     queries = "1 query" if workload.queries == 1 else f"{workload.queries} queries"
     documents = len(workload.pairs) // workload.queries
     what = "1 document" if documents == 1 else f"{documents} documents"
@@ -132,6 +138,6 @@ def _shares(each: Measured) -> tuple[str, ...]:
     return tuple(f"{share:.0%}" for share in each.shares)
 
 
-def _peaks(report: Report) -> str:
+def _peaks(report: BenchReport) -> str:
     sizes = (f"{precision} {size / _MIB:,.0f} MiB" for precision, size in report.peak_bytes.items())
     return f"peak memory: {', '.join(sizes)}"

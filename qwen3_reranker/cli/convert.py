@@ -3,65 +3,62 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from typer import Argument, Exit
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared, only, without
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import visible
+from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 
-FORMATS = ("table", "json")
 LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
 ENCODINGS = ("f32", "f16", "bf16", "q8_0", "q4_0")
 #: What this process ends with where scores moved further than they may.
 NO_PARITY = 5
 
-To = Annotated[
-    str | None,
-    flags.flag(
-        "Output",
-        "--to",
-        value=flags.choice(LAYOUTS),
-        meaning="The layout to write. [gguf for a DESTINATION that ends with .gguf]",
-    ),
-]
-Quantize = Annotated[
-    str | None,
-    flags.flag(
-        "Output",
-        "--quantize",
-        value=flags.choice(ENCODINGS),
-        meaning="How to store matrices; q8_0 and q4_0 for gguf alone. [as they are, where the layout can]",
-    ),
-]
-Overwrite = Annotated[bool, flags.flag("Output", "--overwrite", meaning="Replace what lies at DESTINATION.")]
-NoParity = Annotated[bool, flags.flag("Parity", "--no-parity", meaning="Write without scoring both afterwards.")]
-Bound = Annotated[
-    float | None,
-    flags.flag(
-        "Parity",
-        "--bound",
-        value="LOGIT",
-        meaning="How far a logit may move. [0.0001 where nothing is rounded; f16 0.05, bf16 0.2, q8_0 0.5, q4_0 3]",
-    ),
-]
-Format = Annotated[str | None, flags.format_flag(FORMATS, what="what was done")]
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """What to write, and how far scores may move."""
+
+    to: str | None = option(
+        None,
+        "The layout to write.",
+        choices=LAYOUTS,
+        shown="gguf for a DESTINATION that ends with .gguf",
+        group="Output",
+    )
+    quantize: str | None = option(
+        None,
+        "How to store matrices; q8_0 and q4_0 for gguf only.",
+        choices=ENCODINGS,
+        shown="as they are, where the layout can",
+        group="Output",
+    )
+    overwrite: bool = option(False, "Replace what is at DESTINATION.", group="Output")
+    no_parity: bool = option(False, "Do not score with both models afterwards.", group="Parity")
+    bound: float | None = option(
+        None,
+        "How far a logit may move.",
+        unit="LOGIT",
+        shown="0.0001 where nothing is rounded; f16 0.05, bf16 0.2, q8_0 0.5, q4_0 3",
+        group="Parity",
+    )
 
 
+@declared
 def convert(
     source: Annotated[str, Argument(metavar="MODEL")],
     destination: Annotated[str, Argument(metavar="DESTINATION")],
     *,
-    to: To = None,
-    quantize: Quantize = None,
-    overwrite: Overwrite = False,
-    revision: flags.Revision = None,
-    prompt: flags.Prompt = None,
-    no_parity: NoParity = False,
-    bound: Bound = None,
-    form: Format = None,
+    options: ConversionOptions,
+    model: Annotated[ModelOptions, without("model")],
+    engine: Annotated[EngineOptions, only("prompt")],
+    output: PrintOptions,
 ) -> None:
     """Write a model in another layout, then score the same texts with both.
 
@@ -83,12 +80,9 @@ def convert(
       qwen3-reranker convert Qwen/Qwen3-Reranker-0.6B ./classifier --to seq-cls
       qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16
     """
-    form = flags.chosen_format(form, FORMATS)
-    if to is None and not destination.endswith(".gguf"):
+    if options.to is None and not destination.endswith(".gguf"):
         raise InputError(f"missing --to: expected one of {', '.join(LAYOUTS)}, as {destination!r} does not say which")
-    to = flags.one_of("--to", to or "gguf", LAYOUTS)
-    if quantize is not None:
-        quantize = flags.one_of("--quantize", quantize, ENCODINGS)
+    layout, bound = options.to or "gguf", options.bound
     if bound is not None and not bound >= 0:
         raise InputError(f"--bound must be a number of at least 0, got {bound}")
 
@@ -97,27 +91,42 @@ def convert(
     from qwen3_reranker.convert import convert as write
     from qwen3_reranker.weights import open_checkpoint
 
-    checkpoint = open_checkpoint(source, revision)
+    checkpoint = open_checkpoint(source, model.revision)
     with ProgressBar("converting") as bar:
-        written = write(checkpoint, destination, to, quantize, prompt=prompt, overwrite=overwrite, on_progress=bar)
+        written = write(
+            checkpoint,
+            destination,
+            layout,
+            options.quantize,
+            prompt=engine.prompt,
+            overwrite=options.overwrite,
+            on_progress=bar,
+        )
     facts: dict[str, object] = {
         "source": source,
         "source_layout": checkpoint.layout,
         "destination": str(written.path),
         "layout": written.layout,
-        "stored": quantize or ("as it was, f32 where it was decoded or merged" if written.decoded else "as it was"),
+        "stored": options.quantize
+        or ("as it was, f32 where it was decoded or merged" if written.decoded else "as it was"),
         "exact": written.exact,
         "bytes": written.num_bytes,
     }
     holds = True
-    if not no_parity:
-        allowed = BOUNDS["exact" if written.exact else quantize or "exact"] if bound is None else bound
+    if not options.no_parity:
+        allowed = BOUNDS["exact" if written.exact else options.quantize or "exact"] if bound is None else bound
         with ProgressBar("comparing scores") as bar:
-            place = written.path.absolute()
-            parity = measure_parity(source, place, allowed, revision=revision, prompt=prompt, on_progress=bar)
+            parity = measure_parity(
+                source,
+                written.path.absolute(),
+                allowed,
+                revision=model.revision,
+                prompt=engine.prompt,
+                on_progress=bar,
+            )
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}
-    print(json.dumps(facts, indent=2) if form == "json" else _table(facts))
+    print(json.dumps(facts, indent=2) if output.chosen == "json" else _table(facts))
     if not holds:
         raise Exit(NO_PARITY)
 

@@ -9,69 +9,61 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Exit
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
     from qwen3_reranker.doctor import DoctorReport
 
-FORMATS = ("table", "json")
 DIALECTS = ("auto", "cohere", "jina", "tei", "vllm-score", "llama.cpp")
 FOUND = 1
 KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 _WIDEST = 100
 _INDENT = 10
 
-Format = Annotated[str | None, flags.format_flag(FORMATS)]
-Reference = Annotated[
-    str | None,
-    flags.flag(
-        "Reference",
-        "--reference",
-        value="MODEL",
-        meaning="The same weights here: a folder, a Hub id or nano. Tells faults of the prompt apart by their scores.",
-    ),
-]
-Dialect = Annotated[
-    str,
-    flags.flag(
-        "Server", "--dialect", value=flags.choice(DIALECTS), meaning="What the server speaks. [auto: each is tried]"
-    ),
-]
-ModelName = Annotated[
-    str | None,
-    flags.flag("Server", "--model", "-m", value="NAME", meaning="The model's name in requests. [none]"),
-]
-Key = Annotated[
-    str | None,
-    flags.flag(
-        "Server",
-        "--api-key",
-        value="KEY",
-        meaning=f"Sent as a bearer token; better kept in the environment. [{KEY_VARIABLE}]",
-    ),
-]
-Timeout = Annotated[
-    float,
-    flags.flag("Server", "--timeout", value="SECONDS", meaning="The most one request may take. [60]"),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class ServerUnderTest:
+    """How to reach a server and what to ask it as; reference: the same weights on this machine."""
+
+    reference: str | None = option(
+        None,
+        "The same weights on this machine: a folder, a Hub id or nano. With them faults of the prompt can be told "
+        "apart, by their scores.",
+        unit="MODEL",
+        group="Reference",
+    )
+    dialect: str = option(
+        "auto", "The API of the server.", choices=DIALECTS, shown="auto: each is tried", group="Server"
+    )
+    model: str | None = option(
+        None, "The model's name in requests.", unit="NAME", flag="--model, -m", shown="none", group="Server"
+    )
+    api_key: str | None = option(
+        None,
+        "Sent as a bearer token; it is safer in the environment.",
+        unit="KEY",
+        shown=KEY_VARIABLE,
+        group="Server",
+    )
+    timeout: float = option(60.0, "Longest time of a request.", unit="SECONDS", shown="60", group="Server")
 
 
+@declared
 def doctor(
     target: Annotated[str, Argument(metavar="TARGET")],
     *,
-    reference: Reference = None,
-    revision: flags.Revision = None,
-    dialect: Dialect = "auto",
-    model: ModelName = None,
-    api_key: Key = None,
-    timeout: Timeout = 60.0,
-    form: Format = None,
+    server: ServerUnderTest,
+    source: Annotated[ModelOptions, without("model")],
+    output: PrintOptions,
 ) -> None:
     """Name what is wrong with a rerank server or a checkpoint.
 
@@ -88,26 +80,28 @@ def doctor(
       qwen3-reranker doctor https://api.example.com/v2/rerank --model rerank-1
       qwen3-reranker doctor ./my-model --format json
     """
-    form = flags.chosen_format(form, FORMATS)
-    flags.one_of("--dialect", dialect, DIALECTS)
-    if not 0 < timeout < float("inf"):
-        raise InputError(f"--timeout must be a number of seconds above 0, got {timeout:g}")
+    if not 0 < server.timeout < float("inf"):
+        raise InputError(f"--timeout must be a number of seconds above 0, got {server.timeout:g}")
     from qwen3_reranker.weights.hub_name import is_address
 
     if target.startswith(("http://", "https://")) and not is_address(target):
-        key = os.environ.get(KEY_VARIABLE) if api_key is None else api_key
-        report = _of_server(target, reference, revision, dialect=dialect, model=model, api_key=key, timeout=timeout)
+        report = _of_server(target, server, source.revision)
     else:
         from qwen3_reranker.cli.progress import ProgressBar
         from qwen3_reranker.doctor import check_files
 
-        given = {"--reference": reference, "--model": model, "--api-key": api_key, "--dialect": dialect}
+        given = {
+            "--reference": server.reference,
+            "--model": server.model,
+            "--api-key": server.api_key,
+            "--dialect": server.dialect,
+        }
         if unused := [name for name, value in given.items() if value not in (None, "auto")]:
             raise InputError(f"{', '.join(unused)} is for servers, whose address begins with http:// or https://")
         # A download shows a bar of its own.
         with ProgressBar("examining") if os.path.exists(target) else nullcontext():
-            report = check_files(target, revision)
-    if form == "json":
+            report = check_files(target, source.revision)
+    if output.chosen == "json":
         print(json.dumps(_facts(report), indent=2))
     else:
         print("\n".join(_lines(report)))
@@ -115,11 +109,13 @@ def doctor(
         raise Exit(FOUND)
 
 
-def _of_server(target: str, reference: str | None, revision: str | None, **options: Any) -> DoctorReport:
+def _of_server(target: str, server: ServerUnderTest, revision: str | None) -> DoctorReport:
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.doctor import Endpoint, ReferenceModel, check_endpoint
 
-    endpoint = Endpoint(target, **options)
+    key = os.environ.get(KEY_VARIABLE) if server.api_key is None else server.api_key
+    endpoint = Endpoint(target, dialect=server.dialect, model=server.model, api_key=key, timeout=server.timeout)
+    reference = server.reference
     if reference is None:
         with ProgressBar("asking the server") as bar:
             return check_endpoint(endpoint, on_progress=bar)

@@ -14,6 +14,7 @@ from qwen3_reranker.cli.record_files import READERS, NoRecordsError, id_of, text
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 
 _RECORDS = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "csv": "csv", "tsv": "tsv"}
 _MARKUP = "md markdown rst adoc org tex html htm xhtml xml"
@@ -38,23 +39,57 @@ class Document:
     id: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How to read.
-
-    input_format: "lines", "jsonl", "json", "csv", "tsv" or "whole", or "auto" to tell by suffix. field: that of a
-    record with its text. id_field: that with what names it, None for id or _id where there is one. glob: which files of
-    a folder. chunk_words: split into passages of at most that many words; None leaves texts whole.
-    """
-
-    input_format: str = "auto"
-    field: str = "text"
-    id_field: str | None = None
-    glob: str | None = None
-    chunk_words: int | None = None
+INPUT_FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
+_PASSAGE_WORDS = 200
 
 
-def read_documents(places: Sequence[str], reading: Reading) -> list[Document]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentOptions:
+    """How files are read into documents."""
+
+    input_format: str = option(
+        "auto",
+        "Read all files in the same way. lines: one document a line. jsonl, json, csv, tsv: records of JSON lines, of "
+        "a JSON array, or of a table with a header. whole: one document a file.",
+        choices=INPUT_FORMATS,
+        shown="auto, as above",
+        group="Documents",
+    )
+    field: str = option("text", "The field or column of a record that holds its text.", unit="NAME", group="Documents")
+    id_field: str | None = option(
+        None,
+        "The field or column that holds its id.",
+        unit="NAME",
+        shown="id or _id, where there is one",
+        group="Documents",
+    )
+    glob: str | None = option(
+        None,
+        "In folders, read only files with a name that matches; a PATTERN with a / is compared with paths.",
+        unit="PATTERN",
+        group="Documents",
+    )
+    chunk: bool = option(
+        False,
+        "Split long files into passages, at headings and blank lines; sources then name lines.",
+        group="Documents",
+    )
+    chunk_words: int | None = option(
+        None,
+        "The same, with at most N words in a passage.",
+        unit="N",
+        shown=f"{_PASSAGE_WORDS}",
+        least=1,
+        group="Documents",
+    )
+
+    @property
+    def passage_words(self) -> int | None:
+        """Words that a passage holds at most; None leaves texts whole."""
+        return self.chunk_words or (_PASSAGE_WORDS if self.chunk else None)
+
+
+def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Document]:
     """The documents of all places, in the order given; those of a folder by path.
 
     Raises InputError naming the file, and the line, that cannot be read. What is not text in a folder is left out;
@@ -62,17 +97,17 @@ def read_documents(places: Sequence[str], reading: Reading) -> list[Document]:
     """
     if places.count(STDIN) > 1:
         raise InputError("standard input (-) can be read only once")
-    skipped, notes = Skipped(), ReadingNotes(reading.field)
+    skipped, notes = Skipped(), ReadingNotes(options.field)
     documents: list[Document] = []
     for place in places:
         if os.path.isdir(place):
-            for path, text in files_below(place, reading.glob, skipped):
-                documents.extend(_documents(text, path, reading, notes, in_folder=True))
+            for path, text in files_below(place, options.glob, skipped):
+                documents.extend(_documents(text, path, options, notes, in_folder=True))
         else:
             name = "stdin" if place == STDIN else place
-            documents.extend(_documents(read_text(place), name, reading, notes, in_folder=False))
-    if reading.id_field is not None and documents and not any(each.record is not None for each in documents):
-        raise InputError(f"--id-field {reading.id_field}: nothing that was named holds records, which have fields")
+            documents.extend(_documents(read_text(place), name, options, notes, in_folder=False))
+    if options.id_field is not None and documents and not any(each.record is not None for each in documents):
+        raise InputError(f"--id-field {options.id_field}: nothing that was named holds records, which have fields")
     if skipped.reasons:
         note(f"left out: {skipped}")
     for line in notes.lines():
@@ -80,23 +115,25 @@ def read_documents(places: Sequence[str], reading: Reading) -> list[Document]:
     return documents
 
 
-def _documents(text: str, name: str, reading: Reading, notes: ReadingNotes, *, in_folder: bool) -> list[Document]:
-    form = reading.input_format
+def _documents(
+    text: str, name: str, options: DocumentOptions, notes: ReadingNotes, *, in_folder: bool
+) -> list[Document]:
+    form = options.input_format
     if form != "auto":
-        return list(_in_form(form, text, name, reading))
+        return list(_in_form(form, text, name, options))
     suffix = os.path.splitext(name)[1].lower().removeprefix(".")
     if form := _RECORDS.get(suffix, ""):
         try:
-            return list(_in_form(form, text, name, reading))
+            return list(_in_form(form, text, name, options))
         except InputError as error:
             # A folder holds what it holds; what was named by itself was meant to be read as what it is called.
             if not in_folder and not isinstance(error, NoRecordsError):
                 raise
-            lines = form in ("csv", "tsv") and not in_folder and reading.chunk_words is None
+            lines = form in ("csv", "tsv") and not in_folder and options.passage_words is None
             notes.no_records("a document a line" if lines else "one document", str(error))
-        return list(_in_form("lines" if lines else "whole", text, name, reading))
-    form = "whole" if in_folder or suffix in _WHOLE or reading.chunk_words else "lines"
-    documents = list(_in_form(form, text, name, reading))
+        return list(_in_form("lines" if lines else "whole", text, name, options))
+    form = "whole" if in_folder or suffix in _WHOLE or options.passage_words else "lines"
+    documents = list(_in_form(form, text, name, options))
     if suffix not in _WHOLE:
         notes.plain(text, name)
     if form == "lines" and name != "stdin":
@@ -104,29 +141,29 @@ def _documents(text: str, name: str, reading: Reading, notes: ReadingNotes, *, i
     return documents
 
 
-def _in_form(form: str, text: str, name: str, reading: Reading) -> Iterator[Document]:
+def _in_form(form: str, text: str, name: str, options: DocumentOptions) -> Iterator[Document]:
     if form == "whole":
-        yield from _whole(text, name, reading.chunk_words)
+        yield from _whole(text, name, options.passage_words)
     elif form == "lines":
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 # A passage of one line of input is still found at that line.
-                yield from (Document(part, f"{name}:{number}") for part in _parts(line, reading.chunk_words))
+                yield from (Document(part, f"{name}:{number}") for part in _parts(line, options.passage_words))
     else:
-        yield from _records(form, text, name, reading)
+        yield from _records(form, text, name, options)
 
 
-def _records(form: str, text: str, name: str, reading: Reading) -> Iterator[Document]:
-    for source, entry in READERS[form](text, name, reading.field):
-        document = text_of(entry, source, reading.field)
+def _records(form: str, text: str, name: str, options: DocumentOptions) -> Iterator[Document]:
+    for source, entry in READERS[form](text, name, options.field):
+        document = text_of(entry, source, options.field)
         if isinstance(entry, str):
-            yield from (Document(part, source) for part in _parts(document, reading.chunk_words))
+            yield from (Document(part, source) for part in _parts(document, options.passage_words))
             continue
-        named = id_of(entry, source, reading.id_field)
-        if reading.chunk_words is not None:
+        named = id_of(entry, source, options.id_field)
+        if options.passage_words is not None:
             # Else every passage would bring the whole text along.
-            entry = {key: value for key, value in entry.items() if key != reading.field}
-        yield from (Document(part, source, entry, named) for part in _parts(document, reading.chunk_words))
+            entry = {key: value for key, value in entry.items() if key != options.field}
+        yield from (Document(part, source, entry, named) for part in _parts(document, options.passage_words))
 
 
 def _whole(text: str, name: str, chunk_words: int | None) -> Iterator[Document]:

@@ -21,13 +21,7 @@ def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dic
             model,
             PRECISIONS_OF_DRIFT[options.backend],
             revision=revision,
-            backend=options.backend,
-            device=options.device,
-            max_length=options.max_length,
-            max_batch_tokens=options.max_batch_tokens,
-            num_threads=options.num_threads,
-            kernels=options.kernels,
-            disk_cache=options.disk_cache,
+            **asdict(options),
             on_progress=bar,
         )
     measured = {}

@@ -4,138 +4,129 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.config import PRECISIONS, EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
+from qwen3_reranker.prompt import TEMPLATES
 
 if TYPE_CHECKING:
     from qwen3_reranker.evaluate import Summary, Tuning
 
-FORMATS = ("table", "json", "markdown")
-_DATA, _COMPARING, _MEASURING = "Data", "Comparing", "Measuring"
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What to evaluate on, and the lists to rerank."""
+
+    on: list[str] | None = option(
+        None, "What to evaluate on, as above; may be repeated.", unit="PATH|SUITE", group="Data"
+    )
+    first_stage: list[str] | None = option(
+        None,
+        "The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
+        "Qwen3-Embedding model, which runs as the first system does.",
+        unit="bm25|data|RUN.trec|MODEL",
+        shown="auto: the data's own where they have lists, otherwise bm25",
+        group="Data",
+    )
+    depth: int | None = option(
+        None,
+        "Documents of a list that are reranked.",
+        unit="N",
+        shown="100; all where the data bring their lists",
+        least=1,
+        group="Data",
+    )
+    queries: int | None = option(
+        None,
+        "At most N queries of a set, drawn by --seed; a larger N keeps those of a smaller one.",
+        unit="N",
+        shown="all",
+        least=1,
+        group="Data",
+    )
+    with_positives: bool = option(
+        False,
+        "Add relevant documents that the lists lack: this measures the reranker without the first stage.",
+        group="Data",
+    )
 
 
-On = Annotated[
-    list[str] | None,
-    flags.flag(_DATA, "--on", value="PATH|SUITE", meaning="What to evaluate on, as above; may be repeated."),
-]
-FirstStageFlag = Annotated[
-    list[str] | None,
-    flags.flag(
-        _DATA,
-        "--first-stage",
-        value="bm25|data|RUN.trec|MODEL",
-        meaning="The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
-        "Qwen3-Embedding model, which runs as the first system does. "
-        "[auto: the data's own where they have lists, otherwise bm25]",
-    ),
-]
-Depth = Annotated[
-    int | None,
-    flags.flag(
-        _DATA,
-        "--depth",
-        value="N",
-        meaning="Documents of a list that are reranked. [100; all where the data bring their lists]",
-    ),
-]
-Queries = Annotated[
-    int | None,
-    flags.flag(
-        _DATA, "--queries", value="N", meaning="At most N queries a set, drawn by --seed; more continue fewer. [all]"
-    ),
-]
-Positives = Annotated[
-    bool,
-    flags.flag(
-        _DATA, "--with-positives", meaning="Add relevant documents that the lists lack: the reranker's quality alone."
-    ),
-]
-Instructions = Annotated[
-    list[str] | None,
-    flags.flag(
-        _COMPARING,
-        "--instruction",
-        value="TEXT",
-        meaning="For all queries; repeat it to compare several, with data for the data's own. [data]",
-    ),
-]
-Tune = Annotated[
-    bool,
-    flags.flag(
-        _COMPARING,
-        "--tune-instruction",
-        meaning="Try a library of instructions, and those of --instruction, on one half of the queries, and say "
-        "whether the winner holds on the other.",
-    ),
-]
-Precisions = Annotated[
-    list[str] | None,
-    flags.flag(
-        _COMPARING, "--precision", value=flags.choice(PRECISIONS), meaning="Repeat it to compare several. [float32]"
-    ),
-]
-Prompts = Annotated[
-    list[str] | None,
-    flags.flag(
-        _COMPARING,
-        "--prompt",
-        value=flags.PROMPTS,
-        meaning="Repeat it to compare several. [what the files say, or card]",
-    ),
-]
-Measures = Annotated[
-    str,
-    flags.flag(
-        _MEASURING,
-        "--measures",
-        value="NAME,...",
-        meaning="Beside what each set is judged by: nDCG, nDCG-exp, AP, RR, R, P, success, Judged, with @10 or the "
-        "like. [RR@10,R@100]",
-    ),
-]
-Seed = Annotated[int, flags.flag(_MEASURING, "--seed", value="N", meaning="Where random draws begin. [0]")]
-Output = Annotated[
-    str,
-    flags.flag(
-        "Output", "--output", "-o", value="FOLDER", meaning="Where logits, lists and reports are kept. [evaluation]"
-    ),
-]
-Format = Annotated[str | None, flags.format_flag(FORMATS)]
+@dataclass(frozen=True, kw_only=True)
+class ComparedOptions:
+    """What systems differ in; each combination is a system."""
+
+    instructions: list[str] | None = option(
+        None,
+        "For all queries; repeat it to compare several. The word data stands for the data's own.",
+        unit="TEXT",
+        flag="--instruction",
+        shown="data",
+        group="Comparing",
+    )
+    tune_instruction: bool = option(
+        False,
+        "Try a library of instructions, and those of --instruction, on one half of the queries, and say whether the "
+        "winner is better on the other half.",
+        group="Comparing",
+    )
+    precisions: list[str] | None = option(
+        None,
+        "Repeat it to compare several.",
+        choices=PRECISIONS,
+        flag="--precision",
+        shown="float32",
+        group="Comparing",
+    )
+    prompts: list[str] | None = option(
+        None,
+        "Repeat it to compare several.",
+        choices=tuple(TEMPLATES),
+        flag="--prompt",
+        shown="what the files say, or card",
+        group="Comparing",
+    )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOutput(PrintOptions):
+    """What to measure, and where the results go."""
+
+    measures: str = option(
+        "RR@10,R@100",
+        "More measures than the one of each set: nDCG, nDCG-exp, AP, RR, R, P, success, Judged, with @10 or the like.",
+        unit="NAME,...",
+        group="Measuring",
+    )
+    seed: int = option(0, "Seed of random draws.", unit="N", group="Measuring")
+    output: str = option(
+        "evaluation",
+        "Folder for logits, lists and reports.",
+        unit="FOLDER",
+        flag="--output, -o",
+        group="Output",
+    )
+    form: str | None = format_option(("table", "json", "markdown"))
+
+
+@declared
 def evaluate(
     models: Annotated[list[str] | None, Argument(metavar="[MODEL]...")] = None,
     *,
-    on: On = None,
-    first_stage: FirstStageFlag = None,
-    depth: Depth = None,
-    queries: Queries = None,
-    with_positives: Positives = False,
-    instructions: Instructions = None,
-    tune_instruction: Tune = False,
-    precisions: Precisions = None,
-    prompts: Prompts = None,
-    measures: Measures = "RR@10,R@100",
-    seed: Seed = 0,
-    output: Output = "evaluation",
-    form: Format = None,
-    revision: flags.Revision = None,
-    max_length: flags.MaxLength = flags.ENGINE.max_length,
-    truncate_queries: flags.TruncateQueries = flags.ENGINE.truncate_queries,
-    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
-    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    backend: flags.Backend = flags.ENGINE.backend,
-    device: flags.Device = flags.ENGINE.device,
-    kernels: flags.Kernels = flags.ENGINE.kernels,
-    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
+    data: DataOptions,
+    compare: ComparedOptions,
+    output: EvaluationOutput,
+    source: Annotated[ModelOptions, without("model")],
+    engine: Annotated[EngineOptions, without("precision", "prompt", "special_tokens")],
 ) -> None:
     """Show whether reranking helps on labelled data, and how sure that is.
 
@@ -162,13 +153,11 @@ def evaluate(
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
       qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
     """
-    form = flags.chosen_format(form, FORMATS)
-    if not on:
+    if not data.on:
         raise InputError("nothing to evaluate on: name a folder, a file or a suite with --on")
-    flags.at_least_one("--depth", depth)
-    flags.at_least_one("--queries", queries)
 
     from qwen3_reranker.cli.evaluate_inputs import (
+        FirstStageOptions,
         check_openable,
         instructions_to_try,
         read_all,
@@ -181,40 +170,28 @@ def evaluate(
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
     from qwen3_reranker.evaluate import with_positives as with_all_positives
 
-    options: dict[str, Any] = {
-        "max_length": max_length,
-        "truncate_queries": truncate_queries,
-        "max_batch_tokens": max_batch_tokens,
-        "num_threads": num_threads,
-        "backend": backend,
-        "device": device,
-        "kernels": kernels,
-        "disk_cache": not no_disk_cache,
-    }
+    models, precisions = models or [], compare.precisions or [engine.precision]
     variants = [
-        {**options, "precision": precision, "prompt": prompt}
-        for precision, prompt in product(precisions or [flags.ENGINE.precision], prompts or usual_prompts(on))
+        {**asdict(replace(engine, precision=precision, prompt=prompt)), "revision": source.revision}
+        for precision, prompt in product(precisions, compare.prompts or usual_prompts(data.on))
     ]
-    for variant in variants:
-        EngineOptions(**variant)
-        variant["revision"] = revision
-
-    check_openable(models or [], variants, first_stage or [])
-    extra = [Measure.parse(name) for name in measures.split(",") if name.strip()]
-    folder = Path(output)
-    sets = [labelled.drawn(queries, seed) for labelled in read_all(on)]
-    if tune_instruction:
-        instructions = instructions_to_try(models or [], variants, instructions, sets, seed)
-    candidates = systems(models or [], variants, instructions, one_model=tune_instruction)
-    stages = retrieved(sets, first_stage or ["auto"], depth, seed, folder / "first-stages", variants[0])
-    if with_positives:
+    check_openable(models, variants, data.first_stage or [])
+    extra = [Measure.parse(name) for name in output.measures.split(",") if name.strip()]
+    folder, instructions = Path(output.output), compare.instructions
+    sets = [labelled.drawn(data.queries, output.seed) for labelled in read_all(data.on)]
+    if compare.tune_instruction:
+        instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
+    candidates = systems(models, variants, instructions, one_model=compare.tune_instruction)
+    lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0])
+    stages = retrieved(sets, data.first_stage or ["auto"], lists)
+    if data.with_positives:
         stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]
     with ProgressBar("judging") as bar:
-        summary = evaluate_systems(sets, stages, candidates, folder, measures=extra, seed=seed, on_progress=bar)
-    tuning = tune(summary) if tune_instruction else None
+        summary = evaluate_systems(sets, stages, candidates, folder, measures=extra, seed=output.seed, on_progress=bar)
+    tuning = tune(summary) if compare.tune_instruction else None
     if tuning is not None:
         summary = narrowed(summary, {tuning.baseline, tuning.winner.label})
-    _write(compared(summary), folder, form, tuning)
+    _write(compared(summary), folder, output.chosen, tuning)
 
 
 def _write(summary: Summary, folder: Path, form: str, tuning: Tuning | None) -> None:

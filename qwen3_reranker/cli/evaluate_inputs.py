@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,20 @@ from qwen3_reranker.evaluate import (
 from qwen3_reranker.reranker import Reranker
 
 DEPTH = 100
-_OF_EMBEDDER = ("backend", "device", "precision", "kernels", "max_batch_tokens", "num_threads", "disk_cache")
+_NOT_OF_EMBEDDER = ("prompt", "truncate_queries", "special_tokens", "max_length", "revision")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStageOptions:
+    """How lists are made: their depth, the seed of ties, the folder that keeps them, and an embedding model's options.
+
+    depth: None for 100, or all documents of lists that are there.
+    """
+
+    depth: int | None
+    seed: int
+    folder: Path
+    embedder: Mapping[str, Any]
 
 
 def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
@@ -109,15 +123,8 @@ def systems(
     return found
 
 
-def retrieved(
-    sets: Sequence[LabelledSet],
-    wanted: Sequence[str],
-    depth: int | None,
-    seed: int,
-    kept: Path,
-    options: Mapping[str, Any],
-) -> list[FirstStage]:
-    """Each set's lists, those that are made kept in a folder; options: how an embedding model is to run."""
+def retrieved(sets: Sequence[LabelledSet], wanted: Sequence[str], options: FirstStageOptions) -> list[FirstStage]:
+    """The lists of each set, by the first stage that is wanted for it, or by the one that is wanted for all."""
     if len(wanted) not in (1, len(sets)):
         raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
     chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)
@@ -126,16 +133,16 @@ def retrieved(
     with ExitStack() as opened:
         for number, (labelled, name) in enumerate(zip(sets, chosen, strict=True), start=1):
             if name == "data" or (name == "auto" and labelled.candidates is not None):
-                stages.append(given(labelled, depth))
+                stages.append(given(labelled, options.depth))
             elif name in ("auto", "bm25"):
                 with ProgressBar(f"BM25, set {number} of {len(sets)}") as bar:
-                    stages.append(bm25(labelled, depth or DEPTH, seed, kept, bar))
+                    stages.append(bm25(labelled, options.depth or DEPTH, options.seed, options.folder, bar))
             elif name.endswith(RUN_ENDINGS) or Path(name).is_file():
-                stages.append(stored(labelled, Path(name), depth or DEPTH))
+                stages.append(stored(labelled, Path(name), options.depth or DEPTH))
             else:
                 if name not in embedders:
-                    how = {each: options[each] for each in _OF_EMBEDDER}
+                    how = {each: value for each, value in options.embedder.items() if each not in _NOT_OF_EMBEDDER}
                     embedders[name] = opened.enter_context(Embedder(name, **how))
                 with ProgressBar(f"embedding, set {number} of {len(sets)}") as bar:
-                    stages.append(dense(labelled, embedders[name], depth or DEPTH, kept, bar))
+                    stages.append(dense(labelled, embedders[name], options.depth or DEPTH, options.folder, bar))
     return stages

@@ -18,6 +18,8 @@ from qwen3_reranker.errors import RerankerError
 
 _WIDEST = 100
 _NAMES = 26
+# The order of these groups, after those of the verb itself.
+_LAST = ("Output", "Model", "Engine", "General")
 
 # typer's context and parameter classes moved between its releases, so they are Any here.
 
@@ -40,8 +42,8 @@ class Verb(TyperCommand):
             raise
 
 
-class Group(TyperGroup):
-    """The program, whose help lists its verbs."""
+class VerbGroup(TyperGroup):
+    """A program of several verbs, which its help lists."""
 
     def get_help(self, ctx: Any) -> str:
         """The page."""
@@ -97,7 +99,7 @@ def _option_groups(ctx: Any) -> list[tuple[str, list[tuple[str, str]]]]:
         if param.param_type_name == "option":
             title = getattr(param, "rich_help_panel", None) or "General"
             groups.setdefault(title, []).append((_names(param), param.help or ""))
-    return list(groups.items())
+    return sorted(groups.items(), key=lambda group: _LAST.index(group[0]) if group[0] in _LAST else -1)
 
 
 def _names(param: Any) -> str:

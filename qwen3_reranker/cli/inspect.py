@@ -7,59 +7,50 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
 from qwen3_reranker.cli.memory_facts import memory_facts, parsed_workload, workload_rows
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
     from qwen3_reranker import plan
     from qwen3_reranker.weights import Checkpoint
 
-FORMATS = ("table", "json")
 
-Format = Annotated[str | None, flags.format_flag(FORMATS)]
-Drift = Annotated[
-    bool,
-    flags.flag(
-        "Output",
-        "--drift",
-        meaning="Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
-    ),
-]
-Workload = Annotated[
-    str | None,
-    flags.flag(
-        "Output",
-        "--workload",
-        value="QxDxT",
-        meaning="Memory for Q queries with D documents of T tokens each. [any on the cpu backend, 1x100x120 on torch]",
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions(PrintOptions):
+    """What else to measure, and how to print it all."""
+
+    drift: bool = option(
+        False,
+        "Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
+        group="Output",
+    )
+    workload: str | None = option(
+        None,
+        "State the memory for Q queries with D documents of T tokens each.",
+        unit="QxDxT",
+        shown="any on the cpu backend, 1x100x120 on torch",
+        group="Output",
+    )
 
 
+@declared
 def inspect(
     model: Annotated[str, Argument(metavar="[MODEL]")] = "nano",
     *,
-    revision: flags.Revision = None,
-    form: Format = None,
-    drift: Drift = False,
-    workload: Workload = None,
-    max_length: flags.MaxLength = flags.ENGINE.max_length,
-    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
-    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    backend: flags.Backend = flags.ENGINE.backend,
-    device: flags.Device = flags.ENGINE.device,
-    precision: flags.Precision = flags.ENGINE.precision,
-    kernels: flags.Kernels = flags.ENGINE.kernels,
-    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
+    source: Annotated[ModelOptions, without("model")],
+    output: InspectOptions,
+    engine: Annotated[EngineOptions, without("prompt", "special_tokens", "truncate_queries")],
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
@@ -78,27 +69,16 @@ def inspect(
       qwen3-reranker inspect ./my-model --drift
       qwen3-reranker inspect ./my-model --format json
     """
-    form = flags.chosen_format(form, FORMATS)
-    options = EngineOptions(
-        max_length=max_length,
-        max_batch_tokens=max_batch_tokens,
-        num_threads=num_threads,
-        backend=backend,
-        device=device,
-        precision=precision,
-        kernels=kernels,
-        disk_cache=not no_disk_cache,
-    )
-    asked = parsed_workload(workload)
-    if backend == "reference":
+    workload = parsed_workload(output.workload)
+    if engine.backend == "reference":
         raise InputError("inspect states the memory of the cpu and the torch backend; the reference is for comparing")
 
     from qwen3_reranker.weights import open_checkpoint
 
-    found = _facts(open_checkpoint(model, revision), options, asked)
-    if drift:
-        found["drift"] = drift_facts(model, revision, options)
-    if form == "json":
+    found = _facts(open_checkpoint(model, source.revision), engine, workload)
+    if output.drift:
+        found["drift"] = drift_facts(model, source.revision, engine)
+    if output.chosen == "json":
         print(json.dumps(found, indent=2))
     else:
         _print_table(found)

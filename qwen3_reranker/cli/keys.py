@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,20 +17,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument
 
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.help import Group, Verb
+from qwen3_reranker.cli.declared_options import declared
+from qwen3_reranker.cli.help import Verb, VerbGroup
+from qwen3_reranker.cli.shared_options import PrintOptions
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.errors import InputError, UnavailableError
+from qwen3_reranker.errors import InputError, UnavailableError, unknown
+from qwen3_reranker.option_fields import option
 from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, NANODOLLARS, SCOPES, KeyLimits, KeyRecord
 from qwen3_reranker.serve.problems import Problem
 
 if TYPE_CHECKING:
     from qwen3_reranker.serve.accounts.store import Store
 
-FORMATS = ("table", "json")
-PLACE_VARIABLE = "QWEN3_RERANKER_KEYS"
+STORE_VARIABLE = "QWEN3_RERANKER_KEYS"
 PEPPER_VARIABLE = "QWEN3_RERANKER_PEPPER"
-DEFAULT_PLACE = "keys.db"
+DEFAULT_STORE = "keys.db"
 _MOST_DOLLARS = 1_000_000_000
 _LONGEST_NAME = 100
 _SECONDS = {"h": 3600, "d": 86_400}
@@ -37,57 +39,60 @@ _HIGHEST_LIMIT = 10**12
 # A beginning that names a key: what all keys begin with, and four characters of its own.
 _SHORTEST_BEGINNING = 12
 
-keys = typer.Typer(cls=Group)
+keys = typer.Typer(cls=VerbGroup, add_completion=False)
 
-Place = Annotated[
-    str | None,
-    flags.flag(
-        "Store",
-        "--keys",
-        value="PATH|URL",
-        meaning=f"Where keys are: a file, or postgresql://... [{PLACE_VARIABLE}, or {DEFAULT_PLACE}]",
-    ),
-]
 Wanted = Annotated[str, Argument(metavar="KEY")]
-AsJson = Annotated[bool, flags.flag("Output", "--json", meaning="Print a JSON object, the key in it.")]
-Format = Annotated[str | None, flags.format_flag(FORMATS, what="them")]
-Scopes = Annotated[
-    str,
-    flags.flag(
-        "Rights",
-        "--scopes",
-        value="NAME,...",
-        meaning=f"What it may do, of {', '.join(SCOPES)}. [{','.join(DEFAULT_SCOPES)}]",
-    ),
-]
-Models = Annotated[
-    str | None,
-    flags.flag("Rights", "--models", value="ID,...", meaning="The models it may use. [all]"),
-]
-Expires = Annotated[
-    str | None,
-    flags.flag(
-        "Rights",
-        "--expires",
-        value="TIME",
-        meaning="When it ends: in 12h or 30d, or on 2027-01-31 as the day begins in UTC. [never]",
-    ),
-]
-Credit = Annotated[
-    str | None,
-    flags.flag("Limits", "--credit", value="DOLLARS", meaning="Prepaid; 0 can be topped up. [no limit]"),
-]
 
 
-def _limit(name: str, what: str) -> Any:
-    return flags.flag("Limits", name, value="N", meaning=f"{what} [no limit]")
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """Where keys are."""
+
+    keys: str | None = option(
+        None,
+        "The store of keys: a file, or postgresql://...",
+        unit="PATH|URL",
+        shown=f"{STORE_VARIABLE}, or {DEFAULT_STORE}",
+        group="Store",
+    )
 
 
-RequestsPerMinute = Annotated[
-    int | None, _limit("--requests-per-minute", "Requests per minute, counted on each server.")
-]
-TokensPerMinute = Annotated[int | None, _limit("--tokens-per-minute", "Prompt tokens per minute, likewise.")]
-Concurrency = Annotated[int | None, _limit("--concurrency", "Requests that run at once, likewise.")]
+@dataclass(frozen=True, kw_only=True)
+class KeyOptions:
+    """What a key may do, and how much."""
+
+    scopes: str = option(
+        ",".join(DEFAULT_SCOPES),
+        f"What it may do, of {', '.join(SCOPES)}.",
+        unit="NAME,...",
+        group="Rights",
+    )
+    models: str | None = option(None, "The models it may use.", unit="ID,...", shown="all", group="Rights")
+    expires: str | None = option(
+        None,
+        "When it ends: in 12h or 30d, or on 2027-01-31 as the day begins in UTC.",
+        unit="TIME",
+        shown="never",
+        group="Rights",
+    )
+    requests_per_minute: int | None = option(
+        None, "Requests per minute, counted on each server.", unit="N", shown="no limit", least=1, group="Limits"
+    )
+    tokens_per_minute: int | None = option(
+        None, "Prompt tokens per minute, counted on each server.", unit="N", shown="no limit", least=1, group="Limits"
+    )
+    concurrency: int | None = option(
+        None,
+        "Requests that run at the same time, counted on each server.",
+        unit="N",
+        shown="no limit",
+        least=1,
+        group="Limits",
+    )
+    credit: str | None = option(
+        None, "Prepaid credit; 0 can be topped up.", unit="DOLLARS", shown="no limit", group="Limits"
+    )
+    json: bool = option(False, "Print a JSON object with the key in it.", group="Output")
 
 
 @keys.callback(invoke_without_command=True)
@@ -110,18 +115,12 @@ def _keys(context: typer.Context) -> None:
 
 
 @keys.command("create", cls=Verb)
+@declared
 def create(
     name: Annotated[str, Argument(metavar="NAME")],
     *,
-    place: Place = None,
-    scopes: Scopes = ",".join(DEFAULT_SCOPES),
-    models: Models = None,
-    expires: Expires = None,
-    requests_per_minute: RequestsPerMinute = None,
-    tokens_per_minute: TokensPerMinute = None,
-    concurrency: Concurrency = None,
-    credit: Credit = None,
-    as_json: AsJson = False,
+    store: StoreOptions,
+    options: KeyOptions,
 ) -> None:
     """Make a key and print it, this once.
 
@@ -132,40 +131,40 @@ def create(
       qwen3-reranker keys create ci --expires 30d --scopes rerank --concurrency 2 > ci.key
       qwen3-reranker keys create ann --credit 25 --keys postgresql://reranker@db.internal/reranker
     """
-    options: dict[str, Any] = {
-        "scopes": [flags.one_of("--scopes", each, SCOPES) for each in _names("--scopes", scopes)],
-        "models": None if models is None else _names("--models", models),
-        "expires": None if expires is None else _moment(expires),
-        "credit": None if credit is None else _nanodollars("--credit", credit),
+    rights: dict[str, Any] = {
+        "scopes": [_scope(each) for each in _names("--scopes", options.scopes)],
+        "models": None if options.models is None else _names("--models", options.models),
+        "expires": None if options.expires is None else _moment(options.expires),
+        "credit": None if options.credit is None else _nanodollars("--credit", options.credit),
     }
     limits = KeyLimits(
-        _bounded("--requests-per-minute", requests_per_minute),
-        _bounded("--tokens-per-minute", tokens_per_minute),
-        _bounded("--concurrency", concurrency),
+        _bounded("--requests-per-minute", options.requests_per_minute),
+        _bounded("--tokens-per-minute", options.tokens_per_minute),
+        _bounded("--concurrency", options.concurrency),
     )
     if not name.strip() or len(name) > _LONGEST_NAME or visible(name) != name:
         raise InputError(f"NAME must be 1 to {_LONGEST_NAME} visible characters")
-    with _store(place, create=True) as store:
-        text, record = store.create_key(name, limits=limits, **options)
-        if as_json:
+    with _opened(store, create=True) as opened:
+        text, record = opened.create_key(name, limits=limits, **rights)
+        if options.json:
             print(json.dumps({"key": text, **_facts(record)}, indent=2))
         else:
             print(text)
-        note(f"this is {record.id}; the key is shown this once, and {store.name} keeps a hash of it")
+        note(f"this is {record.id}; the key is shown this once, and {opened.name} keeps a hash of it")
 
 
 @keys.command("list", cls=Verb)
-def list_keys(*, place: Place = None, form: Format = None) -> None:
+@declared
+def list_keys(*, store: StoreOptions, output: PrintOptions) -> None:
     """List all keys: what they may do, what they used, what is left.
 
     Examples:
       qwen3-reranker keys list
       qwen3-reranker keys list --format json | jq '.[] | select(.state == "active")'
     """
-    form = flags.chosen_format(form, FORMATS)
-    with _store(place) as store:
-        records = store.all_keys()
-    if form == "json":
+    with _opened(store) as opened:
+        records = opened.all_keys()
+    if output.chosen == "json":
         print(json.dumps([_facts(record) for record in records], indent=2))
     else:
         from qwen3_reranker.cli.keys_table import write_keys
@@ -174,7 +173,8 @@ def list_keys(*, place: Place = None, form: Format = None) -> None:
 
 
 @keys.command("revoke", cls=Verb)
-def revoke(wanted: Wanted, *, place: Place = None) -> None:
+@declared
+def revoke(wanted: Wanted, *, store: StoreOptions) -> None:
     """End a key for good; servers learn of it within seconds.
 
     KEY is its id, the beginning that `list` shows, or the key itself.
@@ -183,16 +183,17 @@ def revoke(wanted: Wanted, *, place: Place = None) -> None:
       qwen3-reranker keys revoke key_4f9cAb12Zx90QwErTyUi
       qwen3-reranker keys revoke qr_live_4f9cAb12
     """
-    with _store(place) as store:
-        before = _chosen(store, wanted)
-        after = store.revoke(before.id)
+    with _opened(store) as opened:
+        before = _chosen(opened, wanted)
+        after = opened.revoke(before.id)
     if before.revoked is not None:
         note(f"{before.id} was revoked before")
     print(f"{after.id} ({visible(after.name)}) is revoked since {_written(after.revoked)}")
 
 
 @keys.command("top-up", cls=Verb)
-def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")], *, place: Place = None) -> None:
+@declared
+def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")], *, store: StoreOptions) -> None:
     """Grant a key more credit; servers learn of it within seconds.
 
     KEY is its id, the beginning that `list` shows, or the key itself. A key that was made without --credit has no
@@ -204,25 +205,25 @@ def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")],
     amount = _nanodollars("DOLLARS", dollars)
     if amount == 0:
         raise InputError("DOLLARS must be above 0")
-    with _store(place) as store:
-        before = _chosen(store, wanted)
+    with _opened(store) as opened:
+        before = _chosen(opened, wanted)
         if before.credit_granted is None:
             raise InputError(f"{before.id} has no credit limit, so there is nothing to top up")
         if before.credit_granted + amount > _MOST_DOLLARS * NANODOLLARS:
             raise InputError(f"a key's credit is at most {_MOST_DOLLARS:,} dollars in all")
-        after = store.top_up(before.id, amount)
+        after = opened.top_up(before.id, amount)
     print(f"{after.id} ({visible(after.name)}) has {_dollars(after.credit_left):,.4f} dollars left")
 
 
 @contextmanager
-def _store(place: str | None, *, create: bool = False) -> Iterator[Store]:
+def _opened(options: StoreOptions, *, create: bool = False) -> Iterator[Store]:
     try:
         from qwen3_reranker.serve.accounts.store import Store
     except ModuleNotFoundError as error:
         raise UnavailableError(
             f'keys need {error.name}, which is not installed: pip install "qwen3_reranker[serve]"'
         ) from None
-    address = os.environ.get(PLACE_VARIABLE, DEFAULT_PLACE) if place is None else place
+    address = os.environ.get(STORE_VARIABLE, DEFAULT_STORE) if options.keys is None else options.keys
     pepper = os.environ.get(PEPPER_VARIABLE, "").encode("utf-8", "surrogateescape")
     store = Store(address, pepper or None, create=create)
     try:
@@ -282,7 +283,13 @@ def _written(moment: int | None) -> str | None:
 def _bounded(flag: str, value: int | None) -> int | None:
     if value is not None and value > _HIGHEST_LIMIT:
         raise InputError(f"{flag} must be at most {_HIGHEST_LIMIT:,}; leave it out for no limit")
-    return flags.at_least_one(flag, value)
+    return value
+
+
+def _scope(name: str) -> str:
+    if name not in SCOPES:
+        raise unknown("--scopes", name, SCOPES)
+    return name
 
 
 def _names(flag: str, value: str) -> list[str]:

@@ -7,51 +7,74 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.documents import Reading, read_documents
+from typer import Argument
+
+from qwen3_reranker.cli.declared_options import declared
+from qwen3_reranker.cli.documents import DocumentOptions, read_documents
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN, read_text
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import is_blank
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Receipt
 
-FORMATS = ("table", "json", "jsonl", "tsv")
-
-Format = Annotated[str | None, flags.format_flag(FORMATS, "jsonl", "the ranking")]
+TABLE_ROWS = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class RankingOptions:
+    """What to rank by, and how much of the ranking to show."""
+
+    top_k: int | None = option(
+        None,
+        "Show the N best.",
+        unit="N",
+        flag="--top-k, -k",
+        shown=f"{TABLE_ROWS} in a table, otherwise all",
+        least=1,
+        group="Ranking",
+    )
+    instruction: str | None = option(
+        None,
+        "Say what makes a document relevant, best in English.",
+        unit="TEXT",
+        shown="that it answers a web search query",
+        group="Ranking",
+    )
+    query_file: str | None = option(
+        None, "Read the query from FILE; all arguments are documents.", unit="FILE", group="Ranking"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingOutput(PrintOptions):
+    """How to print the ranking, or the plan in its place."""
+
+    otherwise: ClassVar[str] = "jsonl"
+    form: str | None = format_option(("table", "json", "jsonl", "tsv"), "jsonl")
+    explain_plan: bool = option(
+        False,
+        "Print the tree of the beginnings that texts share, and how much computing that saves; rank nothing.",
+        group="Output",
+    )
+
+
+@declared
 def rank(
-    arguments: flags.Arguments = None,
+    arguments: Annotated[list[str] | None, Argument(metavar="QUERY DOCUMENTS...")] = None,
     *,
-    top_k: flags.TopK = None,
-    instruction: flags.Instruction = None,
-    query_file: flags.QueryFile = None,
-    input_format: flags.InputFormat = "auto",
-    field: flags.Field = "text",
-    id_field: flags.IdField = None,
-    glob: flags.Glob = None,
-    chunk: flags.Chunk = False,
-    chunk_words: flags.ChunkWords = None,
-    form: Format = None,
-    explain_plan: flags.ExplainPlan = False,
-    model: flags.Model = "nano",
-    revision: flags.Revision = None,
-    prompt: flags.Prompt = flags.ENGINE.prompt,
-    max_length: flags.MaxLength = flags.ENGINE.max_length,
-    truncate_queries: flags.TruncateQueries = flags.ENGINE.truncate_queries,
-    special_tokens: flags.SpecialTokens = flags.ENGINE.special_tokens,
-    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
-    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    backend: flags.Backend = flags.ENGINE.backend,
-    device: flags.Device = flags.ENGINE.device,
-    precision: flags.Precision = flags.ENGINE.precision,
-    kernels: flags.Kernels = flags.ENGINE.kernels,
-    no_disk_cache: flags.NoDiskCache = not flags.ENGINE.disk_cache,
+    ranking: RankingOptions,
+    documents: DocumentOptions,
+    output: RankingOutput,
+    model: ModelOptions,
+    engine: EngineOptions,
 ) -> None:
     """Rank documents by how strongly the model says that they answer a query.
 
@@ -73,84 +96,58 @@ def rank(
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
     """
-    flags.at_least_one("--top-k", top_k)
-    if explain_plan and form is not None:
-        raise InputError(f"--explain-plan prints an outline and ranks nothing, so --format {form} has no meaning")
-    form = flags.chosen_format(form, FORMATS, "jsonl")
-    reading = Reading(
-        input_format=flags.one_of("--input-format", input_format, flags.INPUT_FORMATS),
-        field=field,
-        id_field=id_field,
-        glob=glob,
-        chunk_words=flags.at_least_one("--chunk-words", chunk_words) or (flags.CHUNK_WORDS if chunk else None),
-    )
-    options: dict[str, Any] = {
-        "prompt": prompt,
-        "max_length": max_length,
-        "truncate_queries": truncate_queries,
-        "special_tokens": special_tokens,
-        "max_batch_tokens": max_batch_tokens,
-        "num_threads": num_threads,
-        "backend": backend,
-        "device": device,
-        "precision": precision,
-        "kernels": kernels,
-        "disk_cache": not no_disk_cache,
-    }
-    # A bad option is told before documents are read, which may take long.
-    EngineOptions(**options)
-    query, places = _query_and_places(arguments or [], query_file)
+    if output.explain_plan and output.form is not None:
+        raise InputError(
+            f"--explain-plan prints an outline and ranks nothing, so --format {output.form} has no meaning"
+        )
+    query, places = _query_and_places(arguments or [], ranking.query_file)
     from qwen3_reranker.cli.progress import ProgressBar
 
     # Where documents are typed, nothing else may be on the screen.
     typed = STDIN in places and on_terminal(sys.stdin)
     with nullcontext() if typed else ProgressBar("reading documents"):
-        documents = read_documents(places, reading)
-    if not documents:
-        found = "what was named holds no text" if glob is None else f"no text in what was named matches {glob!r}"
-        note(f"no documents to rank: {found}; the ranking is empty")
-    texts = [document.text for document in documents]
+        found = read_documents(places, documents)
+    if not found:
+        glob = documents.glob
+        reason = "what was named holds no text" if glob is None else f"no text in what was named matches {glob!r}"
+        note(f"no documents to rank: {reason}; the ranking is empty")
+    texts = [document.text for document in found]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker import plan
-    from qwen3_reranker.cli.formats import Report, write
+    from qwen3_reranker.cli.ranking_output import RankingReport, write_ranking
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.weights import resolve
 
     # A download shows a bar of its own.
-    resolve(model, revision)
+    resolve(model.model, model.revision)
     with (
         ProgressBar("opening the model") as bar,
-        Reranker(model, revision=revision, plan_only=explain_plan, **options) as reranker,
+        Reranker(model.model, revision=model.revision, plan_only=output.explain_plan, **asdict(engine)) as reranker,
     ):
         limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
-        bar.stage("planning" if explain_plan else "ranking", _size(texts))
-        if explain_plan:
-            rows = reranker.rows([query] * len(texts), texts, instruction)
+        bar.stage("planning" if output.explain_plan else "ranking", _size(texts))
+        if output.explain_plan:
+            rows = reranker.rows([query] * len(texts), texts, ranking.instruction)
             outline = str(plan.build(rows, reranker.options.min_shared_tokens))
         else:
-            asked = flags.TABLE_ROWS if top_k is None and form == "table" else top_k
+            top_k = TABLE_ROWS if ranking.top_k is None and output.chosen == "table" else ranking.top_k
             start = time.perf_counter()
-            ranking = reranker.rank(query, texts, asked, instruction, on_progress=bar)
+            hits = reranker.rank(query, texts, top_k, ranking.instruction, on_progress=bar)
             seconds = time.perf_counter() - start
-    if explain_plan:
+    if output.explain_plan:
         print(outline)
         cuts = [row.receipt for row in rows]
-        _tell_of_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, reading)
-        _tell_of_query(cuts[:1], limit)
+        _note_cut_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, documents)
+        _note_cut_query(cuts[:1], limit)
         return
 
-    if instruction is None:
-        instruction = reranker.default_instruction
-    report = Report(query, instruction, model, documents, ranking, limit, seconds)
-    if form == "table":
-        from qwen3_reranker.cli.table import write_table
-
-        write_table(report, sys.stdout)
-    else:
-        write(report, form, sys.stdout)
-    _tell_of_documents(ranking.usage.truncated_documents, len(documents), limit, positions, reading)
-    _tell_of_query([hit.receipt for hit in ranking[:1]], limit)
+    instruction = reranker.default_instruction if ranking.instruction is None else ranking.instruction
+    write_ranking(
+        RankingReport(query, instruction, model.model, found, hits, limit, seconds), output.chosen, sys.stdout
+    )
+    _note_cut_documents(hits.usage.truncated_documents, len(found), limit, positions, documents)
+    _note_cut_query([hit.receipt for hit in hits[:1]], limit)
 
 
 def _size(texts: Sequence[str]) -> str:
@@ -159,16 +156,16 @@ def _size(texts: Sequence[str]) -> str:
     return f"{len(texts):,} documents of {written} characters"
 
 
-def _tell_of_documents(cut: int, count: int, limit: int, positions: int, reading: Reading) -> None:
+def _note_cut_documents(cut: int, count: int, limit: int, positions: int, options: DocumentOptions) -> None:
     """Note how many documents were cut, and what ranks the rest of them too."""
     if cut:
         remedies = [f"--max-length allows up to {positions:,}"] if limit < positions else []
-        words = reading.chunk_words
+        words = options.passage_words
         remedies.append("--chunk ranks all of it in passages" if words is None else "--chunk-words makes them shorter")
         note(f"{cut:,} of {count:,} documents cut to fit {limit:,} tokens; {' or '.join(remedies)}")
 
 
-def _tell_of_query(receipts: Sequence[Receipt], limit: int) -> None:
+def _note_cut_query(receipts: Sequence[Receipt], limit: int) -> None:
     """Note that the query was cut; receipts: that of one of its documents, or none."""
     for receipt in receipts:
         if receipt.query_truncated:

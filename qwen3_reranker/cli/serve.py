@@ -2,76 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any
 
+from typer import Option
+
 from qwen3_reranker import __version__
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.flags import flag
+from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
+from qwen3_reranker.option_fields import option
 
 _NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheus_client", "jinja2")
 
 
-Models = Annotated[
-    list[str] | None,
-    flag(
-        "Model",
-        "--model",
-        "-m",
-        value="NAME",
-        meaning="nano, a folder, a GGUF file, or a Hub id; NAME=ID serves it as ID. Again for several. [nano]",
-    ),
-]
-Embedders = Annotated[
-    list[str] | None,
-    flag("Model", "--embedder", value="NAME", meaning="A Qwen3-Embedding model for /v1/embeddings, named alike."),
-]
-Host = Annotated[str | None, flag("Server", "--host", value="ADDRESS", meaning="Where to listen. [127.0.0.1]")]
-Port = Annotated[int | None, flag("Server", "--port", "-p", value="N", meaning="The port; 0 for a free one. [8000]")]
-Config = Annotated[
-    str | None,
-    flag("Server", "--config", value="FILE", meaning="A TOML file of settings; flags and environment go before it."),
-]
-Keys = Annotated[
-    str | None,
-    flag("Server", "--keys", value="PLACE", meaning="A file or database URL of keys; every request then needs one."),
-]
-AllowPublic = Annotated[
-    bool | None, flag("Server", "--allow-public", meaning="Serve without keys where others can reach the port.")
-]
-Timeout = Annotated[
-    float | None, flag("Server", "--timeout", value="SECONDS", meaning="The most that a request may take. [60]")
-]
-LogFormat = Annotated[str | None, flag("Server", "--log-format", value="text|json", meaning="Lines of the log. [text]")]
-MaxWaitingTokens = Annotated[
-    int | None,
-    flag("Server", "--max-waiting-tokens", value="N", meaning="Tokens that may wait for a model. [2,000,000]"),
-]
+@dataclass(frozen=True, kw_only=True)
+class ServedOptions:
+    """Which models to serve."""
+
+    model: list[str] | None = option(
+        None,
+        "nano, a folder, a GGUF file, or a Hub id; NAME=ID serves it as ID. Repeat it to serve several.",
+        unit="NAME",
+        flag="--model, -m",
+        shown="nano",
+        group="Model",
+    )
+    embedder: list[str] | None = option(
+        None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME", group="Model"
+    )
+    revision: str | None = option(
+        None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main", group="Model"
+    )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Settings of the server that have a flag; None leaves one to the file, the environment and its default."""
+
+    host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1", group="Server")
+    port: int | None = option(
+        None, "The port; 0 for a free one.", unit="N", flag="--port, -p", shown="8000", group="Server"
+    )
+    keys: str | None = option(
+        None,
+        "A file or a database URL that holds keys; every request then needs one.",
+        unit="PATH|URL",
+        group="Server",
+    )
+    allow_public: bool | None = option(None, "Serve without keys on an address that others can reach.", group="Server")
+    timeout: float | None = option(None, "Longest time of a request.", unit="SECONDS", shown="60", group="Server")
+    max_waiting_tokens: int | None = option(
+        None, "Tokens that may wait for a model.", unit="N", shown="2,000,000", group="Server"
+    )
+    log_format: str | None = option(None, "Lines of the log.", choices=("text", "json"), shown="text", group="Server")
+
+
+@declared
 def serve(
     *,
-    model: Models = None,
-    embedder: Embedders = None,
-    revision: flags.Revision = None,
-    host: Host = None,
-    port: Port = None,
-    config: Config = None,
-    keys: Keys = None,
-    allow_public: AllowPublic = None,
-    timeout: Timeout = None,
-    max_waiting_tokens: MaxWaitingTokens = None,
-    log_format: LogFormat = None,
-    max_length: flags.MaxLength = flags.ENGINE.max_length,
-    max_batch_tokens: flags.MaxBatchTokens = flags.ENGINE.max_batch_tokens,
-    num_threads: flags.NumThreads = flags.ENGINE.num_threads,
-    backend: flags.Backend = flags.ENGINE.backend,
-    device: flags.Device = flags.ENGINE.device,
-    precision: flags.Precision = flags.ENGINE.precision,
-    kernels: flags.Kernels = flags.ENGINE.kernels,
+    served: ServedOptions,
+    server: ServerOptions,
+    config: Annotated[
+        str | None,
+        Option(
+            metavar="FILE",
+            help="A TOML file of settings; flags and the environment override it.",
+            rich_help_panel="Server",
+        ),
+    ] = None,
+    engine: Annotated[EngineOptions, without("prompt", "special_tokens", "truncate_queries", "disk_cache")],
 ) -> None:
     """Serve models over HTTP, as the clients of Cohere, Jina, Voyage, TEI, vLLM and others expect it.
 
@@ -91,32 +93,14 @@ def serve(
         raise UnavailableError(
             f'serve needs {", ".join(missing)}, which this installation lacks: pip install "qwen3_reranker[serve]"'
         )
-    options: dict[str, Any] = {
-        "max_length": max_length,
-        "max_batch_tokens": max_batch_tokens,
-        "num_threads": num_threads,
-        "backend": backend,
-        "device": device,
-        "precision": precision,
-        "kernels": kernels,
-    }
-    # A bad option is told before anything is loaded.
-    EngineOptions(**options)
-    given = {name: value for name, value in options.items() if value != getattr(flags.ENGINE, name)}
-    fields: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "keys": keys,
-        "allow_public": allow_public,
-        "timeout": timeout,
-        "max_waiting_tokens": max_waiting_tokens,
-        "log_format": log_format,
-    }
-    fields = {name: value for name, value in fields.items() if value is not None}
-    if model or embedder or (config is None and (given or revision)):
-        named = [(each, "reranker") for each in model or ["nano"]] + [(each, "embedder") for each in embedder or []]
-        fields["models"] = [_model(name, kind, revision, given) for name, kind in named]
-    elif given or revision:
+    usual = asdict(EngineOptions())
+    options = {name: value for name, value in asdict(engine).items() if value != usual[name]}
+    fields: dict[str, Any] = {name: value for name, value in asdict(server).items() if value is not None}
+    if served.model or served.embedder or (config is None and (options or served.revision)):
+        named = [(each, "reranker") for each in served.model or ["nano"]]
+        named += [(each, "embedder") for each in served.embedder or []]
+        fields["models"] = [_model(name, kind, served.revision, options) for name, kind in named]
+    elif options or served.revision:
         raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from qwen3_reranker.cli.help import Group, Verb
+from qwen3_reranker.cli.help import Verb, VerbGroup
 from qwen3_reranker.cli.train_data import prepare, validate
 from qwen3_reranker.cli.train_merge import merge
 from qwen3_reranker.cli.train_mining import distil, mine, synthesise
 from qwen3_reranker.cli.train_run import run
 
-train = typer.Typer(cls=Group)
+train = typer.Typer(cls=VerbGroup, add_completion=False)
 
 
 @train.callback(invoke_without_command=True)

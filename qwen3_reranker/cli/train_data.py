@@ -3,54 +3,65 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.flags import flag
+from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import FORMATS, Format, Output, Seed, print_facts, read_files
+from qwen3_reranker.cli.train_shared import ExamplesOutput, print_facts, read_files
+from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
     from qwen3_reranker.train.validation import Lengths, Report
 
 INPUT_FORMATS = ("auto", "examples", "triplets", "pairs", "lists", "flag-embedding", "ms-swift")
 
-Files = Annotated[list[str], Argument(metavar="FILE...")]
-From = Annotated[
-    str,
-    flag("Data", "--from", value=flags.choice(INPUT_FORMATS), meaning="What the files are. [auto: by their fields]"),
-]
-Instruction = Annotated[
-    str | None, flag("Data", "--instruction", value="TEXT", meaning="For examples that have none. [the model's own]")
-]
-Evaluate = Annotated[
-    list[str] | None,
-    flag("Data", "--evaluate", value="FILE", meaning="Held-out examples, which must share no query with the others."),
-]
-MaxLength = Annotated[
-    int, flag("Prompt", "--max-length", value="N", meaning="Tokens of a row; a document's tail is cut. [1024]")
-]
-Losses = Annotated[
-    str, flag("Data", "--loss", value="NAME", meaning="Check what this loss needs as well, as in bce+0.5*kl. [bce]")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationOptions:
+    """What the files are, and what becomes of them."""
+
+    source: str = option(
+        "auto",
+        "The format of the files.",
+        choices=INPUT_FORMATS,
+        flag="--from",
+        shown="auto: by their fields",
+        group="Data",
+    )
+    hold_out: float = option(
+        0.0, "Share of queries to keep for evaluation, in a file next to FILE.", unit="SHARE", shown="0", group="Data"
+    )
+    instruction: str | None = option(
+        None, "For examples that have none.", unit="TEXT", shown="the model's own", group="Data"
+    )
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Data")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidationOptions:
+    """What to check examples against."""
+
+    evaluate: list[str] | None = option(
+        None, "Held-out examples, which must share no query with the others.", unit="FILE", group="Data"
+    )
+    loss: str = option("bce", "Check also what this loss needs, as in bce+0.5*kl.", unit="NAME", group="Data")
+    max_length: int = option(
+        1024, "Tokens of prompt and document together; the end of a longer document is cut.", unit="N", group="Prompt"
+    )
+    no_preview: bool = option(False, "Do not print a prompt as the model reads it.", group="Prompt")
+
+
+@declared
 def prepare(
-    files: Files,
+    files: Annotated[list[str], Argument(metavar="FILE...")],
     *,
-    output: Output,
-    source: From = "auto",
-    hold_out: Annotated[
-        float,
-        flag("Data", "--hold-out", value="SHARE", meaning="Share of queries to keep for evaluation, beside FILE. [0]"),
-    ] = 0.0,
-    instruction: Instruction = None,
-    seed: Seed = 0,
-    form: Format = None,
+    options: PreparationOptions,
+    output: Annotated[ExamplesOutput, without("resume")],
 ) -> None:
     """Turn any tool's training files into examples.
 
@@ -64,41 +75,34 @@ def prepare(
       qwen3-reranker train prepare triplets.jsonl --output data.jsonl --hold-out 0.1
       qwen3-reranker train prepare a.jsonl b.jsonl.xz -o data.jsonl --instruction "Find the law that applies"
     """
-    form = flags.chosen_format(form, FORMATS)
-    flags.one_of("--from", source, INPUT_FORMATS)
-    from dataclasses import replace
-
     from qwen3_reranker.train.examples import write_examples
     from qwen3_reranker.train.formats import read_any
     from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.train.validation import check
 
-    examples = [each for file in files for each in read_any(file, source, note)]
-    if instruction is not None:
+    examples = [each for file in files for each in read_any(file, options.source, note)]
+    if (instruction := options.instruction) is not None:
         examples = [each if each.instruction else replace(each, instruction=instruction) for each in examples]
-    training, held_out = split(examples, hold_out, seed)
-    if why := unlike_asked(training, held_out, hold_out):
+    training, held_out = split(examples, options.hold_out, options.seed)
+    if why := unlike_asked(training, held_out, options.hold_out):
         note(why)
     report = check(training, held_out)
     report.refuse()
-    held_path = Path(output).with_suffix("").with_suffix(".held-out.jsonl")
-    facts = {**_facts(report), "output": output, "held_out": 0}
-    write_examples(output, training)
-    if hold_out:
+    held_path = Path(output.output).with_suffix("").with_suffix(".held-out.jsonl")
+    facts = {**_facts(report), "output": output.output, "held_out": 0}
+    write_examples(output.output, training)
+    if options.hold_out:
         facts |= {"held_out": write_examples(held_path, held_out), "held_out_file": str(held_path)}
-    print_facts(facts, form)
+    print_facts(facts, output.chosen)
 
 
+@declared
 def validate(
-    files: Files,
+    files: Annotated[list[str], Argument(metavar="FILE...")],
     *,
-    evaluate: Evaluate = None,
-    model: flags.Model = "nano",
-    revision: flags.Revision = None,
-    max_length: MaxLength = 1024,
-    loss: Losses = "bce",
-    no_preview: Annotated[bool, flag("Prompt", "--no-preview", meaning="Do not print a rendered prompt.")] = False,
-    form: Format = None,
+    options: ValidationOptions,
+    model: ModelOptions,
+    output: PrintOptions,
 ) -> None:
     """Say what examples hold and what is wrong with them.
 
@@ -110,30 +114,29 @@ def validate(
       qwen3-reranker train validate data.jsonl
       qwen3-reranker train validate data.jsonl --evaluate held-out.jsonl --model Qwen/Qwen3-Reranker-0.6B --loss kl
     """
-    form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.tokens import Tokens
     from qwen3_reranker.train.loss_mix import parse_mix
     from qwen3_reranker.train.validation import check, lengths, rendered, taught_template
     from qwen3_reranker.weights import open_checkpoint
 
-    mix, checkpoint = tuple(parse_mix(loss)), open_checkpoint(model, revision)
-    examples, held_out = read_files(files), read_files(evaluate or [])
+    mix, checkpoint = tuple(parse_mix(options.loss)), open_checkpoint(model.model, model.revision)
+    examples, held_out = read_files(files), read_files(options.evaluate or [])
     report = check(examples, held_out, mix)
     report.refuse()
     template = taught_template(checkpoint)
     tokens = Tokens(
         checkpoint.tokenizer,
         **template.constants,
-        max_length=checkpoint.config.row_length(max_length),
+        max_length=checkpoint.config.row_length(options.max_length),
         truncate_queries=True,
     )
-    shown = [] if no_preview else rendered(examples[0], template)
+    shown = [] if options.no_preview else rendered(examples[0], template)
     found = lengths(examples, template, tokens)
-    if form == "json":
+    if output.chosen == "json":
         preview = [{"answer": answer, "prompt": text} for answer, text in shown]
         print(json.dumps({**_facts(report), "tokens": asdict(found), "preview": preview}, indent=2, ensure_ascii=False))
         return
-    print_facts({**_facts(report), "tokens": _told(found)}, form)
+    print_facts({**_facts(report), "tokens": _lengths_line(found)}, output.chosen)
     for answer, text in shown:
         print(f"\nThe model reads this, and is to answer {answer}:\n")
         print("\n".join(f"  {visible(line)}" for line in text.split("\n")))
@@ -151,7 +154,7 @@ def _facts(report: Report) -> dict[str, Any]:
     }
 
 
-def _told(found: Lengths) -> str:
+def _lengths_line(found: Lengths) -> str:
     return (
         f"median {found.median:,}, 95% within {found.high:,}, longest {found.longest:,}; "
         f"{found.cut:,} of {found.rows:,} rows cut at {found.max_length:,}"

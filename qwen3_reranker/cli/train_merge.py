@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
+from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option, required
 
 METHODS = ("slerp", "average")
 ENCODINGS = ("f32", "f16", "bf16")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions:
+    """How to merge, and what to write."""
+
+    method: str = option("slerp", "How to merge.", choices=METHODS, group="Merging")
+    shares: str | None = option(None, "Share of each model.", unit="X,...", shown="the same for each", group="Merging")
+    output: str = required("Folder for the merged model.", unit="FOLDER", flag="--output, -o", group="Output")
+    quantize: str | None = option(None, "How to store it.", choices=ENCODINGS, shown="f32", group="Output")
+    overwrite: bool = option(False, "Replace what is at FOLDER.", group="Output")
+
+
+@declared
 def merge(
     models: Annotated[list[str], Argument(metavar="MODEL...")],
     *,
-    output: Annotated[str, flags.flag("Output", "--output", "-o", value="FOLDER", meaning="Where it goes.")],
-    method: Annotated[
-        str,
-        flags.flag("Merging", "--method", value=flags.choice(METHODS), meaning="How. [slerp]"),
-    ] = "slerp",
-    shares: Annotated[
-        str | None,
-        flags.flag("Merging", "--shares", value="X,...", meaning="How much of each. [as much of each]"),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        flags.flag("Output", "--quantize", value=flags.choice(ENCODINGS), meaning="How to store it. [f32]"),
-    ] = None,
-    overwrite: Annotated[bool, flags.flag("Output", "--overwrite", meaning="Replace what lies at FOLDER.")] = False,
+    options: MergeOptions,
 ) -> None:
     """Merge checkpoints or adapters of one model.
 
@@ -42,16 +43,13 @@ def merge(
       qwen3-reranker train merge runs/a/model runs/b/model --output merged
       qwen3-reranker train merge Qwen/Qwen3-Reranker-0.6B runs/a/model --shares 0.3,0.7 -o merged --quantize bf16
     """
-    method = flags.one_of("--method", method, METHODS)
-    if quantize is not None:
-        quantize = flags.one_of("--quantize", quantize, ENCODINGS)
     from qwen3_reranker.convert import convert
     from qwen3_reranker.train.merging import merge as blend
 
-    merged = blend(models, method, _numbers(shares))
+    merged = blend(models, options.method, _numbers(options.shares))
     with ProgressBar("merging") as bar:
-        written = convert(merged, output, "hf", quantize, overwrite=overwrite, on_progress=bar)
-    print(f"{visible(str(written.path))}: {written.num_bytes:,} bytes, the {method} of {len(models)} models")
+        written = convert(merged, options.output, "hf", options.quantize, overwrite=options.overwrite, on_progress=bar)
+    print(f"{visible(str(written.path))}: {written.num_bytes:,} bytes, the {options.method} of {len(models)} models")
 
 
 def _numbers(text: str | None) -> list[float] | None:

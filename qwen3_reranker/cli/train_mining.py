@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.flags import flag
+from qwen3_reranker.cli.declared_options import declared, only, without
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.cli.train_flags import (
-    FORMATS,
-    Data,
-    Format,
-    Output,
-    Resume,
-    Seed,
-    print_facts,
-    read_files,
-    resumable,
-)
+from qwen3_reranker.cli.train_shared import ExamplesOutput, print_facts, read_files, resumable
+from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option, required
 
 if TYPE_CHECKING:
     from qwen3_reranker import Reranker
@@ -32,38 +23,75 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 
 
-def mine(
-    data: Data,
-    *,
-    output: Output,
-    run: Annotated[
-        str | None,
-        flag("Candidates", "--run", value="FILE", meaning="A TREC run; its queries are the examples' ids. [BM25]"),
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        flag(
-            "Candidates", "--corpus", value="FILE", meaning="Documents, JSON lines of _id and text. [the examples' own]"
-        ),
-    ] = None,
-    negatives: Annotated[int, flag("Choice", "--negatives", value="N", meaning="Negatives a query. [7]")] = 7,
-    ranks: Annotated[str, flag("Choice", "--ranks", value="A-B", meaning="Ranks they come from. [1-100]")] = "1-100",
-    margin: Annotated[
-        float,
-        flag("Choice", "--margin", value="SHARE", meaning="Drop what scores above 1 - SHARE of the positive's. [0.05]"),
-    ] = 0.05,
-    sampling: Annotated[str, flag("Choice", "--sampling", value="top|random", meaning="Which of them. [top]")] = "top",
-    teacher: Annotated[
-        str | None,
-        flag("Teacher", "--teacher", value="MODEL", meaning="A reranker that drops answers nobody labelled. [none]"),
-    ] = None,
-    teacher_margin: Annotated[
-        float,
-        flag("Teacher", "--teacher-margin", value="P", meaning="How far below the positive's probability. [0.1]"),
-    ] = 0.1,
-    seed: Seed = 0,
-    form: Format = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class MineOptions:
+    """Which documents become negatives."""
+
+    run: str | None = option(
+        None, "A TREC run; its queries are the examples' ids.", unit="FILE", shown="BM25", group="Candidates"
+    )
+    corpus: str | None = option(
+        None,
+        "Documents, JSON lines of _id and text.",
+        unit="FILE",
+        shown="the examples' own",
+        group="Candidates",
+    )
+    negatives: int = option(7, "Negatives for each query.", unit="N", group="Choice")
+    ranks: str = option("1-100", "Ranks in the first stage that they come from.", unit="A-B", group="Choice")
+    margin: float = option(
+        0.05, "Leave out a document with a score above 1 - SHARE of the positive's.", unit="SHARE", group="Choice"
+    )
+    sampling: str = option("top", "Which of the others to take.", choices=("top", "random"), group="Choice")
+    teacher: str | None = option(
+        None,
+        "A reranker that finds answers without a label, to leave them out.",
+        unit="MODEL",
+        shown="none",
+        group="Teacher",
+    )
+    teacher_margin: float = option(
+        0.1, "How far its probability must be below the positive's.", unit="P", group="Teacher"
+    )
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Choice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions:
+    """The reranker that scores."""
+
+    teacher: str = required("The reranker that scores: nano, a folder, a Hub id.", unit="MODEL", group="Teacher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesiseOptions:
+    """Who writes queries, of which kind, and which of them are kept."""
+
+    endpoint: str = required(
+        "A server of OpenAI's chat completions, such as http://localhost:8000/v1.", unit="URL", group="Writer"
+    )
+    writer: str = required("The language model's name there.", unit="NAME", group="Writer")
+    languages: str = option("English", "Languages of the queries, drawn evenly.", unit="NAME,...", group="Queries")
+    lengths: str = option("4,8,16", "Words of a query, drawn evenly.", unit="N,...", group="Queries")
+    personas: str | None = option(
+        None, "Who may ask, one a line.", unit="FILE", shown="18 that are built in", group="Queries"
+    )
+    judge: str | None = option(
+        None,
+        "A reranker that finds queries without an answer in the passage, to leave them out.",
+        unit="MODEL",
+        shown="none",
+        group="Filter",
+    )
+    least: float = option(0.5, "Lowest probability of yes to keep a query.", unit="P", group="Filter")
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Queries")
+
+
+Data = Annotated[str, Argument(metavar="FILE")]
+
+
+@declared
+def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, without("resume")]) -> None:
     """Find hard negatives for queries.
 
     Those are documents that a first stage takes for answers, and that are none. What scores nearly as high as the
@@ -74,43 +102,39 @@ def mine(
       qwen3-reranker train mine data.jsonl --output hard.jsonl --corpus corpus.jsonl --ranks 2-60
       qwen3-reranker train mine data.jsonl -o hard.jsonl --run dense.trec --corpus corpus.jsonl --teacher big-model/
     """
-    form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.train.examples import write_examples
     from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates
     from qwen3_reranker.train.mining import mine as find
     from qwen3_reranker.train.trec_run import read_run
 
-    first, last = _ranks(ranks)
-    options = MiningOptions(negatives, first, last, margin, teacher_margin, sampling, seed)
-    if run is not None and corpus is None:
+    first, last = _ranks(options.ranks)
+    chosen = MiningOptions(
+        options.negatives, first, last, options.margin, options.teacher_margin, options.sampling, options.seed
+    )
+    if options.run is not None and options.corpus is None:
         raise InputError("--run names documents by id, so --corpus must say what they are")
-    judge = _opened(teacher)
+    teacher = _opened(options.teacher)
     examples = read_files([data])
-    texts = read_corpus(Path(corpus)) if corpus else {}
+    texts = read_corpus(Path(options.corpus)) if options.corpus else {}
     candidates = (
-        RunCandidates(read_run(run), texts)
-        if run
-        else Bm25Candidates([*texts.values(), *(text for each in examples for text in each.documents)], seed)
+        RunCandidates(read_run(options.run), texts)
+        if options.run
+        else Bm25Candidates([*texts.values(), *(text for each in examples for text in each.documents)], options.seed)
     )
     with ProgressBar("mining") as bar:
-        found, mined = find(examples, candidates, options, judge, bar)
-    write_examples(output, found)
-    print_facts({**asdict(mined), "output": output}, form)
+        found, mined = find(examples, candidates, chosen, teacher, bar)
+    write_examples(output.output, found)
+    print_facts({**asdict(mined), "output": output.output}, output.chosen)
 
 
+@declared
 def distil(
     data: Data,
     *,
-    output: Output,
-    teacher: Annotated[
-        str, flag("Teacher", "--teacher", value="MODEL", meaning="The reranker that scores: nano, a folder, a Hub id.")
-    ],
-    backend: flags.Backend = "cpu",
-    device: flags.Device = None,
-    precision: flags.Precision = "float32",
-    resume: Resume = False,
-    form: Format = None,
+    teacher: TeacherOptions,
+    engine: Annotated[EngineOptions, only("backend", "device", "precision")],
+    output: ExamplesOutput,
 ) -> None:
     """Score every document with a larger reranker.
 
@@ -121,56 +145,23 @@ def distil(
       qwen3-reranker train distil hard.jsonl --output taught.jsonl --teacher Qwen/Qwen3-Reranker-8B --backend torch
       qwen3-reranker train run taught.jsonl --output runs/student --loss kl+bce
     """
-    form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.train.teacher import distil as score
 
-    judge = _opened(teacher, backend=backend, device=device, precision=precision)
+    judge = _opened(teacher.teacher, **asdict(engine))
     assert judge is not None
     examples = read_files([data])
     with resumable(), judge, ProgressBar("scoring") as bar:
-        scored = score(examples, judge, output, resume=resume, on_progress=bar)
-    print_facts({"queries": len(examples), "scored_now": scored, "teacher": teacher, "output": output}, form)
+        scored = score(examples, judge, output.output, resume=output.resume, on_progress=bar)
+    facts = {"queries": len(examples), "scored_now": scored, "teacher": teacher.teacher, "output": output.output}
+    print_facts(facts, output.chosen)
 
 
+@declared
 def synthesise(
     passages: Annotated[str, Argument(metavar="CORPUS")],
     *,
-    output: Output,
-    endpoint: Annotated[
-        str,
-        flag(
-            "Writer",
-            "--endpoint",
-            value="URL",
-            meaning="A server of OpenAI's chat completions, as http://localhost:8000/v1.",
-        ),
-    ],
-    writer: Annotated[str, flag("Writer", "--writer", value="NAME", meaning="The language model's name there.")],
-    languages: Annotated[
-        str, flag("Queries", "--languages", value="NAME,...", meaning="Drawn evenly. [English]")
-    ] = "English",
-    lengths: Annotated[
-        str, flag("Queries", "--lengths", value="N,...", meaning="Words, drawn evenly. [4,8,16]")
-    ] = "4,8,16",
-    personas: Annotated[
-        str | None,
-        flag("Queries", "--personas", value="FILE", meaning="Who may ask, one a line. [18 that are built in]"),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        flag(
-            "Filter",
-            "--judge",
-            value="MODEL",
-            meaning="A reranker that drops queries the passage does not answer. [none]",
-        ),
-    ] = None,
-    least: Annotated[
-        float, flag("Filter", "--least", value="P", meaning="The least probability of yes to keep. [0.5]")
-    ] = 0.5,
-    seed: Seed = 0,
-    resume: Resume = False,
-    form: Format = None,
+    options: SynthesiseOptions,
+    output: ExamplesOutput,
 ) -> None:
     """Have a language model write queries for passages.
 
@@ -182,23 +173,27 @@ def synthesise(
       qwen3-reranker train synthesise corpus.jsonl -o new.jsonl --endpoint http://localhost:8000/v1 --writer qwen3-32b
       qwen3-reranker train mine new.jsonl -o data.jsonl --corpus corpus.jsonl
     """
-    form = flags.chosen_format(form, FORMATS)
     from qwen3_reranker.cli.text_files import read_text
     from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.train.chat import Chat
     from qwen3_reranker.train.synthesis import PERSONAS, SynthesisOptions
     from qwen3_reranker.train.synthesis import synthesise as write
 
-    known = PERSONAS if personas is None else tuple(filter(None, map(str.strip, read_text(personas).splitlines())))
-    options = SynthesisOptions(known, tuple(_listed(languages)), _numbers("--lengths", lengths), least, seed)
-    chat = Chat(endpoint, writer, api_key=os.environ.get(KEY_VARIABLE))
-    reader = _opened(judge)
+    known = (
+        PERSONAS
+        if options.personas is None
+        else tuple(filter(None, map(str.strip, read_text(options.personas).splitlines())))
+    )
+    lengths = _numbers("--lengths", options.lengths)
+    chosen = SynthesisOptions(known, tuple(_listed(options.languages)), lengths, options.least, options.seed)
+    chat = Chat(options.endpoint, options.writer, api_key=os.environ.get(KEY_VARIABLE))
+    reader = _opened(options.judge)
     texts = list(read_corpus(Path(passages)).values())
     with resumable(), ProgressBar("writing queries") as bar:
-        found = write(texts, chat, output, options, reader, resume=resume, on_progress=bar)
+        found = write(texts, chat, output.output, chosen, reader, resume=output.resume, on_progress=bar)
     facts = asdict(found)
     facts.pop("first_unusable")
-    print_facts({**facts, "output": output}, form)
+    print_facts({**facts, "output": output.output}, output.chosen)
     note("queries have no negatives yet: train mine finds them")
 
 

@@ -4,130 +4,57 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated
 
 from typer import Argument, Exit
 
-from qwen3_reranker.cli import flags
-from qwen3_reranker.cli.flags import flag
+from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.progress import ProgressBar
+from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.cli.train_flags import read_files, resumable
+from qwen3_reranker.cli.train_shared import read_files, resumable
 from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.option_fields import option, required
+from qwen3_reranker.train.options import TrainOptions
 
-Output = Annotated[
-    str, flag("Output", "--output", "-o", value="FOLDER", meaning="The run's folder; FOLDER/model ranks.")
-]
-Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on where the folder's run was left.")]
-Evaluate = Annotated[
-    list[str] | None,
-    flag("Data", "--evaluate", value="FILE", meaning="Held-out examples. [a share of FILE]"),
-]
-HoldOut = Annotated[
-    float,
-    flag("Data", "--hold-out", value="SHARE", meaning="Queries to hold out where --evaluate is not given. [0.1]"),
-]
-Method = Annotated[str, flag("Learning", "--method", value="lora|full", meaning="Adapters, or all weights. [lora]")]
-Loss = Annotated[
-    str,
-    flag(
-        "Learning",
-        "--loss",
-        value="MIX",
-        meaning="bce, sft (the paper's), softmax, ranknet, lambda, and with a teacher's scores soft-bce, margin-mse, "
-        "kl; or a mix as bce+0.5*kl. Without bce or sft, probabilities lose their meaning. [bce]",
-    ),
-]
-Epochs = Annotated[int, flag("Learning", "--epochs", value="N", meaning="Times that every query is seen. [1]")]
-Steps = Annotated[int | None, flag("Learning", "--steps", value="N", meaning="Steps, in place of --epochs.")]
-BatchGroups = Annotated[int, flag("Learning", "--batch", value="N", meaning="Queries a step. [8]")]
-Rate = Annotated[float | None, flag("Learning", "--rate", value="X", meaning="The highest rate. [1e-4, full 1e-5]")]
-Schedule = Annotated[
-    str, flag("Learning", "--schedule", value="cosine|linear|constant", meaning="After 5% of warm-up. [cosine]")
-]
-Rank = Annotated[int, flag("Learning", "--rank", value="N", meaning="Of the adapters; their alpha is twice that. [16]")]
-Anchor = Annotated[
-    float,
-    flag("Learning", "--anchor", value="X", meaning="Weight of a penalty for moving away from the start model. [0]"),
-]
-Patience = Annotated[
-    int, flag("Learning", "--patience", value="N", meaning="Stop after N evaluations without a better one. [never]")
-]
-Seed = Annotated[int, flag("Learning", "--seed", value="N", meaning="All that is drawn follows from it. [0]")]
-Positives = Annotated[
-    int, flag("Groups", "--positives", value="N", meaning="Positives a query, drawn every epoch. [1]")
-]
-Negatives = Annotated[int, flag("Groups", "--negatives", value="N", meaning="Negatives a query, likewise. [7]")]
-RandomNegatives = Annotated[
-    int, flag("Groups", "--random-negatives", value="N", meaning="More of them, from other queries. [0]")
-]
-MaxLength = Annotated[
-    int, flag("Groups", "--max-length", value="N", meaning="Tokens of a row; a document's tail is cut. [1024]")
-]
-Temperature = Annotated[float, flag("Groups", "--temperature", value="X", meaning="Of softmax and kl. [1]")]
-PositiveWeight = Annotated[
-    float, flag("Groups", "--positive-weight", value="X", meaning="Of a positive beside a negative in bce. [1]")
-]
-Precision = Annotated[
-    str, flag("Engine", "--precision", value="float32|bfloat16", meaning="What products run in. [float32]")
-]
-Device = Annotated[
-    str | None, flag("Engine", "--device", value="NAME", meaning="cuda, cuda:1, mps, cpu. [the first there is]")
-]
-MaxBatchTokens = Annotated[
-    int,
-    flag("Engine", "--max-batch-tokens", value="N", meaning="Computed at once; less takes less memory. [16384]"),
-]
-Checkpointing = Annotated[
-    bool, flag("Engine", "--checkpointing", meaning="Compute wide states twice rather than keep them: less memory.")
-]
-EvaluateEvery = Annotated[
-    int | None, flag("Output", "--evaluate-every", value="N", meaning="Steps between evaluations. [a tenth of all]")
-]
-SaveEvery = Annotated[int, flag("Output", "--save-every", value="N", meaning="Steps between saved states. [100]")]
-Tensorboard = Annotated[bool, flag("Output", "--tensorboard", meaning="Write logs for TensorBoard beside the CSV.")]
-KeepLast = Annotated[
-    bool,
-    flag("Output", "--keep-last", meaning="Write the last weights even if no evaluation beat the start model."),
-]
 NO_GAIN = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOutOptions:
+    """Examples that the model is judged on and never learns from."""
+
+    evaluate: list[str] | None = option(None, "Held-out examples.", unit="FILE", shown="a share of FILE", group="Data")
+    hold_out: float = option(0.1, "Share of queries to hold out without --evaluate.", unit="SHARE", group="Data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a run goes, and what is written."""
+
+    output: str = required(
+        "Folder of the run; FOLDER/model is the model.", unit="FOLDER", flag="--output, -o", group="Output"
+    )
+    device: str | None = option(
+        None, "cuda, cuda:1, mps, cpu.", unit="NAME", shown="the first there is", group="Engine"
+    )
+    resume: bool = option(False, "Continue the run in the folder.", group="Output")
+    tensorboard: bool = option(False, "Write logs for TensorBoard next to the CSV.", group="Output")
+    keep_last: bool = option(
+        False, "Write the last weights even if no evaluation is better than the start model's.", group="Output"
+    )
+
+
+@declared
 def run(
     data: Annotated[list[str], Argument(metavar="FILE...")],
     *,
-    output: Output,
-    model: flags.Model = "nano",
-    revision: flags.Revision = None,
-    evaluate: Evaluate = None,
-    hold_out: HoldOut = 0.1,
-    method: Method = "lora",
-    loss: Loss = "bce",
-    epochs: Epochs = 1,
-    steps: Steps = None,
-    batch_groups: BatchGroups = 8,
-    rate: Rate = None,
-    schedule: Schedule = "cosine",
-    rank: Rank = 16,
-    anchor: Anchor = 0.0,
-    patience: Patience = 0,
-    seed: Seed = 0,
-    positives: Positives = 1,
-    negatives: Negatives = 7,
-    random_negatives: RandomNegatives = 0,
-    max_length: MaxLength = 1024,
-    temperature: Temperature = 1.0,
-    positive_weight: PositiveWeight = 1.0,
-    precision: Precision = "float32",
-    device: Device = None,
-    max_batch_tokens: MaxBatchTokens = 16384,
-    checkpointing: Checkpointing = False,
-    evaluate_every: EvaluateEvery = None,
-    save_every: SaveEvery = 100,
-    tensorboard: Tensorboard = False,
-    resume: Resume = False,
-    keep_last: KeepLast = False,
+    model: ModelOptions,
+    held: HeldOutOptions,
+    options: TrainOptions,
+    output: RunOptions,
 ) -> None:
     """Train a model on examples.
 
@@ -146,44 +73,19 @@ def run(
     if find_spec("torch") is None:
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
     from qwen3_reranker.train.finetuning import finetune
-    from qwen3_reranker.train.options import TrainOptions
     from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.weights import open_checkpoint
 
-    options = TrainOptions(
-        method=method,
-        loss=loss,
-        epochs=epochs,
-        steps=steps,
-        batch_groups=batch_groups,
-        max_batch_tokens=max_batch_tokens,
-        max_length=max_length,
-        positives=positives,
-        negatives=negatives,
-        random_negatives=random_negatives,
-        rate=rate,
-        schedule=schedule,
-        rank=rank,
-        alpha=2.0 * rank,
-        positive_weight=positive_weight,
-        temperature=temperature,
-        anchor=anchor,
-        precision=precision,
-        checkpointing=checkpointing,
-        evaluate_every=evaluate_every,
-        save_every=save_every,
-        patience=patience,
-        seed=seed,
-    )
+    options = replace(options, alpha=2.0 * options.rank)
     # Large data take long to read, and a wrong name is told at once.
-    open_checkpoint(model, revision)
+    open_checkpoint(model.model, model.revision)
     examples = read_files(data)
-    if evaluate is None:
-        examples, held_out = split(examples, hold_out, seed)
-        if held_out and (why := unlike_asked(examples, held_out, hold_out)):
+    if held.evaluate is None:
+        examples, held_out = split(examples, held.hold_out, options.seed)
+        if held_out and (why := unlike_asked(examples, held_out, held.hold_out)):
             note(why)
     else:
-        held_out = read_files(evaluate)
+        held_out = read_files(held.evaluate)
     if not held_out:
         note("nothing is held out, so nothing will be known of the result's quality")
 
@@ -192,16 +94,16 @@ def run(
 
     with resumable(), ProgressBar("training") as bar:
         outcome = finetune(
-            model,
+            model.model,
             examples,
-            output,
+            output.output,
             options,
             evaluation=held_out,
-            revision=revision,
-            device=device,
-            resume=resume,
-            tensorboard=tensorboard,
-            keep_last=keep_last,
+            revision=model.revision,
+            device=output.device,
+            resume=output.resume,
+            tensorboard=output.tensorboard,
+            keep_last=output.keep_last,
             command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
             tell=tell,
             on_progress=bar,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.option_fields import option
+from qwen3_reranker.option_fields import described, option
 
 METHODS = ("lora", "full")
 PRECISIONS = ("float32", "bfloat16")
@@ -20,6 +20,7 @@ RATES = {"lora": 1e-4, "full": 1e-5}
 _FREE = frozenset(("max_batch_tokens", "save_every", "checkpointing"))
 
 
+@described
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """Everything that decides the result, except the model and the data."""
@@ -39,7 +40,7 @@ class TrainOptions:
     )
     max_batch_tokens: int = option(
         16384,
-        "Tokens in memory at once. A step is cut into such pieces, which changes no gradient.",
+        "Tokens in memory at once; a step is computed in pieces of that size, which changes no gradient.",
         unit="N",
         group="Engine",
     )

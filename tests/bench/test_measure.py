@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import CheckpointError, InputError
-from qwen3_reranker.bench import Report, Workload, measure
+from qwen3_reranker.bench import BenchReport, BenchWorkload, measure
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
 PAIRS = tuple(("where is it", f"it lies in drawer {number}") for number in range(4))
-SOME = Workload("some", 1, PAIRS, 6.0, 400)
+SOME = BenchWorkload("some", 1, PAIRS, 6.0, 400)
 
 
 _EARLIER: set[str] = set()
@@ -35,7 +35,7 @@ def processes() -> list[str]:
 
 
 def test_rates_belong_to_the_workload_and_shares_sum_to_one() -> None:
-    report, told = Report(), []
+    report, told = BenchReport(), []
     measure("nano", [SOME], ["float32", "int8"], 2, {}, report=report, on_progress=told.append)
     exact, eight = report.measured
     assert (exact.precision, exact.ratio, exact.rounds) == ("float32", 1.0, 2)
@@ -54,7 +54,7 @@ def test_rates_belong_to_the_workload_and_shares_sum_to_one() -> None:
 
 
 def test_an_interruption_ends_the_processes_and_keeps_the_workloads_that_were_done() -> None:
-    report = Report()
+    report = BenchReport()
 
     def interrupted(share: float) -> None:
         if share > 0.7:
@@ -69,7 +69,7 @@ def test_an_interruption_ends_the_processes_and_keeps_the_workloads_that_were_do
 def test_what_goes_wrong_in_a_process_is_raised_here(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json"):
-        measure(str(tmp_path), [SOME], ["float32"], 1, {}, report=Report())
+        measure(str(tmp_path), [SOME], ["float32"], 1, {}, report=BenchReport())
     with pytest.raises(InputError, match="at least one"):
-        measure("nano", [], ["float32"], 1, {}, report=Report())
+        measure("nano", [], ["float32"], 1, {}, report=BenchReport())
     assert not processes()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen3_reranker.cli.documents import Document, Reading, read_documents
+from qwen3_reranker.cli.documents import Document, DocumentOptions, read_documents
 from tests.cli.conftest import Run
 
 Capture = pytest.CaptureFixture[str]
@@ -49,7 +49,7 @@ def files(notes: Path) -> Path:
 @pytest.mark.parametrize("name", FILES)
 def test_every_kind_of_records_gives_the_same_texts_records_and_ids(name: str, capsys: Capture) -> None:
     first, second = SOURCES.get(name, (":2", ":3") if name.endswith("sv") else (":1", ":2"))
-    assert read_documents([name], Reading()) == [
+    assert read_documents([name], DocumentOptions()) == [
         Document(RECORDS[0]["text"], f"{name}{first}", RECORDS[0], "A17"),
         Document(RECORDS[1]["text"], f"{name}{second}", RECORDS[1], "B2"),
     ]
@@ -95,7 +95,10 @@ def test_the_id_may_be_another_field_and_a_passage_brings_its_record_without_the
 
 def test_an_array_may_hold_plain_texts(notes: Path) -> None:
     (notes / "texts.json").write_text('["a", "b"]', encoding="utf-8")
-    assert read_documents(["texts.json"], Reading()) == [Document("a", "texts.json[0]"), Document("b", "texts.json[1]")]
+    assert read_documents(["texts.json"], DocumentOptions()) == [
+        Document("a", "texts.json[0]"),
+        Document("b", "texts.json[1]"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,14 @@ def test_a_quote_in_tsv_never_swallows_rows(notes: Path, content: str, texts: li
     (notes / "notes.tsv").write_text(content, encoding="utf-8")
     if texts is None:
         with pytest.raises(ValueError, match=r"notes\.tsv:2: expected the 2 columns"):
-            read_documents(["notes.tsv"], Reading())
+            read_documents(["notes.tsv"], DocumentOptions())
     else:
-        assert [document.text for document in read_documents(["notes.tsv"], Reading())] == texts
+        assert [document.text for document in read_documents(["notes.tsv"], DocumentOptions())] == texts
 
 
 def test_columns_without_a_name_or_with_a_taken_one_keep_their_cells(notes: Path) -> None:
     (notes / "notes.csv").write_text("text,tag,tag,\na,b,c,d\nshort\n\n", encoding="utf-8")
-    assert [document.record for document in read_documents(["notes.csv"], Reading())] == [
+    assert [document.record for document in read_documents(["notes.csv"], DocumentOptions())] == [
         {"text": "a", "tag": "b", "column 3": "c", "column 4": "d"},
         {"text": "short"},
     ]
@@ -144,7 +147,7 @@ def test_a_file_that_is_called_records_and_holds_none_is_one_document_and_a_note
 ) -> None:
     (notes / name).parent.mkdir(exist_ok=True)
     (notes / name).write_text(content, encoding="utf-8")
-    [document] = read_documents([name.split("/")[0]], Reading())
+    [document] = read_documents([name.split("/")[0]], DocumentOptions())
     assert document == Document(content.strip(), name)
     assert f"note: read as one document, not as records: {told}" in capsys.readouterr().err
 
@@ -152,7 +155,7 @@ def test_a_file_that_is_called_records_and_holds_none_is_one_document_and_a_note
 @pytest.mark.parametrize("name", ["titles.csv", "titles.tsv"])
 def test_a_table_of_one_column_without_a_header_is_a_document_a_line(notes: Path, capsys: Capture, name: str) -> None:
     (notes / name).write_text("first title\nsecond title\n", encoding="utf-8")
-    assert [document.text for document in read_documents([name], Reading())] == ["first title", "second title"]
+    assert [document.text for document in read_documents([name], DocumentOptions())] == ["first title", "second title"]
     assert capsys.readouterr().err == (
         f"note: read as a document a line, not as records: {name}:1: one column, and it is not called 'text'; "
         "choose one with --field\n"
@@ -180,7 +183,7 @@ def test_records_that_are_ranked_as_lines_are_told(run: Run, model: str, content
 
 def test_what_is_named_is_a_document_a_line_with_a_note_where_that_may_surprise(notes: Path, capsys: Capture) -> None:
     def told(*places: str) -> str:
-        read_documents(places, Reading())
+        read_documents(places, DocumentOptions())
         return capsys.readouterr().err
 
     prose = "One of\ntwo lines.\n\nAnother of\ntwo lines.\n"
@@ -192,4 +195,4 @@ def test_what_is_named_is_a_document_a_line_with_a_note_where_that_may_surprise(
         "note: notes.txt: 3 documents, one a line (and 1 more file alike); --input-format whole makes each file one\n"
     )
     assert told("code.py") == ""
-    assert [document.source for document in read_documents(["code.py"], Reading())] == ["code.py"]
+    assert [document.source for document in read_documents(["code.py"], DocumentOptions())] == ["code.py"]

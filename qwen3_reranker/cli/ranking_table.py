@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from qwen3_reranker.cli.formats import Report
+from qwen3_reranker.cli.ranking_output import RankingReport
 from qwen3_reranker.cli.terminal import coloured, one_line
 
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -44,7 +44,7 @@ class _Widths:
         return cls(rank, bar, source, room - source)
 
 
-def write_table(report: Report, stream: TextIO) -> None:
+def write_ranking_table(report: RankingReport, stream: TextIO) -> None:
     """Write the table to a stream, as wide as the terminal or COLUMNS say."""
     console = Console(file=stream, color_system="auto" if coloured(stream) else None, highlight=False)
     if len(report.ranking):
@@ -56,7 +56,7 @@ def write_table(report: Report, stream: TextIO) -> None:
         console.print(Text(text, style="dim"))
 
 
-def _lines(report: Report, console: Console) -> Iterator[Text]:
+def _lines(report: RankingReport, console: Console) -> Iterator[Text]:
     documents = [report.documents[hit.index] for hit in report.ranking]
     named = all(document.id is not None for document in documents)
     sources = [one_line(str(document.id) if named else document.source) for document in documents]
@@ -122,7 +122,7 @@ def _filled(parts: list[str], width: int) -> list[str]:
     return lines
 
 
-def _footer(report: Report) -> list[str]:
+def _footer(report: RankingReport) -> list[str]:
     usage, shown, read = report.ranking.usage, len(report.ranking), len(report.documents)
     documents = f"{read:,} {'document' if read == 1 else 'documents'}"
     parts = [documents if shown == read else f"best {shown:,} of {read:,}"]

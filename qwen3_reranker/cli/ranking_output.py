@@ -20,7 +20,7 @@ _TSV_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RankingReport:
     """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took."""
 
     query: str
@@ -32,8 +32,13 @@ class Report:
     seconds: float
 
 
-def write(report: Report, form: str, stream: TextIO) -> None:
-    """Write the report as "json" (one object), "jsonl" (one hit a line) or "tsv" (a header, then one hit a line)."""
+def write_ranking(report: RankingReport, form: str, stream: TextIO) -> None:
+    """Write the report as "table", "json" (one object), "jsonl" (one hit a line) or "tsv" (a header, then the same)."""
+    if form == "table":
+        from qwen3_reranker.cli.ranking_table import write_ranking_table
+
+        write_ranking_table(report, stream)
+        return
     ascii_only = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
     if form == "json":
         whole = {
@@ -53,7 +58,7 @@ def write(report: Report, form: str, stream: TextIO) -> None:
             stream.write("\t".join(_tsv(entry.get(column, "")) for column in _TSV_COLUMNS) + "\n")
 
 
-def _entries(report: Report) -> Iterator[dict[str, Any]]:
+def _entries(report: RankingReport) -> Iterator[dict[str, Any]]:
     for rank, hit in enumerate(report.ranking, start=1):
         document = report.documents[hit.index]
         yield {

@@ -1,29 +1,28 @@
-"""What the verbs of `train` share: flags, and how their facts are printed."""
+"""What the verbs of `train` share: the file they write, the examples they read, and how facts are printed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from typer import Argument
-
-from qwen3_reranker.cli.flags import flag, format_flag
+from qwen3_reranker.cli.shared_options import PrintOptions
 from qwen3_reranker.cli.terminal import note, visible
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option, required
 
 if TYPE_CHECKING:
     from qwen3_reranker.train.examples import Example
 
-FORMATS = ("table", "json")
 
+@dataclass(frozen=True, kw_only=True)
+class ExamplesOutput(PrintOptions):
+    """Where examples go, and how to print what was done."""
 
-Data = Annotated[str, Argument(metavar="FILE")]
-Output = Annotated[str, flag("Output", "--output", "-o", value="FILE", meaning="Where the examples go, as JSON lines.")]
-Format = Annotated[str | None, format_flag(FORMATS, what="what was done")]
-Seed = Annotated[int, flag("Data", "--seed", value="N", meaning="What is drawn at random follows from it. [0]")]
-Resume = Annotated[bool, flag("Output", "--resume", meaning="Go on behind the lines that --output holds.")]
+    output: str = required("File for the examples, as JSON lines.", unit="FILE", flag="--output, -o", group="Output")
+    resume: bool = option(False, "Continue after the lines that --output already holds.", group="Output")
 
 
 def read_files(files: Sequence[str]) -> list[Example]:

@@ -1,0 +1,121 @@
+"""Fields of dataclasses -> the options of a verb; what was given -> instances of the dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer import Option
+
+from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.option_fields import OptionFacts
+
+Keep = Callable[[str], bool]
+
+
+def only(*names: str) -> Keep:
+    """Of a dataclass, these fields; the others keep their defaults."""
+    return names.__contains__
+
+
+def without(*names: str) -> Keep:
+    """Of a dataclass, all fields but these, which keep their defaults."""
+    return lambda name: name not in names
+
+
+def declared(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as typer reads it: a parameter that is a dataclass becomes an option for each field with a group.
+
+    `Annotated[Kind, only("a")]` and `without("a")` choose among the fields. The verb gets instances of the dataclasses.
+    Raises InputError, before the verb begins, for a value that is no choice of its option or too low; a dataclass with
+    a __post_init__ checks its values itself.
+    """
+    kinds: dict[str, tuple[type, list[Field[Any]]]] = {}
+    parameters: dict[str, Parameter] = {}
+    hints = get_type_hints(verb, include_extras=True)
+    for name, parameter in signature(verb).parameters.items():
+        kind, *keep = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            parameters[name] = parameter.replace(annotation=hints[name])
+            continue
+        kept = [each for each in _in_order(kind) if _facts(each).group and all(is_kept(each.name) for is_kept in keep)]
+        kinds[name] = kind, kept
+        types = get_type_hints(kind)
+        parameters |= {each.name: _parameter(each, types[each.name]) for each in kept}
+
+    def call(**given: Any) -> None:
+        for name, (kind, kept) in kinds.items():
+            values = {each.name: given.pop(each.name) for each in kept}
+            for each in kept:
+                if each.default is True:
+                    values[each.name] = not values[each.name]
+                elif not hasattr(kind, "__post_init__"):
+                    _check(each, values[each.name])
+            given[name] = kind(**values)
+        verb(**given)
+
+    call.__doc__, call.__name__, call.__module__ = verb.__doc__, verb.__name__, verb.__module__
+    call.__signature__ = Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    return call
+
+
+def _facts(field: Field[Any]) -> OptionFacts:
+    facts: OptionFacts = field.metadata.get("option", OptionFacts(""))
+    return facts
+
+
+def _in_order(kind: type) -> list[Field[Any]]:
+    """The fields as the class itself writes them, those that it inherits last."""
+    order = list(kind.__annotations__)
+    return sorted(fields(kind), key=lambda each: order.index(each.name) if each.name in order else len(order))
+
+
+def _written(default: object) -> str:
+    return f"{default:g}" if isinstance(default, float) else f"{default}"
+
+
+def _parameter(field: Field[Any], kind: Any) -> Parameter:
+    facts, default = _facts(field), field.default
+    names = [name.strip() for name in facts.flag.split(",")] if facts.flag else [long_flag(field)]
+    shown = facts.shown or ("" if default in (None, MISSING) or isinstance(default, bool) else _written(default))
+    meaning = facts.help if default is not True else f"Do not {facts.help[0].lower()}{facts.help[1:]}"
+    declaration = Option(
+        *names,
+        metavar=None if isinstance(default, bool) else "|".join(facts.choices) or facts.unit,
+        help=meaning + (f" [{shown}]" if shown else ""),
+        rich_help_panel=facts.group,
+        autocompletion=_completion(facts.choices) if facts.choices else None,
+    )
+    return Parameter(
+        field.name,
+        Parameter.KEYWORD_ONLY,
+        default=False if default is True else Parameter.empty if default is MISSING else default,
+        annotation=Annotated[kind, declaration],
+    )
+
+
+def long_flag(field: Field[Any]) -> str:
+    """--max-length of max_length; what is true by default gets the flag that makes it false."""
+    name = field.name.replace("_", "-")
+    return next(
+        (each for each in _facts(field).flag.replace(" ", "").split(",") if each.startswith("--")),
+        f"--no-{name}" if field.default is True else f"--{name}",
+    )
+
+
+def _completion(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    def beginning(incomplete: str) -> list[str]:
+        return [name for name in choices if name.startswith(incomplete)]
+
+    return beginning
+
+
+def _check(field: Field[Any], value: Any) -> None:
+    facts = _facts(field)
+    for each in value if isinstance(value, list) else [value]:
+        if facts.choices and each is not None and each not in facts.choices:
+            raise unknown(long_flag(field), each, facts.choices)
+        if facts.least is not None and each is not None and each < facts.least:
+            raise InputError(f"{long_flag(field)} must be at least {facts.least}, got {each}")

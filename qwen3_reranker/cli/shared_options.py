@@ -1,0 +1,46 @@
+"""Options that several verbs have: which model, and how to print the result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from qwen3_reranker.cli.terminal import on_terminal
+from qwen3_reranker.option_fields import option
+
+
+def format_option(choices: Sequence[str], otherwise: str = "json") -> Any:
+    """The field `form`, whose flag is --format; `otherwise`: the default where output does not go to a terminal."""
+    shown = f"table on a terminal, otherwise {otherwise}"
+    return option(None, "How to print the result.", choices=choices, flag="--format", shown=shown, group="Output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintOptions:
+    """How to print the result; a verb with other formats has a class of its own."""
+
+    otherwise: ClassVar[str] = "json"
+    form: str | None = format_option(("table", "json"))
+
+    @property
+    def chosen(self) -> str:
+        """The format that was named, or a table on a terminal and `otherwise` elsewhere."""
+        return self.form or ("table" if on_terminal(sys.stdout) else self.otherwise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model."""
+
+    model: str = option(
+        "nano",
+        "nano, a folder, a GGUF file, or a Hub id such as owner/name or owner/name:Q8_0.",
+        unit="NAME",
+        flag="--model, -m",
+        group="Model",
+    )
+    revision: str | None = option(
+        None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main", group="Model"
+    )

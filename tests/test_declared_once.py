@@ -1,0 +1,63 @@
+"""An option is stated once, in a dataclass: verbs, settings of the server and pages of options follow it."""
+
+import ast
+import re
+from dataclasses import fields
+from inspect import signature
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker.cli.declared_options import long_flag
+from qwen3_reranker.cli.serve import ServerOptions
+from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.option_fields import option_facts
+from qwen3_reranker.serve.settings import Settings
+from qwen3_reranker.train.options import TrainOptions
+
+ROOT = Path(__file__).parents[1]
+CLI = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "qwen3_reranker" / "cli").glob("*.py"))}
+_MOST_PARAMETERS = 8
+
+
+@pytest.mark.parametrize("options", [EngineOptions, TrainOptions])
+def test_every_field_of_options_says_what_it_is(options: type) -> None:
+    facts = option_facts(options)
+    assert list(facts) == [field.name for field in fields(options)] == list(signature(options).parameters)
+    assert all(each.help.endswith(".") for each in facts.values())
+
+
+def test_a_verb_takes_groups_of_options_and_repeats_none() -> None:
+    for path, source in CLI.items():
+        # `inspect` states it with the memory that it decides.
+        if path.name != "memory_facts.py":
+            assert "max_batch_tokens" not in source, f"{path} repeats an option of the engine"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                count = sum(len(some) for some in (node.args.posonlyargs, node.args.args, node.args.kwonlyargs))
+                assert count <= _MOST_PARAMETERS, f"{path}: {node.name} takes {count} parameters"
+
+
+def test_flags_of_the_server_are_its_settings_and_show_their_defaults() -> None:
+    for name, facts in option_facts(ServerOptions).items():
+        default = Settings.model_fields[name].default
+        shown = f"{default:,.0f}" if type(default) is float else f"{default:,}" if name.startswith("max_") else default
+        assert facts.shown == ("" if default in (None, False) else f"{shown}"), name
+
+
+def test_the_page_of_training_lists_every_option_with_its_default() -> None:
+    page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+    facts = option_facts(TrainOptions)
+    rows = [
+        f"| `{field.name}` | {f'`{long_flag(field)}`' if facts[field.name].group else ''} | "
+        f"{facts[field.name].shown or field.default} | {facts[field.name].help} |"
+        for field in fields(TrainOptions)
+    ]
+    assert "\n".join(rows) in page, "docs/train.md must hold these rows:\n" + "\n".join(rows)
+
+
+def test_the_page_of_the_server_lists_every_setting() -> None:
+    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    table = page.partition("| setting | default | meaning |")[2].partition("\n\n")[0]
+    listed = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")]
+    assert sorted(listed) == sorted(Settings.model_fields)
