@@ -31,8 +31,8 @@ from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend
 from qwen3_reranker.backends.torch.float8 import round_matrices
 from qwen3_reranker.backends.torch.memory import device_memory_needed
-from qwen3_reranker.config import EngineOptions
 from qwen3_reranker.drift import text_set
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan
 from testing.checkpoints import write_checkpoint
 from testing.tokenizer import unpack_tokenizer

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.backend import CpuBackend
 from qwen3_reranker.drift import compare, text_set
-from qwen3_reranker.drift.report import PRECISIONS_OF_DRIFT, logits_of
+from qwen3_reranker.drift.report import logits_of
+from qwen3_reranker.registry import SPECS
 from testing.outliers import (
     add_attention_sink,
     add_massive_activations,
@@ -95,7 +96,7 @@ def measure(model: str) -> Figures:
     expected = logits(model, "float32", exact_prefix=True)
     spread = np.mean([logits_D.std() for logits_D in expected])
     figures: Figures = {}
-    for precision in PRECISIONS_OF_DRIFT["cpu"]:
+    for precision in SPECS["cpu"].reduced_precisions:
         for prefix in ("float32", precision):
             found = logits(model, precision, exact_prefix=prefix == "float32")
             drift = compare(precision, expected, found)

@@ -1,42 +1,15 @@
-"""The shape of a network and the knobs of an engine, as frozen records."""
+"""The shape of a network, as config.json states it, as a frozen record."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any
 
-from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError, unknown
-from qwen3_reranker.option_fields import described, option
-from qwen3_reranker.prompt import TEMPLATES, template
-
-BackendName = Literal["cpu", "torch", "reference"]
-PrecisionName = Literal["float32", "int8", "int8x2", "bfloat16", "float16", "float8", "float64"]
-KernelsName = Literal["native", "avx512-vnni", "avx2", "neon-dot", "portable", "compiled"]
-PromptName = Literal["card", "card-vllm", "card-lost-newline", "card-no-think-block", "pair", "zerank"]
-SpecialTokens = Literal["literal", "parse"]
-
-PRECISIONS_OF = {
-    "cpu": ("float32", "int8", "int8x2"),
-    "torch": ("float32", "bfloat16", "float16", "float8"),
-    "reference": ("float32", "float64"),
-}
-KERNELS_OF = {
-    "cpu": ("native", "avx512-vnni", "avx2", "neon-dot", "portable"),
-    "torch": ("native", "compiled"),
-    "reference": ("native",),
-}
-BACKENDS: tuple[str, ...] = get_args(BackendName)
-PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
-KERNELS: tuple[str, ...] = get_args(KernelsName)
-#: Tokens computed at once where nothing is asked for: a processor's caches, or a GPU's many units, are busy with that.
-BATCH_TOKENS_OF = {"cpu": 4096, "torch": 16384, "reference": 4096}
-SPECIAL_TOKENS: tuple[str, ...] = get_args(SpecialTokens)
+from qwen3_reranker.errors import CheckpointError, InputError, UnsupportedModelError
 
 _DEFAULT_MAX_LENGTH = 8192
-_MOST_THREADS = 4096
-_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,164 +109,6 @@ class ModelConfig:
         if config.head_dim % 2:
             raise CheckpointError(f"{source}: head_dim must be even for rotary positions, got {config.head_dim}")
         return config
-
-
-class EmbedderOptions(TypedDict, total=False):
-    """What an Embedder may be given; EngineOptions says what each is."""
-
-    backend: BackendName
-    precision: PrecisionName
-    device: str | None
-    kernels: KernelsName
-    max_length: int | None
-    max_batch_tokens: int | None
-    prefix_cache_tokens: int
-    min_shared_tokens: int
-    num_threads: int | None
-    special_tokens: SpecialTokens
-    disk_cache: bool
-
-
-class RerankerOptions(EmbedderOptions, total=False):
-    """What a Reranker may be given: all fields of EngineOptions."""
-
-    prompt: PromptName | None
-    truncate_queries: bool
-
-
-@described
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How to run a model. One dial trades memory for speed: `max_batch_tokens`."""
-
-    backend: str = option(
-        "cpu",
-        "What runs the network: cpu is this package's own kernels, torch is for GPUs, reference is plain and slow.",
-        choices=BACKENDS,
-        group="Engine",
-    )
-    precision: str = option(
-        "float32",
-        "What the network computes in: "
-        + "; ".join(f"on {name} {', '.join(some)}" for name, some in PRECISIONS_OF.items())
-        + ". int8 is weights and activations of 8 bits, int8x2 gives activations 16 bits.",
-        choices=PRECISIONS,
-        group="Engine",
-    )
-    device: str | None = option(
-        None,
-        "Where the torch backend runs: cuda, cuda:1, mps, cpu.",
-        unit="NAME",
-        shown="the first there is",
-        group="Engine",
-    )
-    kernels: str = option(
-        "native",
-        "What computes. On cpu: native is the best compiled variant that this processor runs. "
-        "On torch: compiled fuses operations, and starts slower.",
-        choices=KERNELS,
-        group="Engine",
-    )
-    prompt: str | None = option(
-        None,
-        "The prompt that the model was trained with: how instruction, query and document are written for it.",
-        choices=tuple(TEMPLATES),
-        shown="what its files say, or card",
-        group="Model",
-    )
-    max_length: int | None = option(
-        None,
-        "Tokens of prompt and document together; the end of a longer document is cut.",
-        unit="N",
-        shown="8192, or the model's limit",
-        group="Engine",
-    )
-    max_batch_tokens: int | None = option(
-        None,
-        "Tokens that are computed at once: memory grows with it, scores do not change.",
-        unit="N",
-        shown=f"{BATCH_TOKENS_OF['cpu']}; on torch {BATCH_TOKENS_OF['torch']}",
-        group="Engine",
-    )
-    prefix_cache_tokens: int = option(
-        1024, "Tokens whose keys and values are kept between calls (template, recent queries); 0 keeps none."
-    )
-    min_shared_tokens: int = option(
-        4, "A common beginning with fewer tokens is computed for each row, as a segment of its own costs more."
-    )
-    num_threads: int | None = option(
-        None,
-        "Threads that compute.",
-        unit="N",
-        flag="--threads",
-        shown="as many as the process may use",
-        group="Engine",
-    )
-    special_tokens: str = option(
-        "literal",
-        "How <|im_end|> and other control tokens in your texts are read: literal as text; parse as control tokens, as "
-        "the reference code does.",
-        choices=SPECIAL_TOKENS,
-        group="Engine",
-    )
-    truncate_queries: bool = option(
-        False, "Cut a query that leaves no space for a document, instead of an error.", group="Engine"
-    )
-    disk_cache: bool = option(
-        True, "Keep 8-bit weights next to the model's files, for a fast next start.", group="Engine"
-    )
-
-    def __post_init__(self) -> None:
-        if self.prompt is not None:
-            template(self.prompt)
-        _one_of("backend", self.backend, BACKENDS)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("special_tokens", self.special_tokens, SPECIAL_TOKENS)
-        _one_of("kernels", self.kernels, KERNELS)
-        if self.precision not in (known := PRECISIONS_OF[self.backend]):
-            other = next(each for each, some in PRECISIONS_OF.items() if self.precision in some)
-            raise InputError(
-                f"the {self.backend} backend runs in {', '.join(known)}, got precision={self.precision!r}; "
-                f'use backend="{other}" for {self.precision}'
-            )
-        if self.kernels not in (known := KERNELS_OF[self.backend]):
-            other = next(each for each, some in KERNELS_OF.items() if self.kernels in some)
-            raise InputError(
-                f"the {self.backend} backend has kernels {', '.join(known)}, got kernels={self.kernels!r}; leave them "
-                f'out or use backend="{other}"'
-            )
-        if self.device is not None and (self.backend != "torch" or not isinstance(self.device, str)):
-            raise InputError(
-                f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "
-                f'backend={self.backend!r}; use backend="torch" or leave it out'
-            )
-        _at_least("max_length", self.max_length, 1)
-        _at_least("max_batch_tokens", self.max_batch_tokens, 1)
-        _at_least("num_threads", self.num_threads, 1, _MOST_THREADS)
-        _at_least("prefix_cache_tokens", self.prefix_cache_tokens, 0)
-        _at_least("min_shared_tokens", self.min_shared_tokens, 1)
-        for name in ("truncate_queries", "disk_cache"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
-
-    @property
-    def batch_tokens(self) -> int:
-        """Tokens computed at once: what was asked for, or the backend's own."""
-        return self.max_batch_tokens or BATCH_TOKENS_OF[self.backend]
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise unknown(name, value, known)
-
-
-def _at_least(name: str, value: int | None, least: int, most: int = _MOST) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    if value > most:
-        raise InputError(f"{name} must be at most {most:,}, got {value:,}")
 
 
 def refuse_other_networks(fields: Mapping[str, Any], source: str) -> None:

@@ -10,19 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import prompt
+from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_strings, surrogates_found
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.config import EmbedderOptions, EngineOptions
-from qwen3_reranker.engine import (
-    PlanRunner,
-    engine_options,
-    make_backend,
-    numbered,
-    refuse_larger_tokenizer,
-    refuse_non_instruction,
-    refuse_non_strings,
-    shows_options,
-    surrogates_found,
-)
+from qwen3_reranker.backends.opening import open_backend
+from qwen3_reranker.engine import PlanRunner, refuse_larger_tokenizer
+from qwen3_reranker.engine_options import EmbedderOptions, EngineOptions, shows_options
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.heads import EmbeddingHead
 from qwen3_reranker.records import Embeddings, Row, TextReceipt
@@ -54,7 +46,7 @@ class Embedder(PlanRunner):
         dim: int | None = None,
         **options: Unpack[EmbedderOptions],
     ) -> None:
-        chosen = engine_options(options)
+        chosen = EngineOptions.of(options)
         _refuse_judges_options(chosen)
         self.checkpoint = open_checkpoint(model, revision)
         _refuse_judges(self.checkpoint)
@@ -69,7 +61,7 @@ class Embedder(PlanRunner):
         # Published networks of 4B and 8B have no word vectors for the tokenizer's last control tokens, which only text
         # that is parsed can become.
         refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1), self.checkpoint)
-        backend = make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
+        backend = open_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
         super().__init__(chosen, backend, {"model": model, "revision": revision, "dim": dim, **options})
 
     @property

@@ -4,101 +4,33 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
-from inspect import Parameter, Signature
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_type_hints
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
-from qwen3_reranker.backends.cpu import CpuBackend
-from qwen3_reranker.backends.reference import ReferenceBackend
-from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import (
     CheckpointError,
     InputError,
-    NotUnicodeError,
     PrecisionError,
-    UnavailableError,
-    unknown,
 )
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.heads import NotFiniteError
-from qwen3_reranker.option_fields import option_lines
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row, Usage
-from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
+from qwen3_reranker.registry import SPECS
+from qwen3_reranker.waves import one_ahead, waves
 from qwen3_reranker.weights import Checkpoint, first_not_finite, lasting_name
 
 Init = TypeVar("Init", bound=Callable[..., None])
-
-
-def engine_options(options: Mapping[str, object]) -> EngineOptions:
-    """The options under their names; raises InputError for an unknown one and for a value that cannot be used."""
-    known = EngineOptions.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known, "options are")
-    return EngineOptions(**options)  # type: ignore[arg-type]
-
-
-def shows_options(options: type) -> Callable[[Init], Init]:
-    """Let help(), completion and inspect see every option behind `**options` of an __init__, and what it is.
-
-    options: the TypedDict of their names and types; EngineOptions has the defaults and the words.
-    """
-    kinds = get_type_hints(options)
-    fields = EngineOptions.__dataclass_fields__
-    lines = option_lines(EngineOptions)
-
-    def show(init: Init) -> Init:
-        signature = Signature.from_callable(init, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
-        shown = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kinds[name])
-            for name in fields
-            if name in kinds
-        ]
-        init.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
-        init.__doc__ = "\n".join(lines[each.name] for each in shown)
-        return init
-
-    return show
-
-
-def make_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
-    """The backend that was asked for, never another; constant_prefix: tokens that every row begins with, maybe none."""
-    if options.backend == "reference":
-        return ReferenceBackend(checkpoint, np.dtype(options.precision))
-    if options.backend == "torch":
-        require_torch()
-        from qwen3_reranker.backends.torch import open_backend
-
-        return open_backend(checkpoint, options)
-    return CpuBackend(
-        checkpoint,
-        max_batch_tokens=options.batch_tokens,
-        prefix_cache_tokens=options.prefix_cache_tokens,
-        num_threads=options.num_threads,
-        precision=options.precision,
-        kernels=options.kernels,
-        constant_prefix=constant_prefix,
-        disk_cache=options.disk_cache,
-    )
-
-
-def require_torch() -> None:
-    """Raise UnavailableError where torch is not installed: it is no part of the core, and takes seconds to import."""
-    if find_spec("torch") is None:
-        raise UnavailableError(
-            'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
-        )
 
 
 def refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
@@ -108,45 +40,6 @@ def refuse_larger_tokenizer(num_entries: int, checkpoint: Checkpoint) -> None:
             f"{checkpoint.tokenizer.source}: has {num_entries} entries, but the network embeds only "
             f"{checkpoint.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
         )
-
-
-def refuse_non_instruction(instruction: object) -> None:
-    """Raise InputError unless it is a string or None."""
-    if instruction is not None and not isinstance(instruction, str):
-        raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
-
-
-def refuse_non_strings(name: str, texts: object) -> None:
-    """Raise InputError unless `texts`, which callers know as `name`, is a list of strings."""
-    if isinstance(texts, str) or not isinstance(texts, Sequence):
-        raise InputError(f"{name} must be a list of strings, got {type(texts).__name__}")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"{name}[{index}] must be a string, got {type(text).__name__}")
-
-
-@contextmanager
-def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator[None]:
-    """Let a NotUnicodeError say which text it was, and where in it; named: the caller's texts by the caller's names.
-
-    Texts are looked through only when the tokenizer has refused one of them.
-    """
-    try:
-        yield
-    except NotUnicodeError:
-        for name, text in named():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise NotUnicodeError(
-                    f"{name}: not valid Unicode: a lone surrogate at character {error.start}"
-                ) from None
-        raise
-
-
-def numbered(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Each text with the name of its place in a list: documents[0], documents[1] and so on."""
-    return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
 
 
 def _why_not_finite(checkpoint: Checkpoint, precision: str) -> tuple[type[CheckpointError | PrecisionError], str]:
@@ -270,7 +163,7 @@ class PlanRunner:
             made = rows_of(some)
             return made, self._grow(made)
 
-        ranges = waves(texts, WAVE_CHARACTERS_OF.get(self.options.backend))
+        ranges = waves(texts, SPECS[self.options.backend].overlap_characters)
         rows: list[Row] = []
         executed: list[Executed] = []
         for made, tree in one_ahead(prepare, ranges):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import CheckpointError, InputError
 
 # The least that Qwen3-Embedding was trained to be cut to (its model card: 32 up to the full size).
@@ -56,7 +57,7 @@ class EmbeddingHead:
         least = min(_LEAST_DIM, hidden_size)
         if dim is None:
             dim = hidden_size
-        if isinstance(dim, bool) or not hasattr(dim, "__index__") or not least <= operator.index(dim) <= hidden_size:
+        if not is_whole(dim, least, hidden_size):
             raise InputError(
                 f"dim must be a whole number of {least} to {hidden_size}, the sizes that this model can be cut to, "
                 f"got {dim!r}"

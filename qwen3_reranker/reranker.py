@@ -12,19 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import prompt, score
+from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_strings, surrogates_found
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.config import RerankerOptions
-from qwen3_reranker.engine import (
-    PlanRunner,
-    engine_options,
-    make_backend,
-    numbered,
-    refuse_larger_tokenizer,
-    refuse_non_instruction,
-    refuse_non_strings,
-    shows_options,
-    surrogates_found,
-)
+from qwen3_reranker.backends.opening import open_backend
+from qwen3_reranker.engine import PlanRunner, refuse_larger_tokenizer
+from qwen3_reranker.engine_options import EngineOptions, RerankerOptions, shows_options
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.plan import Plan
@@ -61,7 +53,7 @@ class Reranker(PlanRunner):
         plan_only: bool = False,
         **options: Unpack[RerankerOptions],
     ) -> None:
-        chosen = engine_options(options)
+        chosen = EngineOptions.of(options)
         self.checkpoint = open_checkpoint(model, revision)
         head = self.checkpoint.head
         self._template = self.checkpoint.template(chosen.prompt)
@@ -80,7 +72,7 @@ class Reranker(PlanRunner):
         #: The rows of the head's tensor that judge.
         self.answer_ids = head.labels or tuple(self.tokens.word_id(word) for word in self._template.answers)
         self.head = YesNoHead(head.rows(*self.answer_ids), f"{head.tensor.file}: {head.tensor.name}")
-        backend = None if plan_only else make_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
+        backend = None if plan_only else open_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
         made_of = {"model": model, "revision": revision, "plan_only": plan_only, **options}
         super().__init__(replace(chosen, prompt=self._template.name), backend, made_of)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Hit, Receipt
 
@@ -34,6 +35,6 @@ def checked_top_k(top_k: int | None) -> int | None:
     """The same number as an int; raises InputError unless it is None or a whole number of at least 1."""
     if top_k is None:
         return None
-    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or operator.index(top_k) < 1:
+    if not is_whole(top_k, 1):
         raise InputError(f"top_k must be a whole number of at least 1 or None, got {top_k!r}")
     return operator.index(top_k)

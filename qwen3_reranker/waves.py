@@ -6,14 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from qwen3_reranker.config import BATCH_TOKENS_OF
-
 Made = TypeVar("Made")
-
-# Characters that one wave holds, about four to a token: two batches. What waves share, such as a query's head, is
-# remembered from one to the next as from call to call. On the cpu backend tokens take a thousandth of the time, so all
-# texts are one wave there, and every distinct prefix is computed once whatever is remembered.
-WAVE_CHARACTERS_OF = {"torch": 2 * 4 * BATCH_TOKENS_OF["torch"]}
 
 
 def waves(texts: Sequence[str], most_characters: int | None) -> list[slice]:

@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 # From the ground up; parts that share a line do not import one another (DESIGN.md).
 LAYERS = [
-    {"errors", "forking", "option_fields", "placeholders", "records"},
+    {"errors", "forking", "option_fields", "placeholders", "records", "registry"},
     {"file_text", "json_object", "prompt"},
-    {"fast_tokenizer", "added_tokens"},
-    {"config", "plan", "score", "tokens"},
+    {"arguments", "fast_tokenizer", "added_tokens"},
+    {"config", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
     {"waves"},
@@ -32,7 +32,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 LIBRARIES = {
     "numpy": set(LEVEL)
     - {"errors", "file_text", "json_object", "option_fields", "placeholders", "prompt", "config", "waves"}
-    - {"__init__", "__main__"},
+    - {"__init__", "__main__", "arguments", "engine_options", "registry"},
     "tokenizers": {"tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},

@@ -10,7 +10,7 @@ import pytest
 
 from qwen3_reranker.cli.declared_options import long_flag
 from qwen3_reranker.cli.serve import ServerOptions
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.option_fields import option_facts
 from qwen3_reranker.serve.settings import Settings
 from qwen3_reranker.train.options import TrainOptions

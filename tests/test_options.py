@@ -12,9 +12,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from qwen3_reranker import Embedder, InputError, Reranker
-from qwen3_reranker.config import (
-    KERNELS_OF,
-    PRECISIONS_OF,
+from qwen3_reranker.engine_options import (
     BackendName,
     EmbedderOptions,
     EngineOptions,
@@ -24,6 +22,7 @@ from qwen3_reranker.config import (
     RerankerOptions,
 )
 from qwen3_reranker.prompt import TEMPLATES
+from qwen3_reranker.registry import SPECS
 
 ROOT = Path(__file__).parents[1]
 OF = [
@@ -52,10 +51,10 @@ def test_help_says_what_each_option_is(kind: type, options: type, own: set[str])
 
 def test_the_types_of_options_are_those_of_the_engine() -> None:
     assert set(get_type_hints(RerankerOptions)) == {field.name for field in fields(EngineOptions)}
-    assert get_args(BackendName) == tuple(PRECISIONS_OF) == tuple(KERNELS_OF)
-    assert set(get_args(PrecisionName)) == {each for some in PRECISIONS_OF.values() for each in some}
+    assert get_args(BackendName) == tuple(SPECS)
+    assert set(get_args(PrecisionName)) == {each for spec in SPECS.values() for each in spec.precisions}
     assert get_args(PromptName) == tuple(TEMPLATES)
-    assert set(get_args(KernelsName)) == {each for some in KERNELS_OF.values() for each in some}
+    assert set(get_args(KernelsName)) == {each for spec in SPECS.values() for each in spec.kernels}
 
 
 def test_what_an_embedder_is_not_shown_to_take_it_refuses(tmp_path: Path) -> None:

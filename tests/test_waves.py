@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import InputError, Reranker
-from qwen3_reranker.waves import WAVE_CHARACTERS_OF, one_ahead, waves
+from qwen3_reranker.registry import SPECS
+from qwen3_reranker.waves import one_ahead, waves
 from testing.patience import PATIENCE_SECONDS
 
 
@@ -56,7 +57,7 @@ def test_what_fails_in_a_later_wave_is_raised_and_the_thread_ends() -> None:
 
 def test_a_call_of_several_waves_scores_as_one_and_remembers_what_they_share() -> None:
     documents = [f"Document {number}: " + "revert the commit with git, then push it. " * 130 for number in range(40)]
-    assert sum(map(len, documents)) > WAVE_CHARACTERS_OF["torch"]
+    assert sum(map(len, documents)) > SPECS["torch"].overlap_characters
     pairs = [("how do I undo my last commit", document) for document in documents]
     shares: list[float] = []
     with Reranker("nano", max_length=200) as cpu, Reranker("nano", max_length=200, **TORCH) as torch:

@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.weights import Checkpoint, LayerTensors
 
 Floats = NDArray[np.floating[Any]]
+
+
+def open_backend(
+    checkpoint: Checkpoint, options: EngineOptions, _constant_prefix: NDArray[np.int32]
+) -> ReferenceBackend:
+    """The checkpoint's network in the precision of the options."""
+    return ReferenceBackend(checkpoint, np.dtype(options.precision))
 
 
 class ReferenceBackend:

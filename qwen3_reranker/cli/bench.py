@@ -11,9 +11,10 @@ from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
-from qwen3_reranker.config import PRECISIONS_OF, EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.registry import SPECS
 
 if TYPE_CHECKING:
     from qwen3_reranker.bench import BenchWorkload
@@ -36,7 +37,7 @@ class BenchOptions(PrintOptions):
     )
     precisions: list[str] | None = option(
         None,
-        f"Compare these: {', '.join(PRECISIONS_OF['cpu'])}; ratios are to the first.",
+        f"Compare these: {', '.join(SPECS['cpu'].precisions)}; ratios are to the first.",
         unit="NAME,...",
         flag="--precision",
         shown=",".join(PRECISIONS),
@@ -84,7 +85,7 @@ def bench(
       qwen3-reranker bench ./my-model --precision int8 --threads 4
     """
     names = _listed("--only", options.only, WORKLOADS, WORKLOADS[:-1])
-    compared = _listed("--precision", options.precisions, PRECISIONS_OF["cpu"], PRECISIONS)
+    compared = _listed("--precision", options.precisions, SPECS["cpu"].precisions, PRECISIONS)
     for precision in compared:
         replace(engine, precision=precision)
 

@@ -11,7 +11,7 @@ from typer import Argument, Exit
 from qwen3_reranker.cli.declared_options import declared, only, without
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import visible
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 

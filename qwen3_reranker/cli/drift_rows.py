@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.registry import SPECS
 
 _COLUMN = 7
 
@@ -14,12 +15,12 @@ _COLUMN = 7
 def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dict[str, Any]:
     """Measure a model's drift, with a progress bar, by these options' length, batches, threads, kernels and cache."""
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.drift import MEAN_LIMIT, PRECISIONS_OF_DRIFT, measure_drift
+    from qwen3_reranker.drift import MEAN_LIMIT, measure_drift
 
     with ProgressBar("measuring drift") as bar:
         report = measure_drift(
             model,
-            PRECISIONS_OF_DRIFT[options.backend],
+            SPECS[options.backend].reduced_precisions,
             revision=revision,
             **asdict(options),
             on_progress=bar,

@@ -14,7 +14,7 @@ from typer import Argument
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.config import PRECISIONS, EngineOptions
+from qwen3_reranker.engine_options import PRECISIONS, EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import TEMPLATES

@@ -17,7 +17,7 @@ from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
 from qwen3_reranker.cli.memory_facts import memory_facts, parsed_workload, workload_rows
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import coloured, visible
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 

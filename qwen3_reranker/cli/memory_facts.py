@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def memory_facts(
 ) -> dict[str, Any]:
     """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
-    from qwen3_reranker.engine import require_torch
+    from qwen3_reranker.backends.opening import require_torch
     from qwen3_reranker.plan import split, workload_plan
 
     workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)

@@ -17,7 +17,7 @@ from qwen3_reranker.cli.documents import DocumentOptions, read_documents
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN, read_text
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import is_blank

@@ -11,7 +11,7 @@ from typer import Option
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.option_fields import option
 

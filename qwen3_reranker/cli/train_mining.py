@@ -13,7 +13,7 @@ from qwen3_reranker.cli.declared_options import declared, only, without
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.train_shared import ExamplesOutput, print_facts, read_files, resumable
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option, required
 

@@ -1,12 +1,11 @@
 """Drift: a model and precisions -> how far the logits of a built-in text set move from float32's."""
 
 from qwen3_reranker.drift.comparison import MEAN_LIMIT, Drift, compare
-from qwen3_reranker.drift.report import PRECISIONS_OF_DRIFT, DriftReport, measure_drift
+from qwen3_reranker.drift.report import DriftReport, measure_drift
 from qwen3_reranker.drift.texts import Question, text_set
 
 __all__ = [
     "MEAN_LIMIT",
-    "PRECISIONS_OF_DRIFT",
     "Drift",
     "DriftReport",
     "Question",

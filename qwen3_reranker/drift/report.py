@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.drift.comparison import Drift, compare
 from qwen3_reranker.drift.texts import Question, text_set
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.reranker import Reranker
-
-#: What each backend's report compares with float32, the fastest first.
-PRECISIONS_OF_DRIFT = {"cpu": ("int8", "int8x2"), "torch": ("float8", "bfloat16", "float16")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class DriftReport:
 
 def measure_drift(
     model: str | os.PathLike[str] = "nano",
-    precisions: Sequence[str] = PRECISIONS_OF_DRIFT["cpu"],
+    precisions: Sequence[str] = SPECS["cpu"].reduced_precisions,
     *,
     questions: Sequence[Question] | None = None,
     on_progress: OnProgress | None = None,

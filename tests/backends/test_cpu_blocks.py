@@ -17,7 +17,7 @@ from qwen3_reranker.backends.cpu.native_engine import NativeEngine
 from qwen3_reranker.backends.cpu.native_layers import Layers, stored_layers
 from qwen3_reranker.backends.cpu.panels import GROUP, PANEL_OUTPUTS, STORED_GROUP, all_matrices, open_panels
 from qwen3_reranker.backends.reference import ReferenceBackend
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint, open_checkpoint

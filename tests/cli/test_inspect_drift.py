@@ -8,8 +8,8 @@ import re
 import pytest
 
 from qwen3_reranker.backends.cpu.kernels import native_module
-from qwen3_reranker.config import KERNELS
 from qwen3_reranker.drift import measure_drift
+from qwen3_reranker.engine_options import KERNELS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import __version__
-from qwen3_reranker.config import BACKENDS, KERNELS, PRECISIONS, SPECIAL_TOKENS
+from qwen3_reranker.engine_options import BACKENDS, KERNELS, PRECISIONS, SPECIAL_TOKENS
 from qwen3_reranker.prompt import TEMPLATES
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run

@@ -8,7 +8,8 @@ import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.memory import memory_needed
-from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.serve.catalogue import KNOWN, NANO, known
 
 BUNDLED = files("qwen3_reranker.weights") / "bundled" / "nano"

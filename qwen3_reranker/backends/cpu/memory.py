@@ -11,7 +11,7 @@ from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.cpu.layout import STRIP_TOKENS
 from qwen3_reranker.backends.cpu.panels import DIGITS, PANEL_OUTPUTS, all_matrices, panel_group, panel_sizes
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.weights import Checkpoint
 
 _FLOAT = 4

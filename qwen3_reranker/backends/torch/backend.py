@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
@@ -22,7 +23,7 @@ from qwen3_reranker.backends.torch.out_of_memory import is_out_of_memory, out_of
 from qwen3_reranker.backends.torch.qwen3 import Qwen3ForPooling
 from qwen3_reranker.backends.torch.varlen import AttentionMetadata, attention_metadata
 from qwen3_reranker.backends.torch.weights import load
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.forking import is_forked_child
 from qwen3_reranker.plan import Plan, cut_long_segments
@@ -31,7 +32,7 @@ from qwen3_reranker.weights import Checkpoint
 _log = logging.getLogger(__name__)
 
 
-def open_backend(checkpoint: Checkpoint, options: EngineOptions) -> Backend:
+def open_backend(checkpoint: Checkpoint, options: EngineOptions, _constant_prefix: NDArray[np.int32]) -> Backend:
     """The checkpoint's network, loaded as the options say.
 
     Raises InputError for what names no device, UnavailableError for a device or a precision that is not to be had.

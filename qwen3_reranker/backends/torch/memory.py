@@ -11,7 +11,8 @@ from qwen3_reranker.backends.torch.attention import BUCKET_SCORES
 from qwen3_reranker.backends.torch.devices import choose_device
 from qwen3_reranker.backends.torch.qwen3 import CHUNK_TOKENS
 from qwen3_reranker.backends.torch.varlen import VarlenMetadata, attention_metadata
-from qwen3_reranker.config import EngineOptions, ModelConfig
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan, split
 
 _FLOAT = 4

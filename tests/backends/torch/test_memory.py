@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.core import SHAPE_0_6B
 from qwen3_reranker.backends.torch.memory import device_memory_needed
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import WorkloadShape, workload_plan
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_checkpoint
@@ -22,7 +22,7 @@ import torch
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.torch import TorchBackend, load
 from qwen3_reranker.backends.torch.memory import device_memory_needed
-from qwen3_reranker.config import EngineOptions
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import WorkloadShape, workload_plan
 from qwen3_reranker.weights import open_checkpoint
 

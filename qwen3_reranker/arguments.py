@@ -1,0 +1,56 @@
+"""Checks of what callers pass: strings, lists of strings, whole numbers; each error says what came."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qwen3_reranker.errors import InputError, NotUnicodeError
+
+
+def is_whole(value: Any, least: int, most: int | None = None) -> bool:
+    """Whether a value is an integer, of Python or numpy and no bool, from `least` to `most`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return False
+    return operator.index(value) >= least and (most is None or operator.index(value) <= most)
+
+
+def refuse_non_instruction(instruction: object) -> None:
+    """Raise InputError unless it is a string or None."""
+    if instruction is not None and not isinstance(instruction, str):
+        raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
+
+
+def refuse_non_strings(name: str, texts: object) -> None:
+    """Raise InputError unless `texts`, an argument of that name, is a list of strings."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise InputError(f"{name} must be a list of strings, got {type(texts).__name__}")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"{name}[{index}] must be a string, got {type(text).__name__}")
+
+
+@contextmanager
+def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator[None]:
+    """Let a NotUnicodeError name the text and the position in it; named: the caller's texts by their names.
+
+    Texts are searched only when the tokenizer has refused one of them.
+    """
+    try:
+        yield
+    except NotUnicodeError:
+        for name, text in named():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise NotUnicodeError(
+                    f"{name}: not valid Unicode: a lone surrogate at character {error.start}"
+                ) from None
+        raise
+
+
+def numbered(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Each text with its name in a list: documents[0], documents[1] and so on."""
+    return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]

@@ -1,0 +1,42 @@
+"""The backends by name: what each can do, stated once for options, flags, reports and whatever opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What a backend can do.
+
+    precisions, kernels: the values that these options may have. reduced_precisions: those that are compared with
+    float32, the fastest first. batch_tokens: tokens that are computed at once by default, enough to keep a processor's
+    caches or a GPU's many units busy. overlap_characters: a longer list of texts is tokenized in parts of that size,
+    each while the part before is computed; None where tokenization takes too little of the time for that.
+    """
+
+    precisions: tuple[str, ...]
+    kernels: tuple[str, ...]
+    batch_tokens: int
+    reduced_precisions: tuple[str, ...] = ()
+    overlap_characters: int | None = None
+
+
+SPECS: Mapping[str, BackendSpec] = {
+    "cpu": BackendSpec(
+        precisions=("float32", "int8", "int8x2"),
+        kernels=("native", "avx512-vnni", "avx2", "neon-dot", "portable"),
+        batch_tokens=4096,
+        reduced_precisions=("int8", "int8x2"),
+    ),
+    "torch": BackendSpec(
+        precisions=("float32", "bfloat16", "float16", "float8"),
+        kernels=("native", "compiled"),
+        batch_tokens=16384,
+        reduced_precisions=("float8", "bfloat16", "float16"),
+        # Two batches of tokens of about four characters.
+        overlap_characters=2 * 16384 * 4,
+    ),
+    "reference": BackendSpec(precisions=("float32", "float64"), kernels=("native",), batch_tokens=4096),
+}
