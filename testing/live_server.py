@@ -15,8 +15,7 @@ from typing import Any
 import httpx2
 
 from qwen3_reranker import __version__
-from qwen3_reranker.serve.app import Application
-from qwen3_reranker.serve.opening import open_application
+from qwen3_reranker.serve.application import Application, open_application
 from qwen3_reranker.serve.server import Server, listen
 from qwen3_reranker.serve.settings import Settings
 from testing.patience import PATIENCE_SECONDS
@@ -50,10 +49,10 @@ def live_server(**fields: Any) -> Iterator[Live]:
         thread = threading.Thread(target=server.run, args=(listening,), name="server")
         thread.start()
         try:
-            yield Live(application, listening.getsockname()[1], server.stop_from_outside)
+            yield Live(application, listening.getsockname()[1], server.stop)
         finally:
-            if not application.door.is_leaving:
-                server.stop_from_outside()
+            if not application.context.drain.is_unready:
+                server.stop()
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 

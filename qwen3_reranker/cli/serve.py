@@ -104,8 +104,8 @@ def serve(
         raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
+    from qwen3_reranker.serve.application import open_application
     from qwen3_reranker.serve.log import logging_to_stderr
-    from qwen3_reranker.serve.opening import open_application
     from qwen3_reranker.serve.server import Server, listen
     from qwen3_reranker.serve.settings import read_settings
 

@@ -1,4 +1,4 @@
-"""Logs: one line a request, as text or JSON, that never holds a text, a key or a header of the caller's."""
+"""Logs: one line per request, as text or JSON, without the client's texts, keys and headers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _FACTS = "facts"
 
 
 def log_request(facts: dict[str, Any]) -> None:
-    """One request has been answered; `facts` are numbers and names of ours."""
+    """Log an answered request; `facts` are numbers and names of the server."""
     REQUESTS.info("request", extra={_FACTS: facts})
 
 
 @contextmanager
 def logging_to_stderr(form: str) -> Iterator[None]:
-    """Send the logs of the package and of the HTTP library to stderr as "text" or "json"; then as it was before."""
+    """Send the logs of the package and of the HTTP library to stderr as "text" or "json", while this is open."""
     handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
-    # What the library says of requests could repeat them; of itself it warns.
+    # The library's messages about requests could repeat them; its warnings are about itself.
     levels = {"qwen3_reranker": logging.INFO, "uvicorn": logging.WARNING}
     before = {name: logging.getLogger(name).level for name in levels}
     for name, level in levels.items():
@@ -39,7 +39,7 @@ def logging_to_stderr(form: str) -> Iterator[None]:
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what stderr is at the time."""
+    """Writes to the current sys.stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(self.format(record) + "\n")
@@ -47,22 +47,22 @@ class _ToStderr(logging.Handler):
 
 class _Lines(logging.Formatter):
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a line says, in its order; of an error the kind and the places in our code, not its message."""
+        """The fields of a line in order; of an error only its type and stack, not its message."""
         facts: dict[str, Any] = {"level": record.levelname.lower(), "message": record.getMessage()}
         facts.update(getattr(record, _FACTS, {}))
         if record.exc_info and record.exc_info[1] is not None:
             facts["error"] = type(record.exc_info[1]).__name__
-            facts["at"] = self._places(record.exc_info[1])
+            facts["at"] = self._stack(record.exc_info[1])
         return facts
 
-    def _places(self, error: BaseException) -> list[str]:
-        places = []
+    def _stack(self, error: BaseException) -> list[str]:
+        frames = []
         trace = error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
-            places.append(f"{code.co_qualname}:{trace.tb_lineno}")
+            frames.append(f"{code.co_qualname}:{trace.tb_lineno}")
             trace = trace.tb_next
-        return places[-8:]
+        return frames[-8:]
 
 
 class _JsonLines(_Lines):

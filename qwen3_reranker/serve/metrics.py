@@ -1,4 +1,4 @@
-"""Metrics: counts and times for Prometheus, without a key's or a text's trace in any label."""
+"""Metrics: counts and times for Prometheus; no label holds a key or a text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from qwen3_reranker.serve.ask import Answer
+from qwen3_reranker.serve.protocol import ScoreResult
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -15,7 +15,7 @@ _TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
 class Metrics:
-    """The measures of one server, in a registry of their own."""
+    """The metrics of one server, in their own registry."""
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -27,10 +27,10 @@ class Metrics:
         self._duration = Histogram(
             "rerank_request_duration_seconds", "Whole requests.", ["route"], registry=registry, buckets=_SECONDS
         )
-        self._waiting = Histogram(
+        self._queueing = Histogram(
             "rerank_queue_wait_seconds", "Until the first batch.", ["model"], registry=registry, buckets=_SECONDS
         )
-        self._tokenising = Histogram(
+        self._tokenizing = Histogram(
             "rerank_tokenize_seconds", "Making tokens.", ["model"], registry=registry, buckets=_SECONDS
         )
         self._inference = Histogram(
@@ -72,23 +72,23 @@ class Metrics:
         build.labels(version).set(1)
 
     def on_request(self, route: str, model: str, status: int, seconds: float) -> None:
-        """A request has been answered; `route` is a path's template, "" for none that is known."""
+        """Count an answered request; `route` is a path's template, "" for an unknown path."""
         self._requests.labels(route, model, str(status)).inc()
         self._duration.labels(route).observe(seconds)
 
-    def on_answer(self, answer: Answer) -> None:
-        """Pairs have been judged."""
-        name, timings, spent = answer.model, answer.timings, answer.spent
-        self._waiting.labels(name).observe(timings.waiting)
-        self._tokenising.labels(name).observe(timings.tokenising)
-        self._inference.labels(name).observe(timings.computing)
-        self._documents.labels(name).observe(len(answer.logits))
-        self._truncated.labels(name).inc(spent.truncated_documents)
-        self._prompt_tokens.labels(name).inc(spent.prompt_tokens)
-        self._computed_tokens.labels(name).inc(spent.computed_tokens)
+    def on_result(self, result: ScoreResult) -> None:
+        """Count scored pairs."""
+        name, seconds, usage = result.model, result.seconds, result.usage
+        self._queueing.labels(name).observe(seconds.queueing)
+        self._tokenizing.labels(name).observe(seconds.tokenizing)
+        self._inference.labels(name).observe(seconds.computing)
+        self._documents.labels(name).observe(len(result.logits))
+        self._truncated.labels(name).inc(usage.truncated_documents)
+        self._prompt_tokens.labels(name).inc(usage.prompt_tokens)
+        self._computed_tokens.labels(name).inc(usage.computed_tokens)
 
     def on_batch(self, model: str) -> Callable[[int, int, float], None]:
-        """What a model's scheduler reports its batches to."""
+        """The `on_batch` of a model's scheduler."""
 
         def observe(rows: int, tokens: int, seconds: float) -> None:
             self._batch_pairs.labels(model).observe(rows)
@@ -98,13 +98,13 @@ class Metrics:
         return observe
 
     def on_cancelled(self, model: str) -> None:
-        """A client has gone before its answer."""
+        """Count a client that went before its reply."""
         self._cancelled.labels(model).inc()
 
     def on_rejected(self, reason: str) -> None:
-        """A request was turned away; `reason` is a problem's code."""
+        """Count a refused request; `reason` is a problem's code."""
         self._rejected.labels(reason).inc()
 
     def exposition(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Settings of the server: defaults, then a TOML file, then the environment, then flags; the later wins."""
+"""Settings of the server: defaults, then a TOML file, then the environment, then flags; the last wins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic_settings.exceptions import SettingsError
 from qwen3_reranker.errors import InputError
 
 PREFIX = "QWEN3_RERANKER_"
-#: Names the file where no flag does.
+#: Names the file if no flag does.
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 
 
@@ -44,7 +44,7 @@ class ModelSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """What the server is told; every field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
+    """Settings of a server; each field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qwen3_reranker.serve.documents import echo_of, text_of
+from qwen3_reranker.serve.dialects.document_text import echo_of, text_of
 from qwen3_reranker.serve.problems import Problem
 
 TEXTS: dict[str, tuple[Any, list[str] | None, str]] = {

@@ -26,7 +26,7 @@ def held(**fields: float) -> Iterator[tuple[Live, Watch, list[httpx2.Response]]]
         inside.start()
         assert watch.entered.acquire(timeout=PATIENCE_SECONDS)
         live.stop()
-        until(lambda: live.application.door.is_draining)
+        until(lambda: live.application.context.drain.is_draining)
         yield live, watch, replies
         inside.join(PATIENCE_SECONDS)
         watch.door.set()

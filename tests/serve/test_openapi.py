@@ -7,17 +7,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from qwen3_reranker.serve.dialects.base import Dialect
-from qwen3_reranker.serve.dialects.infos import Models
-from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.openapi import Operation, embedding_operation, errors, judging_operation, openapi
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
+from qwen3_reranker.serve.dialects.dialect_table import DIALECTS as ROWS
 from qwen3_reranker.serve.problems import Problem, busy
+from qwen3_reranker.serve.routes.openapi import openapi
+from testing.endpoints import endpoints
 
-ROUTES = judging_routes()
-DIALECTS = {dialect.name: dialect for route in ROUTES for dialect in route.dialects}
-MODELS = Operation("get", "/v1/models/{model}", "A model", "models", replies=(Models,), errors=errors(401, 404))
-LIVE = Operation("get", "/health/live", "Whether it runs", "health", media="text/plain", public=True)
-OPERATIONS = [*map(judging_operation, ROUTES), embedding_operation("/v1/embeddings"), MODELS, LIVE]
-DOCUMENT = openapi(OPERATIONS, "1.0", keyed=True)
+DIALECTS = {dialect.name: dialect for dialect in ROWS}
+ENDPOINTS = [endpoint for endpoint in endpoints() if endpoint.documented]
+DOCUMENT = openapi(ENDPOINTS, "1.0", keyed=True)
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
@@ -29,9 +27,9 @@ def request_schema(dialect: Dialect) -> dict[str, Any]:
 
 
 def test_every_operation_is_there_under_a_name_of_its_own() -> None:
-    assert set(DOCUMENT["paths"]) == {operation.path for operation in OPERATIONS}
+    assert set(DOCUMENT["paths"]) == {endpoint.documented_path for endpoint in ENDPOINTS}
     names = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()]
-    assert len(set(names)) == len(OPERATIONS)
+    assert len(set(names)) == len(ENDPOINTS)
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
@@ -51,11 +49,11 @@ def test_every_status_that_a_dialect_writes_is_declared_with_its_shape() -> None
         busy("overloaded", "m", 1),
         busy("draining", "m", 1),
     ]
-    for route in ROUTES:
-        declared = DOCUMENT["paths"][route.path]["post"]["responses"]
-        for dialect in route.dialects:
+    for path in DIALECT_PATHS:
+        declared = DOCUMENT["paths"][path.path]["post"]["responses"]
+        for dialect in path.dialects:
             for problem in problems:
-                status, written = dialect.write_problem(problem, "req_1")
+                status, written = dialect.error.write(problem, "req_1")
                 validator(declared[str(status)]["content"]["application/json"]["schema"]).validate(written)
 
 
@@ -63,7 +61,7 @@ def test_every_status_that_a_dialect_writes_is_declared_with_its_shape() -> None
 def test_the_example_is_valid_and_is_read(dialect: Dialect) -> None:
     example = DOCUMENT["components"]["schemas"][dialect.request.__name__]["examples"][0]
     validator(request_schema(dialect)).validate(example)
-    assert dialect.read(example, "/").documents
+    assert dialect.read(example, 1000).documents
 
 
 LAX: list[dict[str, Any]] = [
@@ -92,15 +90,15 @@ def test_what_the_document_allows_is_read_and_what_it_forbids_is_refused() -> No
     valid = validator(request_schema(canonical))
     for body in LAX:
         valid.validate(body)
-        canonical.read(body, "/v1/rerank")
+        canonical.read(body, 1000)
     for body in WRONG:
         assert not valid.is_valid(body)
         with pytest.raises(Problem):
-            canonical.read(body, "/v1/rerank")
+            canonical.read(body, 1000)
 
 
 def test_without_keys_nothing_is_said_of_them() -> None:
-    open_to_all = openapi(OPERATIONS, "1.0", keyed=False)
+    open_to_all = openapi(ENDPOINTS, "1.0", keyed=False)
     assert open_to_all["security"] == []
     statuses = open_to_all["paths"]["/v1/rerank"]["post"]["responses"]
     assert not {"401", "402", "403"} & statuses.keys()
@@ -111,4 +109,4 @@ def test_without_keys_nothing_is_said_of_them() -> None:
 def test_a_path_names_its_parameters() -> None:
     described = DOCUMENT["paths"]["/v1/models/{model}"]["get"]
     assert [parameter["name"] for parameter in described["parameters"]] == ["model"]
-    assert described["responses"].keys() == {"200", "401", "404"}
+    assert described["responses"].keys() == {"200", "401", "404", "503"}

@@ -15,13 +15,8 @@ from schemathesis.checks import (
 )
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
-from starlette.routing import Route
 
-from qwen3_reranker.serve.account_routes import AccountRoutes
-from qwen3_reranker.serve.dialects.routes import judging_routes
-from qwen3_reranker.serve.embeddings_endpoint import EmbeddingsEndpoint
-from qwen3_reranker.serve.health import Health
-from qwen3_reranker.serve.information import Information
+from testing.endpoints import endpoints
 from testing.live_server import Live, live_server
 
 pytestmark = pytest.mark.slow
@@ -49,13 +44,7 @@ def schema(live: Live):
 def test_every_route_is_in_the_document_and_nothing_else(live: Live) -> None:
     paths = httpx2.get(f"{live.url}/openapi.json").json()["paths"]
     described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    routed = {
-        (method, route.path.replace(":path}", "}"))
-        for route in live.application.routes
-        if isinstance(route, Route)
-        for method in route.methods or ()
-        if method != "HEAD"
-    }
+    routed = {(endpoint.method, endpoint.documented_path) for endpoint in live.application.endpoints}
     pages = {("GET", path) for path in ("/", "/models", "/models/{id}", "/keys", "/assets/{digest}/{name}")}
     assert routed - pages == described
 
@@ -74,14 +63,7 @@ def repeats_nothing(_context: object, response: Response, case: Case) -> None:
         assert not [text for text in texts(case.body) if text in response.text]
 
 
-OPERATIONS = [
-    *(("POST", route.path) for route in judging_routes()),
-    ("POST", EmbeddingsEndpoint.PATH),
-    *(
-        (operation.method.upper(), operation.path)
-        for operation in [*AccountRoutes.operations(), *Health.operations(), *Information.operations()]
-    ),
-]
+OPERATIONS = [(each.method, each.documented_path) for each in endpoints() if each.documented]
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -1,1 +1,1 @@
-"""One wire format a file: a JSON body in, an Ask out; an Answer in, a JSON body out. No network, no model, no state."""
+"""Wire formats: a JSON body -> a ScoreRequest, and a ScoreResult -> a JSON reply. No network, no model, no state."""

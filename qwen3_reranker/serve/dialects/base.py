@@ -1,49 +1,190 @@
-"""The contract of a dialect."""
+"""Dialect: one wire format, whose replies are templates that give both the JSON and its schema."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, NotRequired, cast
 
-from pydantic import BaseModel
+from typing_extensions import TypedDict
 
-from qwen3_reranker.serve.ask import Answer, Ask
+from qwen3_reranker.serve.dialects.fields import RequestBody
 from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.protocol import ScoreRequest, ScoreResult
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValue:
+    """A value of a reply: its type, and the function that computes it from the reply's source."""
+
+    type: Any
+    of: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOptional:
+    """A part that a reply leaves out unless `when` is true of its source."""
+
+    when: Callable[[Any], bool]
+    part: Any
+
+
+@dataclass(frozen=True, slots=True)
+class JsonArray:
+    """A list of parts: one for each source that `over` gives."""
+
+    part: Any
+    over: Callable[[Any], Iterable[Any]]
+
+
+class JsonObject:
+    """An object of a reply. Fields are parts, or constants. name and meaning: for the OpenAPI document."""
+
+    def __init__(self, name: str, meaning: str, /, **fields: Any) -> None:
+        self.name = name
+        self.meaning = meaning
+        self.fields = fields
+
+    @cached_property
+    def type(self) -> Any:
+        """The object as a TypedDict."""
+        return _typed_dict(self.name, self.meaning, tuple((name, type_of(part)) for name, part in self.fields.items()))
+
+
+@cache
+def _typed_dict(name: str, meaning: str, fields: tuple[tuple[str, Any], ...]) -> Any:
+    # Cached: two replies with the same object have one schema.
+    made = cast(Any, TypedDict)(name, dict(fields))
+    made.__doc__ = meaning
+    return made
+
+
+def fill(part: Any, source: Any) -> Any:
+    """The JSON of a part of a reply."""
+    if isinstance(part, JsonValue):
+        return part.of(source)
+    if isinstance(part, JsonOptional):
+        return fill(part.part, source)
+    if isinstance(part, JsonArray):
+        return [fill(part.part, each) for each in part.over(source)]
+    if isinstance(part, JsonObject):
+        return {
+            name: fill(field, source)
+            for name, field in part.fields.items()
+            if not isinstance(field, JsonOptional) or field.when(source)
+        }
+    return part
+
+
+def type_of(part: Any) -> Any:
+    """The type of a part of a reply, as pydantic reads it."""
+    if isinstance(part, JsonValue | JsonObject):
+        return part.type
+    if isinstance(part, JsonOptional):
+        return NotRequired[type_of(part.part)]
+    if isinstance(part, JsonArray):
+        return list[type_of(part.part)]  # type: ignore[misc]
+    return None if part is None else type(part)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """The source of a reply: a request and its result, and the index of one pair where the part is a row."""
+
+    request: ScoreRequest
+    result: ScoreResult
+    index: int = 0
+
+    def best_first(self) -> Iterable[ScoredPair]:
+        """The pairs of the reply, best first."""
+        return (ScoredPair(self.request, self.result, index) for index in self.result.order)
+
+    def in_order(self) -> Iterable[ScoredPair]:
+        """All pairs, in the order of the request."""
+        return (ScoredPair(self.request, self.result, index) for index in range(len(self.result.logits)))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A body that goes out as JSON, with headers of the dialect's own."""
+    """A JSON body, and headers of the dialect."""
 
     body: Any
     headers: Mapping[str, str]
 
 
-class Dialect(Protocol):
-    """Reads and writes one wire format.
+@dataclass(frozen=True, slots=True)
+class ErrorFormat:
+    """How a dialect writes errors: a type, and a Problem and a request id -> status and body."""
 
-    name: for the table of routes, metrics and the OpenAPI document; request, response and error: the shapes as that
-    document gives them, which bodies that are accepted and sent agree with.
+    type: Any
+    write: Callable[[Problem, str], tuple[int, Any]]
+
+
+ERROR = JsonObject(
+    "Error",
+    "One error for every client: OpenAI's reads `error`, Cohere's `message`, Voyage's, Jina's and others' `detail`.",
+    id=JsonValue(str, lambda source: source[1]),
+    error=JsonObject(
+        "ErrorFacts",
+        "OpenAI's error.",
+        message=JsonValue(str, lambda source: source[0].message),
+        type=JsonValue(str, lambda source: source[0].kind),
+        param=JsonValue(str | None, lambda source: source[0].parameter),
+        code=JsonValue(str, lambda source: source[0].code),
+    ),
+    message=JsonValue(str, lambda source: source[0].message),
+    detail=JsonValue(str, lambda source: source[0].message),
+)
+CANONICAL_ERROR = ErrorFormat(ERROR.type, lambda problem, id: (problem.status, fill(ERROR, (problem, id))))
+
+
+def _no_headers(_request: ScoreRequest, _result: ScoreResult) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A wire format that clients score pairs with.
+
+    request: the shape of its bodies. read: a body and the maximum number of pairs -> a ScoreRequest; raises Problem,
+    with nothing of the body in it. reply: the template of its replies. paths: POST routes that speak it. shared: paths
+    of another dialect -> whether a body there is of this one.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def request(self) -> type[BaseModel]: ...
-    @property
-    def response(self) -> Any: ...
-    @property
-    def error(self) -> Any: ...
+    name: str
+    request: type[RequestBody]
+    read: Callable[[Mapping[str, Any], int], ScoreRequest]
+    reply: JsonValue | JsonArray | JsonObject
+    paths: tuple[str, ...]
+    shared: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
+    headers: Callable[[ScoreRequest, ScoreResult], dict[str, str]] = _no_headers
+    error: ErrorFormat = CANONICAL_ERROR
 
-    def read(self, body: Mapping[str, Any], route: str) -> Ask:
-        """What a body asks for; `route` is the path's template. Raises Problem, with nothing of the body in it."""
-        ...
+    def write(self, request: ScoreRequest, result: ScoreResult) -> Reply:
+        """The reply to a request of this dialect."""
+        return Reply(fill(self.reply, ScoredPair(request, result)), self.headers(request, result))
 
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """The reply to an Ask of this dialect's own."""
-        ...
 
-    def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
-        """Status and body of an error; the status may be the dialect's own for what happened."""
-        ...
+@dataclass(frozen=True, slots=True)
+class DialectPath:
+    """A POST path: the dialect that it speaks, and others whose bodies it tells by their shape.
+
+    `dialect` also writes the errors of bodies that cannot be read.
+    """
+
+    path: str
+    dialect: Dialect
+    others: tuple[Dialect, ...] = ()
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """All dialects of the path."""
+        return (self.dialect, *self.others)
+
+    def choose(self, body: Mapping[str, Any]) -> Dialect:
+        """The dialect of a body."""
+        for other in self.others:
+            if other.shared[self.path](body):
+                return other
+        return self.dialect

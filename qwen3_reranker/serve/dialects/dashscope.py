@@ -5,71 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from typing_extensions import TypedDict
-
-from qwen3_reranker.serve.ask import Answer, Ask
-from qwen3_reranker.serve.dialects.base import Reply
-from qwen3_reranker.serve.dialects.fields import Body, Count, Documents, Flag, Query
-from qwen3_reranker.serve.dialects.rerank import (
-    EXAMPLE_DOCUMENTS,
-    EXAMPLE_QUERY,
-    MAX_DOCUMENTS,
-    Error,
-    RerankDialect,
-    Result,
-    TokenUsage,
-    error_of,
-    results_of,
-    token_usage,
-)
+from qwen3_reranker.serve.dialects.base import ERROR, Dialect, ErrorFormat, JsonObject, JsonValue, fill
+from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, RerankBody
+from qwen3_reranker.serve.dialects.fields import Count, Documents, Flag, Query, RequestBody
+from qwen3_reranker.serve.dialects.reply_parts import ID, MODEL, RESULTS, TOKEN_USAGE
 from qwen3_reranker.serve.problems import Problem, invalid
+from qwen3_reranker.serve.protocol import ScoreRequest
 
 
-class DashScopeRanked(TypedDict):
-    """Results, best first."""
-
-    id: str
-    object: str
-    model: str
-    results: list[Result]
-    usage: TokenUsage
-
-
-class DashScope(RerankDialect):
-    """The form that OpenAI's SDK posts to `/reranks`."""
-
-    name = "dashscope"
-    response: Any = DashScopeRanked
-
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """Results and usage."""
-        body: DashScopeRanked = {
-            "id": answer.request_id,
-            "object": "list",
-            "model": answer.model,
-            "results": list(results_of(ask, answer)),
-            "usage": token_usage(answer),
-        }
-        return Reply(body, {})
-
-
-class NativeInput(Body):
+class NativeInput(RequestBody):
     """The texts."""
 
     query: Query
     documents: Documents
 
 
-class NativeParameters(Body):
-    """What else is asked for; every option of the flat form may stand here."""
+class NativeParameters(RequestBody):
+    """Further fields; every option of the flat form may stand here."""
 
     top_n: Count | None = None
     return_documents: Flag = False
     instruct: str | None = None
 
 
-class NativeBody(Body):
-    """The flat form's fields, parted in two; they are read as those."""
+class NativeBody(RequestBody):
+    """The fields of the flat form in two parts; they are read as those."""
 
     model: str | None = None
     input: NativeInput
@@ -82,64 +42,63 @@ class NativeBody(Body):
         return {"input": texts, "parameters": {"top_n": 2}}
 
 
-class NativeOutput(TypedDict):
-    """Results, best first."""
-
-    results: list[Result]
-
-
-class NativeRanked(TypedDict):
-    """The nested reply."""
-
-    output: NativeOutput
-    usage: TokenUsage
-    request_id: str
-
-
-class NativeError(Error):
-    """The error for every client, and what DashScope's own reads."""
-
-    code: str
-    request_id: str
+def _read_native(body: Mapping[str, Any], max_documents: int) -> ScoreRequest:
+    texts, options = body.get("input"), body.get("parameters") or {}
+    for name, part in (("input", texts), ("parameters", options)):
+        if not isinstance(part, Mapping):
+            raise invalid("invalid_type", f"`{name}` must be an object", name)
+    assert isinstance(texts, Mapping)
+    try:
+        return RerankBody.read({**options, **texts, "model": body.get("model")}, max_documents)
+    except Problem as problem:
+        flat = problem.parameter
+        if flat is None or flat == "model":
+            raise
+        nested = f"{'parameters' if flat.split('.')[0] in options else 'input'}.{flat}"
+        raise invalid(problem.code, problem.message.replace(f"`{flat}`", f"`{nested}`"), nested) from None
 
 
-class DashScopeNative:
-    """The form of DashScope's own SDK, and of LightRAG."""
-
-    name = "dashscope-native"
-    request = NativeBody
-    response: Any = NativeRanked
-    error: Any = NativeError
-
-    def __init__(self, max_documents: int = MAX_DOCUMENTS) -> None:
-        self._flat = DashScope(max_documents)
-
-    def read(self, body: Mapping[str, Any], route: str) -> Ask:
-        """What a body asks for. Raises Problem."""
-        texts, options = body.get("input"), body.get("parameters") or {}
-        for name, part in (("input", texts), ("parameters", options)):
-            if not isinstance(part, Mapping):
-                raise invalid("invalid_type", f"`{name}` must be an object", name)
-        assert isinstance(texts, Mapping)
-        try:
-            return self._flat.read({**options, **texts, "model": body.get("model")}, route)
-        except Problem as problem:
-            flat = problem.parameter
-            if flat is None or flat == "model":
-                raise
-            place = f"{'parameters' if flat.split('.')[0] in options else 'input'}.{flat}"
-            raise invalid(problem.code, problem.message.replace(f"`{flat}`", f"`{place}`"), place) from None
-
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """Results under `output`."""
-        body: NativeRanked = {
-            "output": {"results": list(results_of(ask, answer))},
-            "usage": token_usage(answer),
-            "request_id": answer.request_id,
-        }
-        return Reply(body, {})
-
-    def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
-        """`code`, `message` and `request_id` beside the error for every client."""
-        error: NativeError = {**error_of(problem, request_id), "code": problem.code, "request_id": request_id}
-        return problem.status, error
+# The form that OpenAI's SDK posts to `/reranks`.
+DASHSCOPE = Dialect(
+    "dashscope",
+    RerankBody,
+    RerankBody.read,
+    JsonObject(
+        "DashScopeRanked",
+        "Results, best first.",
+        id=ID,
+        object="list",
+        model=MODEL,
+        results=RESULTS,
+        usage=TOKEN_USAGE,
+    ),
+    paths=("/v1/reranks", "/compatible-api/v1/reranks", "/dashscope/compatible-api/v1/reranks"),
+)
+_NATIVE_ERROR = JsonObject(
+    "NativeError",
+    "The error for every client, and the fields that DashScope's own client reads.",
+    **ERROR.fields,
+    code=JsonValue(str, lambda source: source[0].code),
+    request_id=JsonValue(str, lambda source: source[1]),
+)
+# The form of DashScope's own SDK, and of LightRAG.
+DASHSCOPE_NATIVE = Dialect(
+    "dashscope-native",
+    NativeBody,
+    _read_native,
+    JsonObject(
+        "NativeRanked",
+        "The nested reply.",
+        output=JsonObject("NativeOutput", "Results, best first.", results=RESULTS),
+        usage=TOKEN_USAGE,
+        request_id=ID,
+    ),
+    paths=(
+        "/api/v1/services/rerank/text-rerank/text-rerank",
+        "/dashscope/api/v1/services/rerank/text-rerank/text-rerank",
+    ),
+    shared=dict.fromkeys(
+        ("/v1/reranks", "/compatible-api/v1/reranks"), lambda body: isinstance(body.get("input"), Mapping)
+    ),
+    error=ErrorFormat(_NATIVE_ERROR.type, lambda problem, id: (problem.status, fill(_NATIVE_ERROR, (problem, id)))),
+)

@@ -1,4 +1,4 @@
-"""A JSON body as a model of its fields: other spellings, nulls as absence, and errors that repeat nothing of it."""
+"""RequestBody: the fields of a JSON body by all their names, and errors that repeat nothing of it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from qwen3_reranker.prompt import is_blank
-from qwen3_reranker.serve.documents import text_of_parts
+from qwen3_reranker.serve.dialects.document_text import text_of_parts
 from qwen3_reranker.serve.problems import Problem, invalid
 
 _TRUTHS = {"true": True, "True": True, "false": False, "False": False}
 
 
-class Body(BaseModel):
-    """The fields of a body that are read; every other field is let through unread, and null is as good as absent.
+class RequestBody(BaseModel):
+    """The fields of a body that are read; other fields are ignored, and null means absent.
 
-    spellings: every name of a field that has several, the usual one first; of those in a body the first counts, but
-    each has to be right.
-    unsupported: fields of this dialect that change nothing here, which the caller is told; understood: fields that
-    need no telling.
+    spellings: all names of a field that has several, the usual one first. The first name in a body counts, but the
+    values of all must be valid. unsupported: known fields without effect here, which give a warning; understood: fields
+    that give none.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,7 +33,7 @@ class Body(BaseModel):
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
-        """The fields of a parsed JSON object. Raises Problem for the first that is missing or wrong."""
+        """The fields of a parsed JSON object. Raises Problem for the first missing or invalid one."""
         present = {
             name: [spelling for spelling in cls._names(name) if body.get(spelling) is not None]
             for name in cls.model_fields
@@ -52,7 +51,7 @@ class Body(BaseModel):
 
     @classmethod
     def example(cls) -> dict[str, Any] | None:
-        """A body for the document, None for a part of one."""
+        """An example for the OpenAPI document, None for none."""
         return None
 
     @classmethod
@@ -68,20 +67,20 @@ class Body(BaseModel):
     def _problem(cls, error: ValidationError, chosen: Mapping[str, str]) -> Problem:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name, *rest = map(str, first["loc"])
-        place = ".".join([chosen.get(name, cls._names(name)[0]), *rest])
+        path = ".".join([chosen.get(name, cls._names(name)[0]), *rest])
         if first["type"] == "missing":
-            return invalid("missing_required_parameter", f"`{place}` is required", place)
-        # Pydantic's own sentences hold no input; those of our validators begin with "must", and their type is the code.
+            return invalid("missing_required_parameter", f"`{path}` is required", path)
+        # Messages of pydantic hold no input; those of our validators begin with "must", and their type is the code.
         ours = first["msg"].startswith("must ")
         message = first["msg"] if ours else first["msg"].replace("Input should be", "must be")
-        return invalid(first["type"] if ours else "invalid_type", f"`{place}` {message}", place)
+        return invalid(first["type"] if ours else "invalid_type", f"`{path}` {message}", path)
 
-    def place(self, name: str) -> str:
-        """A field by the name that the caller used."""
+    def field(self, name: str) -> str:
+        """The name of a field as the body spells it."""
         return self._spelt.get(name, self._names(name)[0])
 
     def warnings(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """What the body asks for and does not get; unknown fields are counted, as their names may be anything."""
+        """Fields that are ignored; unknown ones are counted and not named, as their names may hold private text."""
         known = {spelling for name in type(self).model_fields for spelling in self._names(name)} | self.understood
         ignored = sorted(name for name in self.unsupported if body.get(name) is not None)
         unknown = sum(1 for name in body if name not in known and name not in self.unsupported)
@@ -90,7 +89,7 @@ class Body(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The shape as OpenAPI gives it: every spelling, and null wherever a field may be absent."""
+        """The OpenAPI schema: every spelling, and null where a field may be absent."""
         reference = handler(core)
         schema = handler.resolve_ref_schema(reference)
         required = set(schema.pop("required", ()))
@@ -119,7 +118,7 @@ def _nullable(field: Mapping[str, Any]) -> bool:
 
 
 def wrong(code: str, message: str) -> PydanticCustomError:
-    """What a validator of a field raises; the message goes on behind the field's name and begins with "must"."""
+    """The error of a field's validator; the message follows the field's name and begins with "must"."""
     assert message.startswith("must ")
     return PydanticCustomError(code, message)
 
@@ -165,7 +164,7 @@ def _list(value: object) -> list[Any]:
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
-    """A validator of words that stand for themselves, in any case."""
+    """A validator for a choice of words, in any case."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value.lower() not in choices:
@@ -187,8 +186,8 @@ Flag = Annotated[
 ]
 Count = Annotated[int, BeforeValidator(_whole(0)), Schema({"type": "integer", "minimum": 0})]
 Dimensions = Annotated[int, BeforeValidator(_whole(1)), Schema({"type": "integer", "minimum": 1})]
-# vLLM's -1 stands for what the model can read.
-CountOrMost = Annotated[int, BeforeValidator(_whole(-1)), Schema({"type": "integer", "minimum": -1})]
+# vLLM's -1 means the model's maximum.
+CountOrMax = Annotated[int, BeforeValidator(_whole(-1)), Schema({"type": "integer", "minimum": -1})]
 Side = Annotated[
     str, BeforeValidator(one_of("left", "right")), Schema({"type": "string", "enum": _spellings(("left", "right"))})
 ]

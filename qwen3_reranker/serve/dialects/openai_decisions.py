@@ -1,7 +1,8 @@
-"""OpenAI's Decisions API, of which a reranker answers the predicates: how likely does the input meet the instructions?
+"""OpenAI's Decisions API: a reranker answers its predicates, whether an input meets instructions.
 
-Experimental: the API is a public beta, and what its messages mean to a reranker is our reading. Each question's
+Experimental: the API is a public beta, and the meaning of its messages for a reranker is our choice. Each question's
 instructions are a query, the input is the document, and leading developer or system messages are the instruction.
+The pydantic models below are only the schema; the functions after them read and check a body, once.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, SkipValidation
-from typing_extensions import TypedDict
 
 from qwen3_reranker.prompt import is_blank
-from qwen3_reranker.serve.ask import Answer, Ask
-from qwen3_reranker.serve.dialects.base import Reply
-from qwen3_reranker.serve.dialects.fields import Body
-from qwen3_reranker.serve.dialects.rerank import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Error, error_of
-from qwen3_reranker.serve.documents import as_line, lines, text_of_parts
-from qwen3_reranker.serve.problems import Problem, invalid
+from qwen3_reranker.serve.dialects.base import Dialect, JsonArray, JsonObject, ScoredPair
+from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY
+from qwen3_reranker.serve.dialects.document_text import as_line, lines, text_of_parts
+from qwen3_reranker.serve.dialects.fields import RequestBody
+from qwen3_reranker.serve.dialects.reply_parts import MODEL, NAME, PROBABILITY, PROMPT_TOKENS
+from qwen3_reranker.serve.problems import invalid
+from qwen3_reranker.serve.protocol import ScoreRequest
 
 MAX_QUESTIONS = 400
 _INSTRUCTING = ("developer", "system")
@@ -34,7 +35,7 @@ class TextPart(BaseModel):
 
 
 class JsonPart(BaseModel):
-    """Facts, which are judged as lines of `name: value`."""
+    """Records, which are scored as lines of `name: value`."""
 
     type: Literal["input_json"]
     data: dict[str, Any] | list[dict[str, Any]]
@@ -60,22 +61,22 @@ class StatementPart(TextPart):
 Statement = Annotated[str, Field(pattern=r"\S")] | Annotated[list[StatementPart | JsonPart], Field(min_length=1)]
 
 
-class Question(BaseModel):
-    """A statement about the input; all of its parts may not be blank."""
+class DecisionQuestion(BaseModel):
+    """A statement about the input; its parts may not all be blank."""
 
     type: Literal["predicate"]
     instructions: Statement
     name: str | None = None
 
 
-class DecisionsBody(Body):
+class DecisionsBody(RequestBody):
     """Questions about one input."""
 
     understood: ClassVar[frozenset[str]] = frozenset({"prompt_cache_key", "prompt_cache_options", "safety_identifier"})
 
     model: str | None = None
     input: SkipValidation[str | Annotated[list[Message], Field(min_length=1)]]
-    questions: SkipValidation[Annotated[list[Question], Field(min_length=1, max_length=MAX_QUESTIONS)]]
+    questions: SkipValidation[Annotated[list[DecisionQuestion], Field(min_length=1, max_length=MAX_QUESTIONS)]]
 
     @classmethod
     def example(cls) -> dict[str, Any]:
@@ -84,149 +85,110 @@ class DecisionsBody(Body):
         return {"input": EXAMPLE_DOCUMENTS[0], "questions": [question]}
 
 
-class Predicate(TypedDict):
-    """How likely it is that the input meets the question's instructions."""
-
-    type: str
-    name: str | None
-    probability: float
-
-
-class InputDetails(TypedDict):
-    """Nothing is charged less for being known."""
-
-    cached_tokens: int
-    cache_write_tokens: int
-
-
-class OutputDetails(TypedDict):
-    """Nothing is written."""
-
-    reasoning_tokens: int
-
-
-class DecisionUsage(TypedDict):
-    """Tokens as separate rows would hold them."""
-
-    input_tokens: int
-    input_tokens_details: InputDetails
-    output_tokens: int
-    output_tokens_details: OutputDetails
-    total_tokens: int
-
-
-class Decision(TypedDict):
-    """Answers in the order of the questions."""
-
-    model: str
-    answers: list[Predicate]
-    usage: DecisionUsage
-
-
-class OpenAIDecisions:
-    """/v1/decisions."""
-
-    name = "openai-decisions"
-    request = DecisionsBody
-    response: Any = Decision
-    error: Any = Error
-
-    def read(self, body: Mapping[str, Any], route: str) -> Ask:
-        """What a body asks for. Raises Problem."""
-        asked = DecisionsBody.of(body)
-        questions = _questions(asked.questions)
-        instruction, document = _input(asked.input)
-        return Ask(
-            queries=[
-                _statement(question, f"questions.{number}.instructions") for number, question in enumerate(questions)
-            ],
-            documents=(document,) * len(questions),
-            model=asked.model or None,
-            instruction=instruction or None,
-            echoes=[question.get("name") for question in questions],
-            warnings=asked.warnings(body),
-        )
-
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """Answers in the order of the questions."""
-        names, tokens = ask.echoes or (), answer.spent.prompt_tokens
-        body: Decision = {
-            "model": answer.model,
-            "answers": [
-                {"type": "predicate", "name": name, "probability": float(probability)}
-                for name, probability in zip(names, answer.probabilities, strict=True)
-            ],
-            "usage": {
-                "input_tokens": tokens,
-                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-                "output_tokens": 0,
-                "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": tokens,
-            },
-        }
-        return Reply(body, {})
-
-    def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
-        """The error for every client."""
-        return problem.status, error_of(problem, request_id)
+def _read_decisions(body: Mapping[str, Any], _max_pairs: int) -> ScoreRequest:
+    read = DecisionsBody.of(body)
+    questions = _questions(read.questions)
+    instruction, document = _input(read.input)
+    return ScoreRequest(
+        queries=[_statement(question, f"questions.{number}.instructions") for number, question in enumerate(questions)],
+        documents=(document,) * len(questions),
+        model=read.model or None,
+        instruction=instruction or None,
+        echoes=[question.get("name") for question in questions],
+        warnings=read.warnings(body),
+    )
 
 
 def _questions(questions: object) -> list[Mapping[str, Any]]:
     if not isinstance(questions, list) or not 1 <= len(questions) <= MAX_QUESTIONS:
         raise invalid("invalid_value", f"`questions` must be a list of 1 to {MAX_QUESTIONS} questions", "questions")
     for number, question in enumerate(questions):
-        place = f"questions.{number}"
+        path = f"questions.{number}"
         if not isinstance(question, Mapping):
-            raise invalid("invalid_type", f"`{place}` must be an object", place)
+            raise invalid("invalid_type", f"`{path}` must be an object", path)
         if question.get("type") != "predicate":
-            place += ".type"
+            path += ".type"
             raise invalid(
-                "unsupported_question_type", f'`{place}` must be "predicate", the one type that is judged', place
+                "unsupported_question_type", f'`{path}` must be "predicate", the one type that is judged', path
             )
         if not isinstance(question.get("name"), str | None):
-            raise invalid("invalid_type", f"`{place}.name` must be a string", f"{place}.name")
+            raise invalid("invalid_type", f"`{path}.name` must be a string", f"{path}.name")
     return questions
 
 
-def _statement(question: Mapping[str, Any], place: str) -> str:
-    text = _text(question.get("instructions"), place)
+def _statement(question: Mapping[str, Any], path: str) -> str:
+    text = _text(question.get("instructions"), path)
     if is_blank(text):
-        raise invalid("blank_query", f"`{place}` must not be blank", place)
+        raise invalid("blank_query", f"`{path}` must not be blank", path)
     return text
 
 
 def _input(given: object) -> tuple[str, str]:
-    """Instruction and document: what leads as developer or system, and all that follows."""
+    """Instruction and document: the leading developer and system messages, and all others."""
     if isinstance(given, str):
         return "", given
     if not isinstance(given, list) or not given:
         raise invalid("invalid_type", "`input` must be a string or a list of messages", "input")
     for number, message in enumerate(given):
-        place = f"input.{number}"
+        path = f"input.{number}"
         if not isinstance(message, Mapping):
-            raise invalid("invalid_type", f"`{place}` must be an object", place)
+            raise invalid("invalid_type", f"`{path}` must be an object", path)
         if message.get("type", "message") != "message":
-            raise invalid("unsupported_input", f"`{place}` must be a message: nothing else is read", place)
+            raise invalid("unsupported_input", f"`{path}` must be a message: nothing else is read", path)
         if message.get("role") not in _ROLES:
-            raise invalid("invalid_value", f"`{place}.role` must be one of {', '.join(_ROLES)}", f"{place}.role")
+            raise invalid("invalid_value", f"`{path}.role` must be one of {', '.join(_ROLES)}", f"{path}.role")
     texts = [_text(message.get("content"), f"input.{number}.content") for number, message in enumerate(given)]
     leading = len(list(takewhile(lambda message: message["role"] in _INSTRUCTING, given)))
     return "\n".join(texts[:leading]).strip(), "\n".join(texts[leading:])
 
 
-def _text(content: object, place: str) -> str:
+def _text(content: object, path: str) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
-        raise invalid("invalid_type", f"`{place}` must be a string or a list of parts", place)
-    return text_of_parts([_rendered(part) for part in content], place)
+        raise invalid("invalid_type", f"`{path}` must be a string or a list of parts", path)
+    return text_of_parts([_rendered(part) for part in content], path)
 
 
 def _rendered(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of facts as a part of text; any other as it is."""
+    """A JSON part as a text part; other parts unchanged."""
     data = part.get("data")
     if part.get("type") != "input_json" or not isinstance(data, Mapping | list):
         return part
     records: Sequence[Any] = data if isinstance(data, list) else [data]
     texts = [lines(record) if isinstance(record, Mapping) else as_line(record) for record in records]
     return {"type": "input_text", "text": "\n\n".join(texts)}
+
+
+OPENAI_DECISIONS = Dialect(
+    "openai-decisions",
+    DecisionsBody,
+    _read_decisions,
+    JsonObject(
+        "Decision",
+        "Answers in the order of the questions.",
+        model=MODEL,
+        answers=JsonArray(
+            JsonObject(
+                "Predicate",
+                "The probability that the input meets the question's instructions.",
+                type="predicate",
+                name=NAME,
+                probability=PROBABILITY,
+            ),
+            ScoredPair.in_order,
+        ),
+        usage=JsonObject(
+            "DecisionUsage",
+            "Tokens of all pairs as separate rows.",
+            input_tokens=PROMPT_TOKENS,
+            input_tokens_details=JsonObject(
+                "InputDetails", "Cached tokens cost as much as others.", cached_tokens=0, cache_write_tokens=0
+            ),
+            output_tokens=0,
+            output_tokens_details=JsonObject("OutputDetails", "Nothing is generated.", reasoning_tokens=0),
+            total_tokens=PROMPT_TOKENS,
+        ),
+    ),
+    paths=("/v1/decisions",),
+)

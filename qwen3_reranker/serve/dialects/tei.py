@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NotRequired
+from functools import partial
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from pydantic import WithJsonSchema as Schema
 from typing_extensions import TypedDict
 
-from qwen3_reranker.serve.ask import Answer, Ask
-from qwen3_reranker.serve.dialects.base import Reply
+from qwen3_reranker.serve.dialects.base import Dialect, ErrorFormat, JsonArray, JsonObject, JsonValue, ScoredPair, fill
+from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Options, rerank_body
 from qwen3_reranker.serve.dialects.fields import wrong
-from qwen3_reranker.serve.dialects.options import Options
-from qwen3_reranker.serve.dialects.rerank import (
-    EXAMPLE_DOCUMENTS,
-    EXAMPLE_QUERY,
-    MAX_DOCUMENTS,
-    RerankBody,
-    RerankDialect,
-    best_first,
-)
+from qwen3_reranker.serve.dialects.reply_parts import INDEX, SCORE, TEXT
 from qwen3_reranker.serve.problems import Problem, invalid
+from qwen3_reranker.serve.protocol import ScoreRequest, ScoreResult
 
 LABEL = "LABEL_0"
 _SINGLE = "single"
-# Its statuses for what happened (router/src/http): no room is 429, and a failure of the model 424.
+# TEI's statuses for ours (router/src/http): 429 without capacity, 424 for a failure of the model.
 _ERRORS = {
     400: (422, "Validation"),
     429: (429, "Overloaded"),
@@ -38,32 +32,6 @@ _OVERLOADED = (429, "Overloaded")
 _UNHEALTHY = frozenset({"accounts_unavailable", "draining", "loading"})
 
 
-class TEIBody(RerankBody):
-    """The same fields, TEI's names first."""
-
-    spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **RerankBody.spellings,
-        "documents": ("texts", "documents", "passages", "items", "input", "docs"),
-        "return_documents": ("return_text", "return_documents", "return_input"),
-        "truncation_side": ("truncation_direction", "truncation_side"),
-    }
-
-
-class Rank(TypedDict):
-    """One text's score."""
-
-    index: int
-    score: float
-    text: NotRequired[str]
-
-
-class Prediction(TypedDict):
-    """One pair's score under the model's one label."""
-
-    score: float
-    label: str
-
-
 class TEIError(TypedDict):
     """TEI's error."""
 
@@ -71,31 +39,30 @@ class TEIError(TypedDict):
     error_type: str
 
 
-class TEIRerank(RerankDialect):
-    """/rerank."""
+def _write_error(problem: Problem, _request_id: str) -> tuple[int, TEIError]:
+    status, kind = _ERRORS.get(problem.status, (problem.status, "Validation"))
+    if problem.code == "no_documents":
+        status, kind = _EMPTY
+    elif problem.status == 503 and problem.code not in _UNHEALTHY:
+        status, kind = _OVERLOADED
+    return status, {"error": problem.message, "error_type": kind}
 
-    name = "tei"
-    request: type[RerankBody] = TEIBody
-    response: Any = list[Rank]
-    error: Any = TEIError
 
-    def echoes_strings(self, body: Mapping[str, Any]) -> bool:
-        """Always."""
-        return True
-
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """The list, best first."""
-        ranks: list[Rank] = []
-        for place, score, text in best_first(ask, answer):
-            rank: Rank = {"index": place, "score": score}
-            if text is not None:
-                rank["text"] = text
-            ranks.append(rank)
-        return Reply(ranks, _headers(ask, answer))
-
-    def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
-        """TEI's status and error."""
-        return _error(problem)
+def _headers(request: ScoreRequest, result: ScoreResult) -> dict[str, str]:
+    """Milliseconds and counts, under the names of TEI's router."""
+    seconds = result.seconds
+    times = {
+        "x-compute-time": seconds.total,
+        "x-total-time": seconds.total,
+        "x-tokenization-time": seconds.tokenizing,
+        "x-queue-time": seconds.queueing,
+        "x-inference-time": seconds.computing,
+    }
+    return {
+        "x-compute-characters": str(sum(map(len, request.queries)) + sum(map(len, request.documents))),
+        "x-compute-tokens": str(result.usage.prompt_tokens),
+        **{name: str(round(value * 1000)) for name, value in times.items()},
+    }
 
 
 def _pairs(value: object) -> list[tuple[str, str]]:
@@ -112,7 +79,7 @@ _PAIR = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "strin
 
 
 class PredictBody(Options):
-    """Pairs to judge."""
+    """Pairs to score."""
 
     inputs: Annotated[
         list[tuple[str, str]],
@@ -126,66 +93,64 @@ class PredictBody(Options):
         return {"inputs": [[EXAMPLE_QUERY, document] for document in EXAMPLE_DOCUMENTS]}
 
 
-class TEIPredict:
-    """/predict: scores in the order of the pairs, one list of labels for each; of a single pair its list alone."""
-
-    name = "tei-predict"
-    request = PredictBody
-    response: Any = list[Prediction] | list[list[Prediction]]
-    error: Any = TEIError
-
-    def __init__(self, max_pairs: int = MAX_DOCUMENTS) -> None:
-        self._max_pairs = max_pairs
-
-    def read(self, body: Mapping[str, Any], route: str) -> Ask:
-        """What a body asks for. Raises Problem."""
-        asked = PredictBody.of(body)
-        pairs = asked.inputs
-        if len(pairs) > self._max_pairs:
-            raise invalid("too_many_documents", f"`inputs` must hold at most {self._max_pairs} pairs", "inputs")
-        return Ask(
-            queries=[query for query, _ in pairs],
-            documents=[document for _, document in pairs],
-            model=asked.model or None,
-            instruction=asked.instructed(),
-            raw_scores=asked.raw(),
-            limits=asked.limits(),
-            form=_SINGLE if isinstance(body["inputs"][0], str) else "",
-            warnings=asked.warnings(body),
-        )
-
-    def write(self, ask: Ask, answer: Answer) -> Reply:
-        """Scores in the order of the pairs."""
-        scores = map(float, answer.scores(ask))
-        predictions: list[list[Prediction]] = [[{"score": score, "label": LABEL}] for score in scores]
-        return Reply(predictions[0] if ask.form == _SINGLE else predictions, _headers(ask, answer))
-
-    def write_problem(self, problem: Problem, request_id: str) -> tuple[int, Any]:
-        """TEI's status and error."""
-        return _error(problem)
+def _read_pairs(body: Mapping[str, Any], max_pairs: int) -> ScoreRequest:
+    read = PredictBody.of(body)
+    if len(read.inputs) > max_pairs:
+        raise invalid("too_many_documents", f"`inputs` must hold at most {max_pairs} pairs", "inputs")
+    return ScoreRequest(
+        queries=[query for query, _ in read.inputs],
+        documents=[document for _, document in read.inputs],
+        form=_SINGLE if isinstance(body["inputs"][0], str) else "",
+        **read.options(body),
+    )
 
 
-def _error(problem: Problem) -> tuple[int, TEIError]:
-    status, kind = _ERRORS.get(problem.status, (problem.status, "Validation"))
-    if problem.code == "no_documents":
-        status, kind = _EMPTY
-    elif problem.status == 503 and problem.code not in _UNHEALTHY:
-        status, kind = _OVERLOADED
-    return status, {"error": problem.message, "error_type": kind}
+_PREDICTION = JsonObject("Prediction", "One pair's score under the model's one label.", score=SCORE, label=LABEL)
 
 
-def _headers(ask: Ask, answer: Answer) -> dict[str, str]:
-    """Milliseconds and counts, as TEI's router names them."""
-    timings = answer.timings
-    times = {
-        "x-compute-time": timings.total,
-        "x-total-time": timings.total,
-        "x-tokenization-time": timings.tokenising,
-        "x-queue-time": timings.waiting,
-        "x-inference-time": timings.computing,
-    }
-    return {
-        "x-compute-characters": str(sum(map(len, ask.queries)) + sum(map(len, ask.documents))),
-        "x-compute-tokens": str(answer.spent.prompt_tokens),
-        **{name: str(round(seconds * 1000)) for name, seconds in times.items()},
-    }
+def _predictions(pair: ScoredPair) -> list[Any]:
+    """One list of labels for each pair; for a single pair only its list."""
+    labels = [[fill(_PREDICTION, each)] for each in pair.in_order()]
+    return labels[0] if pair.request.form == _SINGLE else labels
+
+
+_BODY = rerank_body(
+    "TEIBody",
+    "The same fields, TEI's names first.",
+    documents="texts documents passages items input docs",
+    return_documents="return_text return_documents return_input",
+    truncation_side="truncation_direction truncation_side",
+)
+
+
+def _holds_texts(body: Mapping[str, Any]) -> bool:
+    return body.get("texts") is not None and body.get("documents") is None
+
+
+_TEI_ERROR = ErrorFormat(TEIError, _write_error)
+TEI = Dialect(
+    "tei",
+    _BODY,
+    partial(_BODY.read, echo_texts=True),
+    JsonArray(JsonObject("Rank", "One text's score.", index=INDEX, score=SCORE, text=TEXT), ScoredPair.best_first),
+    paths=("/tei/rerank",),
+    shared={
+        # TEI knows no top_n, but Dify can be told to call the documents of its Jina-like body `texts`.
+        "/rerank": lambda body: _holds_texts(body) and body.get("top_n") is None,
+        "/reranking": _holds_texts,
+        "/v1/reranking": _holds_texts,
+        "/llama.cpp/rerank": _holds_texts,
+        "/llama.cpp/v1/rerank": _holds_texts,
+    },
+    headers=_headers,
+    error=_TEI_ERROR,
+)
+TEI_PREDICT = Dialect(
+    "tei-predict",
+    PredictBody,
+    _read_pairs,
+    JsonValue(list[_PREDICTION.type] | list[list[_PREDICTION.type]], _predictions),  # type: ignore[name-defined]
+    paths=("/predict", "/tei/predict"),
+    headers=_headers,
+    error=_TEI_ERROR,
+)

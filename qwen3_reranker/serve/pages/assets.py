@@ -1,4 +1,4 @@
-"""Styles, scripts and the icon, held in memory under an address that changes with them."""
+"""Styles, scripts and the icon, in memory, at an address that changes with their content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-#: Sent with everything that the pages are made of: nothing comes from elsewhere, nothing inline runs.
+#: For every page and asset: nothing is loaded from other sites, and no inline code runs.
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -29,8 +29,8 @@ SECURITY_HEADERS = {
 class Assets:
     """All files of the folder `assets`, read once.
 
-    Their address holds a digest of them all, so browsers may keep them for ever, and a script finds the others beside
-    itself in the same version.
+    Their address holds a digest of all of them, so browsers may cache them for ever, and a script finds the others in
+    the same version.
     """
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ class Assets:
         self.digest = joined.hexdigest()[:16]
 
     def path(self, name: str) -> str:
-        """The path of a file by its name, from the server's root; KeyError for none of ours."""
+        """The path of a file from the server's root; KeyError for an unknown name."""
         if name not in self._contents:
             raise KeyError(name)
         return f"/assets/{self.digest}/{name}"
 
     async def answer(self, request: Request) -> Response:
-        """The file that a request names; 304 if the browser has it, 404 for other names and other versions."""
+        """The requested file; 304 if the browser has it, 404 for other names and versions."""
         name = request.path_params["name"]
         content = self._contents.get(name)
         if content is None or request.path_params["digest"] != self.digest:

@@ -1,4 +1,4 @@
-"""Templates and what they are filled with -> pages."""
+"""Renderer: a template and its values -> a page."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Renderer:
         self._environment.globals.update(site=site, asset=assets.path)
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page of a template; `root` and `origin` in it are where the server is mounted, as the browser sees it."""
+        """The page of a template; `root` and `origin` in it are the server's address for the browser."""
         root = request.scope.get("root_path", "").rstrip("/")
         address = str(request.base_url).rstrip("/")
-        # The Host header is the visitor's own text, and stands in commands that people copy.
+        # The Host header is the visitor's text, and appears in commands that people copy.
         origin = address if _ORIGIN.fullmatch(address) else "http://localhost:8000"
         text = self._environment.get_template(template).render(root=root, origin=origin, **values)
         return HTMLResponse(text, status, {**SECURITY_HEADERS, "cache-control": "no-cache"})

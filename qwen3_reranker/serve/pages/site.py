@@ -1,4 +1,4 @@
-"""Site: what the pages say of the server that they belong to."""
+"""Site: the data that the pages show of their server."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.serve.catalogue import EMBEDDING, RERANKING, Specification, known
-from qwen3_reranker.serve.served import Models, ServedEmbedder, ServedReranker
+from qwen3_reranker.serve.models import Models, ServedEmbedder, ServedReranker
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """A model that this server runs.
 
-    id: the name that requests give. repository: what `Reranker` opens, such as "nano" or a Hub id. price: US dollars
+    id: its name in requests. repository: what `Reranker` opens, such as "nano" or a Hub id. price: US dollars
     for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it would answer now.
     default_instruction: empty for a model that takes none.
     """
@@ -35,8 +35,8 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One model of the catalogue: what is known of it, what runs here of it, or both."""
+class CatalogueEntry:
+    """One model of the catalogue: known, served here, or both."""
 
     id: str
     name: str
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A server as its pages show it. keys_required: whether requests must carry a key; version: of the package."""
+    """A server as its pages show it. keys_required: whether requests need a key; version: of the package."""
 
     models: tuple[ServedModel, ...]
     keys_required: bool
@@ -68,17 +68,17 @@ class Site:
 
     @classmethod
     def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
-        """The site of the models that a server has opened."""
+        """The site of a server's models."""
         served = (*(_reranker(each) for each in models.rerankers), *(_embedder(each) for each in models.embedders))
         return cls(models=served, keys_required=keys_required, version=version)
 
     @property
     def rerankers(self) -> tuple[ServedModel, ...]:
-        """The models that can rank, in the order in which they are served; the first is the default."""
+        """The rerankers in their served order; the first is the default."""
         return tuple(model for model in self.models if model.task == RERANKING)
 
-    def entries(self, specifications: tuple[Specification, ...]) -> tuple[Entry, ...]:
-        """The catalogue: what is served first, in its order, then what is known and not served."""
+    def entries(self, specifications: tuple[Specification, ...]) -> tuple[CatalogueEntry, ...]:
+        """The catalogue: the served models first, then those that are known and not served."""
         served: dict[str, list[ServedModel]] = {}
         for model in self.models:
             specification = known(model.repository)
@@ -87,16 +87,16 @@ class Site:
         for id, models in served.items():
             specification, first = known(id), models[0]
             name = first.id if specification is None else specification.name
-            entries.append(Entry(id, name, first.task, first.config, specification, tuple(models)))
+            entries.append(CatalogueEntry(id, name, first.task, first.config, specification, tuple(models)))
         entries += [
-            Entry(each.id, each.name, each.task, each.config, each, ())
+            CatalogueEntry(each.id, each.name, each.task, each.config, each, ())
             for each in specifications
             if each.id not in served
         ]
         return tuple(entries)
 
-    def names(self, entry: Entry) -> frozenset[str]:
-        """Every name, in lower case, under which a model of the catalogue may be asked for."""
+    def names(self, entry: CatalogueEntry) -> frozenset[str]:
+        """Every name of a model, in lower case."""
         mine = {name for model in entry.served for name in (model.id, model.repository, *model.aliases)}
         return frozenset(name.lower() for name in {entry.id, *mine})
 
@@ -105,8 +105,8 @@ def _reranker(served: ServedReranker) -> ServedModel:
     reranker = served.reranker
 
     def is_ready() -> bool:
-        vitals = served.scheduler.stats()
-        return vitals.is_running and not vitals.is_broken
+        stats = served.scheduler.stats()
+        return stats.is_running and not stats.is_broken
 
     return ServedModel(
         id=served.id,
@@ -141,6 +141,6 @@ def _embedder(served: ServedEmbedder) -> ServedModel:
 
 
 def _public(source: str) -> str:
-    """What anybody may see of where a model came from: not the server's folders."""
+    """The public form of a model's source, without the server's folders."""
     path = Path(source).expanduser()
     return f"path/to/{path.name}" if path.exists() or path.is_absolute() else source

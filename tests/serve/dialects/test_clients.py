@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.dialects.bodies import MAX_DOCUMENTS
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
 from qwen3_reranker.serve.problems import invalid
-from testing.answers import answer_to
+from testing.score_results import result_of
 
 CLIENTS = json.loads(Path(__file__).with_name("clients.json").read_text(encoding="utf-8"))
-ROUTES = {route.path: route for route in judging_routes()}
+PATHS = {path.path: path for path in DIALECT_PATHS}
 each_client = pytest.mark.parametrize("recorded", CLIENTS, ids=[recorded["client"] for recorded in CLIENTS])
 
 
@@ -37,9 +38,9 @@ def found(value: Any, path: list[str]) -> Iterator[Any]:
 @each_client
 def test_a_client_finds_what_it_reads(recorded: dict[str, Any]) -> None:
     body = recorded["body"]
-    dialect = ROUTES[recorded["path"]].choose(body)
-    ask = dialect.read(body, recorded["path"])
-    reply = json.loads(json.dumps(dialect.write(ask, answer_to(ask, [-1.0, 1.0])).body))
+    dialect = PATHS[recorded["path"]].choose(body)
+    request = dialect.read(body, MAX_DOCUMENTS)
+    reply = json.loads(json.dumps(dialect.write(request, result_of(request, [-1.0, 1.0])).body))
     for path in recorded["reads"]:
         values = list(found(reply, path.split(".")))
         assert values
@@ -55,6 +56,6 @@ def test_a_client_finds_what_it_reads(recorded: dict[str, Any]) -> None:
 
 @each_client
 def test_a_client_finds_a_sentence_in_an_error(recorded: dict[str, Any]) -> None:
-    dialect = ROUTES[recorded["path"]].choose(recorded["body"])
-    _, written = dialect.write_problem(invalid("blank_query", "a sentence"), "req_1")
+    dialect = PATHS[recorded["path"]].choose(recorded["body"])
+    _, written = dialect.error.write(invalid("blank_query", "a sentence"), "req_1")
     assert "a sentence" in (written["error"], written.get("detail"))

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from qwen3_reranker.serve.ask import EmbeddingAsk
-from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
+from qwen3_reranker.serve.dialects.base import fill
+from qwen3_reranker.serve.dialects.openai_embeddings import EMBEDDINGS_REPLY, Embedded, read_embeddings
 from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.protocol import EmbeddingRequest
 
-DIALECT = OpenAIEmbeddings(max_texts=2)
 VECTORS = np.array([[0.6, 0.8], [1, 0]], dtype=np.float32)
 
 
 def test_texts_and_options_are_read() -> None:
-    assert DIALECT.read({"input": "a"}) == EmbeddingAsk(["a"])
+    assert read_embeddings({"input": "a"}) == EmbeddingRequest(["a"])
     body = {"input": ["a", "b"], "model": "m", "encoding_format": "base64", "dimensions": 2, "task": "i", "user": "u"}
-    assert DIALECT.read(body) == EmbeddingAsk(["a", "b"], "m", 2, base64=True, instruction="i")
+    assert read_embeddings(body) == EmbeddingRequest(["a", "b"], "m", 2, base64=True, instruction="i")
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_texts_and_options_are_read() -> None:
 )
 def test_a_refusal_names_the_place_and_the_reason(options: dict[str, Any], code: str, parameter: str) -> None:
     with pytest.raises(Problem) as raised:
-        DIALECT.read({"input": "a", **options})
+        read_embeddings({"input": "a", **options}, max_texts=2)
     assert (raised.value.status, raised.value.code, raised.value.parameter) == (400, code, parameter)
 
 
 def test_vectors_are_numbers_or_little_endian_bytes() -> None:
-    numbers = DIALECT.write(EmbeddingAsk(["a", "b"]), VECTORS, "m", 7).body
-    TypeAdapter(DIALECT.response).validate_python(numbers, strict=True)
+    numbers = fill(EMBEDDINGS_REPLY, Embedded(EmbeddingRequest(["a", "b"]), VECTORS, "m", 7))
+    TypeAdapter(EMBEDDINGS_REPLY.type).validate_python(numbers, strict=True)
     assert numbers["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
     assert [np.float32(entry["embedding"]).tolist() for entry in numbers["data"]] == VECTORS.tolist()
-    coded = DIALECT.write(EmbeddingAsk(["a", "b"], base64=True), VECTORS, "m", 7).body
+    coded = fill(EMBEDDINGS_REPLY, Embedded(EmbeddingRequest(["a", "b"], base64=True), VECTORS, "m", 7))
     assert [entry["index"] for entry in coded["data"]] == [0, 1]
     read = [np.frombuffer(base64.b64decode(entry["embedding"]), "<f4").tolist() for entry in coded["data"]]
     assert read == VECTORS.tolist()

@@ -1,4 +1,4 @@
-"""Any JSON object makes an Ask or a Problem, and a Problem holds nothing of it."""
+"""Any JSON object makes a ScoreRequest or a Problem, and a Problem holds nothing of it."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from qwen3_reranker.serve.dialects.base import Dialect
-from qwen3_reranker.serve.dialects.embeddings import OpenAIEmbeddings
-from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.dialects.dialect_table import DIALECTS as ROWS
+from qwen3_reranker.serve.dialects.openai_embeddings import EmbeddingsBody, read_embeddings
 from qwen3_reranker.serve.problems import Problem
-from testing.answers import answer_to
+from testing.score_results import result_of
 
-DIALECTS = {dialect.name: dialect for route in judging_routes(5) for dialect in route.dialects}
+DIALECTS = {dialect.name: dialect for dialect in ROWS}
 # Letters that no message of ours is written in.
 SECRET = "жщю"
 TEXTS = st.text(st.sampled_from(SECRET + " \n"), max_size=4) | st.sampled_from(["true", "END", "left", "", "predicate"])
@@ -48,25 +48,25 @@ def assert_nothing_of_the_body(problem: Problem) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_object_makes_an_ask_that_can_be_answered_or_a_problem(dialect: Dialect, data: st.DataObject) -> None:
+def test_any_object_makes_a_request_that_can_be_answered_or_a_problem(dialect: Dialect, data: st.DataObject) -> None:
     body = data.draw(BODIES[dialect.name])
     try:
-        ask = dialect.read(body, "/")
+        request = dialect.read(body, 5)
     except Problem as problem:
         assert_nothing_of_the_body(problem)
         return
-    assert 1 <= len(ask.documents) == len(ask.queries)
-    assert all(isinstance(text, str) for text in (*ask.queries, *ask.documents))
-    assert not set(SECRET) & set("".join(ask.warnings))
-    dialect.write(ask, answer_to(ask, [0.0] * len(ask.documents)))
+    assert 1 <= len(request.documents) == len(request.queries)
+    assert all(isinstance(text, str) for text in (*request.queries, *request.documents))
+    assert not set(SECRET) & set("".join(request.warnings))
+    dialect.write(request, result_of(request, [0.0] * len(request.documents)))
 
 
-@given(bodies(OpenAIEmbeddings.request))
+@given(bodies(EmbeddingsBody))
 @settings(max_examples=60, deadline=None)
 def test_any_object_makes_texts_to_embed_or_a_problem(body: dict[str, Any]) -> None:
     try:
-        ask = OpenAIEmbeddings().read(body)
+        request = read_embeddings(body)
     except Problem as problem:
         assert_nothing_of_the_body(problem)
         return
-    assert all(isinstance(text, str) for text in ask.texts)
+    assert all(isinstance(text, str) for text in request.texts)

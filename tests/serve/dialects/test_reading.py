@@ -5,16 +5,17 @@ from typing import Any
 import pytest
 
 from qwen3_reranker.records import Limits
-from qwen3_reranker.serve.ask import Ask
-from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
 from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.protocol import ScoreRequest
 
-ROUTES = {route.path: route for route in judging_routes(max_documents=4)}
+PATHS = {path.path: path for path in DIALECT_PATHS}
+MAX_DOCUMENTS = 4
 BASE = {"query": "q", "documents": ["a", "b"]}
 
 
-def read(path: str, body: dict[str, Any]) -> Ask:
-    return ROUTES[path].choose(body).read(body, path)
+def read(path: str, body: dict[str, Any]) -> ScoreRequest:
+    return PATHS[path].choose(body).read(body, MAX_DOCUMENTS)
 
 
 def problem_of(path: str, body: dict[str, Any]) -> Problem:
@@ -73,10 +74,10 @@ NULLS = (
 
 @pytest.mark.parametrize(("options", "expected"), OPTIONS.values(), ids=OPTIONS)
 def test_an_option_is_read_by_all_its_names(options: dict[str, Any], expected: dict[str, Any]) -> None:
-    ask = read("/v1/rerank", {**BASE, **options})
-    default = Ask(queries=("q", "q"), documents=["a", "b"])
-    assert {name: getattr(ask, name) for name in Ask.__slots__} == {
-        **{name: getattr(default, name) for name in Ask.__slots__},
+    request = read("/v1/rerank", {**BASE, **options})
+    default = ScoreRequest(queries=("q", "q"), documents=["a", "b"])
+    assert {name: getattr(request, name) for name in ScoreRequest.__slots__} == {
+        **{name: getattr(default, name) for name in ScoreRequest.__slots__},
         **expected,
     }
 
@@ -86,8 +87,8 @@ def test_null_is_as_good_as_absent_everywhere() -> None:
 
 
 def test_what_is_not_done_is_said_without_repeating_unknown_names() -> None:
-    ask = read("/v1/rerank", {**BASE, "priority": 1, "max_chunks_per_doc": 2, "secret name": 1, "other": 2})
-    assert ask.warnings == (
+    request = read("/v1/rerank", {**BASE, "priority": 1, "max_chunks_per_doc": 2, "secret name": 1, "other": 2})
+    assert request.warnings == (
         "`max_chunks_per_doc` is not supported: ignored",
         "`priority` is not supported: ignored",
         "2 fields not known to this route: ignored",
@@ -148,7 +149,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("path", "body", "name"), SHAPES.values(), ids=SHAPES)
 def test_a_shared_path_tells_dialects_by_the_body(path: str, body: dict[str, Any], name: str) -> None:
-    assert ROUTES[path].choose(body).name == name
+    assert PATHS[path].choose(body).name == name
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,8 @@ SCORES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize(("body", "pairs"), SCORES.values(), ids=SCORES)
 def test_score_pairs_one_with_all_or_each_with_each(body: dict[str, Any], pairs: list[tuple[str, str]]) -> None:
-    ask = read("/v1/score", body)
-    assert list(zip(ask.queries, ask.documents, strict=True)) == pairs
+    request = read("/v1/score", body)
+    assert list(zip(request.queries, request.documents, strict=True)) == pairs
 
 
 def test_score_refuses_what_it_cannot_pair() -> None:
@@ -218,9 +219,9 @@ def test_decisions_ask_each_question_of_the_one_input() -> None:
         },
         {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]},
     ]
-    ask = read("/v1/decisions", {"model": "m", "input": messages, "questions": questions})
-    assert (list(ask.queries), list(ask.documents)) == (["first?", "second?"], ["a\nb: 1\nc"] * 2)
-    assert (ask.instruction, ask.echoes) == ("Judge tickets.", ["one", None])
+    request = read("/v1/decisions", {"model": "m", "input": messages, "questions": questions})
+    assert (list(request.queries), list(request.documents)) == (["first?", "second?"], ["a\nb: 1\nc"] * 2)
+    assert (request.instruction, request.echoes) == ("Judge tickets.", ["one", None])
     assert list(read("/v1/decisions", {"input": "a", "questions": questions}).documents) == ["a", "a"]
 
 

@@ -6,23 +6,25 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from qwen3_reranker.serve.dialects.base import Dialect
-from qwen3_reranker.serve.dialects.routes import judging_routes
+from qwen3_reranker.serve.dialects.base import Dialect, type_of
+from qwen3_reranker.serve.dialects.bodies import MAX_DOCUMENTS
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
+from qwen3_reranker.serve.dialects.dialect_table import DIALECTS as ROWS
 from qwen3_reranker.serve.problems import Problem, busy, invalid
-from testing.answers import answer_to
+from testing.score_results import result_of
 
-ROUTES = {route.path: route for route in judging_routes()}
-DIALECTS = {dialect.name: dialect for route in ROUTES.values() for dialect in route.dialects}
+PATHS = {path.path: path for path in DIALECT_PATHS}
+DIALECTS = {dialect.name: dialect for dialect in ROWS}
 BODY = {"query": "q", "documents": ["a", {"text": "b", "title": "t"}]}
 # The second document is the better one; probabilities are exact in binary.
 LOGITS = [0.0, 100.0]
 
 
 def reply(path: str, body: dict[str, Any], logits: list[float] = LOGITS, cost: str | None = None) -> Any:
-    dialect = ROUTES[path].choose(body)
-    ask = dialect.read(body, path)
-    written = dialect.write(ask, answer_to(ask, logits, cost)).body
-    TypeAdapter(dialect.response).validate_python(written, strict=True)
+    dialect = PATHS[path].choose(body)
+    request = dialect.read(body, MAX_DOCUMENTS)
+    written = dialect.write(request, result_of(request, logits, cost)).body
+    TypeAdapter(type_of(dialect.reply)).validate_python(written, strict=True)
     return json.loads(json.dumps(written, allow_nan=False))
 
 
@@ -183,7 +185,7 @@ def test_the_reply_is(path: str, body: dict[str, Any], expected: Any) -> None:
 
 
 def test_every_dialect_is_among_the_replies() -> None:
-    assert {ROUTES[path].choose(body).name for path, body, _ in REPLIES.values()} == set(DIALECTS)
+    assert {PATHS[path].choose(body).name for path, body, _ in REPLIES.values()} == set(DIALECTS)
 
 
 def test_a_single_pair_of_predict_has_its_labels_alone() -> None:
@@ -221,8 +223,8 @@ def test_warnings_are_told_once() -> None:
 
 def test_tei_tells_times_and_counts_in_headers() -> None:
     tei = DIALECTS["tei"]
-    ask = tei.read({"query": "query", "texts": ["a", "bc"]}, "/rerank")
-    assert tei.write(ask, answer_to(ask, LOGITS)).headers == {
+    request = tei.read({"query": "query", "texts": ["a", "bc"]}, MAX_DOCUMENTS)
+    assert tei.write(request, result_of(request, LOGITS)).headers == {
         "x-compute-characters": "13",
         "x-compute-tokens": "20",
         "x-compute-time": "6",
@@ -249,8 +251,8 @@ CANONICAL_ERROR = {
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 def test_an_error_has_the_shape_that_the_document_gives_it(dialect: Dialect) -> None:
-    status, written = dialect.write_problem(PROBLEM, "req_1")
-    TypeAdapter(dialect.error).validate_python(written, strict=True)
+    status, written = dialect.error.write(PROBLEM, "req_1")
+    TypeAdapter(dialect.error.type).validate_python(written, strict=True)
     if dialect.name.startswith("tei"):
         assert (status, written) == (422, {"error": PROBLEM.message, "error_type": "Validation"})
     else:
@@ -272,4 +274,4 @@ def test_an_error_has_the_shape_that_the_document_gives_it(dialect: Dialect) -> 
     ],
 )
 def test_tei_has_statuses_of_its_own(problem: Problem, status: int, kind: str) -> None:
-    assert DIALECTS["tei"].write_problem(problem, "req_1") == (status, {"error": "m", "error_type": kind})
+    assert DIALECTS["tei"].error.write(problem, "req_1") == (status, {"error": "m", "error_type": kind})

@@ -12,12 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from qwen3_reranker.serve import pages
 from qwen3_reranker.serve.catalogue import KNOWN, RERANKING
-from qwen3_reranker.serve.pages import Site
+from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from testing.live_server import Live
 from tests.serve.pages.markup import Element, Markup
 
@@ -37,10 +36,14 @@ POLICY = (
 )
 
 
+def routes(site: Site) -> list[Route]:
+    return [Route(endpoint.path, endpoint.handler) for endpoint in page_endpoints(site)]
+
+
 def app_of(site: Site) -> Starlette:
     """The pages alone, so that any site can be shown."""
-    answer = pages.not_found(site)
-    return Starlette(routes=pages.routes(site), exception_handlers={404: lambda request, _: answer(request)})
+    answer = page_not_found(site)
+    return Starlette(routes=routes(site), exception_handlers={404: lambda request, _: answer(request)})
 
 
 @pytest.fixture(scope="package")
@@ -268,7 +271,7 @@ def test_a_hostile_host_header_does_not_reach_a_command_that_people_copy(site: S
 
 
 def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
-    client = TestClient(Starlette(routes=[Mount("/rank", routes=pages.routes(site))]))
+    client = TestClient(Starlette(routes=[Mount("/rank", routes=routes(site))]))
     for path in ("/rank/", "/rank/models", "/rank/models/nano", "/rank/keys"):
         page = markup(client, path)
         links = [each.attributes.get("href", each.attributes.get("src")) for each in page.all("a", "link", "script")]

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
+from qwen3_reranker.serve.pages.examples import EXAMPLES, Example
 
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Row
-from qwen3_reranker.serve.pages.examples import EXAMPLES, Example
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
 from tests.serve.pages.conftest import Keyed, OpenPage
@@ -182,7 +182,7 @@ def test_markup_in_documents_stays_text(open_page: OpenPage, address: str) -> No
 
 def test_a_busy_server_is_shown_with_when_to_come_again(open_page: OpenPage, live: Live) -> None:
     page = open_page(live.url)
-    live.application.door.is_draining = True
+    live.application.context.drain.is_draining = True
     try:
         page.get_by_role("button", name="Rank", exact=True).click()
         alert = page.get_by_role("alert")
@@ -190,7 +190,7 @@ def test_a_busy_server_is_shown_with_when_to_come_again(open_page: OpenPage, liv
         expect(alert).to_contain_text(re.compile(r"shutting down.* Try again in \d s\."))
         expect(alert).to_contain_text(re.compile(r"draining · req_\w+"))
     finally:
-        live.application.door.is_draining = False
+        live.application.context.drain.is_draining = False
     rank(page)
 
 

@@ -2,15 +2,16 @@
 
 from pydantic import TypeAdapter
 
-from qwen3_reranker.serve.dialects.infos import ModelFacts, Models, TEIInfo, model_list, model_object, tei_info
+from qwen3_reranker.serve.dialects.base import fill
+from qwen3_reranker.serve.routes.model_info import MODEL, MODEL_LIST, TEI_INFO, ModelInfo, ServerInfo
 
-FACTS = ModelFacts("nano", 1_700_000_000, "us", 8192, price="0.0000001", aliases=("small",), parameters=1_000_000)
+INFO = ModelInfo("nano", 1_700_000_000, "us", 8192, price="0.0000001", aliases=("small",), parameters=1_000_000)
 
 
 def test_one_list_serves_openai_cohere_and_openrouter() -> None:
-    listed = model_list([FACTS])
-    TypeAdapter(Models).validate_python(listed, strict=True)
-    assert listed["data"] == listed["models"] == [model_object(FACTS)]
+    listed = fill(MODEL_LIST, [INFO])
+    TypeAdapter(MODEL_LIST.type).validate_python(listed, strict=True)
+    assert listed["data"] == listed["models"] == [fill(MODEL, INFO)]
     model = listed["data"][0]
     assert (model["id"], model["object"], model["created"], model["owned_by"]) == ("nano", "model", 1_700_000_000, "us")
     assert (model["name"], model["endpoints"], model["context_length"]) == ("nano", ["rerank"], 8192)
@@ -19,12 +20,12 @@ def test_one_list_serves_openai_cohere_and_openrouter() -> None:
 
 
 def test_an_embedding_model_is_listed_as_one() -> None:
-    model = model_object(ModelFacts("e", 0, "us", 32, task="embed"))
+    model = fill(MODEL, ModelInfo("e", 0, "us", 32, task="embed"))
     assert (model["endpoints"], model["architecture"]["output_modalities"]) == (["embed"], ["embeddings"])
 
 
 def test_info_holds_what_dify_reads() -> None:
-    info = tei_info(FACTS, version="1", max_documents=1000, max_batch_tokens=16384, max_concurrent_requests=256)
-    TypeAdapter(TEIInfo).validate_python(info, strict=True)
+    info = fill(TEI_INFO, ServerInfo(INFO, "1", 1000, max_batch_tokens=16384, max_concurrent_requests=256))
+    TypeAdapter(TEI_INFO.type).validate_python(info, strict=True)
     assert list(info["model_type"]) == ["reranker"]
     assert (info["max_input_length"], info["max_client_batch_size"]) == (8192, 1000)

@@ -1,4 +1,4 @@
-"""The models of one server: what each is called, what it costs, and the scheduler that owns it."""
+"""Models: the served models of one server, by all their names, each with its scheduler."""
 
 from __future__ import annotations
 
@@ -20,38 +20,35 @@ from qwen3_reranker.serve.settings import ModelSettings, Settings
 
 _PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
 _PROBE_SECONDS = 600.0
-# On a processor a batch of a library call may take many seconds; a request should not wait that long for that of its
-# neighbour to end, and batches of this size compute no slower.
-_PROCESSOR_BATCH_TOKENS = 2048
+# On a CPU a batch of a library call may take many seconds. A request should not wait that long for another one, and
+# batches of this size compute no slower.
+_CPU_BATCH_TOKENS = 2048
 
 Served = TypeVar("Served", bound="ServedReranker | ServedEmbedder")
 
 
 class ServedReranker:
-    """A Reranker that many callers share."""
+    """A Reranker that many clients share."""
 
     def __init__(self, reranker: Reranker, settings: ModelSettings, scheduler: Scheduler) -> None:
         self.reranker = reranker
         self.settings = settings
+        #: The name under which it is served.
+        self.id = settings.name
         self.scheduler = scheduler
         self.created = int(time.time())
 
-    @property
-    def id(self) -> str:
-        """The name it is served under."""
-        return self.settings.name
-
     def probe(self, on_end: Callable[[], None] = lambda: None) -> ScheduledRequest:
-        """Have a few pairs of our own judged, without waiting for it. Raises Overloaded."""
+        """Queue a few test pairs and return at once. Raises Overloaded."""
         rows = self.reranker.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
         scheduled = ScheduledRequest(rows, deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
         self.scheduler.submit(scheduled)
         return scheduled
 
     def warm_up(self) -> None:
-        """Judge them, so that a first answer is no slower than the next, and waiting times can be foretold.
+        """Score the test pairs: the first request is then no slower, and waiting times can be estimated.
 
-        Raises what the network raises.
+        Raises what the model raises.
         """
         ended = threading.Event()
         scheduled = self.probe(ended.set)
@@ -60,35 +57,32 @@ class ServedReranker:
             raise scheduled.error
 
     def close(self) -> None:
-        """End what is left and give the memory back."""
+        """End the remaining requests and free the memory."""
         self.scheduler.close()
         self.reranker.close()
 
 
 class ServedEmbedder:
-    """An Embedder that many callers share; calls run one after the other."""
+    """An Embedder that many clients share; its one worker thread runs calls in turn."""
 
     def __init__(self, embedder: Embedder, settings: ModelSettings) -> None:
         self.embedder = embedder
         self.settings = settings
+        #: The name under which it is served.
+        self.id = settings.name
         self.created = int(time.time())
-        self.turn = ThreadPoolExecutor(1, thread_name_prefix=f"embedder {settings.name}")
-
-    @property
-    def id(self) -> str:
-        """The name it is served under."""
-        return self.settings.name
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"embedder {settings.name}")
 
     def close(self) -> None:
-        """Give the memory back once the calls under way have ended."""
-        self.turn.shutdown(cancel_futures=True)
+        """Free the memory after the running calls."""
+        self.worker.shutdown(cancel_futures=True)
         self.embedder.close()
 
 
 class Models:
     """The models served, by every name that clients may use."""
 
-    NUM_TOKENISING = 2
+    NUM_TOKENIZER_THREADS = 2
 
     def __init__(
         self,
@@ -102,11 +96,11 @@ class Models:
         self._accept_any = accept_any
         self._rerankers = _by_name(self.rerankers)
         self._embedders = _by_name(self.embedders)
-        # Making tokens releases the interpreter; a second thread keeps a long text from stalling the short ones.
-        self.tokenising = ThreadPoolExecutor(self.NUM_TOKENISING, thread_name_prefix="tokens")
+        # Tokenizing releases the GIL; a second thread keeps a long text from blocking the short ones.
+        self.tokenizing = ThreadPoolExecutor(self.NUM_TOKENIZER_THREADS, thread_name_prefix="tokens")
 
     def reranker(self, name: str | None) -> ServedReranker:
-        """The reranker of that name, or the first; raises Problem 404 naming those there are."""
+        """The reranker of that name, or the first; raises Problem 404 with the names that exist."""
         return self._chosen(name, self.rerankers, self._rerankers, "rerank")
 
     def embedder(self, name: str | None) -> ServedEmbedder:
@@ -136,18 +130,18 @@ class Models:
         return {each.name: each.price for each in chosen}
 
     def close(self) -> None:
-        """Give the memory of all of them back."""
+        """Free the memory of all models."""
         for reranker in self.rerankers:
             reranker.close()
         for embedder in self.embedders:
             embedder.close()
-        self.tokenising.shutdown(cancel_futures=True)
+        self.tokenizing.shutdown(cancel_futures=True)
 
 
 def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None) -> Models:
-    """Load and warm up every model of the settings; on_open is told the name of each before it is loaded.
+    """Load and warm up every model of the settings; on_open gets the name of each before.
 
-    Raises what Reranker and Embedder raise, and then gives the memory of those before back.
+    Raises what Reranker and Embedder raise, and then frees the models that are already open.
     """
     rerankers: list[ServedReranker] = []
     embedders: list[ServedEmbedder] = []
@@ -169,7 +163,7 @@ def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], N
 def _open_reranker(chosen: ModelSettings, settings: Settings, metrics: Metrics) -> ServedReranker:
     options = dict(chosen.options)
     if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
-        options["max_batch_tokens"] = _PROCESSOR_BATCH_TOKENS
+        options["max_batch_tokens"] = _CPU_BATCH_TOKENS
     reranker = Reranker(chosen.source, revision=chosen.revision, **options)
     scheduler = Scheduler(
         reranker,

@@ -1,4 +1,4 @@
-"""Texts that the playground begins with; written for it."""
+"""The texts that the playground begins with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A query with documents, none longer than a line, and another instruction to compare with."""
+class PlaygroundExample:
+    """A query with documents of at most one line, and a second instruction to compare with."""
 
     name: str
     query: str
@@ -17,7 +17,7 @@ class Example:
 
 
 EXAMPLES = (
-    Example(
+    PlaygroundExample(
         name="Git help",
         query="take back my last commit",
         documents=(
@@ -33,7 +33,7 @@ EXAMPLES = (
         instruction="",
         other_instruction="Given a question about git, retrieve only commands that are safe after a push",
     ),
-    Example(
+    PlaygroundExample(
         name="Travel",
         query="quiet beach with a train station nearby",
         documents=(
@@ -48,7 +48,7 @@ EXAMPLES = (
         instruction="Given a wish of a traveller, retrieve places that fulfil all of it",
         other_instruction="Given a wish of a traveller, retrieve places for people who like parties",
     ),
-    Example(
+    PlaygroundExample(
         name="Many languages",
         query="日本で一番高い山は何ですか",
         documents=(

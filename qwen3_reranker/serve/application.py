@@ -1,0 +1,141 @@
+"""Application: settings, models and keys -> the ASGI application, with its table of endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.context import Context
+from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.middleware import RequestMiddleware, TemplatedRoute, state_of
+from qwen3_reranker.serve.models import open_models
+from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
+from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.routes.account import AccountRoutes
+from qwen3_reranker.serve.routes.base import HttpEndpoint
+from qwen3_reranker.serve.routes.embeddings import embedding_endpoint
+from qwen3_reranker.serve.routes.health import HealthRoutes
+from qwen3_reranker.serve.routes.model_routes import ModelRoutes
+from qwen3_reranker.serve.routes.openapi import openapi_endpoint
+from qwen3_reranker.serve.routes.rerank import rerank_endpoints
+from qwen3_reranker.serve.scheduler import Overloaded
+from qwen3_reranker.serve.settings import Settings
+
+_HTTP_ERRORS = {
+    404: ("not_found_error", "not_found", "nothing is at this address"),
+    405: ("invalid_request_error", "method_not_allowed", "this address takes another method"),
+}
+# nginx's status for a client that is gone, for the log.
+_CLIENT_GONE = 499
+
+
+def open_application(
+    settings: Settings, version: str, on_open: Callable[[str], None] = lambda _name: None
+) -> Application:
+    """Open the keys, which fails fast, then load and warm up the models.
+
+    on_open is called with the name of each model. Raises what either raises, and then nothing stays open.
+    """
+    accounts = _open_accounts(settings)
+    metrics = Metrics(version)
+    try:
+        models = open_models(settings, metrics, on_open)
+    except BaseException:
+        if accounts is not None:
+            accounts.close()
+        raise
+    return Application(Context.of(settings, models, accounts, metrics, version))
+
+
+def _open_accounts(settings: Settings) -> Accounts | None:
+    if settings.keys is None:
+        return None
+    pepper = settings.pepper.get_secret_value().encode() if settings.pepper else None
+    return Accounts(settings.keys, pepper, flush_interval=settings.usage_flush, cache_seconds=settings.keys_cache)
+
+
+def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
+    """The table of everything that a server answers."""
+    endpoints = (
+        *rerank_endpoints(context),
+        embedding_endpoint(context),
+        *AccountRoutes(context).endpoints(),
+        *HealthRoutes(context).endpoints(),
+        *ModelRoutes(context).endpoints(),
+        *page_endpoints(site),
+    )
+    return (*endpoints, openapi_endpoint(endpoints, context.version, keyed=context.accounts is not None))
+
+
+class Application:
+    """One server without its socket; `asgi` is what an ASGI server runs. `close` frees models and accounts."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        site = Site.of(context.models, keys_required=context.accounts is not None, version=context.version)
+        self.endpoints = all_endpoints(context, site)
+        self._page_not_found = page_not_found(site)
+        self.asgi: ASGIApp = RequestMiddleware(
+            Starlette(
+                routes=[
+                    TemplatedRoute(endpoint.path, endpoint.handler, methods=[endpoint.method])
+                    for endpoint in self.endpoints
+                ],
+                exception_handlers={
+                    Problem: self._on_problem,
+                    ClientDisconnect: self._on_disconnect,
+                    HTTPException: self._on_http_error,
+                    Exception: _on_bug,
+                },
+            ),
+            endpoints=self.endpoints,
+            accounts=context.accounts,
+            metrics=context.metrics,
+            drain=context.drain,
+            max_requests=context.settings.max_requests,
+        )
+
+    def abandon(self) -> None:
+        """End all requests that still run; their clients may come again."""
+        for model in self.context.models.rerankers:
+            model.scheduler.close(Overloaded("the server is shutting down", 1.0))
+
+    def close(self) -> None:
+        """Free the models and write the remaining usage; raises StoreError if that fails."""
+        self.context.models.close()
+        if self.context.accounts is not None:
+            self.context.accounts.close()
+
+    async def _on_problem(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        state = state_of(request)
+        if state.error_format is not None:
+            self.context.metrics.on_rejected(error.code)
+        return state.problem_response(error)
+
+    async def _on_disconnect(self, request: Request, _error: Exception) -> Response:
+        self.context.metrics.on_cancelled(state_of(request).model)
+        return Response(status_code=_CLIENT_GONE)
+
+    async def _on_http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return self._page_not_found(request)
+        kind, code, message = _HTTP_ERRORS.get(
+            error.status_code, ("invalid_request_error", "http_error", "the request is not right")
+        )
+        problem = Problem(error.status_code, kind, code, message, headers=error.headers)
+        return state_of(request).problem_response(problem)
+
+
+async def _on_bug(request: Request, _error: Exception) -> Response:
+    state = state_of(request)
+    state.error_format = None
+    problem = Problem(500, "server_error", "internal_error", "the server failed; its log says where")
+    return state.problem_response(problem)

@@ -1,0 +1,165 @@
+"""The fields that rerank bodies share: texts, options, and how they become a ScoreRequest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import WithJsonSchema as Schema
+
+from qwen3_reranker.records import Limits
+from qwen3_reranker.serve.dialects.document_text import echo_of, text_of
+from qwen3_reranker.serve.dialects.fields import Count, CountOrMax, Documents, Flag, Query, RequestBody, Side, one_of
+from qwen3_reranker.serve.problems import invalid
+from qwen3_reranker.serve.protocol import ScoreRequest
+
+MAX_DOCUMENTS = 1000
+EXAMPLE_QUERY = "How are rainbows made?"
+EXAMPLE_DOCUMENTS = ("Drops of water part sunlight into its colours.", "The library opens at nine.")
+DETAILS = "details"
+
+
+def _truncate(value: object) -> str:
+    """Whether to cut and which end: "none", "end" or "start"; a boolean cuts the end or refuses."""
+    if isinstance(value, bool):
+        return "end" if value else "none"
+    word = one_of("end", "start", "none", "true", "false")(value)
+    return {"true": "end", "false": "none"}.get(word, word)
+
+
+Truncate = Annotated[
+    str,
+    BeforeValidator(_truncate),
+    Schema(
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "string", "enum": ["END", "START", "NONE", "end", "start", "none", "true", "false"]},
+            ]
+        }
+    ),
+]
+
+
+class TemplateFields(BaseModel):
+    """vLLM's way to give an instruction."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    instruction: str | None = None
+
+
+class Options(RequestBody):
+    """Fields that mean the same in every dialect."""
+
+    spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "instruction": ("instruction", "instruct", "task", "prompt"),
+        "use_activation": ("use_activation", "activation", "softmax"),
+        "truncate": ("truncate", "truncation"),
+        "truncation_side": ("truncation_side", "truncation_direction"),
+        "max_tokens_per_doc": ("max_tokens_per_doc", "max_doc_length"),
+    }
+    unsupported: ClassVar[frozenset[str]] = frozenset(
+        {"priority", "max_chunks_per_doc", "overlap_tokens", "return_embeddings", "provider", "mm_processor_kwargs"}
+    )
+    understood: ClassVar[frozenset[str]] = frozenset({"user", "request_id", "return_len", "encoding_format"})
+
+    model: str | None = Field(None, description="The model's id or another of its names; without one, the default.")
+    instruction: str | None = Field(None, description="What makes a document relevant; null for the model's own.")
+    chat_template_kwargs: TemplateFields | None = None
+    raw_scores: Flag | None = Field(None, description="Scores as logits, yes - no, instead of probabilities.")
+    use_activation: Flag | None = Field(None, description="False for scores as logits.")
+    max_tokens_per_doc: Count | None = Field(None, description="Read so many tokens of a document; 0 for no limit.")
+    max_tokens_per_query: Count | None = Field(None, description="Read so many tokens of the query.")
+    truncate_prompt_tokens: CountOrMax | None = Field(
+        None, description="Read so many tokens of the whole prompt, template included; -1 for what the model can."
+    )
+    truncate: Truncate | None = Field(None, description="Cut what does not fit, or with false refuse the request.")
+    truncation_side: Side | None = Field(None, description="Which end is cut; the right one by default.")
+
+    def options(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The same fields of a ScoreRequest."""
+        named = self.chat_template_kwargs.instruction if self.chat_template_kwargs else None
+        instruction = self.instruction or named
+        side = self.truncation_side or ("left" if self.truncate == "start" else "right")
+        row = self.truncate_prompt_tokens
+        return {
+            "model": self.model or None,
+            "instruction": instruction if instruction and instruction.strip() else None,
+            "raw_scores": self.use_activation is False if self.raw_scores is None else self.raw_scores,
+            "limits": Limits(
+                document_tokens=self.max_tokens_per_doc or None,
+                query_tokens=self.max_tokens_per_query or None,
+                row_tokens=row if row and row > 0 else None,
+                keep="start" if side == "right" else "end",
+                truncate=self.truncate != "none",
+            ),
+            "warnings": self.warnings(body),
+        }
+
+
+class RerankBody(Options):
+    """A query and what to rank for it, under every name that a client gives it."""
+
+    spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Options.spellings,
+        "documents": ("documents", "texts", "passages", "items", "input", "docs"),
+        "top_n": ("top_n", "top_k"),
+        "return_documents": ("return_documents", "return_text", "return_input"),
+    }
+
+    query: Query = Field(description="What the documents are scored for.")
+    documents: Documents = Field(
+        description="Texts, or records, which are scored as lines of `name: value`; by default at most 1,000."
+    )
+    top_n: Count | None = Field(None, description="How many results, best first; 0 or null for all.")
+    return_documents: Flag = Field(False, description="Give each document back with its result.")
+    rank_fields: list[str] | None = Field(None, description="The fields of a record to score, in that order.")
+    return_details: Flag = Field(
+        False, description="Add logit, probability and what was read and cut, in tokens, to each result."
+    )
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """A query and two documents, by the dialect's own names."""
+        query, documents, top_n = (cls._names(name)[0] for name in ("query", "documents", "top_n"))
+        return {query: EXAMPLE_QUERY, documents: list(EXAMPLE_DOCUMENTS), top_n: 2}
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any], max_documents: int, *, echo_texts: bool = False) -> ScoreRequest:
+        """The request of a body. echo_texts: documents go back as the scored strings, not as objects."""
+        read = cls.of(body)
+        field = read.field("documents")
+        if len(read.documents) > max_documents:
+            raise invalid("too_many_documents", f"`{field}` must hold at most {max_documents} documents", field)
+        texts = [
+            text_of(document, read.rank_fields, f"{field}.{number}") for number, document in enumerate(read.documents)
+        ]
+        echoes: list[Any] | None = None
+        if read.return_documents:
+            pairs = zip(read.documents, texts, strict=True)
+            echoes = list(texts) if echo_texts else [echo_of(document, text) for document, text in pairs]
+        return ScoreRequest(
+            queries=(read.query,) * len(texts),
+            documents=texts,
+            top_n=read.top_n or None,
+            echoes=echoes,
+            documents_field=field,
+            form=DETAILS if read.return_details else "",
+            **read.options(body),
+        )
+
+
+class EchoingBody(RerankBody):
+    """The same, where documents come back unless they are declined."""
+
+    return_documents: Flag = Field(True, description="Give each document back with its result.")
+
+
+def rerank_body(name: str, meaning: str, base: type[RerankBody] = RerankBody, **names: str) -> type[RerankBody]:
+    """A rerank body with the dialect's own names of some fields first, such as top_n="top_k top_n"."""
+    spellings = {**base.spellings, **{field: tuple(spelt.split()) for field, spelt in names.items()}}
+    made: type[RerankBody] = cast(Any, type(base))(
+        name, (base,), {"spellings": spellings, "__doc__": meaning, "__module__": __name__}
+    )
+    return made

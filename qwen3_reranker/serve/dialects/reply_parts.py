@@ -1,0 +1,53 @@
+"""The parts that replies of several dialects share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonOptional, JsonValue, ScoredPair
+from qwen3_reranker.serve.dialects.bodies import DETAILS
+
+ID = JsonValue(str, lambda pair: pair.result.request_id)
+MODEL = JsonValue(str, lambda pair: pair.result.model)
+CREATED = JsonValue(int, lambda pair: pair.result.created)
+INDEX = JsonValue(int, lambda pair: pair.index)
+SCORE = JsonValue(
+    float,
+    lambda pair: float((pair.result.logits if pair.request.raw_scores else pair.result.probabilities)[pair.index]),
+)
+LOGIT = JsonValue(float, lambda pair: float(pair.result.logits[pair.index]))
+PROBABILITY = JsonValue(float, lambda pair: float(pair.result.probabilities[pair.index]))
+NAME = JsonValue(str | None, lambda pair: pair.request.echoes[pair.index])
+DOCUMENT = JsonOptional(
+    lambda pair: pair.request.echoes is not None,
+    JsonValue(dict[str, Any] | str, lambda pair: pair.request.echoes[pair.index]),
+)
+TEXT = JsonOptional(DOCUMENT.when, JsonValue(str, DOCUMENT.part.of))
+PROMPT_TOKENS = JsonValue(int, lambda pair: pair.result.usage.prompt_tokens)
+COST = JsonOptional(lambda pair: pair.result.cost is not None, JsonValue(float, lambda pair: float(pair.result.cost)))
+#: Cohere's unit of billing: a query with up to 100 documents.
+SEARCH_UNITS = JsonValue(int, lambda pair: max(1, -(-len(pair.request.documents) // 100)))
+TOKEN_USAGE = JsonObject(
+    "TokenUsage", "Tokens that are charged.", prompt_tokens=PROMPT_TOKENS, total_tokens=PROMPT_TOKENS
+)
+RESULT = JsonObject(
+    "Result",
+    "One document's score and its index in the request.",
+    index=INDEX,
+    relevance_score=SCORE,
+    document=DOCUMENT,
+    details=JsonOptional(
+        lambda pair: pair.request.form == DETAILS,
+        JsonObject(
+            "Details",
+            "What a score is based on; tokens of a text that were not kept were not read.",
+            logit=LOGIT,
+            probability=PROBABILITY,
+            document_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].document_tokens),
+            kept_document_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].kept_tokens),
+            query_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].query_tokens),
+            kept_query_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].kept_query_tokens),
+        ),
+    ),
+)
+RESULTS = JsonArray(RESULT, ScoredPair.best_first)

@@ -1,0 +1,274 @@
+"""RequestMiddleware: authenticates, limits, measures and logs each request, before its body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from qwen3_reranker.records import Usage
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.admission import Reservation
+from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
+from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR, ErrorFormat
+from qwen3_reranker.serve.json_http import JsonResponse
+from qwen3_reranker.serve.log import log_request
+from qwen3_reranker.serve.metrics import Metrics
+from qwen3_reranker.serve.problems import Problem, busy
+from qwen3_reranker.serve.routes.base import HttpEndpoint
+
+# Crawlers read it without a key; the answer is 404, not 401.
+_ALSO_PUBLIC = frozenset({"/robots.txt"})
+_VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(slots=True)
+class RequestState:
+    """All that the server knows of one request: the handler completes it, and the middleware logs it.
+
+    key: None without keys and for public paths. tenant: number of the key for the scheduler, 0 for no key. route: the
+    path's template. deadline: by time.monotonic(). cost: nanodollars, None without a price. error_format: of the
+    dialect that the request speaks, None for other routes.
+    """
+
+    request_id: str
+    started: float
+    key: KeyRecord | None = None
+    tenant: int = 0
+    route: str = ""
+    model: str = ""
+    deadline: float = math.inf
+    reservation: Reservation | None = None
+    cost: int | None = None
+    error_format: ErrorFormat | None = None
+    log_fields: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def admitted(self, accounts: Accounts | None, scope: str) -> Iterator[None]:
+        """Hold the request's share of the key's limits. Raises Problem 403 without the scope, 429 or 503."""
+        if self.key is None or accounts is None:
+            yield
+            return
+        self.key.require_scope(scope)
+        with accounts.enter(self.key) as self.reservation:
+            yield
+
+    def use_model(self, id: str) -> None:
+        """Note the model for log and metrics. Raises Problem 403 if the key may not use it."""
+        self.model = id
+        if self.key:
+            self.key.require_model(id)
+
+    def reserve(self, prompt_tokens: int, cost: int | None) -> None:
+        """Reserve tokens and their cost in nanodollars. Raises Problem 402 or 429."""
+        self.cost = cost
+        if self.reservation:
+            self.reservation.charge(prompt_tokens, cost or 0)
+            self.headers |= self.reservation.headers()
+
+    def settle(self, documents: int, usage: Usage) -> None:
+        """Log the usage of an answered request, and charge the key."""
+        self.log_fields |= {
+            "documents": documents,
+            "prompt_tokens": usage.prompt_tokens,
+            "computed_tokens": usage.computed_tokens,
+        }
+        if self.reservation is None or self.key is None:
+            return
+        self.reservation.settle(
+            UsageRow(
+                time=int(time.time()),
+                key_id=self.key.id,
+                model=self.model,
+                route=self.route,
+                request_id=self.request_id,
+                documents=documents,
+                prompt_tokens=usage.prompt_tokens,
+                computed_tokens=usage.computed_tokens,
+                cost=self.cost or 0,
+                duration=time.monotonic() - self.started,
+            )
+        )
+
+    def problem_response(self, problem: Problem) -> JsonResponse:
+        """The reply for a problem, in the request's dialect."""
+        status, body = (self.error_format or CANONICAL_ERROR).write(problem, self.request_id)
+        return JsonResponse(body, status, problem.headers)
+
+
+def state_of(request: Request) -> RequestState:
+    """The state of a request."""
+    state: RequestState = request.scope["state"]["request"]
+    return state
+
+
+class TemplatedRoute(Route):
+    """A route that notes its path's template for log and metrics, which never hold the path itself."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if state := scope.get("state", {}).get("request"):
+            state.route = self.path_format
+        await super().handle(scope, receive, send)
+
+
+@dataclass(slots=True)
+class Drain:
+    """Shutdown in two phases. is_unready: health checks fail; is_draining: new requests are refused as well."""
+
+    is_unready: bool = False
+    is_draining: bool = False
+    in_flight: int = 0
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait_idle(self) -> None:
+        """Return when no request is in the server."""
+        while self.in_flight:
+            self.emptied.clear()
+            await self.emptied.wait()
+
+
+class RequestMiddleware:
+    """ASGI middleware around all routes: request ids, keys, the number of requests, headers, metrics and the log."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        endpoints: Sequence[HttpEndpoint],
+        accounts: Accounts | None,
+        metrics: Metrics,
+        drain: Drain,
+        max_requests: int,
+    ) -> None:
+        self._app = app
+        self._accounts = accounts
+        self._metrics = metrics
+        self._drain = drain
+        self._max_requests = max_requests
+        self._tenants: dict[str, int] = {}
+        public = [endpoint.path for endpoint in endpoints if endpoint.public]
+        self._public = _ALSO_PUBLIC.union(path for path in public if "{" not in path)
+        self._public_prefixes = tuple(path.partition("{")[0] for path in public if "{" in path)
+        self._probes = frozenset(endpoint.path for endpoint in endpoints if endpoint.probe)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        _strip_trailing_slash(scope)
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _VALID_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        state = RequestState(request_id, time.monotonic())
+        scope.setdefault("state", {})["request"] = state
+        status = 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(MutableHeaders(scope=message), state)
+            await send(message)
+
+        self._drain.in_flight += 1
+        self._metrics.in_flight.inc()
+        try:
+            await self._pass(scope, headers, receive, send_and_note, state)
+        except asyncio.CancelledError:
+            status = 499
+            raise
+        finally:
+            self._drain.in_flight -= 1
+            self._metrics.in_flight.dec()
+            if not self._drain.in_flight:
+                self._drain.emptied.set()
+            self._log(scope, state, status)
+
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, state: RequestState) -> None:
+        app = self._app
+        try:
+            await self._check(scope, headers, state)
+        except Problem as problem:
+            self._metrics.on_rejected(problem.code)
+            state.headers |= {"connection": "close"} if problem.code == "draining" else {}
+            app = state.problem_response(problem)
+        await app(scope, receive, send)
+
+    async def _check(self, scope: Scope, headers: Headers, state: RequestState) -> None:
+        path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
+        if reads and path in self._probes:
+            return
+        if self._accounts is not None and not (reads and self._is_public(path)):
+            state.key = await self._authenticate(self._accounts, headers)
+            state.tenant = self._tenants.setdefault(state.key.id, len(self._tenants) + 1)
+        if self._drain.is_draining:
+            raise busy("draining", "the server is shutting down; try another or come again", 1.0)
+        if self._drain.in_flight > self._max_requests:
+            raise busy("too_many_requests", "the server has as many requests as it can hold", 1.0)
+
+    def _is_public(self, path: str) -> bool:
+        return path in self._public or path.startswith(self._public_prefixes)
+
+    async def _authenticate(self, accounts: Accounts, headers: Headers) -> KeyRecord:
+        presented = _presented_key(headers)
+        if (known := accounts.cached(presented)) is not None:
+            return known
+        return await asyncio.to_thread(accounts.find, presented)
+
+    def _add_headers(self, headers: MutableHeaders, state: RequestState) -> None:
+        milliseconds = (time.monotonic() - state.started) * 1000
+        headers["x-request-id"] = state.request_id
+        headers["openai-processing-ms"] = str(round(milliseconds))
+        headers.setdefault("server-timing", f"total;dur={milliseconds:.1f}")
+        headers.setdefault("x-content-type-options", "nosniff")
+        for name, value in state.headers.items():
+            headers[name] = value
+
+    def _log(self, scope: Scope, state: RequestState, status: int) -> None:
+        seconds = time.monotonic() - state.started
+        self._metrics.on_request(state.route, state.model, status, seconds)
+        log_request(
+            {
+                "id": state.request_id,
+                "method": scope["method"] if scope["method"].isalpha() else "?",
+                "route": state.route or None,
+                "status": status,
+                "seconds": round(seconds, 4),
+                "key": state.key.id if state.key else None,
+                "model": state.model or None,
+                **state.log_fields,
+            }
+        )
+
+
+def _strip_trailing_slash(scope: Scope) -> None:
+    """Treat a path with a final slash like the path without: many clients follow no redirect of a POST."""
+    for name, slash in (("path", "/"), ("raw_path", b"/")):
+        if scope.get(name):
+            scope[name] = scope[name].rstrip(slash) or slash
+
+
+def _presented_key(headers: Headers) -> bytes:
+    """The key of a request: `Authorization: Bearer KEY` or KEY, as some clients write, x-api-key or api-key."""
+    raw = dict(reversed(headers.raw))
+    if given := raw.get(b"authorization", b"").strip():
+        scheme, _, rest = given.partition(b" ")
+        return rest.strip() if scheme.lower() == b"bearer" else given
+    return (raw.get(b"x-api-key") or raw.get(b"api-key") or b"").strip()

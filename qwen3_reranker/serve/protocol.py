@@ -1,0 +1,74 @@
+"""ScoreRequest and ScoreResult: what a dialect reads from a body, and what it writes into a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qwen3_reranker.records import NO_LIMITS, Limits, Receipt, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Pairs to score: `queries[i]` with `documents[i]`, as text.
+
+    model: the requested name, None for the default model. instruction: None for the model's own. top_n: number of
+    results, best first, None for all. raw_scores: logits instead of probabilities. echoes: what the reply repeats with
+    each pair, its document or the name of its question, None for nothing. form: a variant of the dialect's reply.
+    documents_field: the body's field that holds the documents. warnings: what was requested and is ignored.
+    """
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+    model: str | None = None
+    instruction: str | None = None
+    top_n: int | None = None
+    raw_scores: bool = False
+    echoes: Sequence[Any] | None = None
+    limits: Limits = NO_LIMITS
+    form: str = ""
+    documents_field: str = "documents"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to embed. dimensions: None for the model's. base64: vectors as little-endian float32, not as numbers."""
+
+    texts: Sequence[str]
+    model: str | None = None
+    dimensions: int | None = None
+    base64: bool = False
+    instruction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageSeconds:
+    """Seconds of each stage of a request, and of all of them."""
+
+    tokenizing: float = 0.0
+    queueing: float = 0.0
+    computing: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """Scores of a ScoreRequest, pair by pair in its order.
+
+    model: the id of the served model. created: Unix seconds. order: indices of the pairs in the reply, best first;
+    ties keep their order, and top_n is applied. usage: prompt_tokens is charged; computed_tokens counts each distinct
+    prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None without a price.
+    """
+
+    request_id: str
+    model: str
+    created: int
+    logits: Sequence[float]
+    probabilities: Sequence[float]
+    order: Sequence[int]
+    receipts: Sequence[Receipt]
+    usage: Usage
+    cost: str | None = None
+    seconds: StageSeconds = field(default_factory=StageSeconds)

@@ -1,0 +1,1 @@
+"""The HTTP routes, each an Endpoint: one table gives routing, the OpenAPI document, public paths and the docs."""

@@ -1,0 +1,75 @@
+"""A key's own account: /v1/key, /v1/credits, /v1/usage and /v1/check-api-key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.key_records import KeyRecord
+from qwen3_reranker.serve.accounts.replies import (
+    CheckReply,
+    CreditsReply,
+    KeyReply,
+    UsageReply,
+    check_body,
+    credits_body,
+    key_body,
+    read_usage_query,
+    usage_body,
+)
+from qwen3_reranker.serve.context import Context
+from qwen3_reranker.serve.json_http import JsonResponse
+from qwen3_reranker.serve.middleware import state_of
+from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
+
+
+class AccountRoutes:
+    """Routes by which a key reads its own account; 404 where keys are off."""
+
+    def __init__(self, context: Context) -> None:
+        self._accounts = context.accounts
+
+    def endpoints(self) -> Iterator[HttpEndpoint]:
+        """All of them."""
+        for method, paths, handler, summary, reply in (
+            ("GET", ("/v1/key", "/api/v1/key"), self._key, "This key", KeyReply),
+            ("GET", ("/v1/credits", "/api/v1/credits"), self._credits, "Its credit", CreditsReply),
+            ("GET", ("/v1/usage",), self._usage, "What it used", UsageReply),
+            ("POST", ("/v1/check-api-key", "/cohere/v1/check-api-key"), self._check, "Is it valid", CheckReply),
+        ):
+            statuses = (400, 401, 404, 503) if reply is UsageReply else (401, 404, 503)
+            for path in paths:
+                yield HttpEndpoint(
+                    method, path, handler, summary, "account", replies=(reply,), errors=errors(*statuses)
+                )
+
+    def _account(self, request: Request) -> tuple[Accounts, KeyRecord]:
+        key = state_of(request).key
+        if self._accounts is None or key is None:
+            raise Problem(404, "not_found_error", "keys_off", "this server asks for no keys, so there are no accounts")
+        return self._accounts, key
+
+    async def _key(self, request: Request) -> Response:
+        accounts, key = self._account(request)
+        return JsonResponse(key_body(await asyncio.to_thread(accounts.key_facts, key)))
+
+    async def _credits(self, request: Request) -> Response:
+        accounts, key = self._account(request)
+        facts = await asyncio.to_thread(accounts.key_facts, key)
+        return JsonResponse(credits_body(facts.key))
+
+    async def _usage(self, request: Request) -> Response:
+        accounts, key = self._account(request)
+        query = read_usage_query(request.query_params, time.time())
+        sums = await asyncio.to_thread(accounts.usage, key, query.since, query.until, query.width)
+        return JsonResponse(usage_body(query, sums))
+
+    async def _check(self, request: Request) -> Response:
+        _, key = self._account(request)
+        return JsonResponse(check_body(key))

@@ -1,0 +1,143 @@
+"""Replies about models: one object for clients of OpenAI, Cohere and OpenRouter, and TEI's /info."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonValue
+from qwen3_reranker.serve.dialects.tei import LABEL
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A served model.
+
+    id: the name under which it is served; aliases: its other names. created: Unix seconds. context_length: tokens of a
+    whole row. price: exact US dollars a token, None for no price. parameters: their number. precision: of the
+    computation, such as "float32".
+    """
+
+    id: str
+    created: int
+    owned_by: str
+    context_length: int
+    task: Literal["rerank", "embed"] = "rerank"
+    price: str | None = None
+    aliases: tuple[str, ...] = ()
+    parameters: int | None = None
+    precision: str = "float32"
+
+    @property
+    def output(self) -> str:
+        """The output modality, as OpenRouter names it."""
+        return "rerank" if self.task == "rerank" else "embeddings"
+
+    @property
+    def supported_parameters(self) -> list[str]:
+        """The main fields of its requests."""
+        return ["instruction", "top_n", "return_documents"] if self.task == "rerank" else ["dimensions"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The default reranker, and the limits of the server."""
+
+    model: ModelInfo
+    version: str
+    max_documents: int
+    max_batch_tokens: int
+    max_concurrent_requests: int
+    tokenizer_threads: int = 1
+
+
+_ID = JsonValue(str, lambda info: info.id)
+_TASKS = JsonValue(list[str], lambda info: [info.task])
+_CONTEXT_LENGTH = JsonValue(int, lambda info: info.context_length)
+#: `name` is the id, because Cohere's clients send it as `model`.
+MODEL = JsonObject(
+    "Model",
+    "A model as OpenAI's, Cohere's and OpenRouter's clients read it.",
+    id=_ID,
+    object="model",
+    created=JsonValue(int, lambda info: info.created),
+    owned_by=JsonValue(str, lambda info: info.owned_by),
+    name=_ID,
+    canonical_slug=_ID,
+    description="",
+    endpoints=_TASKS,
+    default_endpoints=_TASKS,
+    is_deprecated=False,
+    finetuned=False,
+    features=JsonValue(list[str], lambda info: []),
+    context_length=_CONTEXT_LENGTH,
+    architecture=JsonObject(
+        "Architecture",
+        "What goes in and comes out, in OpenRouter's names.",
+        modality=JsonValue(str, lambda info: f"text->{info.output}"),
+        input_modalities=JsonValue(list[str], lambda info: ["text"]),
+        output_modalities=JsonValue(list[str], lambda info: [info.output]),
+        tokenizer="Qwen",
+        instruct_type=None,
+    ),
+    pricing=JsonObject(
+        "Pricing",
+        "US dollars as decimal strings, a token and a request.",
+        prompt=JsonValue(str, lambda info: info.price or "0"),
+        completion="0",
+        request="0",
+    ),
+    top_provider=JsonObject(
+        "Provider",
+        "Limits of this server.",
+        context_length=_CONTEXT_LENGTH,
+        max_completion_tokens=None,
+        is_moderated=False,
+    ),
+    per_request_limits=None,
+    supported_parameters=JsonValue(list[str], lambda info: info.supported_parameters),
+    aliases=JsonValue(list[str], lambda info: list(info.aliases)),
+    parameters=JsonValue(int | None, lambda info: info.parameters),
+    licence=JsonValue(str | None, lambda info: None),
+    precision=JsonValue(str, lambda info: info.precision),
+)
+_MODELS = JsonArray(MODEL, lambda infos: infos)
+MODEL_LIST = JsonObject(
+    "Models",
+    "The models, under OpenAI's and OpenRouter's name and under Cohere's.",
+    object="list",
+    data=_MODELS,
+    models=_MODELS,
+    next_page_token=None,
+)
+_SERVED_ID = JsonValue(str, lambda server: server.model.id)
+_ABSENT = JsonValue(str | None, lambda server: None)
+#: Dify reads the first key of model_type, max_input_length and max_client_batch_size.
+TEI_INFO = JsonObject(
+    "TEIInfo",
+    "TEI's /info.",
+    model_id=_SERVED_ID,
+    model_sha=_ABSENT,
+    model_dtype=JsonValue(str, lambda server: server.model.precision),
+    served_model_name=_SERVED_ID,
+    model_type=JsonObject(
+        "ModelType",
+        "Rerankers have one label.",
+        reranker=JsonObject(
+            "RerankerType",
+            "The one label of a reranker.",
+            id2label=JsonValue(dict[str, str], lambda server: {"0": LABEL}),
+            label2id=JsonValue(dict[str, int], lambda server: {LABEL: 0}),
+        ),
+    ),
+    max_concurrent_requests=JsonValue(int, lambda server: server.max_concurrent_requests),
+    max_input_length=JsonValue(int, lambda server: server.model.context_length),
+    max_batch_tokens=JsonValue(int, lambda server: server.max_batch_tokens),
+    max_batch_requests=JsonValue(int | None, lambda server: None),
+    max_client_batch_size=JsonValue(int, lambda server: server.max_documents),
+    auto_truncate=True,
+    tokenization_workers=JsonValue(int, lambda server: server.tokenizer_threads),
+    version=JsonValue(str, lambda server: server.version),
+    sha=_ABSENT,
+    docker_label=_ABSENT,
+)

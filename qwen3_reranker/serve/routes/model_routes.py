@@ -1,0 +1,133 @@
+"""The served models and the server itself: /v1/models, /info, /version and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.serve.context import Context
+from qwen3_reranker.serve.dialects.base import fill
+from qwen3_reranker.serve.json_http import JsonResponse
+from qwen3_reranker.serve.middleware import state_of
+from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
+from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
+from qwen3_reranker.serve.routes.model_info import MODEL, MODEL_LIST, TEI_INFO, ModelInfo, ServerInfo
+
+_LISTS = (
+    "/v1/models",
+    "/api/v1/models",
+    "/cohere/v1/models",
+    "/voyage/v1/models",
+    "/jina/v1/models",
+    "/vllm/v1/models",
+)
+_BUSY = (401, 503)
+
+
+class ModelRoutes:
+    """Routes that describe the server and its models."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def endpoints(self) -> Iterator[HttpEndpoint]:
+        """All of them."""
+        busy, missing = errors(*_BUSY), errors(404, *_BUSY)
+        for path in _LISTS:
+            yield HttpEndpoint(
+                "GET", path, self._models, "The models served", "models", replies=(MODEL_LIST.type,), errors=busy
+            )
+        for path in _LISTS[:2]:
+            template = f"{path}/{{model:path}}"
+            yield HttpEndpoint(
+                "GET", template, self._model, "One model", "models", replies=(MODEL.type,), errors=missing
+            )
+        for path in ("/info", "/tei/info"):
+            yield HttpEndpoint(
+                "GET", path, self._info, "TEI's description", "models", replies=(TEI_INFO.type,), errors=missing
+            )
+        yield HttpEndpoint(
+            "GET",
+            "/version",
+            self._version,
+            "The running version",
+            "operations",
+            replies=(dict[str, str],),
+            public=True,
+        )
+        yield HttpEndpoint(
+            "GET",
+            "/metrics",
+            self._metrics,
+            "Measures for Prometheus",
+            "operations",
+            errors=errors(403, *_BUSY),
+            media="text/plain",
+            public=self._context.settings.public_metrics,
+        )
+
+    def _infos(self) -> list[ModelInfo]:
+        models = self._context.models
+        return [
+            *(self._info_of(served, served.reranker, "rerank") for served in models.rerankers),
+            *(self._info_of(other, other.embedder, "embed") for other in models.embedders),
+        ]
+
+    def _info_of(
+        self, served: ServedReranker | ServedEmbedder, runner: Reranker | Embedder, task: Literal["rerank", "embed"]
+    ) -> ModelInfo:
+        return ModelInfo(
+            id=served.id,
+            created=served.created,
+            owned_by=served.settings.source.split("/")[0],
+            context_length=runner.tokens.max_length,
+            task=task,
+            price=self._context.prices.per_token(served.id) if self._context.prices else None,
+            aliases=served.settings.aliases,
+            parameters=runner.config.num_parameters,
+            precision=runner.options.precision,
+        )
+
+    async def _models(self, request: Request) -> Response:
+        return JsonResponse(fill(MODEL_LIST, self._infos()))
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["model"].lower()
+        for info in self._infos():
+            if name in (info.id.lower(), *(alias.lower() for alias in info.aliases)):
+                return JsonResponse(fill(MODEL, info))
+        raise Problem(404, "not_found_error", "model_not_found", "no model of that name is served", parameter="model")
+
+    async def _info(self, request: Request) -> Response:
+        context = self._context
+        model = context.models.reranker(None)
+        return JsonResponse(
+            fill(
+                TEI_INFO,
+                ServerInfo(
+                    model=self._info_of(model, model.reranker, "rerank"),
+                    version=context.version,
+                    max_documents=context.settings.max_documents,
+                    max_batch_tokens=model.reranker.options.batch_tokens,
+                    max_concurrent_requests=context.settings.max_requests,
+                    tokenizer_threads=context.models.NUM_TOKENIZER_THREADS,
+                ),
+            )
+        )
+
+    async def _version(self, request: Request) -> Response:
+        return JsonResponse({"version": self._context.version})
+
+    async def _metrics(self, request: Request) -> Response:
+        if key := state_of(request).key:
+            key.require_scope("metrics")
+        metrics = self._context.metrics
+        for model in self._context.models.rerankers:
+            metrics.queue_tokens.labels(model.id).set(model.scheduler.stats().waiting_tokens)
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,86 @@
+"""The routes that score pairs: a body in a dialect -> the reply in the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen3_reranker.serve.context import Context
+from qwen3_reranker.serve.dialects.base import DialectPath, type_of
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
+from qwen3_reranker.serve.json_http import JsonResponse, seconds_left, until_disconnect
+from qwen3_reranker.serve.middleware import state_of
+from qwen3_reranker.serve.problems import Problem, busy, invalid
+from qwen3_reranker.serve.protocol import ScoreResult
+from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
+from qwen3_reranker.serve.scoring import score
+
+# One of each kind of problem; a dialect may give each a status of its own.
+PROBLEMS = (
+    invalid("invalid_json", ""),
+    invalid("no_documents", ""),
+    *(Problem(status, "", "", "") for status in (401, 402, 403, 404, 408, 413, 415, 429, 500, 504)),
+    busy("overloaded", "", 1),
+    busy("draining", "", 1),
+)
+
+
+def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
+    """One endpoint for each path of the dialects."""
+    for path in DIALECT_PATHS:
+        # The middleware, and the handler of bugs, answer before the dialect is known.
+        found = errors(401, 500, 503)
+        for dialect in path.dialects:
+            for problem in PROBLEMS:
+                status, _ = dialect.error.write(problem, "")
+                if dialect.error.type not in found.setdefault(status, ()):
+                    found[status] += (dialect.error.type,)
+        yield HttpEndpoint(
+            "POST",
+            path.path,
+            RerankHandler(context, path).answer,
+            f"Judge ({' or '.join(dialect.name for dialect in path.dialects)})",
+            path.dialect.name,
+            requests=tuple(dialect.request for dialect in path.dialects),
+            replies=tuple(type_of(dialect.reply) for dialect in path.dialects),
+            errors=dict(sorted(found.items())),
+        )
+
+
+class RerankHandler:
+    """Answers one path of the dialects."""
+
+    def __init__(self, context: Context, path: DialectPath) -> None:
+        self._context = context
+        self._path = path
+
+    async def answer(self, request: Request) -> Response:
+        """Read the body, reserve the quota, score, charge, and write the reply."""
+        context, state = self._context, state_of(request)
+        state.error_format = self._path.dialect.error
+        with state.admitted(context.accounts, "rerank"), context.bodies.capacity(request):
+            body, warnings = await context.bodies.read_object(request)
+            dialect = self._path.choose(body)
+            state.error_format = dialect.error
+            state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)
+            asked = dialect.read(body, context.settings.max_documents)
+            asked = replace(asked, warnings=(*warnings, *asked.warnings))
+            model = context.models.reranker(asked.model)
+            state.use_model(model.id)
+            result = await until_disconnect(request, score(asked, model, context, state))
+            context.metrics.on_result(result)
+            stages = _stages(result)
+            state.log_fields |= stages
+            state.settle(len(asked.documents), result.usage)
+            reply = dialect.write(asked, result)
+        timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
+        return JsonResponse(reply.body, headers={"server-timing": timing, **reply.headers})
+
+
+def _stages(result: ScoreResult) -> dict[str, float]:
+    seconds = result.seconds
+    stages = {"tokenising": seconds.tokenizing, "waiting": seconds.queueing, "computing": seconds.computing}
+    return {name: round(value, 5) for name, value in stages.items()}
