@@ -22,9 +22,10 @@ import torch
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
-from qwen3_reranker.train.examples import Example
+from qwen3_reranker.train.example_file import TrainExample
 from qwen3_reranker.train.finetuning import finetune
-from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.run import TrainRun
+from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_checkpoint
 from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
@@ -97,7 +98,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     print(f"largest difference of logits before training: {np.abs(ours_N - theirs_N).max():.1e}")
 
 
-def _examples(count: int) -> list[Example]:
+def _examples(count: int) -> list[TrainExample]:
     """Queries and passages of this repository's own words; passages differ in length as real ones do."""
     words, rng = WORDS.read_text(encoding="utf-8").split(), random.Random(7)
     words = [word for word in words if word.isalpha()]
@@ -106,23 +107,21 @@ def _examples(count: int) -> list[Example]:
         return " ".join(rng.choice(words) for _ in range(max(3, round(length))))
 
     return [
-        Example(text(8), (text(rng.gauss(73, 14)),), tuple(text(rng.gauss(73, 14)) for _ in range(NEGATIVES)))
+        TrainExample(text(8), (text(rng.gauss(73, 14)),), tuple(text(rng.gauss(73, 14)) for _ in range(NEGATIVES)))
         for _ in range(count)
     ]
 
 
-def _ours(folder: Path, model: Path, examples: list[Example], options: argparse.Namespace, turn: int) -> list[float]:
+def _ours(
+    folder: Path, model: Path, examples: list[TrainExample], options: argparse.Namespace, turn: int
+) -> list[float]:
     ends: list[float] = []
     chosen = TrainOptions(method="full", rate=1e-4, batch_groups=options.groups, negatives=NEGATIVES, seed=turn)
     outcome = finetune(
-        model,
-        examples,
-        folder / f"ours-{turn}",
-        chosen,
-        device="cpu",
+        TrainRun(folder / f"ours-{turn}", model, examples, chosen, device="cpu"),
         on_progress=lambda _: ends.append(time.monotonic()),
     )
-    (folder / "savings").write_text(outcome.standing.savings, encoding="utf-8")
+    (folder / "savings").write_text(outcome.state.savings, encoding="utf-8")
     return np.diff(ends).tolist()
 
 
@@ -130,7 +129,9 @@ def _savings(folder: Path) -> str:
     return (folder / "savings").read_text(encoding="utf-8")
 
 
-def _theirs(folder: Path, examples: list[Example], options: argparse.Namespace, batch: int, turn: int) -> list[float]:
+def _theirs(
+    folder: Path, examples: list[TrainExample], options: argparse.Namespace, batch: int, turn: int
+) -> list[float]:
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments

@@ -13,7 +13,7 @@ from qwen3_reranker.cli.serve import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.option_fields import option_facts
 from qwen3_reranker.serve.settings import Settings
-from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.train_options import TrainOptions
 
 ROOT = Path(__file__).parents[1]
 CLI = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "qwen3_reranker" / "cli").glob("*.py"))}

@@ -16,7 +16,7 @@ from qwen3_reranker.cli.train_shared import ExamplesOutput, print_facts, read_fi
 from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
-    from qwen3_reranker.train.validation import Lengths, Report
+    from qwen3_reranker.train.validation import DataReport, Lengths
 
 INPUT_FORMATS = ("auto", "examples", "triplets", "pairs", "lists", "flag-embedding", "ms-swift")
 
@@ -75,8 +75,8 @@ def prepare(
       qwen3-reranker train prepare triplets.jsonl --output data.jsonl --hold-out 0.1
       qwen3-reranker train prepare a.jsonl b.jsonl.xz -o data.jsonl --instruction "Find the law that applies"
     """
-    from qwen3_reranker.train.examples import write_examples
-    from qwen3_reranker.train.formats import read_any
+    from qwen3_reranker.train.example_file import write_examples
+    from qwen3_reranker.train.import_formats import read_any
     from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.train.validation import check
 
@@ -142,7 +142,7 @@ def validate(
         print("\n".join(f"  {visible(line)}" for line in text.split("\n")))
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: DataReport) -> dict[str, Any]:
     for warning in report.warnings:
         note(str(warning))
     return {

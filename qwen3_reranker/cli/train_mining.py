@@ -103,10 +103,10 @@ def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, 
       qwen3-reranker train mine data.jsonl -o hard.jsonl --run dense.trec --corpus corpus.jsonl --teacher big-model/
     """
     from qwen3_reranker.evaluate.beir import read_corpus
-    from qwen3_reranker.train.examples import write_examples
+    from qwen3_reranker.evaluate.trec import read_run
+    from qwen3_reranker.train.example_file import write_examples
     from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates
     from qwen3_reranker.train.mining import mine as find
-    from qwen3_reranker.train.trec_run import read_run
 
     first, last = _ranks(options.ranks)
     chosen = MiningOptions(
@@ -118,7 +118,7 @@ def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, 
     examples = read_files([data])
     texts = read_corpus(Path(options.corpus)) if options.corpus else {}
     candidates = (
-        RunCandidates(read_run(options.run), texts)
+        RunCandidates(read_run(Path(options.run)), texts)
         if options.run
         else Bm25Candidates([*texts.values(), *(text for each in examples for text in each.documents)], options.seed)
     )

@@ -17,7 +17,7 @@ from qwen3_reranker.cli.terminal import note, visible
 from qwen3_reranker.cli.train_shared import read_files, resumable
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.option_fields import option, required
-from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.train_options import TrainOptions
 
 NO_GAIN = 5
 
@@ -73,6 +73,7 @@ def run(
     if find_spec("torch") is None:
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
     from qwen3_reranker.train.finetuning import finetune
+    from qwen3_reranker.train.run import TrainRun
     from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.weights import open_checkpoint
 
@@ -94,28 +95,30 @@ def run(
 
     with resumable(), ProgressBar("training") as bar:
         outcome = finetune(
-            model.model,
-            examples,
-            output.output,
-            options,
-            evaluation=held_out,
-            revision=model.revision,
-            device=output.device,
+            TrainRun(
+                output.output,
+                model.model,
+                examples,
+                options,
+                held_out=held_out,
+                revision=model.revision,
+                device=output.device,
+                tensorboard=output.tensorboard,
+                keep_last=output.keep_last,
+                command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
+            ),
             resume=output.resume,
-            tensorboard=output.tensorboard,
-            keep_last=output.keep_last,
-            command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
-            tell=tell,
+            on_message=tell,
             on_progress=bar,
         )
-    standing = outcome.standing
-    tell(standing.savings)
+    state = outcome.state
+    tell(state.savings)
     if outcome.model is None:
         note(
             "no evaluation beat the start model, so no model was written; more data, another --rate or --loss may "
             "help; the same command with --resume --keep-last writes the last weights"
         )
         raise Exit(NO_GAIN)
-    if held_out and standing.best_step == 0:
+    if held_out and state.best_step == 0:
         note("no evaluation beat the start model: these are the last weights, and the start is the better model")
     print(outcome.model)

@@ -14,7 +14,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option, required
 
 if TYPE_CHECKING:
-    from qwen3_reranker.train.examples import Example
+    from qwen3_reranker.train.example_file import TrainExample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class ExamplesOutput(PrintOptions):
     resume: bool = option(False, "Continue after the lines that --output already holds.", group="Output")
 
 
-def read_files(files: Sequence[str]) -> list[Example]:
+def read_files(files: Sequence[str]) -> list[TrainExample]:
     """The examples of files; raises InputError for a file that holds none."""
-    from qwen3_reranker.train.examples import read_examples
+    from qwen3_reranker.train.example_file import read_examples
 
-    found: list[Example] = []
+    found: list[TrainExample] = []
     for file in files:
         some = read_examples(file)
         if not some:

@@ -6,22 +6,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwen3_reranker.train.examples import Example, read_examples, write_examples
+    from qwen3_reranker.train.example_file import TrainExample, read_examples, write_examples
     from qwen3_reranker.train.finetuning import Outcome, finetune
-    from qwen3_reranker.train.options import TrainOptions
+    from qwen3_reranker.train.run import TrainRun
     from qwen3_reranker.train.splitting import split
+    from qwen3_reranker.train.train_options import TrainOptions
 
-__all__ = ["Example", "Outcome", "TrainOptions", "finetune", "read_examples", "split", "write_examples"]
+__all__ = [
+    "Outcome",
+    "TrainExample",
+    "TrainOptions",
+    "TrainRun",
+    "finetune",
+    "read_examples",
+    "split",
+    "write_examples",
+]
 
 # Imported when first used: examples are prepared without torch, and a help page shows options without numpy.
 _MODULES = {
-    "Example": "examples",
     "Outcome": "finetuning",
-    "TrainOptions": "options",
+    "TrainExample": "example_file",
+    "TrainOptions": "train_options",
+    "TrainRun": "run",
     "finetune": "finetuning",
-    "read_examples": "examples",
+    "read_examples": "example_file",
     "split": "splitting",
-    "write_examples": "examples",
+    "write_examples": "example_file",
 }
 
 

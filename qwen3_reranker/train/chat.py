@@ -1,4 +1,4 @@
-"""One question to a language model -> its answer, through any server that speaks OpenAI's chat completions."""
+"""A question -> a language model's answer, through OpenAI's chat completions API."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from qwen3_reranker.errors import EndpointError, InputError
+from qwen3_reranker.errors import InputError, RerankerError
 from qwen3_reranker.json_object import shown
 
-_MOST_BYTES = 4 << 20
+_MAX_BYTES = 4 << 20
 _ATTEMPTS = 3
-_PATIENCE_SECONDS = 1.0
-_WORTH_A_RETRY = (408, 429, 500, 502, 503, 504)
+_FIRST_WAIT_SECONDS = 1.0
+_RETRY_STATUS = (408, 429, 500, 502, 503, 504)
+
+
+class ChatError(RerankerError, RuntimeError):
+    """A chat server does not respond, refuses the request, or sends no chat completion."""
+
+    exit_code = 4
+    http_status = 502
 
 
 class Chat:
-    """A server at `url`, the base that ends in /v1 or its like; `model` is the name that requests carry.
+    """A chat server.
 
-    timeout: seconds for one answer. Raises InputError for an address that is none.
+    url: its base, such as http://localhost:8000/v1. model: the name in requests. timeout: seconds for one answer.
+    Raises InputError for an invalid address or key.
     """
 
     def __init__(self, url: str, model: str, *, api_key: str | None = None, timeout: float = 120.0) -> None:
@@ -35,7 +43,7 @@ class Chat:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     def ask(self, question: str, *, seed: int, temperature: float = 0.7) -> str:
-        """The answer's text; raises EndpointError where none comes, after three attempts."""
+        """The answer's text; raises ChatError after three failed attempts."""
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": question}],
@@ -50,14 +58,12 @@ class Chat:
                 status, content = 0, str(error).encode()
             if status == 200:
                 return _content(content)
-            if status and status not in _WORTH_A_RETRY:
+            if status and status not in _RETRY_STATUS:
                 break
             if attempt + 1 < _ATTEMPTS:
-                time.sleep(_PATIENCE_SECONDS * 2**attempt)
+                time.sleep(_FIRST_WAIT_SECONDS * 2**attempt)
         reason = f"answers with status {status}" if status else "does not answer"
-        raise EndpointError(
-            f"{self._parts.scheme}://{self._parts.netloc.rpartition('@')[2]}: {reason}: {_start(content)}"
-        )
+        raise ChatError(f"{self._parts.scheme}://{self._parts.netloc.rpartition('@')[2]}: {reason}: {_start(content)}")
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
@@ -65,7 +71,7 @@ class Chat:
         try:
             connection.request("POST", self._parts.path.rstrip("/") + "/chat/completions", body, self._headers)
             response = connection.getresponse()
-            return response.status, response.read(_MOST_BYTES)
+            return response.status, response.read(_MAX_BYTES)
         finally:
             connection.close()
 
@@ -77,7 +83,7 @@ def _content(answer: bytes) -> str:
     except (ValueError, LookupError, TypeError, RecursionError):
         text = None
     if not isinstance(text, str):
-        raise EndpointError(f"the endpoint's answer is no chat completion: {_start(answer)}")
+        raise ChatError(f"the endpoint's answer is no chat completion: {_start(answer)}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Judged groups -> nDCG@10, reciprocal rank and pairs in order; ties count against the model.
+"""Scored groups -> nDCG@10, reciprocal rank and share of ordered pairs; ties count against the model.
 
 Shapes: D documents of one query.
 """
@@ -21,9 +21,10 @@ _SAME_ORDER, _SAME_BCE = 1e-9, 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well documents are told apart (bce) and ordered (the rest).
+    """Means over held-out queries.
 
-    per_query: nDCG@10 of each query that has both kinds of document.
+    bce: of all documents. ndcg, reciprocal_rank: at 10. pairs: share of (positive, negative) pairs in the right order.
+    per_query: nDCG@10 of each query with both kinds of document.
     """
 
     bce: float
@@ -33,7 +34,7 @@ class Quality:
     per_query: tuple[float, ...]
 
     def beats(self, other: Quality) -> bool:
-        """Whether nDCG@10 is higher or, where it is the same, probabilities are truer."""
+        """Whether nDCG@10 is higher, or bce lower at the same nDCG@10."""
         if abs(self.ndcg - other.ndcg) > _SAME_ORDER:
             return self.ndcg > other.ndcg
         return self.bce < other.bce - _SAME_BCE
@@ -43,14 +44,14 @@ class Quality:
         return {"bce": self.bce, "ndcg@10": self.ndcg, "mrr@10": self.reciprocal_rank, "pairs": self.pairs}
 
 
-def quality(losses: Sequence[float], judged: Sequence[tuple[NDArray[np.float32], Sequence[float]]]) -> Quality:
-    """The measures of (logits_D, labels_D) of each query; labels are 1 or 0."""
-    # A query with one kind of document is in every order alike, and says nothing.
-    told = [(logits_D, np.array(labels_D)) for logits_D, labels_D in judged if 0 < sum(labels_D) < len(labels_D)]
-    orders = [ranked_arrays(labels_D, logits_D) for logits_D, labels_D in told]
-    # Negatives first among equals: a model that gives all documents one score has found nothing.
+def quality(losses: Sequence[float], scored: Sequence[tuple[NDArray[np.float32], Sequence[float]]]) -> Quality:
+    """The measures of each query's (logits_D, labels_D); labels are 1 or 0."""
+    # For a query with one kind of document every order is the same, so it is left out.
+    mixed = [(logits_D, np.array(labels_D)) for logits_D, labels_D in scored if 0 < sum(labels_D) < len(labels_D)]
+    orders = [ranked_arrays(labels_D, logits_D) for logits_D, labels_D in mixed]
+    # Ties count as negatives first: a model that gives all documents one score has found nothing.
     gains, ranks = ([measure.range(order)[0] for order in orders] for measure in (_NDCG, _RECIPROCAL_RANK))
-    pairs = [float(np.mean(logits_D[labels_D == 1][:, None] > logits_D[labels_D == 0])) for logits_D, labels_D in told]
+    pairs = [float(np.mean(logits_D[labels_D == 1][:, None] > logits_D[labels_D == 0])) for logits_D, labels_D in mixed]
     return Quality(_mean(losses), _mean(gains), _mean(ranks), _mean(pairs), tuple(gains))
 
 
@@ -65,5 +66,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def shown(measures: Mapping[str, float]) -> str:
-    """The measures on one line."""
+    """The measures as one line of text."""
     return "  ".join(f"{name} {value:.4f}" for name, value in measures.items())

@@ -1,4 +1,4 @@
-"""Ctrl-C in training: the first is granted when the step is whole, the second ends the run at once."""
+"""Ctrl-C in training: the first one ends the run after the step, the second one at once."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ STOPPING = "stopping after this step; Ctrl-C again stops now"
 
 
 class Interruption:
-    """While the block lasts, whether the user has asked to stop; in a thread of its own nobody can.
+    """Catches Ctrl-C inside the block and sets `requested`; outside the main thread it does nothing.
 
-    tell: is told STOPPING as soon as Ctrl-C is pressed.
+    on_message: called with STOPPING at the first Ctrl-C.
     """
 
-    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, on_message: Callable[[str], None] | None = None) -> None:
         self.requested = False
-        self._tell = tell
+        self._on_message = on_message
         self._waits = True
         self._before: Any = None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
@@ -37,18 +37,18 @@ class Interruption:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let the first Ctrl-C raise KeyboardInterrupt: what is done in this block can simply be done again."""
+        """Inside this block the first Ctrl-C raises KeyboardInterrupt, because the work can be repeated."""
         self._waits = False
         try:
             yield
         finally:
             self._waits = True
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.requested or not self._waits:
             raise KeyboardInterrupt
         self.requested = True
-        if self._tell:
-            # A stream that is being written to at this moment refuses a second writer.
+        if self._on_message:
+            # A stream refuses a second write while the first one is in progress.
             with suppress(RuntimeError):
-                self._tell(STOPPING)
+                self._on_message(STOPPING)

@@ -1,4 +1,4 @@
-"""LoRA on the network's matrices: put in, switched off for a while, named as peft names it.
+"""LoRA adapters of the network's matrices, with peft's names.
 
 Source: arXiv 2106.09685, section 4. Shapes: T tokens, I inputs, O outputs, R rank.
 """
@@ -19,17 +19,17 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class LoraLinear(nn.Module):
-    """A frozen matrix and its trainable addition: x W^T + scale * (x A^T) B^T; A and B are float32."""
+    """A frozen matrix with a trainable adapter: x W^T + scale * (x A^T) B^T; A and B are float32."""
 
     def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.scale, self.enabled = scale, True
         self.dropout = nn.Dropout(dropout)
-        place = base.weight.device
-        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, device=place))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, device=place))
-        # As peft does; B is zero, so the network begins as it is.
+        device = base.weight.device
+        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, device=device))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, device=device))
+        # As peft does. B is zero, so the network starts unchanged.
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, x_TI: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class LoraLinear(nn.Module):
 
 
 def add_lora(network: Qwen3ForPooling, rank: int, alpha: float, dropout: float) -> None:
-    """Freeze the network and put an adapter beside every matrix of its layers."""
+    """Freeze the network and add an adapter to every matrix of its layers."""
     network.requires_grad_(False)
     for layer in network.model.each_layer():
         for part in (layer.self_attn, layer.mlp):
@@ -53,7 +53,7 @@ def add_lora(network: Qwen3ForPooling, rank: int, alpha: float, dropout: float) 
 
 
 def adapters(network: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
-    """Each adapter by the published name of the matrix that it stands beside, without `.weight`."""
+    """Each adapter with the published name of its matrix, without `.weight`."""
     for name, module in network.named_modules():
         if isinstance(module, LoraLinear):
             yield name, module
@@ -61,7 +61,7 @@ def adapters(network: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
 
 @contextmanager
 def switched_off(network: nn.Module) -> Iterator[None]:
-    """The network as it was before training, for as long as the block lasts."""
+    """Disable all adapters inside the block."""
     found = [module for _, module in adapters(network)]
     for module in found:
         module.enabled = False

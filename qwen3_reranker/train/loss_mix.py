@@ -1,4 +1,4 @@
-"""Which losses there are, what each needs of the data, and mixes of them, as text; losses.py computes them."""
+"""Names of the losses, what data each needs, and how a mix is written; losses.py computes them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from qwen3_reranker.errors import InputError
 
 NAMES = ("bce", "sft", "softmax", "ranknet", "lambda", "margin-mse", "kl", "soft-bce")
-#: Losses that compare the positives of a group with its negatives, and those that learn from a teacher's scores.
+#: Losses that compare positives with negatives of a group, and losses that need a teacher's scores.
 COMPARING = ("softmax", "ranknet", "lambda", "margin-mse")
 TAUGHT = ("margin-mse", "kl", "soft-bce")
 
 
 def parse_mix(text: str) -> dict[str, float]:
-    """Losses and their weights, written like "bce" or "bce+0.5*softmax"; raises InputError for anything else."""
+    """Losses and their weights, from text like "bce" or "bce+0.5*softmax"; raises InputError."""
     mix: dict[str, float] = {}
     for term in text.split("+"):
         factor, _, name = term.strip().rpartition("*")

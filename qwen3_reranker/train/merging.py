@@ -1,8 +1,8 @@
-"""Checkpoints of one shape -> their average or slerp, tensor by tensor as it is read: no model is ever in memory.
+"""Checkpoints of one shape -> their average or slerp, computed tensor by tensor while reading.
 
-Slerp of two: Shoemake 1985; of more: the next is taken in by the share that keeps all alike, as the paper merges
-checkpoints of one fine-tune (arXiv 2506.05176 section 3.2, after arXiv 2410.15035). Both are sums of the models with a
-weight each, so one kind of tensor does for both. Shapes: M models.
+Slerp of two: Shoemake 1985. Of more, each next model is added with the share that gives all equal weight, as the paper
+merges checkpoints of one fine-tune (arXiv 2506.05176 section 3.2, after arXiv 2410.15035). Both are weighted sums of
+the models, so one tensor class serves both. Shapes: M models.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qwen3_reranker.weights import Checkpoint, Source, Tensor, open_checkpoint
 
 METHODS = ("average", "slerp")
 _VALUES_AT_ONCE = 1 << 19
-# Below this sine of the angle the two are as good as parallel, and slerp is a straight line.
+# Below this sine of the angle the two are almost parallel, and slerp is linear interpolation.
 _PARALLEL = 1e-6
 
 Weights = NDArray[np.float64]
@@ -63,10 +63,10 @@ class BlendedTensor(Tensor):
 def merge(
     models: Sequence[str | os.PathLike[str]], method: str = "slerp", shares: Sequence[float] | None = None
 ) -> Checkpoint:
-    """The models as one checkpoint, which `convert` writes; for slerp all weights are read once, slab by slab.
+    """The models as one checkpoint, which `convert` writes; slerp reads all weights once, chunk by chunk.
 
-    shares: how much of each, brought to a sum of 1; None for as much of each. Raises InputError for fewer than two
-    models or unusable shares, CheckpointError where two are not of one shape and one judge.
+    shares: weight of each model, scaled to a sum of 1; None for equal weights. Raises InputError for fewer than two
+    models or invalid shares, CheckpointError if two models differ in shape, head or tokenizer.
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
@@ -91,9 +91,9 @@ def merge(
 
 
 def slerp_shares(products_MM: Weights, weights_M: Weights) -> Weights:
-    """What each of M vectors counts in their slerp, (M,), from their inner products, (M, M).
+    """The coefficient of each of M vectors in their slerp, (M,), from their inner products, (M, M).
 
-    Vectors are taken in one by one; `weights_M` say how much of each there is to be.
+    Vectors are added one by one; weights_M: their shares.
     """
     shares_M: Weights = np.zeros(len(weights_M))
     shares_M[0] = 1.0
@@ -121,15 +121,15 @@ def _blended(parts: Sequence[Tensor], method: str, weights_M: Weights) -> Blende
 
 
 def _products(parts: Sequence[Tensor]) -> Weights:
-    """The inner products of all pairs, (M, M), slab by slab."""
+    """The inner products of all pairs, (M, M), chunk by chunk."""
     products_MM: Weights = np.zeros((len(parts), len(parts)))
-    for rows in _slabs(parts[0].shape):
+    for rows in _row_chunks(parts[0].shape):
         values = np.stack([part.rows(rows, np.float64).reshape(-1) for part in parts])
         products_MM += values @ values.T
     return products_MM
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
+def _row_chunks(shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
     step = max(1, _VALUES_AT_ONCE // shape[1])
     for start in range(0, shape[0], step):
         yield np.arange(start, min(shape[0], start + step))
@@ -139,7 +139,7 @@ def _checked(shares: Sequence[float] | None, count: int) -> Weights:
     if shares is None:
         return np.full(count, 1.0 / count)
     if len(shares) != count or not all(math.isfinite(share) and share > 0 for share in shares):
-        raise InputError(f"shares must be {count} numbers above 0, one a model, got {list(shares)}")
+        raise InputError(f"shares must be {count} numbers above 0, one per model, got {list(shares)}")
     given_M = np.array(shares, dtype=np.float64)
     normed_M: Weights = given_M / given_M.sum()
     return normed_M
@@ -148,10 +148,10 @@ def _checked(shares: Sequence[float] | None, count: int) -> Weights:
 def _compare(first: Checkpoint, other: Checkpoint) -> None:
     if first.config != other.config or set(first.tensors) != set(other.tensors):
         raise CheckpointError(
-            f"{other.name}: not of one shape with {first.name}, so they cannot be merged; take checkpoints of one model"
+            f"{other.name}: its shape differs from that of {first.name}; merge checkpoints of one model"
         )
     heads = (first.head, other.head)
     if heads[0].labels != heads[1].labels or heads[0].tensor.shape != heads[1].tensor.shape:
-        raise CheckpointError(f"{other.name}: judges by another head than {first.name}; convert both --to hf first")
+        raise CheckpointError(f"{other.name}: has another score head than {first.name}; convert both --to hf first")
     if first.tokenizer.fields.get("model") != other.tokenizer.fields.get("model"):
-        raise CheckpointError(f"{other.name}: has another tokenizer than {first.name}; take checkpoints of one model")
+        raise CheckpointError(f"{other.name}: has another tokenizer than {first.name}; merge checkpoints of one model")

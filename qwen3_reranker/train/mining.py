@@ -1,4 +1,4 @@
-"""Examples and candidates -> hard negatives: near the top of a first stage, and not answers that nobody labelled."""
+"""Examples and candidates -> hard negatives: high in a first stage, but no unlabelled answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
-from qwen3_reranker.train.examples import Example, normal
-from qwen3_reranker.train.trec_run import Candidate
+from qwen3_reranker.train.example_file import TrainExample, normal
 
 SAMPLING = ("top", "random")
 
@@ -20,9 +19,9 @@ SAMPLING = ("top", "random")
 class MiningOptions:
     """Which candidates become negatives.
 
-    first, last: ranks in the first stage, counted from 1. margin: a candidate whose first-stage score is above
-    (1 - margin) times the positive's is taken for an answer (TopK-PercPos of NV-Retriever, arXiv 2407.15831).
-    teacher_margin: one that the teacher gives more than its probability of the positive minus this goes too.
+    first, last: ranks in the first stage, counted from 1. margin: a candidate with a first-stage score above
+    (1 - margin) times the positive's counts as an answer (TopK-PercPos of NV-Retriever, arXiv 2407.15831).
+    teacher_margin: so does a candidate with a teacher's probability above the positive's minus this.
     """
 
     negatives: int = 7
@@ -47,7 +46,12 @@ class MiningOptions:
 
 @dataclass(slots=True)
 class Mined:
-    """What became of candidates. unmatched: queries whose positive the first stage does not score: no margin there."""
+    """Counts of a mining run.
+
+    candidates: within the ranks. labelled: positives and repeated texts. too_near: above the margin. doubted: by the
+    teacher. unmatched: queries without a first-stage score of a positive, so without a margin. short: queries with
+    fewer negatives than requested.
+    """
 
     queries: int = 0
     candidates: int = 0
@@ -60,21 +64,23 @@ class Mined:
 
 
 class RunCandidates:
-    """Candidates of a TREC run over a corpus; queries are found by their id, positives by their text."""
+    """Candidates of a TREC run, {query id: {document id: score}}, with texts of a corpus, {document id: text}."""
 
-    def __init__(self, run: Mapping[str, Sequence[Candidate]], corpus: Mapping[str, str]) -> None:
+    def __init__(self, run: Mapping[str, Mapping[str, float]], corpus: Mapping[str, str]) -> None:
         self._run, self._corpus = run, corpus
-        missing = sorted({each.document for some in run.values() for each in some} - set(corpus))
+        missing = sorted({document for scores in run.values() for document in scores} - set(corpus))
         if missing:
             raise InputError(f"the run names {len(missing)} documents that the corpus lacks, first {missing[0]!r}")
 
-    def __call__(self, example: Example, last: int) -> list[tuple[str, float]]:
-        """(text, score) of the example's candidates, best first; the positives' scores are among them."""
+    def __call__(self, example: TrainExample, last: int) -> list[tuple[str, float]]:
+        """(text, score) of the example's candidates, best first, including the positives."""
         if example.id not in self._run:
             raise InputError(
-                f"{example.place or 'an example'}: the run has no query {example.id!r}; set each line's id to the run's"
+                f"{example.location or 'an example'}: the run has no query {example.id!r}; set the id of each line to "
+                "that of the run"
             )
-        return [(self._corpus[each.document], each.score) for each in self._run[example.id]]
+        ranked = sorted(self._run[example.id].items(), key=lambda entry: -entry[1])
+        return [(self._corpus[document], score) for document, score in ranked]
 
 
 class Bm25Candidates:
@@ -83,35 +89,37 @@ class Bm25Candidates:
     def __init__(self, documents: Sequence[str], seed: int = 0) -> None:
         self._documents = list(dict.fromkeys(documents))
         self._index = Bm25(self._documents, seed)
-        self._places: dict[str, list[int]] = {}
-        for place, text in enumerate(self._documents):
-            self._places.setdefault(normal(text), []).append(place)
+        self._indices_of: dict[str, list[int]] = {}
+        for index, text in enumerate(self._documents):
+            self._indices_of.setdefault(normal(text), []).append(index)
 
-    def __call__(self, example: Example, last: int) -> list[tuple[str, float]]:
-        """(text, score), best first: `last` beside the positives, which come whatever their rank."""
+    def __call__(self, example: TrainExample, last: int) -> list[tuple[str, float]]:
+        """(text, score), best first: the `last` best, and all positives at any rank."""
         scores_N = self._index.scores(example.query)
-        places = dict.fromkeys(self._index.top(example.query, last + len(example.positives))[0].tolist())
+        indices = dict.fromkeys(self._index.top(example.query, last + len(example.positives))[0].tolist())
         for text in example.positives:
-            places |= dict.fromkeys(self._places.get(normal(text), ()))
-        found = [(self._documents[place], float(scores_N[place])) for place in places]
+            indices |= dict.fromkeys(self._indices_of.get(normal(text), ()))
+        found = [(self._documents[index], float(scores_N[index])) for index in indices]
         return sorted(found, key=lambda each: -each[1])
 
 
 def mine(
-    examples: Sequence[Example],
-    candidates: Callable[[Example, int], list[tuple[str, float]]],
+    examples: Sequence[TrainExample],
+    candidates: Callable[[TrainExample, int], list[tuple[str, float]]],
     options: MiningOptions,
     teacher: Reranker | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> tuple[list[Example], Mined]:
-    """The examples with mined negatives in place of their own, and what became of the candidates.
+) -> tuple[list[TrainExample], Mined]:
+    """The examples with mined negatives instead of their own, and the counts.
 
-    With a teacher its scores of what is kept come along. An example without positives is an InputError.
+    With a teacher, they get its scores too. Raises InputError for an example without positives.
     """
     mined, found = Mined(), []
     for number, example in enumerate(examples):
         if not example.positives:
-            raise InputError(f"{example.place or f'example {number + 1}'}: no positive, so no margin can be kept")
+            raise InputError(
+                f"{example.location or f'example {number + 1}'}: no positive, so there is no margin to keep"
+            )
         found.append(_mined(example, candidates(example, options.last), options, teacher, number, mined))
         if on_progress:
             on_progress((number + 1) / len(examples))
@@ -119,20 +127,20 @@ def mine(
 
 
 def _mined(
-    example: Example,
+    example: TrainExample,
     ranked: Sequence[tuple[str, float]],
     options: MiningOptions,
     teacher: Reranker | None,
     number: int,
     mined: Mined,
-) -> Example:
+) -> TrainExample:
     known = {normal(text) for text in example.positives}
     reached = [score for text, score in ranked if normal(text) in known]
-    # Against the least of the positives: what lies above any of them may be an answer too.
+    # Relative to the lowest positive: any document above one of the positives may be an answer.
     highest = (1.0 - options.margin) * min(reached) if reached and min(reached) > 0 else np.inf
     others: dict[str, tuple[str, float]] = {}
     for text, score in ranked:
-        # A corpus may hold documents without text, which are no examples.
+        # A corpus may hold empty documents, which are no valid negatives.
         if text.strip() and normal(text) not in known:
             others.setdefault(normal(text), (text, score))
     within = list(others.values())[options.first - 1 : options.last]
@@ -150,7 +158,7 @@ def _mined(
     chosen = kept[: options.negatives]
     if options.sampling == "random":
         order = np.random.default_rng((options.seed, number)).permutation(len(kept))[: options.negatives]
-        chosen = [kept[place] for place in sorted(order.tolist())]
+        chosen = [kept[index] for index in sorted(order.tolist())]
     mined.queries += 1
     mined.candidates += len(within)
     mined.labelled += len(ranked) - len(others)

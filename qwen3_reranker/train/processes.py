@@ -1,4 +1,4 @@
-"""Processes that `accelerate launch` or torchrun started together: shares of a step, summed gradients."""
+"""Several training processes, started by `accelerate launch` or torchrun: shared steps, summed gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Processes:
-    """This process among `count`; `state` is accelerate's, None where there is one process alone."""
+    """This process, number `rank` of `count`; `state` is accelerate's, None for a single process."""
 
     rank: int = 0
     count: int = 1
@@ -26,12 +26,12 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and speaks to the user."""
+        """Whether this process writes files and shows messages."""
         return self.rank == 0
 
-    def device(self, asked: torch.device) -> torch.device:
-        """The device of this process: its own of several."""
-        return asked if self.state is None else torch.device(self.state.device)
+    def device(self, requested: torch.device) -> torch.device:
+        """The device of this process; accelerate gives each its own."""
+        return requested if self.state is None else torch.device(self.state.device)
 
     def add_up(self, weights: Iterable[nn.Parameter]) -> None:
         """Sum the gradients of all processes, in each of them."""
@@ -53,7 +53,7 @@ class Processes:
         return [float(value) for value in summed]
 
     def gather(self, values: Sequence[T]) -> list[T]:
-        """The values of all processes, the first one's first, in each of them."""
+        """The values of all processes, in the order of rank, in each of them."""
         if self.count == 1:
             return list(values)
         from accelerate.utils import gather_object
@@ -62,13 +62,13 @@ class Processes:
         return gathered
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes call this."""
         if self.state is not None:
             self.state.wait_for_everyone()
 
 
 def join(cpu: bool) -> Processes:
-    """The processes that a launcher started together, or this one alone; raises UnavailableError without accelerate."""
+    """The processes of one launcher, or this single one; raises UnavailableError without accelerate."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Processes()
     if find_spec("accelerate") is None:

@@ -1,4 +1,4 @@
-"""What happens in a run -> log.csv, evaluations.csv and, if asked for, TensorBoard; a resumed run goes on in both."""
+"""Steps and evaluations of a run -> log.csv, evaluations.csv and optional TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ STEPS, EVALUATIONS = "log.csv", "evaluations.csv"
 
 
 class RunLog:
-    """Tables of numbers in a folder, one row a step or an evaluation; rows behind `step` are of a lost continuation."""
+    """CSV tables in a folder, one row per step or evaluation.
+
+    step: the last step of the saved state; later rows belong to lost work and are removed.
+    """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool) -> None:
         self._folder = folder
@@ -37,7 +40,7 @@ class RunLog:
         self._row(EVALUATIONS, step, values, "evaluation")
 
     def close(self) -> None:
-        """Write what is still to be written."""
+        """Flush and close TensorBoard's writer."""
         if self._writer is not None:
             self._writer.close()
 
@@ -52,15 +55,6 @@ class RunLog:
         if self._writer is not None:
             for key, value in values.items():
                 self._writer.add_scalar(f"{group}/{key}", value, step)
-
-
-def read_evaluations(folder: Path) -> list[dict[str, float]]:
-    """The rows of evaluations.csv."""
-    path = folder / EVALUATIONS
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _cut(path: Path, step: int) -> None:

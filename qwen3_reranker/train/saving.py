@@ -1,4 +1,4 @@
-"""A trained student -> a folder that serves: a PEFT adapter that names its base, or a whole causal-LM checkpoint."""
+"""A trained student -> a PEFT adapter that names its base, or a whole causal-LM checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from qwen3_reranker.weights.hub_name import read_hub_name
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What an adapter stands on, as adapter_config.json names it."""
+    """The base model of an adapter, as adapter_config.json names it."""
 
     name: str
     revision: str | None
@@ -60,7 +60,7 @@ class TrainedTensor(StoredTensor):
 
 
 def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
-    """The base that an adapter of this checkpoint names: a Hub id or nano as it is, a folder by its whole path.
+    """The base that an adapter of this checkpoint names: a Hub id, nano, or a folder's absolute path.
 
     Raises CheckpointError for a GGUF file, which no adapter can name.
     """
@@ -86,7 +86,7 @@ def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
 
 
 def save(student: Student, checkpoint: Checkpoint, base: Base | None, card: str, folder: Path) -> None:
-    """Write the folder whole or not at all; `base` is that of the adapters, None for a whole checkpoint."""
+    """Write the folder completely or not at all; base: of the adapters, None for a whole checkpoint."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:

@@ -1,4 +1,4 @@
-"""A checkpoint -> the network that is trained, with its judge: all weights, or adapters beside frozen ones.
+"""A checkpoint -> the network to train with its score head: all weights, or adapters of frozen ones.
 
 Shapes: G groups, D documents of the largest, F distinct rows, C hidden width, V words.
 """
@@ -22,9 +22,9 @@ from qwen3_reranker.backends.torch.model_input import ModelInput, whole_plan_inp
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.train.lora import LoraLinear, adapters, add_lora, switched_off
-from qwen3_reranker.train.losses import Judged
-from qwen3_reranker.train.options import TrainOptions
-from qwen3_reranker.train.sampling import Group
+from qwen3_reranker.train.losses import ScoredGroups
+from qwen3_reranker.train.sampling import QueryGroup
+from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import Checkpoint, names
 from qwen3_reranker.weights import Tensor as StoredTensor
 from qwen3_reranker.weights.merged import MergedTensor
@@ -33,10 +33,11 @@ _ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Batch:
-    """Groups as one tree: G groups of at most D documents. leaf_GD: each document's place among the leaves.
+class TrainBatch:
+    """G groups of at most D documents as one tree.
 
-    row_tokens: what separate rows hold; padded_tokens: the same, padded to the longest.
+    leaf_GD: index of each document's leaf. real_GD: False for padding. row_tokens: tokens of separate rows.
+    padded_tokens: the same rows, padded to the longest.
     """
 
     inputs: ModelInput
@@ -50,9 +51,9 @@ class Batch:
 
 
 class Student(nn.Module):
-    """A network and its judge. Parameters that are trained are float32 and ask for gradients.
+    """A network and its score head; trained parameters are float32 and require gradients.
 
-    Raises InputError where the method cannot train this checkpoint: a whole one needs words for its judge.
+    Raises InputError if the method cannot train this checkpoint: full training needs a head of words.
     """
 
     def __init__(
@@ -62,14 +63,15 @@ class Student(nn.Module):
         self.device, self._half = device, options.precision == "bfloat16"
         is_lora = options.method == "lora"
         ids = checkpoint.head.labels or (tokens.yes_id, tokens.no_id)
-        judged_by_words = checkpoint.head.tensor.name in (names.EMBEDDING, names.HEAD) and len(ids) == 2
-        if not judged_by_words and (not is_lora or "sft" in mix):
+        is_word_head = checkpoint.head.tensor.name in (names.EMBEDDING, names.HEAD) and len(ids) == 2
+        if not is_word_head and (not is_lora or "sft" in mix):
             raise InputError(
-                f"{checkpoint.name}: its judge is {checkpoint.head.tensor.name}, no pair of words, which full training "
-                "and the loss sft need; convert it first (qwen3-reranker convert MODEL FOLDER --to hf), or train lora"
+                f"{checkpoint.name}: its score head is {checkpoint.head.tensor.name}, no pair of words, which full "
+                "training and the loss sft need; convert it first (qwen3-reranker convert MODEL FOLDER --to hf), or "
+                "train lora"
             )
-        self.yes_id, self.no_id = ids if judged_by_words else (0, 0)
-        # What is trained stays float32; what is frozen may take half the room.
+        self.yes_id, self.no_id = ids if is_word_head else (0, 0)
+        # Trained weights stay float32; frozen weights may take half the memory.
         stored = torch.bfloat16 if self._half and is_lora else torch.float32
         started = {name: _base(tensor) if is_lora else tensor for name, tensor in checkpoint.tensors.items()}
         self.network = load(replace(checkpoint, tensors=started), device, stored)
@@ -80,7 +82,7 @@ class Student(nn.Module):
             words_VC = torch.from_numpy(checkpoint.head.tensor.read()).to(device, stored)
             self.lm_head = nn.Parameter(words_VC, requires_grad=not is_lora)
         rows_2C = torch.from_numpy(checkpoint.head.rows(tokens.yes_id, tokens.no_id)).to(device)
-        self.register_buffer("frozen_judge_C", rows_2C[0] - rows_2C[1] if is_lora else None, persistent=False)
+        self.register_buffer("frozen_head_C", rows_2C[0] - rows_2C[1] if is_lora else None, persistent=False)
         if options.checkpointing:
             self.network.enable_gradient_checkpointing()
         self._start: Student | None = None
@@ -89,8 +91,8 @@ class Student(nn.Module):
 
     @property
     def is_lora(self) -> bool:
-        """Whether adapters are trained, and nothing else."""
-        return self.frozen_judge_C is not None
+        """Whether only adapters are trained."""
+        return self.frozen_head_C is not None
 
     @property
     def words(self) -> Tensor:
@@ -98,52 +100,53 @@ class Student(nn.Module):
         return self.network.model.embed_tokens.weight if self.lm_head is None else self.lm_head
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """What learns, by its name here; the copy that an anchor looks at is not among it."""
+        """The parameters that learn, by their name here, without the anchor's copy of the start model."""
         return {
             name: weight
             for name, weight in self.named_parameters()
             if weight.requires_grad and not name.startswith("_start.")
         }
 
-    def judged(self, batch: Batch, *, vocabulary: bool = False) -> Judged:
-        """The logits of a batch with its labels; vocabulary: also how much probability other words take."""
+    def scored(self, batch: TrainBatch, *, vocabulary: bool = False) -> ScoredGroups:
+        """The logits of a batch with its labels; vocabulary: also the probability of all other words."""
         with self._autocast():
             hidden_FC, _ = self.network(batch.inputs)
         logits_F = hidden_FC.float() @ self._direction()
-        elsewhere_F = self._elsewhere(hidden_FC.float()) if vocabulary else None
-        return Judged(
+        other_words_nll_F = self._other_words_nll(hidden_FC.float()) if vocabulary else None
+        return ScoredGroups(
             logits_F[batch.leaf_GD],
             batch.labels_GD,
             batch.real_GD,
             batch.teacher_GD,
-            None if elsewhere_F is None else elsewhere_F[batch.leaf_GD],
+            None if other_words_nll_F is None else other_words_nll_F[batch.leaf_GD],
         )
 
     @torch.no_grad()
-    def start_logits(self, batch: Batch) -> Tensor:
-        """What the model that training began with says, (G, D)."""
+    def start_logits(self, batch: TrainBatch) -> Tensor:
+        """Logits of the start model, (G, D)."""
         if self.is_lora:
             with switched_off(self.network):
-                return self.judged(batch).logits_GD
+                return self.scored(batch).logits_GD
         assert self._start is not None
-        return self._start.judged(batch).logits_GD
+        return self._start.scored(batch).logits_GD
 
-    def batch(self, groups: Sequence[Group]) -> Batch:
+    def batch(self, groups: Sequence[QueryGroup]) -> TrainBatch:
         """The groups as one tree on the student's device."""
-        most = max(len(group.rows) for group in groups)
+        max_documents = max(len(group.rows) for group in groups)
         rows = [row for group in groups for row in group.rows]
         built = plan.build(rows)
         kernel = choose_attention(self.device, torch.bfloat16 if self._half else torch.float32)
         inputs, leaf_N = whole_plan_input(built, attention_builder(kernel), self.device)
-        real_GD = torch.tensor([[place < len(group.rows) for place in range(most)] for group in groups])
+        real_GD = torch.tensor([[index < len(group.rows) for index in range(max_documents)] for group in groups])
         leaf_GD = torch.zeros(real_GD.shape, dtype=torch.int64)
         leaf_GD[real_GD] = torch.from_numpy(leaf_N)
 
         def filled(values: Sequence[Sequence[float]]) -> Tensor:
-            return torch.tensor([[*some, *[0.0] * (most - len(some))] for some in values], device=self.device)
+            padded = [[*some, *[0.0] * (max_documents - len(some))] for some in values]
+            return torch.tensor(padded, device=self.device)
 
         taught = [group.teacher for group in groups if group.teacher is not None]
-        return Batch(
+        return TrainBatch(
             inputs,
             leaf_GD.to(self.device),
             real_GD.to(self.device),
@@ -155,13 +158,13 @@ class Student(nn.Module):
         )
 
     def _direction(self) -> Tensor:
-        """yes - no, (C,)."""
-        if isinstance(self.frozen_judge_C, Tensor):
-            return self.frozen_judge_C
+        """The score head, yes - no, (C,)."""
+        if isinstance(self.frozen_head_C, Tensor):
+            return self.frozen_head_C
         return (self.words[self.yes_id] - self.words[self.no_id]).float()
 
-    def _elsewhere(self, hidden_FC: Tensor) -> Tensor:
-        """-log(p(yes) + p(no)) of each row, (F,); a few rows of words at once, computed again for gradients."""
+    def _other_words_nll(self, hidden_FC: Tensor) -> Tensor:
+        """-log(p(yes) + p(no)) of each row, (F,), a few rows at a time, recomputed for gradients."""
 
         def some(part_FC: Tensor, words_VC: Tensor) -> Tensor:
             words_FV = part_FC @ words_VC.float().T
@@ -177,7 +180,7 @@ class Student(nn.Module):
 
 @contextmanager
 def evaluating(student: Student) -> Iterator[None]:
-    """No gradients and no dropout for as long as the block lasts."""
+    """Inside the block: no gradients and no dropout."""
     was = student.training
     student.eval()
     try:
@@ -192,7 +195,7 @@ def _base(tensor: StoredTensor) -> StoredTensor:
 
 
 def _add_adapters(network: Qwen3ForPooling, checkpoint: Checkpoint, options: TrainOptions) -> None:
-    """New adapters, or those that the checkpoint already has."""
+    """Add new adapters, or continue those of the checkpoint."""
     add_lora(network, options.rank, options.alpha, options.dropout)
     merged = {
         name.removesuffix(".weight"): tensor

@@ -1,7 +1,7 @@
-"""Passages and a language model -> queries that they answer: two questions a passage, and a reranker as the filter.
+"""Passages and a language model -> queries that the passages answer, filtered by a reranker.
 
-The recipe is the paper's (arXiv 2506.05176, section 3.3 and appendix): first who would ask and what kind of question,
-then the question, under a wished-for length and language. The wording of both questions is ours.
+The method is the paper's (arXiv 2506.05176, section 3.3 and appendix): the model first chooses who would ask and what
+kind of question, then writes the query in a given length and language. The wording of both requests is ours.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from qwen3_reranker.errors import EndpointError, InputError
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
-from qwen3_reranker.train.chat import Chat
-from qwen3_reranker.train.examples import Example, line_of, normal, read_examples
+from qwen3_reranker.train.chat import Chat, ChatError
+from qwen3_reranker.train.example_file import TrainExample, line_of, normal, read_examples
 
 TYPES = {
     "keywords": "a few search keywords",
@@ -65,9 +65,10 @@ Answer with one JSON object and nothing else: {{"query": "..."}}"""
 
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
-    """personas: who may ask; the five nearest to a passage are offered. lengths: words of a query, drawn evenly.
+    """What queries are like, and which are kept.
 
-    least: the filter's probability of yes below which a query is dropped.
+    personas: who may ask; the five nearest to a passage are offered. languages, lengths (in words): of a query, drawn
+    uniformly. least: a query with a lower probability from the filter is dropped.
     """
 
     personas: tuple[str, ...] = PERSONAS
@@ -80,12 +81,12 @@ class SynthesisOptions:
         if not self.personas or not self.languages or not self.lengths or min(self.lengths) < 1:
             raise InputError("synthesis needs a persona, a language and a length of at least one word")
         if not 0.0 <= self.least <= 1.0:
-            raise InputError(f"the filter's probability must lie in 0..1, got {self.least}")
+            raise InputError(f"the filter's probability must be in 0..1, got {self.least}")
 
 
 @dataclass(slots=True)
 class Synthesised:
-    """What became of passages. unusable: answers without the JSON that was asked for; dropped: by the filter."""
+    """Counts of a synthesis. unusable: answers without the requested JSON. dropped: by the filter."""
 
     passages: int = 0
     kept: int = 0
@@ -105,15 +106,16 @@ def synthesise(
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> Synthesised:
-    """Write an example for each passage that gave a good query; negatives are for `mine` to find.
+    """Write an example for each passage with a good query; `mine` adds the negatives.
 
-    resume: go on behind the last passage that `output` holds. Raises InputError for an `output` that is there without
-    resume, EndpointError where the server does not answer or no answer of the first ten can be used.
+    judge: the reranker that filters; None keeps every query. resume: continue after the last passage in `output`.
+    Raises InputError if `output` exists without resume, ChatError if the server does not respond or the first ten
+    answers are unusable.
     """
     options = options or SynthesisOptions()
     path, found = Path(output), Synthesised()
     if path.exists() and not resume:
-        raise InputError(f"{path} is there already: choose another place, or go on with --resume")
+        raise InputError(f"{path} exists already: choose another path, or continue with --resume")
     path.parent.mkdir(parents=True, exist_ok=True)
     before = read_examples(path) if path.exists() else []
     known = {normal(each.query) for each in before}
@@ -127,7 +129,7 @@ def synthesise(
                 file.write(line_of(example))
                 file.flush()
             if found.unusable == found.passages == 10:
-                raise EndpointError(f"none of ten answers held the JSON asked for; the first: {found.first_unusable!r}")
+                raise ChatError(f"none of ten answers held the requested JSON; the first: {found.first_unusable!r}")
             if on_progress:
                 on_progress((number + 1) / len(passages))
     return found
@@ -135,11 +137,11 @@ def synthesise(
 
 def _asked(
     passage: str, number: int, chat: Chat, nearest: Bm25, options: SynthesisOptions, found: Synthesised
-) -> Example | None:
+) -> TrainExample | None:
     rng = np.random.default_rng((options.seed, number))
     seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
     found.passages += 1
-    offered = [options.personas[place] for place in nearest.top(shown, _OFFERED)[0].tolist()]
+    offered = [options.personas[index] for index in nearest.top(shown, _OFFERED)[0].tolist()]
     question = _CONFIGURE.format(
         passage=shown, characters="; ".join(offered), types=", ".join(TYPES), difficulties=", ".join(DIFFICULTIES)
     )
@@ -164,11 +166,13 @@ def _asked(
     if not isinstance(query, str) or not query.strip():
         found.unusable += 1
         return None
-    return Example(" ".join(query.split()), (passage,), (), id=str(number), source=f"synthetic {kind} {difficulty}")
+    return TrainExample(
+        " ".join(query.split()), (passage,), (), id=str(number), source=f"synthetic {kind} {difficulty}"
+    )
 
 
 def _is_kept(
-    example: Example, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: Synthesised
+    example: TrainExample, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: Synthesised
 ) -> bool:
     if normal(example.query) in known or normal(example.query) == normal(example.positives[0]):
         found.repeated += 1
@@ -183,7 +187,7 @@ def _is_kept(
 
 
 def _object(answer: str, found: Synthesised) -> Mapping[str, Any]:
-    """The JSON object in an answer, without what a model thinks or says around it; empty where there is none."""
+    """The JSON object in an answer, without thinking or other text; empty if there is none."""
     text = answer.rpartition("</think>")[2]
     match = re.search(r"\{.*\}", text, re.DOTALL)
     try:

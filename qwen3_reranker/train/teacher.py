@@ -1,4 +1,4 @@
-"""Examples and a larger reranker -> the same examples with its logits: what distillation learns from."""
+"""Examples and a larger reranker -> the examples with its logits, for distillation."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.train.examples import Example, line_of, read_examples
+from qwen3_reranker.train.example_file import TrainExample, line_of, read_examples
 
-#: Queries between two writes: what an interruption costs at most.
+#: Queries between two writes; an interruption loses at most these.
 _AT_ONCE = 8
 
 
 def distil(
-    examples: Sequence[Example],
+    examples: Sequence[TrainExample],
     teacher: Reranker,
     output: str | os.PathLike[str],
     *,
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> int:
-    """Write the examples with the teacher's logits, a line as soon as it is known; returns how many were scored now.
+    """Write the examples with the teacher's logits, line by line; returns the number scored in this call.
 
-    resume: go on behind the lines that `output` holds. Raises InputError if they are of other examples, and for an
-    `output` that is there without resume.
+    resume: continue after the lines in `output`. Raises InputError if they belong to other examples, or if `output`
+    exists without resume.
     """
     path = Path(output)
     done = _done(path, examples) if resume and path.exists() else 0
     if path.exists() and not resume:
-        raise InputError(f"{path} is there already: choose another place, or go on with --resume")
+        raise InputError(f"{path} exists already: choose another path, or continue with --resume")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         for start in range(done, len(examples), _AT_ONCE):
@@ -42,7 +42,7 @@ def distil(
     return len(examples) - done
 
 
-def scored(examples: Sequence[Example], teacher: Reranker) -> Iterator[Example]:
+def scored(examples: Sequence[TrainExample], teacher: Reranker) -> Iterator[TrainExample]:
     """Each example with the teacher's logit of each of its documents."""
     for each in examples:
         logits = teacher.logits([(each.query, text) for text in each.documents], each.instruction).tolist()
@@ -50,8 +50,8 @@ def scored(examples: Sequence[Example], teacher: Reranker) -> Iterator[Example]:
         yield replace(each, positive_scores=tuple(logits[:first]), negative_scores=tuple(logits[first:]))
 
 
-def _done(path: Path, examples: Sequence[Example]) -> int:
-    """How many whole lines are written; half a line, of a process that was killed, is taken off."""
+def _done(path: Path, examples: Sequence[TrainExample]) -> int:
+    """The number of complete lines; removes an incomplete last line of a killed process."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
@@ -59,7 +59,9 @@ def _done(path: Path, examples: Sequence[Example]) -> int:
     found = read_examples(path)
     for each, example in zip(found, examples, strict=False):
         if (each.query, each.documents) != (example.query, example.documents):
-            raise InputError(f"{path}: line of {each.query[:60]!r} is not of these examples; write to another file")
+            raise InputError(
+                f"{path}: the line of {each.query[:60]!r} is not from these examples; write to another file"
+            )
     if len(found) > len(examples):
         raise InputError(f"{path}: holds {len(found)} lines, more than the {len(examples)} examples; write elsewhere")
     return len(found)

@@ -1,4 +1,4 @@
-"""Groups -> trained weights: steps, evaluations, early stop, and a state from which a run goes on bit for bit."""
+"""Groups -> trained weights: steps, evaluations, early stopping, and a state to resume from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,23 @@ from qwen3_reranker.train.group_measures import Quality, quality, shown
 from qwen3_reranker.train.interruption import Interruption
 from qwen3_reranker.train.loss_mix import parse_mix
 from qwen3_reranker.train.losses import LossOptions, anchor, bce, mixed
-from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.train.processes import Processes
+from qwen3_reranker.train.run import STATE, TrainRun
 from qwen3_reranker.train.run_log import RunLog
-from qwen3_reranker.train.sampling import Group, Groups, pieces
-from qwen3_reranker.train.student import Batch, Student, evaluating
+from qwen3_reranker.train.sampling import Groups, pieces
+from qwen3_reranker.train.student import Student, TrainBatch, evaluating
+from qwen3_reranker.train.train_options import TrainOptions
 
-_TOLD_EVERY_SECONDS = 30.0
+_SHOW_EVERY_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Standing:
-    """Where a run is. tokens: computed in trees, held by separate rows, held by padded rows. start: quality before it.
+class TrainState:
+    """Progress of a run.
 
-    evaluated: the step of the last evaluation, -1 before any. best_step: 0 where no evaluation beat the first; stale:
-    evaluations since the best.
+    tokens: computed in trees, in separate rows, in padded rows. evaluated: step of the last evaluation, -1 before any.
+    start: quality before the first step. best_step: 0 if no evaluation beat the start. stale: evaluations since the
+    best. is_over: whether patience ended the run.
     """
 
     step: int = 0
@@ -45,156 +46,165 @@ class Standing:
     best: Quality | None = None
     best_step: int = 0
     stale: int = 0
-    over: bool = False
+    is_over: bool = False
 
     @property
     def savings(self) -> str:
-        """What the tree saved, in words."""
+        """One line: tokens computed, compared with separate and padded rows."""
         tree, rows, padded = self.tokens
         return f"{tree:,.0f} tokens computed of {rows:,.0f} in separate rows and {padded:,.0f} in padded batches"
 
 
 class Trainer:
-    """One run of a student over groups: `train` ends with it, or with KeyboardInterrupt and a saved state after Ctrl-C.
+    """Trains a student on groups; Ctrl-C saves the state and raises KeyboardInterrupt.
 
-    state: the file to resume from, None for no saving. keep: called with the standing when weights are worth keeping:
-    those of the best evaluation that beat the start, and the last ones where nothing was evaluated or keep_last asks.
+    The state is saved to run.folder. write_model: called when weights are worth keeping: those of the best evaluation
+    that beat the start, or the last ones if nothing was held out or run.keep_last is set. Only the first process saves,
+    logs and shows messages.
     """
 
     def __init__(
         self,
+        run: TrainRun,
         student: Student,
         groups: Groups,
-        evaluation: Sequence[Group],
-        options: TrainOptions,
-        total_steps: int,
+        processes: Processes,
         *,
-        processes: Processes | None = None,
-        state: Path | None = None,
-        log: RunLog | None = None,
-        keep: Callable[[Standing], None] | None = None,
-        keep_last: bool = False,
-        tell: Callable[[str], None] | None = None,
+        write_model: Callable[[TrainState], None],
+        on_message: Callable[[str], None] | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
-        self.student, self.options, self.total_steps = student, options, total_steps
-        self.standing = Standing()
-        self._groups, self._evaluation = groups, list(evaluation)
-        self._processes, self._state, self.log = processes or Processes(), state, log
-        self._keep, self._keep_last = keep, keep_last
-        self._tell, self._on_progress = tell, on_progress
+        self.state = TrainState()
+        self._log: RunLog | None = None
+        options = run.options
+        self._run, self._student, self._groups, self._processes = run, student, groups, processes
+        self._options = options
+        self._held_out = [groups.whole(each) for each in run.held_out]
+        self._write_model, self._on_message, self._on_progress = write_model, on_message, on_progress
         self._mix = parse_mix(options.loss)
         self._loss_options = LossOptions(options.positive_weight, options.temperature, options.top_k)
         self._trained = student.trained()
         for weight in self._trained.values():
-            # Backward is one call, and Python hears of Ctrl-C between calls alone: a hook is a call of Python's in it.
+            # Python handles Ctrl-C only between its own calls. Backward is one call; a hook adds Python calls to it.
             weight.register_hook(_nothing)  # type: ignore[no-untyped-call]
         self._optimiser = _optimiser(list(self._trained.values()), options)
-        self._evaluate_every = options.evaluate_every or max(1, total_steps // 10)
+        self._evaluate_every = options.evaluate_every or max(1, run.total_steps // 10)
 
-    def train(self, stop_after: int | None = None) -> Standing:
-        """Go on to the end of the run, or until `stop_after` steps in all; then the state is saved."""
-        standing, begun = self.standing, time.monotonic()
-        before, first, told = standing.seconds, standing.step, begun
-        saved = standing.step, standing.evaluated
-        self.student.train()
-        with Interruption(self._say) as interruption:
-            while True:
-                if self._is_stopped(interruption):
-                    self.save()
-                    raise KeyboardInterrupt
-                if self._evaluation and self._is_due(self._evaluate_every) and standing.evaluated < standing.step:
-                    self._judge(interruption)
-                    continue
-                reached = standing.step, standing.evaluated
-                if reached != saved and (self._is_due(self.options.save_every) or standing.over):
-                    self.save()
-                    saved = reached
-                if standing.step == self.total_steps or standing.over:
-                    break
-                if standing.step == stop_after:
-                    self.save()
-                    return standing
-                values = self._step()
-                standing.seconds = before + time.monotonic() - begun
-                if self.log and self._processes.is_first:
-                    self.log.step(standing.step, values)
-                if self._on_progress:
-                    self._on_progress(standing.step / self.total_steps)
-                if time.monotonic() - told > _TOLD_EVERY_SECONDS:
-                    told = time.monotonic()
-                    self._say(self._line(values, (told - begun) / (standing.step - first)))
-        if self._keep and standing.best_step == 0 and (self._keep_last or standing.start is None):
-            self._keep(standing)
-        return standing
-
-    def save(self) -> None:
-        """Write the state, whole or not at all."""
-        if self._state is None or not self._processes.is_first:
-            return
-        standing = asdict(self.standing)
-        state = {
-            "weights": {name: weight.detach() for name, weight in self._trained.items()},
-            "optimiser": self._optimiser.state_dict(),
-            "standing": standing,
-        }
-        part = self._state.with_suffix(".partial")
-        torch.save(state, part)
-        os.replace(part, self._state)
+    def train(self) -> TrainState:
+        """Run to the end, or to Ctrl-C; returns the last state."""
+        if self._processes.is_first:
+            self._log = RunLog(self._run.path, self.state.step, self._run.tensorboard)
+        self._student.train()
+        try:
+            with Interruption(self.show) as interruption:
+                self._run_steps(interruption)
+        finally:
+            if self._log:
+                self._log.close()
+        if self.state.best_step == 0 and (self._run.keep_last or self.state.start is None):
+            self._save_model()
+        return self.state
 
     def resume(self) -> None:
-        """Continue where the state was saved."""
-        assert self._state is not None
-        state = torch.load(self._state, weights_only=True, map_location=self.student.device)
+        """Continue from the saved state."""
+        saved = torch.load(self._run.path / STATE, weights_only=True, map_location=self._student.device)
         with torch.no_grad():
             for name, weight in self._trained.items():
-                weight.copy_(state["weights"][name])
-        self._optimiser.load_state_dict(state["optimiser"])
-        fields: dict[str, Any] = state["standing"]
+                weight.copy_(saved["weights"][name])
+        self._optimiser.load_state_dict(saved["optimiser"])
+        fields: dict[str, Any] = saved["state"]
         for name in ("start", "best"):
             if fields[name] is not None:
                 fields[name] = Quality(**{**fields[name], "per_query": tuple(fields[name]["per_query"])})
-        self.standing = Standing(**fields)
+        self.state = TrainState(**fields)
+
+    def show(self, line: str) -> None:
+        """Send a line to on_message, in the first process only."""
+        if self._on_message and self._processes.is_first:
+            self._on_message(line)
+
+    def _run_steps(self, interruption: Interruption) -> None:
+        state, begun = self.state, time.monotonic()
+        seconds_before, first, shown_at = state.seconds, state.step, begun
+        saved = state.step, state.evaluated
+        while True:
+            if self._is_stopped(interruption):
+                self._save_state()
+                raise KeyboardInterrupt
+            if self._held_out and self._is_due(self._evaluate_every) and state.evaluated < state.step:
+                self._evaluate(interruption)
+                continue
+            reached = state.step, state.evaluated
+            if reached != saved and (self._is_due(self._options.save_every) or state.is_over):
+                self._save_state()
+                saved = reached
+            if state.step == self._run.total_steps or state.is_over:
+                return
+            values = self._step()
+            state.seconds = seconds_before + time.monotonic() - begun
+            if self._log:
+                self._log.step(state.step, values)
+            if self._on_progress:
+                self._on_progress(state.step / self._run.total_steps)
+            if time.monotonic() - shown_at > _SHOW_EVERY_SECONDS:
+                shown_at = time.monotonic()
+                self.show(self._progress_line(values, (shown_at - begun) / (state.step - first)))
+
+    def _save_state(self) -> None:
+        """Write the state completely, or leave the old one."""
+        if not self._processes.is_first:
+            return
+        path = self._run.path / STATE
+        partial = path.with_suffix(".partial")
+        weights = {name: weight.detach() for name, weight in self._trained.items()}
+        torch.save(
+            {"weights": weights, "optimiser": self._optimiser.state_dict(), "state": asdict(self.state)}, partial
+        )
+        os.replace(partial, path)
+
+    def _save_model(self) -> None:
+        if self._processes.is_first:
+            self._write_model(self.state)
 
     def _is_stopped(self, interruption: Interruption) -> bool:
-        """Whether the user has asked any of the processes to stop."""
+        """Whether the user has interrupted any of the processes."""
         return self._processes.total([float(interruption.requested)])[0] > 0
 
     def _is_due(self, every: int) -> bool:
-        return self.standing.step % every == 0 or self.standing.step == self.total_steps
+        return self.state.step % every == 0 or self.state.step == self._run.total_steps
 
     def _step(self) -> dict[str, float]:
-        """One optimiser step; the numbers of its log row."""
-        standing, options, processes = self.standing, self.options, self._processes
+        """Take one optimiser step; returns its row of the log."""
+        state, options, processes = self.state, self._options, self._processes
         started = time.monotonic()
-        own = self._groups.step(standing.step, processes.rank, processes.count)
-        count = self._groups.groups_of_step(standing.step)
-        # Dropout is a function of the step too, so no state of a generator is to be saved.
-        seeds = np.random.SeedSequence((options.seed, standing.step, processes.rank))
+        own = self._groups.step(state.step, processes.rank, processes.count)
+        count = self._groups.groups_of_step(state.step)
+        # Dropout depends on the step only, so no generator state needs saving.
+        seeds = np.random.SeedSequence((options.seed, state.step, processes.rank))
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        lost, tokens = 0.0, [0, 0, 0]
+        total_loss, tokens = 0.0, [0, 0, 0]
         for some in pieces(own, options.max_batch_tokens):
-            batch = self.student.batch(some)
+            batch = self._student.batch(some)
             loss = self._loss(batch).sum() / count
             torch.autograd.backward(loss)
-            lost += loss.item()
-            for place, each in enumerate((batch.tree_tokens, batch.row_tokens, batch.padded_tokens)):
-                tokens[place] += each
+            total_loss += loss.item()
+            for index, count_of_batch in enumerate((batch.tree_tokens, batch.row_tokens, batch.padded_tokens)):
+                tokens[index] += count_of_batch
         processes.add_up(self._trained.values())
-        lost, *summed = processes.total([lost, *tokens])
+        total_loss, *summed = processes.total([total_loss, *tokens])
         norm = float(torch.nn.utils.clip_grad_norm_(list(self._trained.values()), options.clip))
-        self._refuse(lost, norm)
-        rate = options.learning_rate * options.factor(standing.step, self.total_steps)
+        self._refuse_divergence(total_loss, norm)
+        rate = options.learning_rate * options.factor(state.step, self._run.total_steps)
         for part in self._optimiser.param_groups:
             part["lr"] = rate
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
-        standing.step += 1
-        standing.groups += count
-        standing.tokens = [before + more for before, more in zip(standing.tokens, summed, strict=True)]
+        state.step += 1
+        state.groups += count
+        state.tokens = [before + more for before, more in zip(state.tokens, summed, strict=True)]
         seconds = time.monotonic() - started
         return {
-            "loss": lost,
+            "loss": total_loss,
             "rate": rate,
             "gradient": norm,
             "groups_per_second": count / seconds,
@@ -202,83 +212,78 @@ class Trainer:
             "row_tokens": summed[1],
         }
 
-    def _refuse(self, lost: float, norm: float) -> None:
-        if not (math.isfinite(lost) and math.isfinite(norm)):
+    def _refuse_divergence(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             raise InputError(
-                f"step {self.standing.step + 1}: loss {lost:g}, gradient {norm:g}: no finite numbers; lower the rate"
+                f"step {self.state.step + 1}: loss {loss:g}, gradient {norm:g}: no finite numbers; lower the rate"
             )
-        if self.standing.step == 0 and norm == 0.0:
-            raise InputError(f"the loss {self.options.loss} has no gradient on these data: nothing would be learned")
+        if self.state.step == 0 and norm == 0.0:
+            raise InputError(f"the loss {self._options.loss} has no gradient on these data: nothing would be learned")
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: TrainBatch) -> torch.Tensor:
         """The loss of each group, (G,)."""
-        judged = self.student.judged(batch, vocabulary="sft" in self._mix)
-        loss_G = mixed(self._mix, judged, self._loss_options)
-        if self.options.anchor:
-            start_GD = self.student.start_logits(batch)
-            loss_G = loss_G + self.options.anchor * anchor(judged.logits_GD, start_GD, judged.real_GD)
+        scored = self._student.scored(batch, vocabulary="sft" in self._mix)
+        loss_G = mixed(self._mix, scored, self._loss_options)
+        if self._options.anchor:
+            start_GD = self._student.start_logits(batch)
+            loss_G = loss_G + self._options.anchor * anchor(scored.logits_GD, start_GD, scored.real_GD)
         return loss_G
 
-    def _evaluated(self) -> Quality:
-        """The quality on the evaluation groups; every process judges its share and knows the whole."""
+    def _quality(self) -> Quality:
+        """The quality on all held-out groups; each process scores its share."""
         losses: list[float] = []
-        judged: list[tuple[Any, Sequence[float]]] = []
-        own = self._evaluation[self._processes.rank :: self._processes.count]
-        with evaluating(self.student):
-            for some in pieces(own, self.options.max_batch_tokens):
-                batch = self.student.batch(some)
-                found = self.student.judged(batch)
-                # Whatever is trained, held-out examples need no teacher, and runs can be compared.
+        scored: list[tuple[Any, Sequence[float]]] = []
+        own = self._held_out[self._processes.rank :: self._processes.count]
+        with evaluating(self._student):
+            for some in pieces(own, self._options.max_batch_tokens):
+                batch = self._student.batch(some)
+                found = self._student.scored(batch)
+                # Always bce: held-out examples then need no teacher, and runs with any loss are comparable.
                 losses += bce(found, LossOptions()).tolist()
                 logits_GD = found.logits_GD.float().cpu().numpy()
-                judged += [
+                scored += [
                     (logits_D[: len(group.labels)], group.labels)
                     for logits_D, group in zip(logits_GD, some, strict=True)
                 ]
-        return quality(self._processes.gather(losses), self._processes.gather(judged))
+        return quality(self._processes.gather(losses), self._processes.gather(scored))
 
-    def _judge(self, interruption: Interruption) -> None:
-        """Evaluate; keep the weights if they are the best so far, end the run if nothing has improved for long."""
-        standing = self.standing
+    def _evaluate(self, interruption: Interruption) -> None:
+        """Evaluate; write the model if it is the best so far, end the run if patience is over."""
+        state = self.state
         try:
-            # Several processes must all come to the end, or none: they gather what each has judged.
+            # Either all processes finish or none, because they gather each other's scores.
             with interruption.at_once() if self._processes.count == 1 else nullcontext():
-                found = self._evaluated()
+                found = self._quality()
         except KeyboardInterrupt:
-            self.save()
+            self._save_state()
             raise
-        standing.evaluated = standing.step
-        if self.log and self._processes.is_first:
-            self.log.evaluation(standing.step, found.to_json())
-        self._say(f"step {standing.step:,}/{self.total_steps:,}  {shown(found.to_json())}")
-        if standing.step == 0:
-            standing.start = standing.best = found
-        elif standing.best is None or found.beats(standing.best):
-            standing.best, standing.best_step, standing.stale = found, standing.step, 0
-            if self._keep:
-                self._keep(standing)
+        state.evaluated = state.step
+        if self._log:
+            self._log.evaluation(state.step, found.to_json())
+        self.show(f"step {state.step:,}/{self._run.total_steps:,}  {shown(found.to_json())}")
+        if state.step == 0:
+            state.start = state.best = found
+        elif state.best is None or found.beats(state.best):
+            state.best, state.best_step, state.stale = found, state.step, 0
+            self._save_model()
         else:
-            standing.stale += 1
-            standing.over = 0 < self.options.patience <= standing.stale
+            state.stale += 1
+            state.is_over = 0 < self._options.patience <= state.stale
 
-    def _line(self, values: dict[str, float], seconds_a_step: float) -> str:
-        left = (self.total_steps - self.standing.step) * seconds_a_step
+    def _progress_line(self, values: dict[str, float], seconds_a_step: float) -> str:
+        left = (self._run.total_steps - self.state.step) * seconds_a_step
         return (
-            f"step {self.standing.step:,}/{self.total_steps:,}  loss {values['loss']:.4f}  "
+            f"step {self.state.step:,}/{self._run.total_steps:,}  loss {values['loss']:.4f}  "
             f"{values['groups_per_second']:.1f} groups/s  {left / 60:.1f} min left"
         )
 
-    def _say(self, line: str) -> None:
-        if self._tell and self._processes.is_first:
-            self._tell(line)
-
 
 def _nothing(gradient: torch.Tensor) -> None:
-    """Leave the gradient as it is."""
+    """Leave the gradient unchanged."""
 
 
 def _optimiser(weights: Sequence[torch.nn.Parameter], options: TrainOptions) -> torch.optim.Optimizer:
-    # Norms are scales around 1: decay would pull them to 0.
+    # Norm weights are scales near 1; decay would pull them to 0.
     matrices, vectors = ([weight for weight in weights if (weight.dim() > 1) == wide] for wide in (True, False))
     parts = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([part for part in parts if part["params"]], lr=options.learning_rate, betas=(0.9, 0.999))

@@ -1,4 +1,4 @@
-"""Examples -> whether they can teach anything: one-class data, leaks, contradictions are refused."""
+"""Examples -> their problems: one-class data, leaks and contradictions are errors."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ import numpy as np
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import Template
 from qwen3_reranker.tokens import Tokens
-from qwen3_reranker.train.examples import Example, normal
+from qwen3_reranker.train.example_file import TrainExample, normal
 from qwen3_reranker.train.loss_mix import COMPARING, TAUGHT
 from qwen3_reranker.weights import Checkpoint
 
-Test = Callable[[Example], bool]
+Test = Callable[[TrainExample], bool]
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong: how many times, and where it is first; place: empty where it is nowhere."""
+class DataProblem:
+    """A problem, its count, its first location (empty if none) and what to do."""
 
     problem: str
     count: int
-    place: str
+    location: str
     remedy: str
 
     def __str__(self) -> str:
         times = f"{self.count} times, first at" if self.count > 1 else "at"
-        where = f" ({times} {self.place})" if self.place else ""
+        where = f" ({times} {self.location})" if self.location else ""
         return f"{self.problem}{where}; {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What examples hold. errors make training pointless or its evaluation a lie; warnings are worth a look."""
+class DataReport:
+    """What examples contain; errors make training or held_out meaningless, warnings may be intended."""
 
     examples: int
     positives: int
     negatives: int
     scored: int
     instructions: int
-    errors: tuple[Finding, ...]
-    warnings: tuple[Finding, ...]
+    errors: tuple[DataProblem, ...]
+    warnings: tuple[DataProblem, ...]
 
     def refuse(self) -> None:
-        """Raise InputError with the first error, if there is one."""
+        """Raise InputError with the first error, if any."""
         if self.errors:
             more = f" ({len(self.errors) - 1} more kinds of error)" if len(self.errors) > 1 else ""
             raise InputError(f"{self.errors[0]}{more}")
@@ -57,7 +57,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of the rendered rows: median, 95th percentile and longest, and how many rows are cut at `max_length`."""
+    """Tokens of the rendered rows: median, 95th percentile, longest; `cut`: rows truncated at `max_length`."""
 
     median: int
     high: int
@@ -67,19 +67,21 @@ class Lengths:
     cut: int
 
 
-def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losses: Sequence[str] = ("bce",)) -> Report:
-    """What examples hold and what is wrong with them, beside held-out ones and for these losses."""
+def check(
+    examples: Sequence[TrainExample], held_out: Sequence[TrainExample] = (), losses: Sequence[str] = ("bce",)
+) -> DataReport:
+    """Check examples, also against held-out ones and for these losses."""
     positives, negatives = sum(len(e.positives) for e in examples), sum(len(e.negatives) for e in examples)
-    errors: list[Finding | None] = []
+    errors: list[DataProblem | None] = []
     if not examples:
-        errors.append(Finding("no examples", 1, "", 'write lines of {"query", "pos", "neg"}'))
+        errors.append(DataProblem("no examples", 1, "", 'write lines of {"query", "pos", "neg"}'))
     elif not positives or not negatives:
         missing = "positive" if not positives else "negative"
         errors.append(
-            Finding(
+            DataProblem(
                 f"every document is {'negative' if not positives else 'positive'}",
                 1,
-                examples[0].place,
+                examples[0].location,
                 f"add {missing} documents, or the model learns to answer one word (train mine finds negatives)",
             )
         )
@@ -93,17 +95,19 @@ def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losse
     if set(losses) & set(TAUGHT):
         remedy = f"the loss {' + '.join(losses)} learns from a teacher; add them with train distil"
         errors.append(_found(examples, _untaught, "a query without pos_scores and neg_scores", remedy))
-    errors += _leaks(examples, evaluation)
-    if evaluation and not any(each.positives and each.negatives for each in evaluation):
+    errors += _leaks(examples, held_out)
+    if held_out and not any(each.positives and each.negatives for each in held_out):
         errors.append(
-            Finding("no held-out query has both kinds of document", 1, evaluation[0].place, "add negatives to them")
+            DataProblem(
+                "no held-out query has both kinds of document", 1, held_out[0].location, "add negatives to them"
+            )
         )
     warnings = [
         _repeated(examples),
-        _found(examples, _repeats, "a document stands twice for one query", "it counts twice"),
+        _found(examples, _repeats, "a document occurs twice for one query", "it counts twice"),
         _found(examples, _one_class, "a query with documents of one kind only", "its order cannot be learned"),
     ]
-    return Report(
+    return DataReport(
         len(examples),
         positives,
         negatives,
@@ -115,20 +119,20 @@ def check(examples: Sequence[Example], evaluation: Sequence[Example] = (), losse
 
 
 def taught_template(checkpoint: Checkpoint) -> Template:
-    """The prompt that training teaches, the checkpoint's own; raises InputError if it is none of Qwen3-Reranker's."""
+    """The checkpoint's own prompt, for training; raises InputError if it is not one of Qwen3-Reranker's."""
     template = checkpoint.template()
     if checkpoint.stored_prompt.note:
         _LOG.warning("%s", checkpoint.stored_prompt.note)
     if template.default_instruction is None:
         raise InputError(
-            f"{checkpoint.name}: its judge reads the prompt {template.name}; training writes those of Qwen3-Reranker "
-            "alone, with an instruction and the answers yes and no"
+            f"{checkpoint.name}: it reads the prompt {template.name}; training supports only the prompts of "
+            "Qwen3-Reranker, with an instruction and the answers yes and no"
         )
     return template
 
 
-def lengths(examples: Sequence[Example], template: Template, tokens: Tokens) -> Lengths:
-    """How long the rendered rows are; `tokens` says where they are cut."""
+def lengths(examples: Sequence[TrainExample], template: Template, tokens: Tokens) -> Lengths:
+    """Lengths of the rendered rows; `tokens` truncates them."""
     sizes: list[int] = []
     cut = 0
     for each in examples:
@@ -140,7 +144,7 @@ def lengths(examples: Sequence[Example], template: Template, tokens: Tokens) -> 
     return Lengths(int(middle), int(high), max(sizes, default=0), tokens.max_length, len(sizes), cut)
 
 
-def rendered(example: Example, template: Template) -> list[tuple[str, str]]:
+def rendered(example: TrainExample, template: Template) -> list[tuple[str, str]]:
     """("yes" or "no", the whole prompt) of the example's first positive and its first negative."""
     shown = []
     for word, documents in (("yes", example.positives[:1]), ("no", example.negatives[:1])):
@@ -150,14 +154,14 @@ def rendered(example: Example, template: Template) -> list[tuple[str, str]]:
     return shown
 
 
-def _leaks(examples: Sequence[Example], evaluation: Sequence[Example]) -> list[Finding | None]:
+def _leaks(examples: Sequence[TrainExample], held_out: Sequence[TrainExample]) -> list[DataProblem | None]:
     queries = {normal(each.query) for each in examples}
     documents = {normal(text) for each in examples for text in each.positives}
     remedy = "take it out of one of them, or let `train prepare --hold-out` split"
     return [
-        _found(evaluation, lambda each: normal(each.query) in queries, "a held-out query is trained on", remedy),
+        _found(held_out, lambda each: normal(each.query) in queries, "a held-out query is trained on", remedy),
         _found(
-            evaluation,
+            held_out,
             lambda each: any(normal(text) in documents for text in each.positives),
             "a held-out query's positive document is a positive in training",
             remedy,
@@ -165,38 +169,38 @@ def _leaks(examples: Sequence[Example], evaluation: Sequence[Example]) -> list[F
     ]
 
 
-def _found(examples: Sequence[Example], is_wrong: Test, problem: str, remedy: str) -> Finding | None:
-    places = [each.place or f"example {number}" for number, each in enumerate(examples, 1) if is_wrong(each)]
-    return Finding(problem, len(places), places[0], remedy) if places else None
+def _found(examples: Sequence[TrainExample], is_wrong: Test, problem: str, remedy: str) -> DataProblem | None:
+    locations = [each.location or f"example {number}" for number, each in enumerate(examples, 1) if is_wrong(each)]
+    return DataProblem(problem, len(locations), locations[0], remedy) if locations else None
 
 
-def _repeated(examples: Sequence[Example]) -> Finding | None:
+def _repeated(examples: Sequence[TrainExample]) -> DataProblem | None:
     counts = Counter((normal(each.query), each.instruction) for each in examples)
     return _found(
         examples,
         lambda each: counts[normal(each.query), each.instruction] > 1,
-        "a query stands on several lines",
+        "a query occurs on several lines",
         "its documents are never compared with one another",
     )
 
 
-def _empty(each: Example) -> bool:
+def _empty(each: TrainExample) -> bool:
     return not each.documents
 
 
-def _untaught(each: Example) -> bool:
+def _untaught(each: TrainExample) -> bool:
     return each.scores is None
 
 
-def _one_class(each: Example) -> bool:
+def _one_class(each: TrainExample) -> bool:
     return not each.positives or not each.negatives
 
 
-def _contradicts(each: Example) -> bool:
+def _contradicts(each: TrainExample) -> bool:
     return not {normal(text) for text in each.positives}.isdisjoint(normal(text) for text in each.negatives)
 
 
-def _repeats(each: Example) -> bool:
+def _repeats(each: TrainExample) -> bool:
     return len({normal(text) for text in each.positives}) < len(each.positives) or len(
         {normal(text) for text in each.negatives}
     ) < len(each.negatives)

@@ -14,8 +14,8 @@ import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main, train_data, train_merge
-from qwen3_reranker.train.examples import read_examples, write_examples
-from qwen3_reranker.train.formats import FORMATS
+from qwen3_reranker.train.example_file import read_examples, write_examples
+from qwen3_reranker.train.import_formats import FORMATS
 from qwen3_reranker.train.interruption import STOPPING
 from qwen3_reranker.train.merging import METHODS
 from tests.train.tuning import fifty

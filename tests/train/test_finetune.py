@@ -15,10 +15,11 @@ import torch
 from qwen3_reranker import Reranker
 from qwen3_reranker.convert import BOUNDS, convert, measure_parity
 from qwen3_reranker.errors import CheckpointError, InputError
-from qwen3_reranker.train.examples import Example
+from qwen3_reranker.train.example_file import TrainExample
 from qwen3_reranker.train.finetuning import finetune
 from qwen3_reranker.train.interruption import STOPPING
-from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.run import TrainRun
+from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint, read_entries
 from tests.train.tuning import fifty
 
@@ -32,7 +33,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def logits(folder: Path, examples: list[Example]) -> np.ndarray:
+def logits(folder: Path, examples: list[TrainExample]) -> np.ndarray:
     pairs = [(each.query, text) for each in examples for text in each.documents]
     with Reranker(folder, disk_cache=False) as reranker:
         return reranker.logits(pairs)
@@ -52,7 +53,7 @@ def test_fifty_groups_are_learned_by_heart(
     before = logits(small_checkpoint, examples).reshape(50, 4)
     assert (before.argmax(1) == 0).sum() < 25
     options = TrainOptions(method=method, epochs=epochs, batch_groups=10, rate=rate, negatives=3)
-    outcome = finetune(small_checkpoint, examples, tmp_path / "run", options)
+    outcome = finetune(TrainRun(tmp_path / "run", small_checkpoint, examples, options))
     losses = [float(row["loss"]) for row in rows(tmp_path / "run" / "log.csv")]
     assert losses[0] > 0.5
     assert losses[-1] < 0.1
@@ -67,7 +68,9 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
 ) -> None:
     options = replace(QUICK, method=method, dropout=0.1, anchor=0.5, loss="bce+0.5*softmax")
     examples, held_out = fifty(), fifty(2, count=6)
-    whole = finetune(small_checkpoint, examples, tmp_path / "whole", options, evaluation=held_out, keep_last=True)
+    whole = finetune(
+        TrainRun(tmp_path / "whole", small_checkpoint, examples, options, held_out=held_out, keep_last=True)
+    )
     # An evaluation is due at this step: it is left to the run that goes on.
     interrupt_at = 3
 
@@ -78,13 +81,15 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         finetune(
-            small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, tell=told.append,
+            TrainRun(tmp_path / "parts", small_checkpoint, examples, options, held_out=held_out),
+            on_message=told.append,
             on_progress=stop,
-        )  # fmt: skip
+        )
     assert told[-1] == STOPPING
     assert [len(rows(tmp_path / "parts" / name)) for name in ("log.csv", "evaluations.csv")] == [interrupt_at, 1]
     parts = finetune(
-        small_checkpoint, examples, tmp_path / "parts", options, evaluation=held_out, resume=True, keep_last=True
+        TrainRun(tmp_path / "parts", small_checkpoint, examples, options, held_out=held_out, keep_last=True),
+        resume=True,
     )
     [weights] = [path.name for path in whole.model.glob("*.safetensors")]
     assert (parts.model / weights).read_bytes() == (whole.model / weights).read_bytes()
@@ -107,15 +112,15 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
 
 def test_a_fresh_adapter_serves_and_its_logits_are_those_of_training(small_checkpoint: Path, tmp_path: Path) -> None:
     examples, held_out = fifty(), fifty(2, count=6)
-    outcome = finetune(small_checkpoint, examples, tmp_path / "run", QUICK, evaluation=held_out, keep_last=True)
+    outcome = finetune(TrainRun(tmp_path / "run", small_checkpoint, examples, QUICK, held_out=held_out, keep_last=True))
     assert open_checkpoint(outcome.model).layout == "lora"
     moved = np.abs(logits(outcome.model, held_out) - logits(small_checkpoint, held_out))
     assert moved.max() > 1e-3
     [*_, last] = rows(tmp_path / "run" / "evaluations.csv")
     judged = logits(outcome.model, held_out).reshape(-1, 4)
-    assert outcome.standing.best is not None
+    assert outcome.state.best is not None
     expected = np.mean([(own[0] > own[1:]).mean() for own in judged])
-    assert outcome.standing.best_step == 0 or expected == pytest.approx(outcome.standing.best.pairs)
+    assert outcome.state.best_step == 0 or expected == pytest.approx(outcome.state.best.pairs)
     assert int(last["step"]) == 6
 
 
@@ -123,7 +128,7 @@ def test_a_fresh_adapter_serves_and_its_logits_are_those_of_training(small_check
 def test_an_adapter_becomes_merged_then_seq_cls_then_gguf_with_the_same_scores(
     small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    outcome = finetune(small_checkpoint, fifty(), tmp_path / "run", QUICK)
+    outcome = finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), QUICK))
     before = outcome.model
     for layout, name in (("hf", "merged"), ("seq-cls", "classifier"), ("gguf", "model.gguf")):
         convert(open_checkpoint(before), tmp_path / name, layout)
@@ -141,7 +146,7 @@ def test_an_adapter_is_peft_s_own_format_both_ways(small_checkpoint: Path, tmp_p
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    outcome = finetune(small_checkpoint, fifty(), tmp_path / "run", QUICK)
+    outcome = finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), QUICK))
     theirs = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(small_checkpoint, dtype=torch.float32), outcome.model
     )
@@ -153,13 +158,13 @@ def test_an_adapter_is_peft_s_own_format_both_ways(small_checkpoint: Path, tmp_p
         last_V = theirs(torch.from_numpy(row.ids)[None].long()).logits[0, -1]
     assert float(last_V[yes] - last_V[no]) == pytest.approx(float(ours), abs=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
-    again = finetune(tmp_path / "theirs", fifty(), tmp_path / "more", replace(QUICK, steps=1, rate=1e-12))
+    again = finetune(TrainRun(tmp_path / "more", tmp_path / "theirs", fifty(), replace(QUICK, steps=1, rate=1e-12)))
     assert np.allclose(logits(again.model, fifty(count=3)), logits(outcome.model, fifty(count=3)), atol=1e-5)
 
 
 def test_an_adapter_is_trained_further_on_the_same_base(small_checkpoint: Path, tmp_path: Path) -> None:
-    first = finetune(small_checkpoint, fifty(), tmp_path / "first", QUICK)
-    second = finetune(first.model, fifty(), tmp_path / "second", QUICK)
+    first = finetune(TrainRun(tmp_path / "first", small_checkpoint, fifty(), QUICK))
+    second = finetune(TrainRun(tmp_path / "second", first.model, fifty(), QUICK))
     configs = [json.loads((each.model / "adapter_config.json").read_text()) for each in (first, second)]
     assert configs[0]["base_model_name_or_path"] == configs[1]["base_model_name_or_path"] == str(small_checkpoint)
     some = fifty(count=4)
@@ -169,7 +174,7 @@ def test_an_adapter_is_trained_further_on_the_same_base(small_checkpoint: Path, 
 
 
 def test_an_adapter_of_the_bundled_model_names_it(tmp_path: Path) -> None:
-    outcome = finetune("nano", fifty(count=2), tmp_path / "run", replace(QUICK, steps=1))
+    outcome = finetune(TrainRun(tmp_path / "run", "nano", fifty(count=2), replace(QUICK, steps=1)))
     assert json.loads((outcome.model / "adapter_config.json").read_text())["base_model_name_or_path"] == "nano"
     with Reranker(outcome.model) as reranker:
         assert len(reranker.rank("river", ["a", "b"])) == 2
@@ -178,7 +183,9 @@ def test_an_adapter_of_the_bundled_model_names_it(tmp_path: Path) -> None:
 def test_a_whole_checkpoint_of_an_untied_model_has_its_trained_head(
     small_checkpoint: Path, tmp_path: Path, untied_checkpoint: Path
 ) -> None:
-    outcome = finetune(untied_checkpoint, fifty(), tmp_path / "run", replace(QUICK, method="full", loss="sft"))
+    outcome = finetune(
+        TrainRun(tmp_path / "run", untied_checkpoint, fifty(), replace(QUICK, method="full", loss="sft"))
+    )
     stored = read_entries(outcome.model / "model.safetensors")
     assert "lm_head.weight" in stored
     checkpoint, start = open_checkpoint(outcome.model), open_checkpoint(untied_checkpoint)
@@ -202,14 +209,16 @@ def test_every_loss_and_precision_takes_steps(
     small_checkpoint: Path, tmp_path: Path, options: TrainOptions, scored: bool
 ) -> None:
     outcome = finetune(
-        small_checkpoint,
-        fifty(scored=scored),
-        tmp_path / "run",
-        replace(options, steps=2),
-        evaluation=fifty(2, count=3),
-        keep_last=True,
+        TrainRun(
+            tmp_path / "run",
+            small_checkpoint,
+            fifty(scored=scored),
+            replace(options, steps=2),
+            held_out=fifty(2, count=3),
+            keep_last=True,
+        )
     )
-    assert outcome.standing.step == 2
+    assert outcome.state.step == 2
     assert np.isfinite(logits(outcome.model, fifty(count=2))).all()
 
 
@@ -223,7 +232,7 @@ def test_checkpointing_and_smaller_batches_change_no_result_beyond_rounding(
         ("recomputed", replace(QUICK, checkpointing=True)),
         ("cut", replace(QUICK, max_batch_tokens=1)),
     ):
-        outcome = finetune(small_checkpoint, fifty(), tmp_path / name, options)
+        outcome = finetune(TrainRun(tmp_path / name, small_checkpoint, fifty(), options))
         found.append(logits(outcome.model, fifty(count=5)))
     assert np.abs(found[0] - logits(small_checkpoint, fifty(count=5))).max() > 1e-2
     assert np.allclose(found[0], found[1], atol=1e-4)
@@ -236,7 +245,7 @@ def test_an_anchor_holds_the_model_where_it_was(small_checkpoint: Path, tmp_path
     for method in ("lora", "full"):
         for weight in (0.0, 100.0):
             options = replace(QUICK, method=method, anchor=weight, steps=12, schedule="constant")
-            outcome = finetune(small_checkpoint, fifty(), tmp_path / f"{method}{weight}", options)
+            outcome = finetune(TrainRun(tmp_path / f"{method}{weight}", small_checkpoint, fifty(), options))
             moved.append(np.abs(logits(outcome.model, fifty(count=10)) - start).mean())
     assert moved[1] < 0.7 * moved[0]
     assert moved[3] < 0.7 * moved[2]
@@ -245,14 +254,15 @@ def test_an_anchor_holds_the_model_where_it_was(small_checkpoint: Path, tmp_path
 def test_patience_ends_a_run_that_no_longer_improves(small_checkpoint: Path, tmp_path: Path) -> None:
     options = replace(QUICK, rate=1e-12, steps=40, evaluate_every=2, patience=3)
     # Nothing is learned at such a rate: the last weights are not the result unless they are asked for.
-    outcome = finetune(small_checkpoint, fifty(), tmp_path / "run", options, evaluation=fifty(2, count=6))
-    assert outcome.standing.step == 6
+    outcome = finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), options, held_out=fifty(2, count=6)))
+    assert outcome.state.step == 6
     assert outcome.model is None
     assert not (tmp_path / "run" / "model").exists()
     outcome = finetune(
-        small_checkpoint, fifty(), tmp_path / "run", options, evaluation=fifty(2, count=6), resume=True, keep_last=True
+        TrainRun(tmp_path / "run", small_checkpoint, fifty(), options, held_out=fifty(2, count=6), keep_last=True),
+        resume=True,
     )
-    assert outcome.standing.step == 6
+    assert outcome.state.step == 6
     assert outcome.model is not None
     card = (outcome.model / "README.md").read_text(encoding="utf-8")
     assert "No evaluation beat the start model" in card
@@ -262,9 +272,17 @@ def test_the_card_and_the_logs_say_what_was_done(small_checkpoint: Path, tmp_pat
     pytest.importorskip("tensorboard")
     lines: list[str] = []
     outcome = finetune(
-        small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, method="full", rate=1e-2),
-        evaluation=fifty(2, count=8), tell=lines.append, command="the command", keep_last=True,
-    )  # fmt: skip
+        TrainRun(
+            tmp_path / "run",
+            small_checkpoint,
+            fifty(),
+            replace(QUICK, method="full", rate=1e-2),
+            held_out=fifty(2, count=8),
+            command="the command",
+            keep_last=True,
+        ),
+        on_message=lines.append,
+    )
     card = (outcome.model / "README.md").read_text(encoding="utf-8")
     assert 'base_model_relation: "finetune"' in card
     assert "| ndcg@10 |" in card
@@ -278,17 +296,17 @@ def test_the_card_and_the_logs_say_what_was_done(small_checkpoint: Path, tmp_pat
 
 
 def test_a_folder_in_use_is_not_written_over(small_checkpoint: Path, tmp_path: Path) -> None:
-    finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, steps=1))
+    finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), replace(QUICK, steps=1)))
     with pytest.raises(InputError, match="--resume"):
-        finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, steps=1))
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), replace(QUICK, steps=1)))
     with pytest.raises(InputError, match=r"rate 0\.001, not 0\.002"):
-        finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, steps=1, rate=2e-3), resume=True)
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), replace(QUICK, steps=1, rate=2e-3)), resume=True)
     with pytest.raises(InputError, match="data"):
-        finetune(small_checkpoint, fifty(3), tmp_path / "run", replace(QUICK, steps=1), resume=True)
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(3), replace(QUICK, steps=1)), resume=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="no run's"):
-        finetune(small_checkpoint, fifty(), tmp_path / "mine", QUICK)
+    with pytest.raises(InputError, match="belong to no run"):
+        finetune(TrainRun(tmp_path / "mine", small_checkpoint, fifty(), QUICK))
 
 
 @pytest.mark.parametrize(
@@ -300,21 +318,21 @@ def test_a_folder_in_use_is_not_written_over(small_checkpoint: Path, tmp_path: P
     ],
 )
 def test_data_that_cannot_teach_are_refused_before_anything_is_written(
-    small_checkpoint: Path, tmp_path: Path, spoil: Callable[[list[Example]], list[Example]], message: str
+    small_checkpoint: Path, tmp_path: Path, spoil: Callable[[list[TrainExample]], list[TrainExample]], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        finetune(small_checkpoint, spoil(fifty()), tmp_path / "run", QUICK)
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, spoil(fifty()), QUICK))
     assert not (tmp_path / "run").exists()
 
 
 def test_leaks_and_missing_scores_are_refused(small_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="held-out query is trained on"):
-        finetune(small_checkpoint, fifty(), tmp_path / "run", QUICK, evaluation=fifty()[:3])
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), QUICK, held_out=fifty()[:3]))
     with pytest.raises(InputError, match="train distil"):
-        finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, loss="kl"))
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), replace(QUICK, loss="kl")))
     options = replace(QUICK, loss="kl", random_negatives=1)
     with pytest.raises(InputError, match="random_negatives"):
-        finetune(small_checkpoint, fifty(scored=True), tmp_path / "run", options)
+        finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(scored=True), options))
 
 
 @pytest.mark.slow
@@ -324,10 +342,10 @@ def test_a_gguf_file_can_be_no_adapter_s_base_and_a_classifier_is_not_trained_wh
     for layout, name in (("gguf", "model.gguf"), ("seq-cls", "classifier")):
         convert(open_checkpoint(small_checkpoint), tmp_path / name, layout)
     with pytest.raises(CheckpointError, match="not GGUF"):
-        finetune(tmp_path / "model.gguf", fifty(), tmp_path / "run", QUICK)
+        finetune(TrainRun(tmp_path / "run", tmp_path / "model.gguf", fifty(), QUICK))
     with pytest.raises(InputError, match="convert it first"):
-        finetune(tmp_path / "classifier", fifty(), tmp_path / "other", replace(QUICK, method="full"))
-    outcome = finetune(tmp_path / "classifier", fifty(), tmp_path / "third", replace(QUICK, steps=1))
+        finetune(TrainRun(tmp_path / "other", tmp_path / "classifier", fifty(), replace(QUICK, method="full")))
+    outcome = finetune(TrainRun(tmp_path / "third", tmp_path / "classifier", fifty(), replace(QUICK, steps=1)))
     assert np.isfinite(logits(outcome.model, fifty(count=1))).all()
 
 
@@ -335,7 +353,7 @@ def test_a_run_in_a_thread_of_its_own_needs_no_signals(small_checkpoint: Path, t
     done: list[int] = []
 
     def run() -> None:
-        done.append(finetune(small_checkpoint, fifty(), tmp_path / "run", replace(QUICK, steps=1)).standing.step)
+        done.append(finetune(TrainRun(tmp_path / "run", small_checkpoint, fifty(), replace(QUICK, steps=1))).state.step)
 
     thread = threading.Thread(target=run)
     thread.start()

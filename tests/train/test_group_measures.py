@@ -9,16 +9,16 @@ from qwen3_reranker.train.group_measures import gain_interval, quality
 def test_they_are_trec_eval_s_where_no_scores_are_equal() -> None:
     pytrec_eval = pytest.importorskip("pytrec_eval")
     rng = np.random.default_rng(0)
-    judged, relevant, run = [], {}, {}
+    scored, relevant, run = [], {}, {}
     for query in range(50):
         count = int(rng.integers(2, 30))
         labels = [1.0, 0.0, *rng.integers(0, 2, count - 2).astype(float).tolist()]
         logits = rng.permutation(count).astype(np.float32)
-        judged.append((logits, labels))
+        scored.append((logits, labels))
         relevant[str(query)] = {str(place): int(label) for place, label in enumerate(labels)}
         run[str(query)] = {str(place): float(logit) for place, logit in enumerate(logits)}
     theirs = pytrec_eval.RelevanceEvaluator(relevant, {"ndcg_cut_10", "recip_rank"}).evaluate(run)
-    found = quality([0.0], judged)
+    found = quality([0.0], scored)
     assert found.per_query == pytest.approx([theirs[str(query)]["ndcg_cut_10"] for query in range(50)])
     ranks = [each["recip_rank"] for each in theirs.values()]
     assert found.reciprocal_rank == pytest.approx(np.mean([rank if rank >= 0.1 else 0.0 for rank in ranks]))

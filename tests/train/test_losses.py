@@ -9,12 +9,12 @@ from torch import Tensor
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.loss_mix import NAMES, parse_mix
-from qwen3_reranker.train.losses import LOSSES, Judged, LossOptions, anchor, mixed
+from qwen3_reranker.train.losses import LOSSES, LossOptions, ScoredGroups, anchor, mixed
 
 PLAIN = LossOptions()
 
 
-def judged(seed: int = 0, groups: int = 3, documents: int = 5, positives: int = 2) -> Judged:
+def scored(seed: int = 0, groups: int = 3, documents: int = 5, positives: int = 2) -> ScoredGroups:
     generator = torch.Generator().manual_seed(seed)
 
     def numbers() -> Tensor:
@@ -22,56 +22,58 @@ def judged(seed: int = 0, groups: int = 3, documents: int = 5, positives: int = 
 
     labels_GD = (torch.arange(documents) < positives).double().expand(groups, -1)
     real_GD = torch.ones(groups, documents, dtype=torch.bool)
-    return Judged(numbers(), labels_GD, real_GD, numbers(), numbers().abs())
+    return ScoredGroups(numbers(), labels_GD, real_GD, numbers(), numbers().abs())
 
 
-def padded(some: Judged, extra: int) -> Judged:
+def padded(some: ScoredGroups, extra: int) -> ScoredGroups:
     """The same groups with places that hold no document."""
 
     def wide(values: Tensor, fill: float) -> Tensor:
         return torch.cat((values, torch.full((len(values), extra), fill, dtype=values.dtype)), dim=1)
 
     assert some.teacher_GD is not None
-    assert some.elsewhere_GD is not None
-    return Judged(
+    assert some.other_words_nll_GD is not None
+    return ScoredGroups(
         wide(some.logits_GD, 3.0),
         wide(some.labels_GD, 0.0),
         wide(some.real_GD, False),
         wide(some.teacher_GD, 9.0),
-        wide(some.elsewhere_GD, 5.0),
+        wide(some.other_words_nll_GD, 5.0),
     )
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_places_without_a_document_change_no_loss_and_get_no_gradient(name: str) -> None:
-    whole = judged()
+    whole = scored()
     more = padded(whole, 3)
     logits_GD = more.logits_GD.requires_grad_()
     expected_G = LOSSES[name](whole, LossOptions(temperature=1.5))
-    found_G = LOSSES[name](Judged(logits_GD, *(getattr(more, field) for field in FIELDS)), LossOptions(temperature=1.5))
+    found_G = LOSSES[name](
+        ScoredGroups(logits_GD, *(getattr(more, field) for field in FIELDS)), LossOptions(temperature=1.5)
+    )
     assert torch.allclose(found_G, expected_G)
     [gradient_GD] = torch.autograd.grad(found_G.sum(), logits_GD)
     assert not gradient_GD[:, 5:].any()
     assert gradient_GD[:, :5].abs().sum() > 0.01
 
 
-FIELDS = ("labels_GD", "real_GD", "teacher_GD", "elsewhere_GD")
+FIELDS = ("labels_GD", "real_GD", "teacher_GD", "other_words_nll_GD")
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    some = judged(3)
+    some = scored(3)
 
     def loss(logits_GD: Tensor) -> Tensor:
-        return LOSSES[name](Judged(logits_GD, *(getattr(some, field) for field in FIELDS)), PLAIN)
+        return LOSSES[name](ScoredGroups(logits_GD, *(getattr(some, field) for field in FIELDS)), PLAIN)
 
     assert torch.autograd.gradcheck(loss, (some.logits_GD.clone().requires_grad_(),))
 
 
 @pytest.mark.parametrize("name", ["softmax", "ranknet", "lambda", "margin-mse", "kl"])
 def test_losses_that_compare_do_not_see_a_shift_of_a_group_and_bce_does(name: str) -> None:
-    some = judged(5)
-    moved = Judged(some.logits_GD + 7.0, *(getattr(some, field) for field in FIELDS))
+    some = scored(5)
+    moved = ScoredGroups(some.logits_GD + 7.0, *(getattr(some, field) for field in FIELDS))
     assert torch.allclose(LOSSES[name](some, PLAIN), LOSSES[name](moved, PLAIN))
     assert not torch.allclose(LOSSES["bce"](some, PLAIN), LOSSES["bce"](moved, PLAIN))
 
@@ -82,17 +84,17 @@ def test_the_paper_s_loss_is_cross_entropy_of_one_word_over_all_words() -> None:
     log_p_V = words_V.log_softmax(0)
     elsewhere = -torch.logaddexp(log_p_V[yes], log_p_V[no])
     for label, word in ((1.0, yes), (0.0, no)):
-        some = Judged(
+        some = ScoredGroups(
             (words_V[yes] - words_V[no]).view(1, 1),
             torch.full((1, 1), label, dtype=torch.float64),
             torch.ones(1, 1, dtype=torch.bool),
-            elsewhere_GD=elsewhere.view(1, 1),
+            other_words_nll_GD=elsewhere.view(1, 1),
         )
         assert torch.allclose(LOSSES["sft"](some, PLAIN), -log_p_V[word])
 
 
 def test_softmax_with_one_positive_is_cross_entropy_of_its_place() -> None:
-    some = judged(positives=1)
+    some = scored(positives=1)
     expected_G = torch.nn.functional.cross_entropy(
         some.logits_GD / 0.5, torch.zeros(3, dtype=torch.long), reduction="none"
     )
@@ -100,8 +102,8 @@ def test_softmax_with_one_positive_is_cross_entropy_of_its_place() -> None:
 
 
 def test_a_student_that_agrees_with_its_teacher_loses_nothing() -> None:
-    some = judged()
-    agreed = Judged(some.logits_GD, some.labels_GD, some.real_GD, some.logits_GD)
+    some = scored()
+    agreed = ScoredGroups(some.logits_GD, some.labels_GD, some.real_GD, some.logits_GD)
     for name in ("margin-mse", "kl"):
         assert torch.allclose(LOSSES[name](agreed, LossOptions(temperature=2.0)), torch.zeros(3, dtype=torch.float64))
     assert torch.allclose(anchor(some.logits_GD, some.logits_GD, some.real_GD), torch.zeros(3, dtype=torch.float64))
@@ -127,7 +129,7 @@ def test_lambda_is_that_of_sentence_transformers(top_k: int | None, positives: i
             return {"scores": self.logits}
 
     for seed in range(5):
-        some = judged(seed, groups=1, documents=8, positives=positives)
+        some = scored(seed, groups=1, documents=8, positives=positives)
         model = Told()
         model.logits = some.logits_GD[0].float()
         theirs = LambdaLoss(model, k=top_k, mini_batch_size=-1)
@@ -137,7 +139,7 @@ def test_lambda_is_that_of_sentence_transformers(top_k: int | None, positives: i
 
 
 def test_a_mix_is_the_weighted_sum() -> None:
-    some = judged()
+    some = scored()
     expected_G = LOSSES["bce"](some, PLAIN) + 0.25 * LOSSES["kl"](some, PLAIN)
     assert torch.allclose(mixed(parse_mix("bce + 0.25*kl"), some, PLAIN), expected_G)
 
@@ -149,7 +151,7 @@ def test_a_mix_that_means_nothing_is_refused_with_the_names(text: str) -> None:
 
 
 def test_bce_at_zero_is_a_coin_s() -> None:
-    zero = Judged(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
+    zero = ScoredGroups(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
     assert LOSSES["bce"](zero, PLAIN).item() == pytest.approx(math.log(2))
     assert LOSSES["bce"](zero, LossOptions(positive_weight=3.0)).item() == pytest.approx(2 * math.log(2))
 

@@ -8,15 +8,15 @@ import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.examples import Example, read_examples
+from qwen3_reranker.evaluate.trec import read_run
+from qwen3_reranker.train.example_file import TrainExample, read_examples
 from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates, mine
 from qwen3_reranker.train.teacher import distil
-from qwen3_reranker.train.trec_run import read_run
 from tests.train.tuning import fifty
 
 CORPUS = {str(n): text for n, text in enumerate(["gold", "twin", "near", "far", "last"])}
 RUN = "".join(f"q1 Q0 {n} {n + 1} {score} tag\n" for n, score in enumerate([10.0, 9.8, 9.0, 5.0, 1.0]))
-EXAMPLE = Example("what is gold", ("gold",), (), id="q1")
+EXAMPLE = TrainExample("what is gold", ("gold",), (), id="q1")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_teacher_drops_what_it_takes_for_an_answer_and_its_scores_come_along(r
 
 def test_bm25_finds_the_words_of_the_query_and_never_a_positive() -> None:
     documents = ["red apples", "green apples", "apples and pears", "engines"]
-    example = Example("red apples", ("red apples",), ())
+    example = TrainExample("red apples", ("red apples",), ())
     [found], mined = mine([example], Bm25Candidates(documents), MiningOptions(negatives=2))
     assert set(found.negatives) == {"green apples", "apples and pears"}
     assert mined.unmatched == 0
@@ -69,7 +69,7 @@ def test_bm25_finds_the_words_of_the_query_and_never_a_positive() -> None:
 
 def test_a_document_without_text_is_no_negative() -> None:
     [found], _ = mine(
-        [Example("apples", ("red apples",), ())], lambda *_: [(" ", 3.0), ("pears", 1.0)], MiningOptions()
+        [TrainExample("apples", ("red apples",), ())], lambda *_: [(" ", 3.0), ("pears", 1.0)], MiningOptions()
     )
     assert found.negatives == ("pears",)
 
@@ -102,5 +102,5 @@ def test_a_teacher_s_scores_are_its_logits_and_an_interrupted_file_is_finished(
     assert path.read_bytes() == whole
     with pytest.raises(InputError, match="--resume"):
         distil(examples, small_reranker, path)
-    with pytest.raises(InputError, match="not of these examples"):
+    with pytest.raises(InputError, match="not from these examples"):
         distil(fifty(9, count=20), small_reranker, path, resume=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwen3_reranker.train.examples import write_examples
+from qwen3_reranker.train.example_file import write_examples
 from qwen3_reranker.weights import read_entries
 from testing.patience import PATIENCE_SECONDS
 from tests.train.tuning import fifty

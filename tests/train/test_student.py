@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from qwen3_reranker.train.losses import LossOptions, bce, sft
-from qwen3_reranker.train.options import TrainOptions
 from qwen3_reranker.train.sampling import Groups, pieces
 from qwen3_reranker.train.student import Student
+from qwen3_reranker.train.train_options import TrainOptions
 from tests.train.tuning import fifty, groups_of, opened
 
 FULL = TrainOptions(method="full", batch_groups=4, negatives=3)
@@ -35,8 +35,8 @@ def test_gradients_of_a_tree_are_those_of_padded_rows_in_transformers(
     some = groups_of(fifty(), tokens, FULL).step(0)
     batch = student.batch(some)
     assert batch.tree_tokens < 0.5 * batch.row_tokens < 0.5 * batch.padded_tokens
-    judged = student.judged(batch, vocabulary=loss == "sft")
-    ours = (bce if loss == "bce" else sft)(judged, LossOptions()).mean()
+    scored = student.scored(batch, vocabulary=loss == "sft")
+    ours = (bce if loss == "bce" else sft)(scored, LossOptions()).mean()
     torch.autograd.backward(ours)
 
     stock = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -81,7 +81,7 @@ def test_gradients_have_the_same_bits_every_time_with_several_threads(
     torch.set_num_threads(4)
     try:
         for _ in range(3):
-            torch.autograd.backward(sft(student.judged(batch, vocabulary=True), LossOptions()).mean())
+            torch.autograd.backward(sft(student.scored(batch, vocabulary=True), LossOptions()).mean())
             found.append({name: weight.grad for name, weight in student.trained().items()})
             student.zero_grad(set_to_none=True)
     finally:
@@ -99,9 +99,9 @@ def test_groups_of_unlike_size_are_judged_as_each_alone(small_checkpoint: Path) 
     maker = groups_of(examples, tokens, FULL)
     some = [maker.whole(each) for each in examples]
     with torch.no_grad():
-        together = student.judged(student.batch(some))
+        together = student.scored(student.batch(some))
         for place, group in enumerate(some):
-            alone = student.judged(student.batch([group])).logits_GD[0]
+            alone = student.scored(student.batch([group])).logits_GD[0]
             assert torch.allclose(together.logits_GD[place][together.real_GD[place]], alone, atol=1e-5)
     assert together.real_GD.sum() == 10
 

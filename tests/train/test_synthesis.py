@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.errors import EndpointError, InputError
-from qwen3_reranker.train.chat import Chat
-from qwen3_reranker.train.examples import read_examples
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.train.chat import Chat, ChatError
+from qwen3_reranker.train.example_file import read_examples
 from qwen3_reranker.train.synthesis import SynthesisOptions, synthesise
 from testing.local_server import Quiet, serving
 
@@ -111,9 +111,9 @@ def test_what_answers_nothing_usable_ends_the_work_with_its_answer(tmp_path: Pat
             self.end_headers()
             self.wfile.write(answer)
 
-    with serving(Parrot) as address, pytest.raises(EndpointError, match="I cannot help"):
+    with serving(Parrot) as address, pytest.raises(ChatError, match="I cannot help"):
         synthesise(PASSAGES * 5, Chat(address, "m"), tmp_path / "new.jsonl")
-    with serving(Quiet404) as address, pytest.raises(EndpointError, match="status 404"):
+    with serving(Quiet404) as address, pytest.raises(ChatError, match="status 404"):
         synthesise(PASSAGES, Chat(address, "m"), tmp_path / "other.jsonl")
     with pytest.raises(InputError, match="must be an address"):
         Chat("localhost:8000", "m")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from qwen3_reranker import prompt
 from qwen3_reranker.tokens import Tokens
-from qwen3_reranker.train.examples import Example
-from qwen3_reranker.train.options import TrainOptions
+from qwen3_reranker.train.example_file import TrainExample
 from qwen3_reranker.train.sampling import Groups
+from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
 WORDS = [
@@ -28,7 +28,7 @@ WORDS = [
 ]
 
 
-def fifty(seed: int = 1, *, scored: bool = False, count: int = 50) -> list[Example]:
+def fifty(seed: int = 1, *, scored: bool = False, count: int = 50) -> list[TrainExample]:
     """Queries with one positive and three negatives that nothing but memory tells apart."""
     rng = random.Random(seed)
     examples = []
@@ -36,7 +36,7 @@ def fifty(seed: int = 1, *, scored: bool = False, count: int = 50) -> list[Examp
         texts = [f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.randrange(100)}" for _ in range(4)]
         scores = tuple(rng.uniform(-2, 2) for _ in texts) if scored else None
         examples.append(
-            Example(
+            TrainExample(
                 f"{rng.choice(WORDS)} {seed} {number}",
                 (texts[0],),
                 tuple(texts[1:]),
@@ -54,6 +54,6 @@ def opened(folder: Path) -> tuple[Checkpoint, Tokens]:
     return checkpoint, tokens
 
 
-def groups_of(examples: list[Example], tokens: Tokens, options: TrainOptions) -> Groups:
+def groups_of(examples: list[TrainExample], tokens: Tokens, options: TrainOptions) -> Groups:
     """Groups in the card's prompt."""
     return Groups(examples, prompt.template("card"), tokens, options)

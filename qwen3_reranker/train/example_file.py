@@ -1,4 +1,4 @@
-"""JSON lines -> examples, strictly: a query with texts that answer it and texts that do not, and a teacher's scores."""
+"""JSON lines -> training examples: a query, positive and negative texts, optional teacher's scores."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.lines import objects
 
-#: What a line may hold; the first is all that it must.
+#: Fields of a line; only the first is required.
 FIELDS = ("query", "pos", "neg", "instruction", "pos_scores", "neg_scores", "id", "source", "lang")
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One query, the documents that answer it and those that do not.
+class TrainExample:
+    """A query with positive and negative documents.
 
-    instruction: None for the model's own. positive_scores, negative_scores: a teacher's logits, one a document, or
-    None. id: what a TREC run calls the query. place: file and line, for messages.
+    instruction: None for the model's default. positive_scores, negative_scores: a teacher's logit per document, or
+    None. id: of the query in a TREC run. location: file and line, for messages.
     """
 
     query: str
@@ -34,7 +34,7 @@ class Example:
     negative_scores: tuple[float, ...] | None = None
     id: str = ""
     source: str = ""
-    place: str = ""
+    location: str = ""
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -43,13 +43,13 @@ class Example:
 
     @property
     def scores(self) -> tuple[float, ...] | None:
-        """The teacher's logit of each document; None where one lacks."""
+        """The teacher's logit of each document; None if any is missing."""
         if self.positive_scores is None or self.negative_scores is None:
             return None
         return self.positive_scores + self.negative_scores
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of its line; what is not set is left out."""
+        """The fields of its line, without empty ones."""
         fields: dict[str, Any] = {"query": self.query, "pos": list(self.positives), "neg": list(self.negatives)}
         if self.instruction is not None:
             fields["instruction"] = self.instruction
@@ -60,13 +60,13 @@ class Example:
         return fields | {name: value for name, value in (("id", self.id), ("source", self.source)) if value}
 
 
-def read_examples(path: str | os.PathLike[str]) -> list[Example]:
-    """The examples of a .jsonl or .jsonl.xz file; raises InputError naming file, line and field of the first fault."""
-    return [example(fields, place) for place, fields in objects(Path(path))]
+def read_examples(path: str | os.PathLike[str]) -> list[TrainExample]:
+    """The examples of a .jsonl or .jsonl.xz file; raises InputError with file, line and field."""
+    return [example(fields, location) for location, fields in objects(Path(path))]
 
 
-def write_examples(path: str | os.PathLike[str], examples: Iterable[Example]) -> int:
-    """Write one line an example, whole or not at all; returns how many."""
+def write_examples(path: str | os.PathLike[str], examples: Iterable[TrainExample]) -> int:
+    """Write one line per example, all or nothing; returns the count."""
     destination = Path(path)
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.partial")
@@ -78,46 +78,46 @@ def write_examples(path: str | os.PathLike[str], examples: Iterable[Example]) ->
     return count
 
 
-def line_of(each: Example) -> str:
-    """The line of an example, its end included."""
+def line_of(each: TrainExample) -> str:
+    """The line of an example, with its newline."""
     return json.dumps(each.to_json(), ensure_ascii=False) + "\n"
 
 
-def example(fields: Mapping[str, Any], place: str) -> Example:
-    """The example of one line's fields; raises InputError naming what is wrong."""
+def example(fields: Mapping[str, Any], location: str) -> TrainExample:
+    """The example of one line's fields; raises InputError."""
     if unknown := sorted(set(fields) - set(FIELDS)):
         raise InputError(
-            f"{place}: unknown field {unknown[0]!r}: expected {', '.join(FIELDS)}; "
+            f"{location}: unknown field {unknown[0]!r}: expected {', '.join(FIELDS)}; "
             "`qwen3-reranker train prepare` reads other formats"
         )
-    positives, negatives = (_texts(fields, name, place) for name in ("pos", "neg"))
-    return Example(
-        query=text_of(fields.get("query"), "query", place),
+    positives, negatives = (_texts(fields, name, location) for name in ("pos", "neg"))
+    return TrainExample(
+        query=text_of(fields.get("query"), "query", location),
         positives=positives,
         negatives=negatives,
-        instruction=None if fields.get("instruction") is None else _string(fields, "instruction", place),
-        positive_scores=scores_of(fields.get("pos_scores"), len(positives), "pos_scores", place),
-        negative_scores=scores_of(fields.get("neg_scores"), len(negatives), "neg_scores", place),
-        id=_string(fields, "id", place),
-        source=_string(fields, "source", place),
-        place=place,
+        instruction=None if fields.get("instruction") is None else _string(fields, "instruction", location),
+        positive_scores=scores_of(fields.get("pos_scores"), len(positives), "pos_scores", location),
+        negative_scores=scores_of(fields.get("neg_scores"), len(negatives), "neg_scores", location),
+        id=_string(fields, "id", location),
+        source=_string(fields, "source", location),
+        location=location,
     )
 
 
-def text_of(value: object, name: str, place: str) -> str:
-    """A text, or {"text", "title"?, "id"?} with the title on a line of its own; raises InputError if empty or other."""
+def text_of(value: object, name: str, location: str) -> str:
+    """A text, or {"text", "title"?, "id"?} with the title on its own line; raises InputError for others."""
     if isinstance(value, dict) and set(value) <= {"text", "title", "id"}:
         parts = [value.get("title") or "", value.get("text")]
         value = "\n".join(filter(None, parts)) if all(isinstance(part, str) for part in parts) else value
     if not isinstance(value, str):
-        raise InputError(f'{place}: {name} must be a string or {{"text": ...}}, got {type(value).__name__}')
+        raise InputError(f'{location}: {name} must be a string or {{"text": ...}}, got {type(value).__name__}')
     if not value.strip():
-        raise InputError(f"{place}: {name} is empty; leave the line or the document out")
+        raise InputError(f"{location}: {name} is empty; leave the line or the document out")
     return value
 
 
-def scores_of(value: object, count: int, name: str, place: str) -> tuple[float, ...] | None:
-    """Finite numbers, one a document; raises InputError for anything else, gives None for none."""
+def scores_of(value: object, count: int, name: str, location: str) -> tuple[float, ...] | None:
+    """Finite numbers, one per document, or None; raises InputError for others."""
     if value is None:
         return None
     if (
@@ -127,31 +127,31 @@ def scores_of(value: object, count: int, name: str, place: str) -> tuple[float, 
             isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in value
         )
     ):
-        raise InputError(f"{place}: {name} must be {count} finite numbers, one a document")
+        raise InputError(f"{location}: {name} must be {count} finite numbers, one per document")
     return tuple(map(float, value))
 
 
-def _texts(fields: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:
+def _texts(fields: Mapping[str, Any], name: str, location: str) -> tuple[str, ...]:
     value = fields.get(name, [])
     if not isinstance(value, list):
-        raise InputError(f"{place}: {name} must be a list of texts, got {type(value).__name__}")
-    return tuple(text_of(each, f"{name}[{number}]", place) for number, each in enumerate(value))
+        raise InputError(f"{location}: {name} must be a list of texts, got {type(value).__name__}")
+    return tuple(text_of(each, f"{name}[{number}]", location) for number, each in enumerate(value))
 
 
-def _string(fields: Mapping[str, Any], name: str, place: str) -> str:
+def _string(fields: Mapping[str, Any], name: str, location: str) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        raise InputError(f"{place}: {name} must be a string, got {type(value).__name__}")
+        raise InputError(f"{location}: {name} must be a string, got {type(value).__name__}")
     return value
 
 
 def normal(text: str) -> str:
-    """What makes two texts the same one: letters' case and runs of blanks do not count."""
+    """A text without differences of case and white space, for comparing texts."""
     return " ".join(text.split()).casefold()
 
 
-def digest(examples: Iterable[Example]) -> str:
-    """One sha256 over all lines: what a run was trained on."""
+def digest(examples: Iterable[TrainExample]) -> str:
+    """The sha256 of all lines."""
     total = hashlib.sha256()
     for each in examples:
         total.update(line_of(each).encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is asked for: one frozen record, saved beside its state and compared when it is resumed."""
+"""Options of a fine-tuning run, saved with its state and compared when it is resumed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qwen3_reranker.option_fields import described, option
 METHODS = ("lora", "full")
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
-#: Where learning starts if nothing is asked for: adapters take about ten times the rate of whole weights.
+#: Default learning rates: adapters learn with about ten times the rate of whole weights.
 RATES = {"lora": 1e-4, "full": 1e-5}
-# What may change between a run and its continuation, as no weight depends on it.
+# Options that a resumed run may change, because no weight depends on them.
 _FREE = frozenset(("max_batch_tokens", "save_every", "checkpointing"))
 
 
@@ -123,7 +123,7 @@ class TrainOptions:
         return math.ceil(examples / self.batch_groups)
 
     def factor(self, step: int, total: int) -> float:
-        """What the rate is multiplied by at `step`, counted from 0: up to 1 over the warm-up, then down to 0."""
+        """Factor of the rate at `step`, counted from 0: up to 1 in the warm-up, then down to 0."""
         warm = max(1, round(self.warm_up * total))
         if step < warm:
             return (step + 1) / warm
@@ -137,11 +137,11 @@ class TrainOptions:
         return asdict(self)
 
 
-def refuse_others(saved: Mapping[str, Any], wanted: Mapping[str, Any], place: str) -> None:
-    """Raise InputError naming the first setting that a run was not begun with; those that decide nothing may change."""
+def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: str) -> None:
+    """Raise InputError for the first setting that differs from the saved run, unless no weight depends on it."""
     for name in sorted(set(saved) | set(wanted)):
         if name not in _FREE and json.dumps(saved.get(name)) != json.dumps(wanted.get(name)):
             raise InputError(
-                f"{place}: this run was begun with {name} {saved.get(name)!r}, not {wanted.get(name)!r}; repeat its "
-                "settings to resume, or write to another folder"
+                f"{folder}: this run has {name} {saved.get(name)!r}, not {wanted.get(name)!r}; repeat its settings to "
+                "resume, or write to another folder"
             )

@@ -11,8 +11,8 @@ import pytest
 
 from qwen3_reranker import prompt
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.examples import Example, normal, read_examples, write_examples
-from qwen3_reranker.train.formats import read_any
+from qwen3_reranker.train.example_file import TrainExample, normal, read_examples, write_examples
+from qwen3_reranker.train.import_formats import read_any
 from qwen3_reranker.train.splitting import split, unlike_asked
 from qwen3_reranker.train.validation import check, lengths, rendered
 from tests.train.tuning import fifty, opened
@@ -23,8 +23,8 @@ def lines(path: Path, *objects: object) -> Path:
     return path
 
 
-def plain(examples: Sequence[Example]) -> list[Example]:
-    return [replace(each, place="", id="") for each in examples]
+def plain(examples: Sequence[TrainExample]) -> list[TrainExample]:
+    return [replace(each, location="", id="") for each in examples]
 
 
 def test_what_is_written_is_read_back_and_xz_is_read_too(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_no_json_is_one_line_of_error(tmp_path: Path, content: bytes) ->
 
 
 TOLD = {"instruction": "find it"}
-WANTED = Example("q", ("good",), ("bad", "worse"), "find it")
+WANTED = TrainExample("q", ("good",), ("bad", "worse"), "find it")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_every_tool_s_format_gives_the_same_example_named_or_guessed(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"a": 1}, "no format that is known"),
+        ({"a": 1}, "no known format"),
         ({"query": "q", "document": "d", "label": 7}, r"0\.\.1"),
         ({"query": "q", "document": "d", "label": "perhaps"}, "yes or no, .* got 'perhaps'"),
         ({"query": "q", "rejected_response": ["a"]}, "expected a field response"),
@@ -137,7 +137,7 @@ def test_the_sentence_for_flag_embedding_s_judge_is_no_instruction_and_what_is_l
     sentence = "Given a query A and a passage B, determine whether the passage contains an answer to the query."
     path = lines(tmp_path / "data.jsonl", {"query": "q", "pos": ["good"], "neg": ["bad"], "prompt": sentence})
     told: list[str] = []
-    [found] = read_any(path, tell=told.append)
+    [found] = read_any(path, on_message=told.append)
     assert found.instruction is None
     assert len(told) == 1
     assert f"{path}:1" in told[0]
@@ -145,18 +145,18 @@ def test_the_sentence_for_flag_embedding_s_judge_is_no_instruction_and_what_is_l
 
 
 def test_a_share_that_is_far_from_what_was_asked_is_told_with_the_reason() -> None:
-    examples = [Example(f"query {n}", (f"document {n % 3}",), ("no",)) for n in range(90)]
+    examples = [TrainExample(f"query {n}", (f"document {n % 3}",), ("no",)) for n in range(90)]
     told = unlike_asked(*split(examples, 0.01), 0.01)
     assert told is not None
-    assert "30 of 90 queries are held out, and 1% were asked for" in told
-    assert "in 3 groups here" in told
-    alone = [Example(f"query {n}", (f"document {n}",), ("no",)) for n in range(400)]
+    assert "30 of 90 queries are held out instead of 1%" in told
+    assert "here in 3 groups" in told
+    alone = [TrainExample(f"query {n}", (f"document {n}",), ("no",)) for n in range(400)]
     assert unlike_asked(*split(alone, 0.2), 0.2) is None
     assert unlike_asked(*split(alone, 0.0), 0.0) is None
 
 
 def test_a_split_keeps_queries_and_shared_positives_on_one_side_and_does_not_depend_on_order() -> None:
-    examples = [Example(f"query {n}", (f"document {n // 2}",), ("no",)) for n in range(400)]
+    examples = [TrainExample(f"query {n}", (f"document {n // 2}",), ("no",)) for n in range(400)]
     examples += [replace(each, query=each.query.upper() + " ", positives=("other",)) for each in examples[:1]]
     training, held_out = split(examples, 0.25, seed=3)
     assert len(training) + len(held_out) == 401
@@ -182,12 +182,12 @@ def test_some_queries_are_held_out_however_few_there_are_and_none_where_none_are
 
 
 def test_every_kind_of_fault_is_found_with_its_count_and_place() -> None:
-    good = Example("q", ("a",), ("b",), place="f:1")
+    good = TrainExample("q", ("a",), ("b",), location="f:1")
     report = check(
-        [good, Example("r", (), (), place="f:2"), Example("s", ("x",), ("X ",), place="f:3")],
-        [Example("Q", ("z",), ("b",), place="e:1"), Example("t", ("A",), ("b",), place="e:2")],
+        [good, TrainExample("r", (), (), location="f:2"), TrainExample("s", ("x",), ("X ",), location="f:3")],
+        [TrainExample("Q", ("z",), ("b",), location="e:1"), TrainExample("t", ("A",), ("b",), location="e:2")],
     )
-    found = [(each.problem, each.place) for each in report.errors]
+    found = [(each.problem, each.location) for each in report.errors]
     assert found == [
         ("a query without documents", "f:2"),
         ("a document is positive and negative for one query", "f:3"),
@@ -197,7 +197,7 @@ def test_every_kind_of_fault_is_found_with_its_count_and_place() -> None:
     with pytest.raises(InputError, match="3 more kinds of error"):
         report.refuse()
     assert check([good], losses=("softmax",)).errors == ()
-    assert "softmax" in str(check([good, Example("r", ("a",), ())], losses=("softmax",)).errors[0])
+    assert "softmax" in str(check([good, TrainExample("r", ("a",), ())], losses=("softmax",)).errors[0])
     assert "train distil" in str(check([good], losses=("kl",)).errors[0])
     assert "answer one word" in str(check([replace(good, negatives=())]).errors[0])
 
@@ -205,7 +205,7 @@ def test_every_kind_of_fault_is_found_with_its_count_and_place() -> None:
 def test_the_preview_is_what_the_model_reads(small_checkpoint: Path) -> None:
     _, tokens = opened(small_checkpoint)
     card = prompt.template("card")
-    example = Example("why?", ("because",), ("no reason",))
+    example = TrainExample("why?", ("because",), ("no reason",))
     (yes, positive), (no, negative) = rendered(example, card)
     assert (yes, no) == ("yes", "no")
     assert positive.startswith("<|im_start|>system\nJudge whether")
