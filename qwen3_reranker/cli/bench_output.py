@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import TextIO
 
 from qwen3_reranker.bench import BenchReport, BenchWorkload, Measured
-from qwen3_reranker.cli.terminal import coloured, visible
+from qwen3_reranker.cli.terminal import console_for, print_line, print_table, visible
+from qwen3_reranker.row_table import GAP, Column, RowTable
 
 _KINDS = ("products", "attention", "rest")
 _HEADS = ("docs/s", "tokens/s", "computed/s", "ratio")
 _MIB = 1 << 20
-_INDENT = "  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,15 @@ def write_bench(
     if form == "json":
         json.dump(_facts(setting, described, report), stream, indent=2)
         stream.write("\n")
+    elif form == "markdown":
+        rows = [
+            [f"{each.workload}: {_described(described[each.workload])}", each.precision, *_rates(each), *_shares(each)]
+            for each in report.measured
+        ]
+        table = RowTable([Column("workload"), Column("precision"), *_columns((*_HEADS, *_KINDS))], rows).markdown()
+        stream.write(f"{visible(setting.model)}: {setting.words}\n\n{table}\n\n{_peaks(report)}\n")
     else:
-        lines = _markdown if form == "markdown" else _table
-        for line in lines(setting, described, report, coloured(stream)):
-            stream.write(line + "\n")
+        _write_tables(setting, described, report, stream)
 
 
 def _facts(setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport) -> dict[str, object]:
@@ -72,48 +77,36 @@ def _facts(setting: BenchSetting, workloads: dict[str, BenchWorkload], report: B
     }
 
 
-def _markdown(
-    setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport, _: bool
-) -> Iterator[str]:
-    yield f"{visible(setting.model)}: {setting.words}\n"
-    yield f"| workload | precision | {' | '.join((*_HEADS, *_KINDS))} |"
-    yield "|---|---|" + "---:|" * (len(_HEADS) + len(_KINDS))
-    for each in report.measured:
-        what = f"{each.workload}: {_described(workloads[each.workload])}"
-        yield f"| {what} | {each.precision} | {' | '.join((*_rates(each), *_shares(each)))} |"
-    yield f"\n{_peaks(report)}"
+def _write_tables(
+    setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport, stream: TextIO
+) -> None:
+    from rich.text import Text
 
-
-def _table(
-    setting: BenchSetting, workloads: dict[str, BenchWorkload], report: BenchReport, colour: bool
-) -> Iterator[str]:
-    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "")
+    console = console_for(stream)
     rows = [[each.precision, *_rates(each), *_shares(each)] for each in report.measured]
-    heads = ["", *_HEADS, *_KINDS]
+    heads = ("", *_HEADS, *_KINDS)
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    # Where all columns do not fit, the shares stand on a line of their own.
-    beside = len(heads) if sum(widths) + len(_INDENT) * len(widths) <= shutil.get_terminal_size().columns else 5
-
-    def aligned(cells: Sequence[str]) -> str:
-        first, *others = (
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return _INDENT + _INDENT.join([first, *others][:beside])
-
-    yield f"{bold}{visible(setting.model)}{plain}"
-    yield f"{_INDENT}{setting.words}"
+    columns = [Column(width=widths[0]), *_columns(heads[1:], widths[1:])]
+    # Where all columns do not fit, the shares have a line of their own.
+    is_wide = RowTable(columns, rows).is_within(console.width - len(GAP))
+    shown = len(heads) if is_wide else len(heads) - len(_KINDS)
+    print_line(console, Text(visible(setting.model), style="bold"))
+    print_line(console, f"{GAP}{setting.words}")
     last = ""
     for each, row in zip(report.measured, rows, strict=True):
-        if each.workload != last:
-            last = each.workload
-            yield f"\n{bold}{last}{plain}  {dim}{_described(workloads[last])}{plain}"
-            yield f"{dim}{aligned(heads)}{plain}"
-        yield aligned(row)
-        if beside < len(heads):
+        is_first, last = each.workload != last, each.workload
+        if is_first:
+            described = Text(f"  {_described(workloads[last])}", style="dim")
+            print_line(console, Text(f"\n{last}", style="bold"), described)
+        print_table(RowTable(columns[:shown], [row[:shown]]), console, indent=GAP, headed=is_first)
+        if not is_wide and each.shares:
             shares = ", ".join(f"{kind} {share}" for kind, share in zip(_KINDS, _shares(each), strict=True))
-            yield f"{_INDENT * 2}{dim}{shares}{plain}"
-    yield f"\n{_peaks(report)}"
+            print_line(console, GAP * 2, Text(shares, style="dim"))
+    print_line(console, f"\n{_peaks(report)}")
+
+
+def _columns(heads: Sequence[str], widths: Sequence[int | None] = ()) -> list[Column]:
+    return [Column(head, right=True, width=width) for head, width in zip_longest(heads, widths)]
 
 
 def _described(workload: BenchWorkload) -> str:

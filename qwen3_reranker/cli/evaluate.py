@@ -207,7 +207,7 @@ def _write(summary: Summary, folder: Path, form: str, tuning: Tuning | None) -> 
     elif form == "markdown":
         print(markdown(summary, tuning), end="")
     else:
-        from qwen3_reranker.cli.evaluate_table import write_table
+        from qwen3_reranker.cli.evaluate_table import write_summary
 
-        write_table(summary, sys.stdout, tuning)
+        write_summary(summary, sys.stdout, tuning)
     note(f"report written to {folder / 'report.html'}, .md and .json")

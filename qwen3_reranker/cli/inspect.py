@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
-from qwen3_reranker.cli.drift_rows import drift_facts, drift_rows
-from qwen3_reranker.cli.memory_facts import memory_facts, parsed_workload, workload_rows
+from qwen3_reranker.cli.drift_facts import drift_facts
+from qwen3_reranker.cli.memory_facts import memory_facts, parsed_workload
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
-from qwen3_reranker.cli.terminal import coloured, visible
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
@@ -81,7 +78,9 @@ def inspect(
     if output.chosen == "json":
         print(json.dumps(found, indent=2))
     else:
-        _print_table(found)
+        from qwen3_reranker.cli.inspect_table import write_model
+
+        write_model(found, sys.stdout)
 
 
 def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.WorkloadShape | None) -> dict[str, Any]:
@@ -131,72 +130,3 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
         },
         "memory": memory_facts(checkpoint, tokens, replace(options, prompt=named), workload),
     }
-
-
-def _print_table(found: dict[str, Any]) -> None:
-    config, head, tokenizer, memory = (found[part] for part in ("config", "head", "tokenizer", "memory"))
-    prefix = tokenizer["prefix_tokens"]
-    dtypes = ", ".join(f"{count:,} in {dtype}" for dtype, count in found["tensors"].items())
-    stored = [("tensors", dtypes, "")] + [("prompt", name, found["prompt_note"]) for name in (found["prompt"],) if name]
-    stored += [("instruction", text, "") for text in (found["instruction"],) if text]
-    stored += [(f"{role} prompt", repr(text), "") for role, text in found["prompts"].items() if text]
-    files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
-    kinds = f"{tokenizer['control_tokens']:,} of them control tokens"
-    if tokenizer["added_words"]:
-        kinds += f", {tokenizer['added_words']:,} words that were added"
-    heads = f"of {config['head_dim']} numbers; {config['num_key_value_heads']} of keys and values"
-    sections = {
-        found["model"]: [("folder", found["folder"], ""), ("layout", found["layout"], ""), *files, *stored],
-        "Network": [
-            ("parameters", f"{found['parameters']:,}", ""),
-            ("layers", f"{config['num_hidden_layers']:,}", ""),
-            ("hidden size", f"{config['hidden_size']:,}", ""),
-            ("MLP size", f"{config['intermediate_size']:,}", ""),
-            ("heads", f"{config['num_attention_heads']:,}", heads),
-            ("positions", f"{config['max_position_embeddings']:,}", f"rotary, base {config['rope_theta']:,.0f}"),
-            ("words", f"{config['vocab_size']:,}", ""),
-        ],
-        "Head": _head_rows(head) if head else [("none", "an embedding model", "the last token's state is the vector")],
-        "Tokenizer": [
-            ("entries", f"{tokenizer['entries']:,}", kinds),
-            *([("prefix", f"{prefix:,} tokens", "the same before every query, computed once")] if prefix else []),
-            ("suffix", f"{tokenizer['suffix_tokens']:,} tokens", f"behind every {'document' if head else 'text'}"),
-        ],
-        **({"Workload": workload_rows(memory["workload"])} if "workload" in memory else {}),
-        "Memory at most": [
-            *((item["name"], _size(item["num_bytes"]).rjust(9), item["reason"]) for item in memory["items"]),
-            ("together", _size(memory["total_bytes"]).rjust(9), ""),
-        ],
-    }
-    if "drift" in found:
-        sections["Drift from float32"] = drift_rows(found["drift"])
-    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if coloured(sys.stdout) else ("", "", "")
-    names = max(len(name) for rows in sections.values() for name, _, _ in rows)
-    parts = []
-    for title, rows in sections.items():
-        values = max((len(value) for _, value, remark in rows if remark), default=0)
-        lines = [f"{bold}{visible(title)}{plain}"]
-        for name, value, remark in rows:
-            head_of_line = f"  {visible(name):<{names}}  {visible(value):<{values}}"
-            room = max(20, shutil.get_terminal_size().columns - len(head_of_line) - 2)
-            first, *more = textwrap.wrap(remark, room, break_on_hyphens=False) or [""]
-            lines.append(f"{head_of_line}  {dim}{first}{plain}" if remark else head_of_line.rstrip())
-            lines.extend(f"{' ' * len(head_of_line)}  {dim}{line}{plain}" for line in more)
-        parts.append("\n".join(lines))
-    print("\n\n".join(parts))
-
-
-def _head_rows(head: dict[str, Any]) -> list[tuple[str, str, str]]:
-    is_word = head["tensor"] in ("model.embed_tokens.weight", "lm_head.weight")
-    judges = ("yes", "no") if len(head["rows"]) == 2 else ("the word" if is_word else "yes - no",)
-    return [
-        ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
-        *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),
-    ]
-
-
-def _size(num_bytes: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:,.1f} {unit}"
-    return f"{num_bytes} B"

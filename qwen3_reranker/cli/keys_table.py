@@ -1,4 +1,4 @@
-"""Keys -> a table for people that fits the terminal, however narrow."""
+"""Keys -> a table for people, or a block of lines for each key where the terminal is narrow."""
 
 from __future__ import annotations
 
@@ -7,42 +7,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from qwen3_reranker.cli.terminal import coloured, one_line
+from qwen3_reranker.cli.terminal import console_for, one_line, print_table
+from qwen3_reranker.row_table import Column, RowTable, wrapped
 from qwen3_reranker.serve.accounts.key_records import NANODOLLARS, KeyRecord
 
 _COLOURS = {"active": "green", "expired": "yellow", "revoked": "red"}
-# Below this many cells a line holds what tells keys apart and nothing else; the rest follows below it.
-_ROOM_FOR_ALL = 120
 
 
 def write_keys(records: Sequence[KeyRecord], stream: TextIO) -> None:
     """Write the keys to a stream, as wide as the terminal or COLUMNS say."""
-    console = Console(file=stream, color_system="auto" if coloured(stream) else None, highlight=False)
+    console = console_for(stream)
     if not records:
-        console.print(Text("no keys yet"))
+        console.print("no keys yet")
         return
-    if console.width >= _ROOM_FOR_ALL:
-        console.print(_table(records))
+    heads = ["id", "state", *(head for head, _ in _rows(records[0]))]
+    rows: list[list[str | Text]] = [
+        [record.id, _state(record), *(cell for _, cell in _rows(record))] for record in records
+    ]
+    table = RowTable([Column(head) for head in heads], rows)
+    if table.is_within(console.width):
+        print_table(table, console)
         return
     for record in records:
         console.print(Text(record.id, style="bold"), _state(record))
-        for name, value in _rows(record):
-            console.print(Text(f"  {name:<9} "), Text(value), sep="", overflow="fold")
-
-
-def _table(records: Sequence[KeyRecord]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for head in ("id", "state"):
-        table.add_column(head, no_wrap=True)
-    for head, _ in _rows(records[0]):
-        table.add_column(head, overflow="fold", no_wrap=head in ("key", "last used"))
-    for record in records:
-        table.add_row(Text(record.id), _state(record), *(Text(value) for _, value in _rows(record)))
-    return table
+        print_table(RowTable([Column(), Column(fit=wrapped)], _rows(record)), console, indent="  ", headed=False)
 
 
 def _state(record: KeyRecord) -> Text:

@@ -97,16 +97,3 @@ def _shared_tokens(checkpoint: Checkpoint, tokens: Tokens, options: EngineOption
     heads, tails = checkpoint.template(options.prompt).pieces(None, [_QUERY], [""])
     prefix, _, head = tokens.encode(heads, tails)[0].boundaries
     return prefix, head - prefix
-
-
-def workload_rows(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, value and remark of each row about a workload."""
-    named = f"{facts['queries']:,} x {facts['documents']:,}"
-    saved = 1 - facts["computed_tokens"] / facts["prompt_tokens"]
-    cut = f"{facts['cut_tokens']:,} of each document cut by --max-length; " if facts["cut_tokens"] else ""
-    batches = "batch" if facts["batches"] == 1 else "batches"
-    return [
-        ("documents", named, f"queries, and documents of {facts['document_tokens']:,} tokens for each"),
-        ("rows", f"{facts['row_tokens']:,} tokens", f"each; {cut}{facts['prompt_tokens']:,} in all"),
-        ("computed", f"{facts['computed_tokens']:,}", f"tokens ({saved:.0%} saved), in {facts['batches']:,} {batches}"),
-    ]

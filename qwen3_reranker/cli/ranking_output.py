@@ -11,12 +11,12 @@ from typing import Any, TextIO
 from qwen3_reranker.cli.documents import Document
 from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.records import Ranking
+from qwen3_reranker.row_table import Column, RowTable
 
 # JSON lets these stand, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens")
 _TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS, "id")
-_TSV_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,8 @@ def write_ranking(report: RankingReport, form: str, stream: TextIO) -> None:
         stream.writelines(_json(entry, ascii_only) + "\n" for entry in _entries(report))
     else:
         assert form == "tsv", form
-        stream.write("\t".join(_TSV_COLUMNS) + "\n")
-        for entry in _entries(report):
-            stream.write("\t".join(_tsv(entry.get(column, "")) for column in _TSV_COLUMNS) + "\n")
+        rows = [[str(entry.get(name, "")) for name in _TSV_COLUMNS] for entry in _entries(report)]
+        stream.write(RowTable([Column(name) for name in _TSV_COLUMNS], rows).tsv(visible))
 
 
 def _entries(report: RankingReport) -> Iterator[dict[str, Any]]:
@@ -84,8 +83,3 @@ def _shortest(value: float) -> float:
 def _json(value: object, ascii_only: bool, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _tsv(value: object) -> str:
-    escaped = "".join(_TSV_ESCAPES.get(letter, letter) for letter in str(value))
-    return visible(escaped)

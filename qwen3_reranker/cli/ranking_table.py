@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TextIO
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from qwen3_reranker.cli.ranking_output import RankingReport
-from qwen3_reranker.cli.terminal import coloured, one_line
+from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
+from qwen3_reranker.row_table import GAP, Column, RowTable, cut_end
 
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
-_GAP = "  "
 _NUMBER = len("0.123 ")
 _LOGIT = len("+12.34")
 _NARROWEST_TEXT = 12
@@ -37,26 +36,24 @@ class _Widths:
         """Columns for a terminal of that many cells: sources take what they need, up to half of the room."""
         rank = len(str(hits))
         bar = 6 if terminal < 70 else 10 if terminal < 110 else 16
-        room = terminal - rank - _NUMBER - bar - _LOGIT - 4 * len(_GAP)
+        room = terminal - rank - _NUMBER - bar - _LOGIT - 4 * len(GAP)
         source = min(longest_source, max(10, room // 2))
         if room - source < _NARROWEST_TEXT:
-            return cls(rank, bar, max(4, room + len(_GAP)), 0)
+            return cls(rank, bar, max(4, room + len(GAP)), 0)
         return cls(rank, bar, source, room - source)
 
 
 def write_ranking_table(report: RankingReport, stream: TextIO) -> None:
     """Write the table to a stream, as wide as the terminal or COLUMNS say."""
-    console = Console(file=stream, color_system="auto" if coloured(stream) else None, highlight=False)
+    console = console_for(stream)
     if len(report.ranking):
-        for line in _lines(report, console):
-            line.rstrip()
-            console.print(line, no_wrap=True, crop=True)
+        print_table(_table(report, console), console)
         console.print()
     for text in _filled(_footer(report), console.width):
-        console.print(Text(text, style="dim"))
+        print_line(console, Text(text, style="dim"))
 
 
-def _lines(report: RankingReport, console: Console) -> Iterator[Text]:
+def _table(report: RankingReport, console: Console) -> RowTable:
     documents = [report.documents[hit.index] for hit in report.ranking]
     named = all(document.id is not None for document in documents)
     sources = [one_line(str(document.id) if named else document.source) for document in documents]
@@ -64,22 +61,19 @@ def _lines(report: RankingReport, console: Console) -> Iterator[Text]:
     if widths.source < max(map(cell_len, sources)) and not named:
         sources = _below_common_folder(sources)
         widths = _Widths.within(console.width, len(sources), max(map(cell_len, sources)))
-    probability = "probability" if _NUMBER + widths.bar > len("probability") else "prob."
-    heads = ("#".rjust(widths.rank), probability.ljust(_NUMBER + widths.bar), "logit".rjust(_LOGIT))
-    source, last = "id" if named else "source", ("document",) if widths.document else ()
-    yield Text(_GAP.join((*heads, set_cell_size(source, widths.source), *last)), style="dim")
+    columns = [
+        Column("#", right=True, width=widths.rank),
+        Column("probability" if _NUMBER + widths.bar > len("probability") else "prob.", width=_NUMBER + widths.bar),
+        Column("logit", right=True, width=_LOGIT),
+        Column("id" if named else "source", width=widths.source, style="cyan", fit=_without_beginning),
+        Column("document", width=widths.document, fit=cut_end),
+    ][: 5 if widths.document else 4]
+    rows: list[list[str | Text]] = []
     for rank, (hit, source) in enumerate(zip(report.ranking, sources, strict=True), start=1):
-        cells = [
-            Text(str(rank).rjust(widths.rank)),
-            Text.assemble(f"{hit.probability:.3f} ", _bar(hit.probability, widths.bar, console)),
-            Text(f"{hit.logit:+.2f}".rjust(_LOGIT)),
-            Text(set_cell_size(_without_beginning(source, widths.source), widths.source), style="cyan"),
-        ]
-        if widths.document:
-            document = Text(one_line(hit.document[:_MOST_LETTERS]))
-            document.truncate(widths.document, overflow="ellipsis")
-            cells.append(document)
-        yield Text(_GAP).join(cells)
+        probability = Text.assemble(f"{hit.probability:.3f} ", _bar(hit.probability, widths.bar, console))
+        document = [one_line(hit.document[:_MOST_LETTERS])] if widths.document else []
+        rows.append([str(rank), probability, f"{hit.logit:+.2f}", source, *document])
+    return RowTable(columns, rows)
 
 
 def _bar(share: float, width: int, console: Console) -> Text:
@@ -98,16 +92,16 @@ def _below_common_folder(sources: list[str]) -> list[str]:
     return ["/".join(path[depth:]) for path in paths]
 
 
-def _without_beginning(source: str, width: int) -> str:
+def _without_beginning(source: str, width: int) -> list[str]:
     """The end of a source that is too long, whole folders left out first: the file and its line tell the most."""
     folders = source.split("/")
-    for candidate in (source, *(f"…/{'/'.join(folders[first:])}" for first in range(1, len(folders)))):
+    for candidate in (f"…/{'/'.join(folders[first:])}" for first in range(1, len(folders))):
         if cell_len(candidate) <= width:
-            return candidate
+            return [candidate]
     end = folders[-1]
     while cell_len(end) >= width:
         end = end[1:]
-    return f"…{end}"
+    return [f"…{end}"]
 
 
 def _filled(parts: list[str], width: int) -> list[str]:

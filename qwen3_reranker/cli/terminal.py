@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from qwen3_reranker.row_table import RowTable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 # C0 and C1 controls, marks and overrides of text direction, line and paragraph separators, lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -39,6 +45,27 @@ def complain(message: str) -> None:
 def note(message: str) -> None:
     """Say on stderr, in one line, what the reader should know although nothing went wrong."""
     _say("note", "1;33", message)
+
+
+def console_for(stream: TextIO) -> Console:
+    """What prints coloured lines to a stream, as wide as the terminal or COLUMNS say."""
+    from rich.console import Console
+
+    return Console(file=stream, color_system="auto" if coloured(stream) else None, highlight=False)
+
+
+def print_table(table: RowTable, console: Console, *, indent: str = "", headed: bool = True) -> None:
+    """Print a table as wide as the terminal; control characters in its cells become visible."""
+    rows = [[one_line(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows]
+    for line in RowTable(table.columns, rows).terminal(console.width - len(indent), headed=headed):
+        print_line(console, indent, line)
+
+
+def print_line(console: Console, *parts: str | Text) -> None:
+    """Print one line, however long it is."""
+    from rich.text import Text
+
+    console.print(Text.assemble(*parts), no_wrap=True, crop=False, overflow="ignore")
 
 
 def _say(kind: str, colour: str, message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -54,11 +53,11 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
     bars = [(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems]
     parts = [
         f'<h1>Evaluation</h1><p class="verdict">{escape(tuning.verdict if tuning else verdict(summary))}</p>',
-        *([f"<p>{escape(tuning_remark(tuning))}</p>{_table(tuning_rows(tuning))}"] if tuning else []),
-        f"<h2>{escape(summary.headline_name)}</h2>{_wide(plots.intervals(bars))}{_table(system_rows(summary))}",
+        *([f"<p>{escape(tuning_remark(tuning))}</p>{_wide(tuning_rows(tuning).html())}"] if tuning else []),
+        f"<h2>{escape(summary.headline_name)}</h2>{_wide(plots.intervals(bars))}{_wide(system_rows(summary).html())}",
     ]
     if summary.comparisons:
-        parts.append(f'<h2>Differences</h2><p class="dim">{DIFFERENCES}</p>{_table(comparison_rows(summary))}')
+        parts.append(f'<h2>Differences</h2><p class="dim">{DIFFERENCES}</p>{_wide(comparison_rows(summary).html())}')
     for system in models if summary.is_ordered else ():
         values = np.concatenate(
             [
@@ -71,18 +70,18 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
             f'<p class="dim">Its {escape(summary.headline_name)} minus that of {escape(first.label)}, best first.</p>'
             + _wide(plots.differences(values.tolist()))
         )
-    rows = depth_rows(summary)
-    if rows:
+    depths, languages = depth_rows(summary), language_rows(summary)
+    if depths.rows:
         lines = {system.label: system.depth_curve for system in models}
         parts.append(
             '<h2>How deep to rerank</h2><p class="dim">When only the first documents of a list are reranked.</p>'
             + _wide(plots.curves(lines, summary.mean(first), first.label))
             + "".join(f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
-            + _table(rows)
+            + _wide(depths.html())
         )
-    parts.append(f"<h2>Sets</h2>{_table(set_rows(summary))}")
-    if languages := language_rows(summary):
-        parts.append(f"<h2>Languages</h2>{_table(languages)}")
+    parts.append(f"<h2>Sets</h2>{_wide(set_rows(summary).html())}")
+    if languages.rows:
+        parts.append(f"<h2>Languages</h2>{_wide(languages.html())}")
     notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(summary))
     parts.append(f"<footer><h2>What was measured</h2><ul>{notes}</ul></footer>")
     return (
@@ -92,22 +91,6 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    numeric = [all(_is_number(row[place]) for row in body) for place in range(len(head))]
-
-    def cells(row: Sequence[str], tag: str) -> str:
-        classes = [' class="number"' if number else "" for number in numeric]
-        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(row, classes, strict=True))
-
-    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in body)
-    return _wide(f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{lines}</tbody></table>")
-
-
 def _wide(content: str) -> str:
     """What may be wider than a small screen, to be moved from side to side in a place of its own."""
     return f'<div class="wide">{content}</div>'
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip("+-<*% ").replace(".", "").replace(",", "").isdigit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ from qwen3_reranker.evaluate.summary import (
     System,
 )
 from qwen3_reranker.evaluate.tuning import Tuning
+from qwen3_reranker.row_table import Column, RowTable, cut_end
 
 #: How the table of comparisons is to be read.
 DIFFERENCES = (
@@ -23,6 +24,8 @@ DIFFERENCES = (
     "corrected for the number of comparisons (Holm)."
 )
 _MOST_NAMED = 10
+# Columns of names; all others hold numbers.
+_NAMES = ("system", "minus", "set", "language", "measure")
 
 
 def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
@@ -30,21 +33,20 @@ def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
     parts = [
         "# Evaluation",
         verdict(summary) if tuning is None else tuning.verdict,
-        *([] if tuning is None else [tuning_remark(tuning), _table(tuning_rows(tuning))]),
-        _table(system_rows(summary)),
+        *([] if tuning is None else [tuning_remark(tuning), tuning_rows(tuning).markdown()]),
+        system_rows(summary).markdown(),
     ]
     if summary.comparisons:
-        parts += ["## Differences", DIFFERENCES, _table(comparison_rows(summary))]
-    parts += ["## Sets", _table(set_rows(summary))]
-    languages = language_rows(summary)
-    if languages:
-        parts += ["## Languages", _table(languages)]
-    curve = depth_rows(summary)
-    if len(curve) > 1:
+        parts += ["## Differences", DIFFERENCES, comparison_rows(summary).markdown()]
+    parts += ["## Sets", set_rows(summary).markdown()]
+    languages, curve = language_rows(summary), depth_rows(summary)
+    if languages.rows:
+        parts += ["## Languages", languages.markdown()]
+    if curve.rows:
         parts += [
             "## How deep to rerank",
             f"Mean {summary.headline_name} when only the first documents are reranked.",
-            _table(curve),
+            curve.markdown(),
         ]
     return (
         "\n\n".join([*parts, "## What was measured", *(f"- {line}" for line in remarks(summary))]).replace(
@@ -86,56 +88,62 @@ def _sentence(each: Comparison) -> str:
     return f"{each.system} is {'better' if each.difference > 0 else 'worse'} than {each.baseline}: {change}."
 
 
-def system_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a system: what sets are judged by with its interval, then each further measure."""
+def system_rows(summary: Summary) -> RowTable:
+    """A row a system: what sets are judged by with its interval, then each further measure."""
     extra = [measure for measure in summary.measures if any(each.measure != measure for each in summary.sets)]
-    rows = [["", "system", summary.headline_name, "95 % interval", *(measure.name for measure in extra)]]
+    rows = []
     for number, system in enumerate(summary.systems, start=1):
         low, high = summary.interval(system)
         cells = [f"{summary.mean(system, measure):.3f}" for measure in extra]
         rows.append([str(number), system.label, f"{summary.mean(system):.3f}", f"{low:.3f} to {high:.3f}", *cells])
-    return rows
+    return _table(["", "system", summary.headline_name, "95 % interval", *(measure.name for measure in extra)], rows)
 
 
-def comparison_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a comparison."""
-    rows = [["system", "minus", "difference", "95 % interval", "p", "better, worse, same"]]
-    for each in summary.comparisons:
-        counts = f"{each.won:,}, {each.lost:,}, {each.tied:,}"
-        interval = f"{each.low:+.3f} to {each.high:+.3f}"
-        rows.append(
-            [each.system, each.baseline, f"{each.difference:+.3f}", interval, shown_p(each.corrected_p), counts]
-        )
-    return rows
+def comparison_rows(summary: Summary) -> RowTable:
+    """A row a comparison."""
+    rows = [
+        [
+            each.system,
+            each.baseline,
+            f"{each.difference:+.3f}",
+            f"{each.low:+.3f} to {each.high:+.3f}",
+            shown_p(each.corrected_p),
+            f"{each.won:,}, {each.lost:,}, {each.tied:,}",
+        ]
+        for each in summary.comparisons
+    ]
+    return _table(["system", "minus", "difference", "95 % interval", "p", "better, worse, same"], rows)
 
 
-def set_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a set: its size, its ceiling, every system by number with what it gains; * where p < 0.05."""
+def set_rows(summary: Summary) -> RowTable:
+    """A row a set: its size, its ceiling, every system by number with what it gains; * where p < 0.05."""
     several = len({each.measure for each in summary.sets}) > 1
-    rows = [["set", *(["measure"] if several else []), "queries", "found", *_system_heads(summary)]]
-    for facts, alone in zip(summary.sets, summary.by_set, strict=True):
-        measure = [facts.measure.name] if several else []
-        rows.append(
-            [
-                facts.name,
-                *measure,
-                f"{facts.queries:,}",
-                f"{facts.recall:.1%}",
-                *_system_cells(alone, summary.is_ordered),
-            ]
-        )
-    return rows
+    rows = [
+        [
+            facts.name,
+            *([facts.measure.name] * several),
+            f"{facts.queries:,}",
+            f"{facts.recall:.1%}",
+            *_system_cells(alone, summary.is_ordered),
+        ]
+        for facts, alone in zip(summary.sets, summary.by_set, strict=True)
+    ]
+    return _table(["set", *(["measure"] * several), "queries", "found", *_system_heads(summary)], rows)
 
 
-def language_rows(summary: Summary) -> list[list[str]]:
-    """A head, then a row a language with the means over its sets, as in `set_rows`; none for one language."""
-    if len(summary.by_language) < 2:
-        return []
-    rows = [["language", "sets", "queries", *_system_heads(summary)]]
-    for language, own in summary.by_language.items():
-        queries = sum(facts.queries for facts in own.sets)
-        rows.append([language, str(len(own.sets)), f"{queries:,}", *_system_cells(own, summary.is_ordered)])
-    return rows
+def language_rows(summary: Summary) -> RowTable:
+    """A row a language with the means over its sets, as in `set_rows`; none for one language."""
+    rows = [
+        [
+            language,
+            str(len(own.sets)),
+            f"{sum(facts.queries for facts in own.sets):,}",
+            *_system_cells(own, summary.is_ordered),
+        ]
+        for language, own in summary.by_language.items()
+    ]
+    heads = ["language", "sets", "queries", *_system_heads(summary)]
+    return _table(heads, rows if len(rows) > 1 else [])
 
 
 def _system_heads(summary: Summary) -> list[str]:
@@ -163,10 +171,10 @@ def _gains(system: System) -> bool:
     return system.kind in (MODEL, FUSION)
 
 
-def tuning_rows(tuning: Tuning) -> list[list[str]]:
-    """A head, then a row an instruction, the winner first."""
-    rows = [["system", f"{tuning.measure} where chosen", "held out"]]
-    return rows + [[each.label, f"{each.chosen_on:.3f}", f"{each.held_out:.3f}"] for each in tuning.tried]
+def tuning_rows(tuning: Tuning) -> RowTable:
+    """A row an instruction, the winner first."""
+    rows = [[each.label, f"{each.chosen_on:.3f}", f"{each.held_out:.3f}"] for each in tuning.tried]
+    return _table(["system", f"{tuning.measure} where chosen", "held out"], rows)
 
 
 def tuning_remark(tuning: Tuning) -> str:
@@ -178,15 +186,12 @@ def tuning_remark(tuning: Tuning) -> str:
     )
 
 
-def depth_rows(summary: Summary) -> list[list[str]]:
-    """A head of depths, then a row a model."""
+def depth_rows(summary: Summary) -> RowTable:
+    """A column a depth, and a row a model; none where there is one depth."""
     models = [system for system in summary.systems if system.kind == MODEL and summary.is_ordered]
     depths = list(models[0].depth_curve) if models else []
-    if len(depths) < 2:
-        return []
-    return [["system", *map(str, depths)]] + [
-        [system.label, *(f"{value:.3f}" for value in system.depth_curve.values())] for system in models
-    ]
+    rows = [[system.label, *(f"{value:.3f}" for value in system.depth_curve.values())] for system in models]
+    return _table(["system", *map(str, depths)], rows if len(depths) > 1 else [])
 
 
 def remarks(summary: Summary) -> Iterator[str]:
@@ -299,16 +304,5 @@ def shown_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _table(rows: list[list[str]]) -> str:
-    return "\n".join(_lines(rows))
-
-
-def _lines(rows: list[list[str]]) -> Iterator[str]:
-    for number, row in enumerate(rows):
-        yield _row(row)
-        if number == 0:
-            yield _row(["---"] * len(row))
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> RowTable:
+    return RowTable([Column(head, fit=cut_end) if head in _NAMES else Column(head, right=True) for head in heads], rows)

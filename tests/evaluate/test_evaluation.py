@@ -64,14 +64,15 @@ def test_languages_stand_in_rows_with_the_means_of_their_sets(
 ) -> None:
     sets = [replace(tasks, name=name, language=name[:2]) for name in ("de", "en", "en-too")]
     found = compared(evaluate(sets, [stage] * 3, [NANO], tmp_path / "out"))
-    head, german, english = language_rows(found)
-    assert head == ["language", "sets", "queries", "1", "2", "3", "4", "2 minus 1", "3 minus 1"]
+    languages = language_rows(found)
+    german, english = ([str(cell) for cell in row] for row in languages.rows)
+    assert languages.heads == ["language", "sets", "queries", "1", "2", "3", "4", "2 minus 1", "3 minus 1"]
     assert (german[:2], english[:2]) == (["de", "1"], ["en", "2"])
-    means = [[cell.rstrip("*") for cell in row[3:7]] for row in (german, english, set_rows(found)[1])]
+    means = [[str(cell).rstrip("*") for cell in row[3:7]] for row in (german, english, set_rows(found).rows[0])]
     assert means[0] == means[1] == means[2], "the sets are alike, so their means are"
     gain = found.mean(found.systems[1]) - found.mean(found.systems[0])
     assert float(german[7].split()[0]) == pytest.approx(gain, abs=0.0006)
-    assert language_rows(compared(evaluate(sets[:1], [stage], [NANO], tmp_path / "out"))) == []
+    assert language_rows(compared(evaluate(sets[:1], [stage], [NANO], tmp_path / "out"))).rows == []
     assert "## Languages" in markdown(found)
     assert "Languages" in page(found)
 
