@@ -104,17 +104,3 @@ class OutOfMemoryError(RerankerError, MemoryError):
 
     exit_code = 6
     http_status = 503
-
-
-class EndpointError(RerankerError, RuntimeError):
-    """A rerank server does not answer, refuses the request, or answers with something that no dialect knows."""
-
-    exit_code = 4
-    http_status = 502
-
-
-class StoreError(RerankerError, RuntimeError):
-    """The store of keys and usage cannot be reached, is damaged, or was written by a newer release."""
-
-    exit_code = 4
-    http_status = 503

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 LAYERS = [
     {"errors", "forking", "option_fields", "placeholders", "records", "registry", "row_table"},
     {"file_text", "json_object", "prompt"},
-    {"arguments", "fast_tokenizer", "added_tokens"},
+    {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads"},
     {"backends"},
@@ -32,7 +32,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 LIBRARIES = {
     "numpy": set(LEVEL)
     - {"errors", "file_text", "json_object", "option_fields", "placeholders", "prompt", "row_table", "config", "waves"}
-    - {"__init__", "__main__", "arguments", "engine_options", "registry"},
+    - {"__init__", "__main__", "arguments", "engine_options", "registry", "text_lines"},
     "tokenizers": {"tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},

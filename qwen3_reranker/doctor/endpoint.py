@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from qwen3_reranker.doctor.wire_formats import ATTEMPTS, WIRE_FORMATS, ScoreEntry, WireFormat, entries, prompt_tokens
-from qwen3_reranker.errors import EndpointError, InputError
+from qwen3_reranker.errors import InputError, RerankerError
 from qwen3_reranker.json_object import shown
 
 _MAX_BYTES = 16 << 20
@@ -25,6 +25,13 @@ class EndpointResponse:
 
     entries: list[ScoreEntry]
     prompt_tokens: int | None
+
+
+class EndpointError(RerankerError, RuntimeError):
+    """A rerank server does not respond, refuses the request, or sends an unknown format."""
+
+    exit_code = 4
+    http_status = 502
 
 
 class SlowError(EndpointError):

@@ -8,9 +8,9 @@ from typing import Any
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.labelled import LabelledSet
-from qwen3_reranker.evaluate.lines import columns, objects, string
 from qwen3_reranker.evaluate.trec import read_qrels, read_topics
 from qwen3_reranker.json_object import read_object
+from qwen3_reranker.text_lines import columns, objects, string
 
 _IDS = ("_id", "id", "docid", "docno")
 _BODIES = ("text", "contents", "body")

@@ -8,7 +8,7 @@ from typing import Any
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.labelled import LabelledSet
-from qwen3_reranker.evaluate.lines import objects, string
+from qwen3_reranker.text_lines import objects, string
 
 POSITIVES = ("positive", "positives", "pos")
 NEGATIVES = ("negative", "negatives", "neg")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.labelled import Run
-from qwen3_reranker.evaluate.lines import columns, text_lines, whole_number
+from qwen3_reranker.text_lines import columns, text_lines, whole_number
 
 _TOPIC = re.compile(r"<top>(.*?)</top>", re.DOTALL | re.IGNORECASE)
 _NUMBER = re.compile(r"<num[^>]*>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.evaluate.lines import objects
+from qwen3_reranker.text_lines import objects
 
 #: Fields of a line; only the first is required.
 FIELDS = ("query", "pos", "neg", "instruction", "pos_scores", "neg_scores", "id", "source", "lang")

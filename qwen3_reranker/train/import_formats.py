@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.evaluate.lines import objects
+from qwen3_reranker.text_lines import objects
 from qwen3_reranker.train.example_file import FIELDS, TrainExample, example, text_of
 
 Fields = Mapping[str, Any]

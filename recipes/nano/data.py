@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.evaluate.lines import objects
+from qwen3_reranker.text_lines import objects
 
 HELD_OUT_PERCENT = 1
 MOST_NEGATIVES = 8

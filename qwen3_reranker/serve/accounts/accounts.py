@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.admission import Admission, Reservation
+from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyRecord, UsageSum
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.ttl_cache import TTLCache

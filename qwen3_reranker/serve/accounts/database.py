@@ -15,9 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from qwen3_reranker.errors import InputError, StoreError, UnavailableError
+from qwen3_reranker.errors import InputError, RerankerError, UnavailableError
 
 _TIMEOUT_SECONDS = 5
+
+
+class StoreError(RerankerError, RuntimeError):
+    """The database of keys and usage is unreachable, damaged, or written by a newer release."""
+
+    exit_code = 4
+    http_status = 503
 
 
 class Database:

@@ -21,8 +21,8 @@ from sqlalchemy import (
     select,
 )
 
-from qwen3_reranker.errors import InputError, StoreError
-from qwen3_reranker.serve.accounts.database import Database
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.serve.accounts.database import Database, StoreError
 
 VERSION = 1
 # Any number, if no other program that shares the database locks the same one.

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from qwen3_reranker.errors import StoreError
+from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_records import Credit, UsageRow
 from qwen3_reranker.serve.accounts.store import Store
 

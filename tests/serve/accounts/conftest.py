@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
 from qwen3_reranker.serve.problems import Problem
 from testing.postgres import Postgres, program, running

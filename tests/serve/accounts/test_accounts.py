@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from qwen3_reranker.errors import StoreError
 from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_format import generate
 from qwen3_reranker.serve.accounts.key_records import KeyLimits, KeyRecord
 from qwen3_reranker.serve.accounts.store import Store

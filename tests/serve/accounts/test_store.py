@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, create_engine, func, select, text
 
-from qwen3_reranker.errors import InputError, StoreError
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_records import Credit, KeyLimits, KeyRecord, UsageRow
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE

@@ -1,4 +1,4 @@
-"""Files of lines -> text, JSON objects and columns, each with its place for errors."""
+"""Files of lines, also .xz -> texts, JSON objects or columns, each with "file:line" for errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, with "file:line", of a text file or one packed as .xz; raises InputError."""
+    """("file:line", text) of each line that is not blank; raises InputError."""
     try:
         with cast(BufferedReader, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
             refuse_other_kinds(lines.peek(ENOUGH)[:ENOUGH], str(path))
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    place = f"{path}:{number}"
-                    yield place, _text(line, place, "utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                    location = f"{path}:{number}"
+                    yield location, _text(line, location, "utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (lzma.LZMAError, EOFError) as error:
@@ -30,38 +30,38 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _text(line: bytes, place: str, encoding: str) -> str:
+def _text(line: bytes, location: str, encoding: str) -> str:
     try:
         return line.decode(encoding)
     except UnicodeDecodeError as error:
-        raise not_utf8(line, error.start, place) from None
+        raise not_utf8(line, error.start, location) from None
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON object on each line; raises InputError for a line that is none."""
-    for place, line in text_lines(path):
+    """("file:line", JSON object) of each line; raises InputError for other lines."""
+    for location, line in text_lines(path):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{place}: not valid JSON: {error}") from None
+            raise InputError(f"{location}: not valid JSON: {error}") from None
         if not isinstance(value, dict):
-            raise InputError(f"{place}: expected a JSON object, got {type(value).__name__}")
-        yield place, value
+            raise InputError(f"{location}: expected a JSON object, got {type(value).__name__}")
+        yield location, value
 
 
 def columns(
     path: Path, count: tuple[int, ...], meaning: str, separator: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """The columns of each line; raises InputError where their number is not one of `count`."""
-    for place, line in text_lines(path):
+    """("file:line", columns) of each line; raises InputError unless their number is in `count`."""
+    for location, line in text_lines(path):
         parts = line.split(separator)
         if len(parts) not in count:
-            raise InputError(f"{place}: expected {meaning}, got {len(parts)} columns")
-        yield place, parts
+            raise InputError(f"{location}: expected {meaning}, got {len(parts)} columns")
+        yield location, parts
 
 
-def string(fields: dict[str, Any], names: tuple[str, ...], place: str) -> str:
-    """The first of these fields that is there, as text; a number is an id too. Raises InputError for anything else."""
+def string(fields: dict[str, Any], names: tuple[str, ...], location: str) -> str:
+    """The first existing field of `names` as text, also of an integer; raises InputError for others."""
     for name in names:
         value = fields.get(name)
         if isinstance(value, str):
@@ -69,16 +69,16 @@ def string(fields: dict[str, Any], names: tuple[str, ...], place: str) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if value is not None:
-            raise InputError(f"{place}: the field {name!r} must be a string, got {type(value).__name__}")
-    raise InputError(f"{place}: expected the field {names[0]!r}, got {', '.join(map(repr, fields)) or 'none'}")
+            raise InputError(f"{location}: the field {name!r} must be a string, got {type(value).__name__}")
+    raise InputError(f"{location}: expected the field {names[0]!r}, got {', '.join(map(repr, fields)) or 'none'}")
 
 
-def whole_number(text: str, place: str, name: str) -> int:
-    """The number; raises InputError for anything else."""
+def whole_number(text: str, location: str, name: str) -> int:
+    """The whole number in a text; raises InputError for others."""
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if not value.is_integer() or abs(value) > 1e9:
-        raise InputError(f"{place}: expected a whole number as {name}, got {text!r}")
+        raise InputError(f"{location}: expected a whole number as {name}, got {text!r}")
     return int(value)
