@@ -14,7 +14,7 @@ LAYERS = [
     {"file_text", "json_object", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "engine_options", "plan", "score", "tokens"},
-    {"weights", "heads"},
+    {"weights", "heads", "model_facts"},
     {"backends"},
     {"waves"},
     {"engine"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -119,4 +120,7 @@ def serve(
 
 def _model(name: str, kind: str, revision: str | None, options: dict[str, Any]) -> dict[str, Any]:
     source, _, id = name.partition("=")
+    # NAME=ID only after a plain name: an = may also stand in the query of a URL.
+    if re.search(r"[?&#]|://", source):
+        source, id = name, ""
     return {"source": source, "id": id or None, "kind": kind, "revision": revision, "options": options}

@@ -35,6 +35,11 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(name: str, capsys: pytest.Ca
     assert says in errors[0]
 
 
+def test_an_equals_sign_in_a_url_is_no_id(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", "https://example.org/model?file=a.gguf", "--port", "0"]) != 0
+    assert "https://example.org/model?file=a.gguf" in capsys.readouterr().err
+
+
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 4

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from qwen3_reranker.serve.catalogue import KNOWN
+from qwen3_reranker.model_facts import KNOWN
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
 from qwen3_reranker.serve.pages.rendering import Renderer

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.serve.catalogue import EMBEDDING, RERANKING, Specification, known
+from qwen3_reranker.model_facts import EMBEDDING, RERANKING, ModelFacts, known
 from qwen3_reranker.serve.models import Models, ServedEmbedder, ServedReranker
 
 
@@ -42,7 +42,7 @@ class CatalogueEntry:
     name: str
     task: str
     config: ModelConfig
-    specification: Specification | None
+    specification: ModelFacts | None
     served: tuple[ServedModel, ...]
 
     @property
@@ -77,7 +77,7 @@ class Site:
         """The rerankers in their served order; the first is the default."""
         return tuple(model for model in self.models if model.task == RERANKING)
 
-    def entries(self, specifications: tuple[Specification, ...]) -> tuple[CatalogueEntry, ...]:
+    def entries(self, known_models: tuple[ModelFacts, ...]) -> tuple[CatalogueEntry, ...]:
         """The catalogue: the served models first, then those that are known and not served."""
         served: dict[str, list[ServedModel]] = {}
         for model in self.models:
@@ -90,7 +90,7 @@ class Site:
             entries.append(CatalogueEntry(id, name, first.task, first.config, specification, tuple(models)))
         entries += [
             CatalogueEntry(each.id, each.name, each.task, each.config, each, ())
-            for each in specifications
+            for each in known_models
             if each.id not in served
         ]
         return tuple(entries)

@@ -38,10 +38,16 @@ class AccountRoutes:
     def endpoints(self) -> Iterator[HttpEndpoint]:
         """All of them."""
         for method, paths, handler, summary, reply in (
-            ("GET", ("/v1/key", "/api/v1/key"), self._key, "This key", KeyReply),
-            ("GET", ("/v1/credits", "/api/v1/credits"), self._credits, "Its credit", CreditsReply),
-            ("GET", ("/v1/usage",), self._usage, "What it used", UsageReply),
-            ("POST", ("/v1/check-api-key", "/cohere/v1/check-api-key"), self._check, "Is it valid", CheckReply),
+            ("GET", ("/v1/key", "/api/v1/key"), self._key, "The key", KeyReply),
+            ("GET", ("/v1/credits", "/api/v1/credits"), self._credits, "Credit of the key", CreditsReply),
+            ("GET", ("/v1/usage",), self._usage, "Usage of the key", UsageReply),
+            (
+                "POST",
+                ("/v1/check-api-key", "/cohere/v1/check-api-key"),
+                self._check,
+                "Validity of the key",
+                CheckReply,
+            ),
         ):
             statuses = (400, 401, 404, 503) if reply is UsageReply else (401, 404, 503)
             for path in paths:

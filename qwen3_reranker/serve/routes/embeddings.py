@@ -37,7 +37,7 @@ def embedding_endpoint(context: Context) -> HttpEndpoint:
         "POST",
         "/v1/embeddings",
         EmbeddingsHandler(context).answer,
-        "Embed (openai-embeddings)",
+        "Embed texts (openai-embeddings)",
         "openai-embeddings",
         requests=(EmbeddingsBody,),
         replies=(type_of(EMBEDDINGS_REPLY),),

@@ -46,7 +46,7 @@ class HealthRoutes:
                 "GET",
                 path,
                 self._ready,
-                "Ready for requests",
+                "Readiness",
                 "operations",
                 replies=(Status,),
                 errors={503: (Unready,)},
@@ -55,7 +55,7 @@ class HealthRoutes:
             )
         for path in ("/health/live", "/ping"):
             yield HttpEndpoint(
-                "GET", path, self._live, "Alive", "operations", replies=(Status,), public=True, probe=True
+                "GET", path, self._live, "Liveness", "operations", replies=(Status,), public=True, probe=True
             )
 
     async def _live(self, request: Request) -> Response:

@@ -41,7 +41,7 @@ class ModelRoutes:
         busy, missing = errors(*_BUSY), errors(404, *_BUSY)
         for path in _LISTS:
             yield HttpEndpoint(
-                "GET", path, self._models, "The models served", "models", replies=(MODEL_LIST.type,), errors=busy
+                "GET", path, self._models, "The served models", "models", replies=(MODEL_LIST.type,), errors=busy
             )
         for path in _LISTS[:2]:
             template = f"{path}/{{model:path}}"
@@ -50,7 +50,7 @@ class ModelRoutes:
             )
         for path in ("/info", "/tei/info"):
             yield HttpEndpoint(
-                "GET", path, self._info, "TEI's description", "models", replies=(TEI_INFO.type,), errors=missing
+                "GET", path, self._info, "TEI's server information", "models", replies=(TEI_INFO.type,), errors=missing
             )
         yield HttpEndpoint(
             "GET",
@@ -65,7 +65,7 @@ class ModelRoutes:
             "GET",
             "/metrics",
             self._metrics,
-            "Measures for Prometheus",
+            "Prometheus metrics",
             "operations",
             errors=errors(403, *_BUSY),
             media="text/plain",

@@ -40,7 +40,7 @@ def openapi_endpoint(others: Sequence[HttpEndpoint], version: str, *, keyed: boo
         return JsonResponse(document)
 
     endpoint = HttpEndpoint(
-        "GET", "/openapi.json", answer, "This document", "operations", replies=(dict[str, object],), public=True
+        "GET", "/openapi.json", answer, "The OpenAPI document", "operations", replies=(dict[str, object],), public=True
     )
     document = openapi([*others, endpoint], version, keyed=keyed)
     return endpoint

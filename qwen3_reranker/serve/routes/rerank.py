@@ -42,7 +42,7 @@ def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
             "POST",
             path.path,
             RerankHandler(context, path).answer,
-            f"Judge ({' or '.join(dialect.name for dialect in path.dialects)})",
+            f"Score pairs ({' or '.join(dialect.name for dialect in path.dialects)})",
             path.dialect.name,
             requests=tuple(dialect.request for dialect in path.dialects),
             replies=tuple(type_of(dialect.reply) for dialect in path.dialects),

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from qwen3_reranker.serve.catalogue import KNOWN, RERANKING
+from qwen3_reranker.model_facts import KNOWN, RERANKING
 from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from testing.live_server import Live
 from tests.serve.pages.markup import Element, Markup

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
-from qwen3_reranker.serve.pages.examples import EXAMPLES, Example
 
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Row
+from qwen3_reranker.serve.pages.playground_examples import EXAMPLES, PlaygroundExample
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
 from tests.serve.pages.conftest import Keyed, OpenPage
@@ -78,7 +78,7 @@ def test_bars_are_as_long_as_probabilities(open_page: OpenPage, address: str) ->
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
 def test_every_example_is_ranked_with_its_instruction(
-    open_page: OpenPage, address: str, rerankers: Rerankers, example: Example
+    open_page: OpenPage, address: str, rerankers: Rerankers, example: PlaygroundExample
 ) -> None:
     page = open_page(address)
     page.get_by_role("button", name=example.name).click()

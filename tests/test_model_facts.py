@@ -1,8 +1,9 @@
-"""What the catalogue says of a model is what its files, its card and its makers say."""
+"""The facts of known models agree with their files, their card, their makers and the pages of the docs."""
 
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,11 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.memory import memory_needed
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.serve.catalogue import KNOWN, NANO, known
+from qwen3_reranker.model_facts import KNOWN, NANO, known
 
 BUNDLED = files("qwen3_reranker.weights") / "bundled" / "nano"
 CARD = (BUNDLED / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 # As the benchmark's registry counts them (mteb), but the embedding models, which are these without a head of their own.
 PUBLISHED_PARAMETERS = {"0.6B": 595_776_512, "4B": 4_021_784_576, "8B": 8_188_548_096}
 
@@ -23,11 +25,14 @@ def test_nano_has_the_shape_of_its_own_files() -> None:
     assert ModelConfig.from_json(fields, "config.json") == NANO.config
 
 
-def test_every_score_of_nano_stands_in_its_card() -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in CARD.splitlines() if line.startswith("|")]
-    shown = {row[0]: (row[3].rstrip("*"), row[2]) for row in rows if len(row) == 8}
+@pytest.mark.parametrize(
+    ("page", "columns", "nano", "mean"), [(CARD, 8, 3, "mean over sets"), (PAGE, 5, 2, "mean over 23 sets")]
+)
+def test_every_score_of_nano_stands_in_its_card_and_in_the_docs(page: str, columns: int, nano: int, mean: str) -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    shown = {row[0]: (row[nano].rstrip("*"), row[nano - 1]) for row in rows if len(row) == columns}
     for score in NANO.scores.rows:
-        name = "mean over sets" if score.benchmark.startswith("mean") else score.benchmark
+        name = mean if score.benchmark.startswith("mean") else score.benchmark
         assert (score.value, score.baseline) == shown[name]
 
 

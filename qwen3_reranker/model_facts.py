@@ -1,0 +1,120 @@
+"""Published facts of known models, from model_facts.json: shapes, licences and scores, before any is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from qwen3_reranker.config import ModelConfig
+
+RERANKING = "reranking"
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedScore:
+    """One published result, with the baseline of its table.
+
+    measure: what the number is, such as "10 English retrieval tasks, nDCG@10 x 100".
+    """
+
+    benchmark: str
+    measure: str
+    value: str
+    baseline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedScores:
+    """Results from one source. baseline: what the second column is; remarks: what a reader must know to trust them."""
+
+    source: str
+    address: str | None
+    rows: tuple[PublishedScore, ...]
+    baseline: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Facts of a model before it is loaded.
+
+    id: the name that `Reranker` or `Embedder` opens. task: RERANKING or EMBEDDING. context: tokens that its makers
+    promise, which may be fewer than `config.max_position_embeddings`. origin: what it was made from.
+    """
+
+    id: str
+    name: str
+    task: str
+    summary: str
+    maker: str
+    released: str
+    licence: str
+    languages: str
+    context: int
+    config: ModelConfig
+    origin: str
+    scores: PublishedScores
+    address: str | None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the weights in bfloat16, in which all of them are published."""
+        return 2 * self.config.num_parameters
+
+    @property
+    def bytes_in_8_bits(self) -> int:
+        """Bytes of the layers' matrices in precision int8: a byte a weight, and a float32 scale for every 64."""
+        return self.config.num_linear_parameters * 17 // 16
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of one token's keys and values in float32, as the cpu backend stores them."""
+        return 2 * 4 * self.config.num_hidden_layers * self.config.num_key_value_heads * self.config.head_dim
+
+
+def known(name: str) -> ModelFacts | None:
+    """The facts of the model with that id, in any case; None for an unknown one."""
+    return next((facts for facts in KNOWN if facts.id.lower() == name.lower()), None)
+
+
+def _read() -> Iterator[ModelFacts]:
+    package = files("qwen3_reranker")
+    facts = json.loads((package / "model_facts.json").read_text(encoding="utf-8"))
+    bundled = json.loads((package / "weights/bundled/nano/config.json").read_text(encoding="utf-8"))
+    for model in facts["models"]:
+        id, table = model["id"], facts["score_tables"][model["score_table"]]
+        is_nano = id == "nano"
+        about = model if is_nano else {**facts["qwen"], **model}
+        yield ModelFacts(
+            **{name: about[name] for name in ("id", "task", "summary", "maker", "released", "licence", "languages")},
+            name=id.rpartition("/")[2],
+            context=about["context"],
+            # Of nano its own file; a model of Qwen's differs from the smallest in a few fields.
+            config=ModelConfig.from_json(bundled, "config.json")
+            if is_nano
+            else ModelConfig(**{**facts["qwen"]["shape"], **model["shape"]}),
+            origin=about["origin"],
+            scores=_scores(table, model["scores"]),
+            address=None if is_nano else f"https://huggingface.co/{id}",
+        )
+
+
+def _scores(table: dict[str, Any], values: list[str]) -> PublishedScores:
+    return PublishedScores(
+        source=table["source"],
+        address=table["address"],
+        rows=tuple(
+            PublishedScore(benchmark, measure, value, baseline)
+            for (benchmark, measure, baseline), value in zip(table["rows"], values, strict=True)
+        ),
+        baseline=table["baseline"],
+        remarks=tuple(table["remarks"]),
+    )
+
+
+KNOWN = tuple(_read())
+NANO = KNOWN[0]
