@@ -98,11 +98,10 @@ def pairs() -> list[tuple[str, str]]:
 
 def write_checkpoints(folder: Path) -> None:
     """Write the random checkpoints, each with nano's tokenizer."""
-    from testing.checkpoints import write_checkpoint
-    from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+    from testing.checkpoints import write_nano_checkpoint
 
     for seed, (name, shape) in enumerate(CHECKPOINTS.items()):
-        write_checkpoint(folder / name, vocab_size=NANO_ENTRIES, seed=seed, tokenizer_file=NANO_TOKENIZER, **{**shape})
+        write_nano_checkpoint(folder / name, seed=seed, **{**shape})
 
 
 def logits(folder: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:

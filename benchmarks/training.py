@@ -27,8 +27,7 @@ from qwen3_reranker.train.finetuning import finetune
 from qwen3_reranker.train.run import TrainRun
 from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_nano_checkpoint
 
 WORDS = Path(__file__).parents[1] / "README.md"
 NEGATIVES = 7
@@ -51,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> None:
-    model = write_checkpoint(
+    model = write_nano_checkpoint(
         folder / "model",
-        vocab_size=NANO_ENTRIES,
         hidden_size=options.hidden,
         intermediate_size=2 * options.hidden,
         num_hidden_layers=options.layers,
@@ -61,7 +59,6 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
         num_key_value_heads=2,
         head_dim=64,
         initializer_range=0.05,
-        tokenizer_file=NANO_TOKENIZER,
     )
     convert(open_checkpoint(model), folder / "theirs", "sentence-transformers")
     examples = _examples(options.groups * options.steps)

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+
 Shapes = dict[str, tuple[int, ...]]
 
 TORCH_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -82,6 +84,11 @@ def write_checkpoint(
     if tokenizer_file is not None:
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
     return folder
+
+
+def write_nano_checkpoint(folder: Path, **options: Any) -> Path:
+    """A random checkpoint with nano's tokenizer; options of `write_checkpoint`."""
+    return write_checkpoint(folder, vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER, **options)
 
 
 def tensor_shapes(config: Mapping[str, Any], with_head: bool) -> Shapes:

@@ -26,24 +26,8 @@ MOST_SECONDS = 1.0
 CORPUS = Path(__file__).parents[1] / "tests/weights" / "corpus"
 # Counts and lengths that a reader may trip over.
 EXTREMES = (
-    0,
-    1,
-    2,
-    31,
-    32,
-    33,
-    127,
-    255,
-    2**16,
-    2**31 - 1,
-    2**31,
-    2**32 - 1,
-    2**32,
-    2**60,
-    2**63 - 1,
-    2**63,
-    2**64 - 1,
-)
+    0, 1, 2, 31, 32, 33, 127, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**60, 2**63 - 1, 2**63, 2**64 - 1,
+)  # fmt: skip
 
 # (how, place, number): what to do where, counted from the beginning, and with what.
 Edit = tuple[str, int, int]

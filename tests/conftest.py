@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from qwen3_reranker import Reranker, prompt
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from testing.checkpoints import write_checkpoint
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER, unpack_tokenizer
+from testing.checkpoints import write_nano_checkpoint
+from testing.tokenizer import unpack_tokenizer
 
 # How long an example takes says how loaded the machine is, and nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,12 +44,7 @@ def qwen3_tokens(qwen3_tokenizer: TokenizerJson) -> Tokens:
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network of a few thousand weights behind nano's tokenizer."""
-    return write_checkpoint(
-        tmp_path_factory.mktemp("small"),
-        vocab_size=NANO_ENTRIES,
-        initializer_range=0.2,
-        tokenizer_file=NANO_TOKENIZER,
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("small"), initializer_range=0.2)
 
 
 @pytest.fixture(scope="session")

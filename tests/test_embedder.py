@@ -12,11 +12,11 @@ import pytest
 from qwen3_reranker import CheckpointError, Embedder, InputError, QueryTooLongError, Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint, write_nano_checkpoint
 from testing.gguf_files import write_gguf
 from testing.layouts import write_embedding_model
 from testing.texts import documents
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.tokenizer import NANO_TOKENIZER
 
 END_OF_TEXT, THINK = 16_000, 16_024
 INSTRUCTION = "Given a question, retrieve code that answers it"
@@ -26,13 +26,7 @@ TEXTS = documents(3, 12, 80)
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network behind nano's tokenizer, which loads sooner than Qwen's and splits text like it."""
-    return write_checkpoint(
-        tmp_path_factory.mktemp("base"),
-        vocab_size=NANO_ENTRIES,
-        hidden_size=64,
-        initializer_range=0.12,
-        tokenizer_file=NANO_TOKENIZER,
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12)
 
 
 @pytest.fixture(scope="module")
@@ -207,14 +201,7 @@ def test_stored_prompts_stand_before_texts_and_an_instruction_takes_the_place_of
 @pytest.mark.parametrize("kind", ["F32", "BF16", "Q8_0"])
 def test_a_gguf_file_gives_the_vectors_of_its_folder(base: Path, tmp_path: Path, embedder: Embedder, kind: str) -> None:
     shape = {"intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16}
-    whole = write_checkpoint(
-        tmp_path / "base",
-        vocab_size=NANO_ENTRIES,
-        hidden_size=64,
-        initializer_range=0.12,
-        tokenizer_file=NANO_TOKENIZER,
-        **shape,
-    )
+    whole = write_nano_checkpoint(tmp_path / "base", hidden_size=64, initializer_range=0.12, **shape)
     path = write_gguf(tmp_path / "x.gguf", whole, kind=kind, labels=None, fields={"qwen3.pooling_type": 3})
     with Embedder(write_embedding_model(tmp_path / "embedding", whole)) as from_folder:
         expected = from_folder.queries(TEXTS)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import write_embedding_model
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -80,9 +79,7 @@ def run(program: str, folder: Path | str, **options: object) -> object:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(
-        tmp_path_factory.mktemp("forked"), vocab_size=NANO_ENTRIES, initializer_range=0.2, tokenizer_file=NANO_TOKENIZER
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("forked"), initializer_range=0.2)
 
 
 @pytest.mark.parametrize(

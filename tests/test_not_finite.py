@@ -11,9 +11,8 @@ from safetensors.torch import load_file
 
 from qwen3_reranker import CheckpointError, Embedder, PrecisionError, Reranker
 from qwen3_reranker.doctor import check_files
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import SINGLE, edit_tensors, write_embedding_model
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 MATRIX = "model.layers.0.mlp.down_proj.weight"
 FLOAT16: dict[str, Any] = {"backend": "torch", "device": "cpu", "precision": "float16"}
@@ -21,7 +20,7 @@ FLOAT16: dict[str, Any] = {"backend": "torch", "device": "cpu", "precision": "fl
 
 def with_matrix(folder: Path, scale: float, damage: float | None = None) -> Path:
     """A random network with one matrix scaled, and perhaps one number of it replaced."""
-    write_checkpoint(folder, vocab_size=NANO_ENTRIES, initializer_range=0.12, tokenizer_file=NANO_TOKENIZER)
+    write_nano_checkpoint(folder, initializer_range=0.12)
     matrix = load_file(folder / SINGLE)[MATRIX] * scale
     if damage is not None:
         matrix[3, 5] = damage

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import write_embedding_model
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 from tests.cli.conftest import Run
 
 PROMPTS = {"query": "Instruct: Find\nQuery:", "document": ""}
@@ -17,7 +16,7 @@ PROMPTS = {"query": "Instruct: Find\nQuery:", "document": ""}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = write_checkpoint(tmp_path_factory.mktemp("base"), vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER)
+    base = write_nano_checkpoint(tmp_path_factory.mktemp("base"))
     return write_embedding_model(tmp_path_factory.mktemp("embedding"), base, prompts=PROMPTS)
 
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.doctor import DoctorReport, Endpoint, ReferenceModel, check_endpoint
 from qwen3_reranker.doctor.hypotheses import Ids
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_nano_checkpoint
 from testing.faulty_server import Model, Patient, serve
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 
 class Remembering(ReferenceModel):
@@ -69,13 +68,7 @@ def random_case(tmp_path_factory: pytest.TempPathFactory) -> Cases:
 
     def case(seed: int) -> Case:
         if seed not in made:
-            folder = write_checkpoint(
-                tmp_path_factory.mktemp(f"seed-{seed}"),
-                vocab_size=NANO_ENTRIES,
-                initializer_range=0.2,
-                tokenizer_file=NANO_TOKENIZER,
-                seed=seed,
-            )
+            folder = write_nano_checkpoint(tmp_path_factory.mktemp(f"seed-{seed}"), initializer_range=0.2, seed=seed)
             reranker = Reranker(str(folder))
             made[seed] = Case(Model(reranker), Remembering(reranker))
         return made[seed]

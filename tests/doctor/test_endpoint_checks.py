@@ -11,30 +11,14 @@ pytestmark = pytest.mark.slow
 
 # What needs no reference, as every healthy server keeps to a rule that these break.
 BY_RULE = (
-    "double-sigmoid",
-    "swapped",
-    "softmax-over-documents",
-    "zero-head",
-    "generation-head",
-    "empty-prompt",
-    "instruction-ignored",
-    "control-tokens-parsed",
-    "batch-dependent",
-    "index-mapping",
-    "results-unsorted",
-    "response-shape",
-    "not-a-number",
-)
+    "double-sigmoid", "swapped", "softmax-over-documents", "zero-head", "generation-head", "empty-prompt",
+    "instruction-ignored", "control-tokens-parsed", "batch-dependent", "index-mapping", "results-unsorted",
+    "response-shape", "not-a-number",
+)  # fmt: skip
 BY_REFERENCE = (
-    "no-template",
-    "no-think-block",
-    "lost-newline",
-    "doubled-tail",
-    "double-newlines",
-    "other-instruction",
-    "wrong-answer-words",
-    "suffix-cut",
-)
+    "no-template", "no-think-block", "lost-newline", "doubled-tail", "double-newlines", "other-instruction",
+    "wrong-answer-words", "suffix-cut",
+)  # fmt: skip
 FAULTS = BY_RULE + BY_REFERENCE
 SEEDS = (1, 2, 3, 4, 5)
 WIRE_FORMATS = ("cohere", "tei", "vllm-score")

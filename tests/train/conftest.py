@@ -4,17 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.checkpoints import write_checkpoint
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.checkpoints import write_nano_checkpoint
 
 
 @pytest.fixture(scope="session")
 def untied_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network with a language-model head of its own."""
-    return write_checkpoint(
-        tmp_path_factory.mktemp("untied"),
-        vocab_size=NANO_ENTRIES,
-        initializer_range=0.2,
-        tied=False,
-        tokenizer_file=NANO_TOKENIZER,
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("untied"), initializer_range=0.2, tied=False)

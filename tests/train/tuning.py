@@ -13,19 +13,9 @@ from qwen3_reranker.train.train_options import TrainOptions
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
 WORDS = [
-    "river",
-    "mountain",
-    "engine",
-    "garden",
-    "planet",
-    "violin",
-    "bridge",
-    "harbour",
-    "forest",
-    "battery",
-    "cheese",
+    "river", "mountain", "engine", "garden", "planet", "violin", "bridge", "harbour", "forest", "battery", "cheese",
     "window",
-]
+]  # fmt: skip
 
 
 def fifty(seed: int = 1, *, scored: bool = False, count: int = 50) -> list[TrainExample]:

@@ -23,10 +23,10 @@ from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint, write_nano_checkpoint
 from testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
 from testing.rows import tree_rows
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.tokenizer import NANO_TOKENIZER
 
 # Rows of whole blocks of 256.
 SHAPE: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "head_dim": 64}
@@ -40,13 +40,7 @@ QUERY_MATRIX = "blk.1.attn_q.weight"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network behind nano's tokenizer."""
-    return write_checkpoint(
-        tmp_path_factory.mktemp("folder"),
-        vocab_size=NANO_ENTRIES,
-        initializer_range=0.1,
-        tokenizer_file=NANO_TOKENIZER,
-        **SHAPE,
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("folder"), initializer_range=0.1, **SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ import pytest
 
 from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import write_embedding_model
 from testing.live_server import Live, live_server
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 QUERY = "How do rainbows form?"
 DOCUMENTS = [
@@ -82,7 +81,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     key, _ = store.create_key("good")
     spent, _ = store.create_key("spent", limits=KeyLimits(tokens=1))
     store.close()
-    base = write_checkpoint(folder / "base", vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER)
+    base = write_nano_checkpoint(folder / "base")
     embedding = write_embedding_model(folder / "embedding", base)
     models = ({"source": "nano"}, {"source": str(embedding), "id": "small-embedding", "kind": "embedder"})
     with live_server(keys=keys, models=models) as live:

@@ -15,12 +15,11 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import check_files
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint
+from testing.checkpoints import write_checkpoint, write_nano_checkpoint
 from testing.layouts import write_adapter, write_classifier, write_embedding_model
 from testing.model_card import ModelCard
 from testing.quantised import KINDS, Kind, write_quantised
 from testing.texts import documents
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
 
 WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4
@@ -33,13 +32,7 @@ YES, NO = 494, 437  # in nano's tokenizer
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network behind nano's tokenizer."""
-    return write_checkpoint(
-        tmp_path_factory.mktemp("base"),
-        vocab_size=NANO_ENTRIES,
-        initializer_range=0.2,
-        tokenizer_file=NANO_TOKENIZER,
-        **SHAPE,
-    )
+    return write_nano_checkpoint(tmp_path_factory.mktemp("base"), initializer_range=0.2, **SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +125,7 @@ def test_a_classifier_may_be_quantised_its_head_included(kind: str, base: Path, 
 
 def test_a_head_of_its_own_may_be_quantised(base: Path, tmp_path: Path) -> None:
     """MLX quantises lm_head where a model is not tied."""
-    untied = write_checkpoint(
-        tmp_path / "untied",
-        vocab_size=NANO_ENTRIES,
-        initializer_range=0.2,
-        tokenizer_file=NANO_TOKENIZER,
-        tied=False,
-        **SHAPE,
-    )
+    untied = write_nano_checkpoint(tmp_path / "untied", initializer_range=0.2, tied=False, **SHAPE)
     kind = KINDS["MLX 4-bit"]
     folder = write_quantised(tmp_path / "quantised", untied, kind)
     quantise_head(folder, kind, "lm_head.")
@@ -187,9 +173,7 @@ def test_it_converts_as_its_decoded_numbers_and_says_so(
 
 def test_a_converted_folder_names_the_type_that_holds_all_its_matrices(tmp_path: Path) -> None:
     """Loaders bring every matrix to the type that config.json names."""
-    base = write_checkpoint(
-        tmp_path / "base", vocab_size=NANO_ENTRIES, dtype="BF16", tokenizer_file=NANO_TOKENIZER, **SHAPE
-    )
+    base = write_nano_checkpoint(tmp_path / "base", dtype="BF16", **SHAPE)
     folder = write_quantised(tmp_path / "quantised", base, KINDS["AWQ"])
     convert(open_checkpoint(folder), tmp_path / "new", "hf")
     assert open_checkpoint(tmp_path / "new").embedding_tensor.dtype == "BF16"
