@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.backend import CpuBackend
 from qwen3_reranker.drift import compare, text_set
-from qwen3_reranker.drift.report import logits_of
+from qwen3_reranker.drift.drift_report import logits_of
 from qwen3_reranker.registry import SPECS
 from testing.outliers import (
     add_attention_sink,

@@ -1,4 +1,4 @@
-"""A process of its own for each precision, so that every one has a peak of memory to itself."""
+"""A process for each precision, so that each has a peak of memory of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.reranker import Reranker
 
 Pairs = Sequence[tuple[str, str]]
-# In which a process that is asked to end removes what it was writing, and one that closed its output ends.
+# In which a process that gets SIGTERM removes what it was writing, and one that closed its output ends.
 _SECONDS_TO_END = 2
 
 
@@ -45,7 +45,7 @@ class Worker:
 
     def __init__(self, model: str, options: Mapping[str, Any]) -> None:
         # The same path, as the current folder may hold another qwen3_reranker; a session of its own, so that Ctrl-C
-        # reaches whoever started it alone.
+        # reaches only the process that started it.
         program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
         self._process = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
@@ -96,7 +96,7 @@ class Worker:
 
     def _send(self, message: object) -> None:
         assert self._process.stdin is not None
-        # One that has ended says why when it is asked for an answer.
+        # If it has ended, reading its answer says why.
         with suppress(BrokenPipeError):
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
@@ -117,10 +117,10 @@ def serve() -> None:
             while True:
                 answer(_round(reranker, pickle.load(sys.stdin.buffer), answer))
     except (EOFError, BrokenPipeError):
-        # Whoever asked has gone.
+        # The other process has gone.
         return
     except Exception as error:
-        # Whatever it is belongs to whoever asked, in the other process.
+        # The other process raises it.
         answer(_portable(error))
 
 

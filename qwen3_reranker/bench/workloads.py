@@ -109,7 +109,7 @@ class _Writer:
             parts.append(self._rest.pop())
             left -= self._sentences[parts[-1]]
         whole = " ".join(parts)
-        # Only the last sentence is cut, where the text has the tokens that were asked for.
+        # Only the last sentence is cut, where the text has as many tokens as it should.
         certain = len(whole) - len(parts[-1]) + 1
         cut = bisect_left(range(len(whole)), length, certain, key=lambda end: self.count([whole[:end]])[0])
         return whole[:cut].rstrip()

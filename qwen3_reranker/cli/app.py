@@ -64,7 +64,7 @@ def _program(
     The model reads the query and each document together and says how strongly the document answers.
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
 
-    Exit codes: 0 done, 1 no memory, no room to write, or faults that doctor found, 2 wrong input or a
+    Exit codes: 0 done, 1 no memory, no space to write, or faults that doctor found, 2 wrong input or a
     model of another kind, 3 a damaged checkpoint, 4 kernels that this installation or processor lacks, or a server or
     store of keys that does not answer, 5 scores that moved in a conversion, 130 interrupted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
@@ -28,12 +28,9 @@ PRECISIONS = ("float32", "int8")
 class BenchOptions(PrintOptions):
     """What to measure, and how to print it."""
 
+    group: ClassVar[str] = "Measuring"
     only: list[str] | None = option(
-        None,
-        f"Run only these workloads: {', '.join(WORKLOADS)}.",
-        unit="NAME,...",
-        shown="all but pair",
-        group="Measuring",
+        None, f"Run only these workloads: {', '.join(WORKLOADS)}.", unit="NAME,...", shown="all but pair"
     )
     precisions: list[str] | None = option(
         None,
@@ -41,14 +38,9 @@ class BenchOptions(PrintOptions):
         unit="NAME,...",
         flag="--precision",
         shown=",".join(PRECISIONS),
-        group="Measuring",
     )
     rounds: int = option(
-        3,
-        "Run each workload N times in each precision, in turns; the median counts.",
-        unit="N",
-        least=1,
-        group="Measuring",
+        3, "Run each workload N times in each precision, in turns; the median counts.", unit="N", least=1
     )
     form: str | None = format_option(("table", "json", "markdown"))
 
@@ -112,7 +104,7 @@ def bench(
 def _prepared(
     model: str, revision: str | None, names: Sequence[str], engine: EngineOptions, rounds: int
 ) -> tuple[list[BenchWorkload], BenchSetting]:
-    """The workloads by the model's tokenizer, and what was asked for, for the record."""
+    """The workloads by the model's tokenizer, and the setting, for the record."""
     from qwen3_reranker.backends.cpu.kernels import variant
     from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
     from qwen3_reranker.bench import build

@@ -19,7 +19,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BenchSetting:
-    """What was asked for."""
+    """What ran, and how."""
 
     model: str
     kernels: str

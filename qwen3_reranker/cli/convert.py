@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from typer import Argument, Exit
 
@@ -25,21 +25,17 @@ NO_PARITY = 5
 class ConversionOptions:
     """What to write, and how far scores may move."""
 
+    group: ClassVar[str] = "Output"
     to: str | None = option(
-        None,
-        "The layout to write.",
-        choices=LAYOUTS,
-        shown="gguf for a DESTINATION that ends with .gguf",
-        group="Output",
+        None, "The layout to write.", choices=LAYOUTS, shown="gguf for a DESTINATION that ends with .gguf"
     )
     quantize: str | None = option(
         None,
         "How to store matrices; q8_0 and q4_0 for gguf only.",
         choices=ENCODINGS,
         shown="as they are, where the layout can",
-        group="Output",
     )
-    overwrite: bool = option(False, "Replace what is at DESTINATION.", group="Output")
+    overwrite: bool = option(False, "Replace what is at DESTINATION.")
     no_parity: bool = option(False, "Do not score with both models afterwards.", group="Parity")
     bound: float | None = option(
         None,
@@ -117,12 +113,7 @@ def convert(
         allowed = BOUNDS["exact" if written.exact else options.quantize or "exact"] if bound is None else bound
         with ProgressBar("comparing scores") as bar:
             parity = measure_parity(
-                source,
-                written.path.absolute(),
-                allowed,
-                revision=model.revision,
-                prompt=engine.prompt,
-                on_progress=bar,
+                source, written.path.absolute(), allowed, revision=model.revision, prompt=engine.prompt, on_progress=bar
             )
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}

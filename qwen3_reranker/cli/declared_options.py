@@ -28,9 +28,9 @@ def without(*names: str) -> Keep:
 def declared(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb as typer reads it: a parameter that is a dataclass becomes an option for each field with a group.
 
-    `Annotated[Kind, only("a")]` and `without("a")` choose among the fields. The verb gets instances of the dataclasses.
-    Raises InputError, before the verb begins, for a value that is no choice of its option or too low; a dataclass with
-    a __post_init__ checks its values itself.
+    The class attribute `group` is the group of fields without one. `Annotated[Kind, only("a")]` and `without("a")`
+    choose among the fields. The verb gets instances of the dataclasses. Raises InputError, before the verb begins, for
+    a value that is no choice of its option or too low; a dataclass with a __post_init__ checks its values itself.
     """
     kinds: dict[str, tuple[type, list[Field[Any]]]] = {}
     parameters: dict[str, Parameter] = {}
@@ -40,10 +40,10 @@ def declared(verb: Callable[..., None]) -> Callable[..., None]:
         if not (isinstance(kind, type) and is_dataclass(kind)):
             parameters[name] = parameter.replace(annotation=hints[name])
             continue
-        kept = [each for each in _in_order(kind) if _facts(each).group and all(is_kept(each.name) for is_kept in keep)]
+        kept = [each for each in _in_order(kind) if _group(kind, each) and all(is_kept(each.name) for is_kept in keep)]
         kinds[name] = kind, kept
         types = get_type_hints(kind)
-        parameters |= {each.name: _parameter(each, types[each.name]) for each in kept}
+        parameters |= {each.name: _parameter(each, types[each.name], _group(kind, each)) for each in kept}
 
     def call(**given: Any) -> None:
         for name, (kind, kept) in kinds.items():
@@ -66,6 +66,10 @@ def _facts(field: Field[Any]) -> OptionFacts:
     return facts
 
 
+def _group(kind: type, field: Field[Any]) -> str:
+    return _facts(field).group or getattr(kind, "group", "")
+
+
 def _in_order(kind: type) -> list[Field[Any]]:
     """The fields as the class itself writes them, those that it inherits last."""
     order = list(kind.__annotations__)
@@ -76,7 +80,7 @@ def _written(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else f"{default}"
 
 
-def _parameter(field: Field[Any], kind: Any) -> Parameter:
+def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
     facts, default = _facts(field), field.default
     names = [name.strip() for name in facts.flag.split(",")] if facts.flag else [long_flag(field)]
     shown = facts.shown or ("" if default in (None, MISSING) or isinstance(default, bool) else _written(default))
@@ -85,7 +89,7 @@ def _parameter(field: Field[Any], kind: Any) -> Parameter:
         *names,
         metavar=None if isinstance(default, bool) else "|".join(facts.choices) or facts.unit,
         help=meaning + (f" [{shown}]" if shown else ""),
-        rich_help_panel=facts.group,
+        rich_help_panel=group,
         autocompletion=_completion(facts.choices) if facts.choices else None,
     )
     return Parameter(

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from typer import Argument, Exit
 
@@ -34,27 +34,19 @@ _INDENT = 10
 class ServerUnderTest:
     """How to reach a server and what to ask it as; reference: the same weights on this machine."""
 
+    group: ClassVar[str] = "Server"
     reference: str | None = option(
         None,
-        "The same weights on this machine: a folder, a Hub id or nano. With them faults of the prompt can be told "
-        "apart, by their scores.",
+        "The same weights on this machine: a folder, a Hub id or nano. Their scores show what is wrong with a prompt.",
         unit="MODEL",
         group="Reference",
     )
-    dialect: str = option(
-        "auto", "The API of the server.", choices=DIALECTS, shown="auto: each is tried", group="Server"
-    )
-    model: str | None = option(
-        None, "The model's name in requests.", unit="NAME", flag="--model, -m", shown="none", group="Server"
-    )
+    dialect: str = option("auto", "The API of the server.", choices=DIALECTS, shown="auto: each is tried")
+    model: str | None = option(None, "The model's name in requests.", unit="NAME", flag="--model, -m", shown="none")
     api_key: str | None = option(
-        None,
-        "Sent as a bearer token; it is safer in the environment.",
-        unit="KEY",
-        shown=KEY_VARIABLE,
-        group="Server",
+        None, "Sent as a bearer token; it is safer in the environment.", unit="KEY", shown=KEY_VARIABLE
     )
-    timeout: float = option(60.0, "Longest time of a request.", unit="SECONDS", shown="60", group="Server")
+    timeout: float = option(60.0, "Longest time of a request.", unit="SECONDS", shown="60")
 
 
 @declared
@@ -68,9 +60,9 @@ def doctor(
     """Name what is wrong with a rerank server or a checkpoint.
 
     TARGET is the address of a server that speaks Cohere's, Jina's, TEI's, vLLM's or llama.cpp's format: its base,
-    or one route. It is asked up to 60 short and 9 long questions. Name the same weights as --reference to tell
-    faults of the prompt apart; without it, only what breaks a rule that every healthy server keeps is found.
-    Any other TARGET is a folder, a .gguf file or a Hub id, whose files are checked; nothing in them is run.
+    or one route. It gets up to 60 short and 9 long requests. With --reference, the same weights on this machine,
+    the faults of a prompt can be named; without it, only what no healthy server does is found.
+    Any other TARGET is a folder, a .gguf file or a Hub id: its files are checked, and nothing in them is run.
 
     Exit codes: 0 nothing found, 1 findings, 2 wrong input, 3 a damaged reference, 4 no server answers.
 
@@ -97,7 +89,9 @@ def doctor(
             "--dialect": server.dialect,
         }
         if unused := [name for name, value in given.items() if value not in (None, "auto")]:
-            raise InputError(f"{', '.join(unused)} is for servers, whose address begins with http:// or https://")
+            raise InputError(
+                f"{', '.join(unused)} is for servers, with an address that begins with http:// or https://"
+            )
         # A download shows a bar of its own.
         with ProgressBar("examining") if os.path.exists(target) else nullcontext():
             report = check_files(target, source.revision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from qwen3_reranker.cli.folder import Skipped, files_below
 from qwen3_reranker.cli.passages import passages
@@ -47,40 +47,26 @@ _PASSAGE_WORDS = 200
 class DocumentOptions:
     """How files are read into documents."""
 
+    group: ClassVar[str] = "Documents"
     input_format: str = option(
         "auto",
         "Read all files in the same way. lines: one document a line. jsonl, json, csv, tsv: records of JSON lines, of "
         "a JSON array, or of a table with a header. whole: one document a file.",
         choices=INPUT_FORMATS,
         shown="auto, as above",
-        group="Documents",
     )
-    field: str = option("text", "The field or column of a record that holds its text.", unit="NAME", group="Documents")
+    field: str = option("text", "The field or column of a record that holds its text.", unit="NAME")
     id_field: str | None = option(
-        None,
-        "The field or column that holds its id.",
-        unit="NAME",
-        shown="id or _id, where there is one",
-        group="Documents",
+        None, "The field or column that holds its id.", unit="NAME", shown="id or _id, where there is one"
     )
     glob: str | None = option(
         None,
         "In folders, read only files with a name that matches; a PATTERN with a / is compared with paths.",
         unit="PATTERN",
-        group="Documents",
     )
-    chunk: bool = option(
-        False,
-        "Split long files into passages, at headings and blank lines; sources then name lines.",
-        group="Documents",
-    )
+    chunk: bool = option(False, "Split long files into passages, at headings and blank lines; sources then name lines.")
     chunk_words: int | None = option(
-        None,
-        "The same, with at most N words in a passage.",
-        unit="N",
-        shown=f"{_PASSAGE_WORDS}",
-        least=1,
-        group="Documents",
+        None, "The same, with at most N words in a passage.", unit="N", shown=f"{_PASSAGE_WORDS}", least=1
     )
 
     @property
@@ -93,7 +79,7 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
     """The documents of all places, in the order given; those of a folder by path.
 
     Raises InputError naming the file, and the line, that cannot be read. What is not text in a folder is left out;
-    that, and what was read in a way that may surprise, is told in notes on stderr.
+    notes on stderr say so, and name files that were read in a way that may surprise.
     """
     if places.count(STDIN) > 1:
         raise InputError("standard input (-) can be read only once")

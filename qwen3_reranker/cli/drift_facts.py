@@ -16,11 +16,7 @@ def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dic
 
     with ProgressBar("measuring drift") as bar:
         report = measure_drift(
-            model,
-            SPECS[options.backend].reduced_precisions,
-            revision=revision,
-            **asdict(options),
-            on_progress=bar,
+            model, SPECS[options.backend].reduced_precisions, revision=revision, **asdict(options), on_progress=bar
         )
     measured = {}
     for drift in report.drifts:

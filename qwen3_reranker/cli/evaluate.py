@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
@@ -27,16 +27,14 @@ if TYPE_CHECKING:
 class DataOptions:
     """What to evaluate on, and the lists to rerank."""
 
-    on: list[str] | None = option(
-        None, "What to evaluate on, as above; may be repeated.", unit="PATH|SUITE", group="Data"
-    )
+    group: ClassVar[str] = "Data"
+    on: list[str] | None = option(None, "What to evaluate on, as above; may be repeated.", unit="PATH|SUITE")
     first_stage: list[str] | None = option(
         None,
         "The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
         "Qwen3-Embedding model, which runs as the first system does.",
         unit="bm25|data|RUN.trec|MODEL",
         shown="auto: the data's own where they have lists, otherwise bm25",
-        group="Data",
     )
     depth: int | None = option(
         None,
@@ -44,7 +42,6 @@ class DataOptions:
         unit="N",
         shown="100; all where the data bring their lists",
         least=1,
-        group="Data",
     )
     queries: int | None = option(
         None,
@@ -52,12 +49,9 @@ class DataOptions:
         unit="N",
         shown="all",
         least=1,
-        group="Data",
     )
     with_positives: bool = option(
-        False,
-        "Add relevant documents that the lists lack: this measures the reranker without the first stage.",
-        group="Data",
+        False, "Add relevant documents that the lists lack: this measures the reranker without the first stage."
     )
 
 
@@ -65,27 +59,21 @@ class DataOptions:
 class ComparedOptions:
     """What systems differ in; each combination is a system."""
 
+    group: ClassVar[str] = "Comparing"
     instructions: list[str] | None = option(
         None,
-        "For all queries; repeat it to compare several. The word data stands for the data's own.",
+        "For all queries; repeat it to compare several. The word data means the data's own.",
         unit="TEXT",
         flag="--instruction",
         shown="data",
-        group="Comparing",
     )
     tune_instruction: bool = option(
         False,
         "Try a library of instructions, and those of --instruction, on one half of the queries, and say whether the "
         "winner is better on the other half.",
-        group="Comparing",
     )
     precisions: list[str] | None = option(
-        None,
-        "Repeat it to compare several.",
-        choices=PRECISIONS,
-        flag="--precision",
-        shown="float32",
-        group="Comparing",
+        None, "Repeat it to compare several.", choices=PRECISIONS, flag="--precision", shown="float32"
     )
     prompts: list[str] | None = option(
         None,
@@ -93,7 +81,6 @@ class ComparedOptions:
         choices=tuple(TEMPLATES),
         flag="--prompt",
         shown="what the files say, or card",
-        group="Comparing",
     )
 
 
@@ -101,19 +88,15 @@ class ComparedOptions:
 class EvaluationOutput(PrintOptions):
     """What to measure, and where the results go."""
 
+    group: ClassVar[str] = "Measuring"
     measures: str = option(
         "RR@10,R@100",
         "More measures than the one of each set: nDCG, nDCG-exp, AP, RR, R, P, success, Judged, with @10 or the like.",
         unit="NAME,...",
-        group="Measuring",
     )
-    seed: int = option(0, "Seed of random draws.", unit="N", group="Measuring")
+    seed: int = option(0, "Seed of random draws.", unit="N")
     output: str = option(
-        "evaluation",
-        "Folder for logits, lists and reports.",
-        unit="FOLDER",
-        flag="--output, -o",
-        group="Output",
+        "evaluation", "Folder for logits, lists and reports.", unit="FOLDER", flag="--output, -o", group="Output"
     )
     form: str | None = format_option(("table", "json", "markdown"))
 
@@ -131,8 +114,8 @@ def evaluate(
     """Show whether reranking helps on labelled data, and how sure that is.
 
     MODELS are nano, folders, Hub ids or stored runs (.trec, .run) of other rerankers. Each reranks the lists of a first
-    stage; the lists themselves, their fusion with each model (by reciprocal ranks) and the best order they allow stand
-    beside. Without a model, the first stage alone is measured.
+    stage, and is compared with the lists themselves, with their fusion with each model (by reciprocal ranks) and with
+    the best order that they allow. Without a model, only the first stage is measured.
 
     --on takes:
 

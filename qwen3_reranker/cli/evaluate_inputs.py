@@ -93,7 +93,7 @@ def instructions_to_try(
     """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
     if len(models) != 1 or len(variants) != 1:
         raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
-    # Judging takes long; that there are too few queries is told before.
+    # Scoring takes long, so too few queries are refused before it.
     held_out([f"{labelled.name}/{query}" for labelled in sets for query in labelled.changed or labelled.qrels], seed)
     # Without an instruction in the data, the model's usual one is the baseline, and need not be tried twice.
     own = any(labelled.instruction or labelled.instructions for labelled in sets)

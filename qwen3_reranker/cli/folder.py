@@ -1,4 +1,4 @@
-"""A folder -> its text files, sorted; what is not text is left out, counted and told."""
+"""A folder -> its text files, sorted; what is not text is left out and counted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tup
 
 
 def _paths(folder: str, skipped: Skipped) -> Iterator[str]:
-    # A stack of our own: folders may lie deeper than Python calls.
+    # A stack of our own: folders may be nested deeper than Python calls.
     try:
         waiting = _entries(folder)
     except OSError as error:

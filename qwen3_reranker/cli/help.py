@@ -25,7 +25,7 @@ _LAST = ("Output", "Model", "Engine", "General")
 
 
 class Verb(TyperCommand):
-    """A verb whose help is our page, and whose errors speak of its flags."""
+    """A verb with a help page of ours, and with errors that name its flags."""
 
     def get_help(self, ctx: Any) -> str:
         """The page."""

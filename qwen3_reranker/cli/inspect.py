@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from typer import Argument
 
@@ -27,17 +27,15 @@ if TYPE_CHECKING:
 class InspectOptions(PrintOptions):
     """What else to measure, and how to print it all."""
 
+    group: ClassVar[str] = "Output"
     drift: bool = option(
-        False,
-        "Score built-in texts in every precision of the backend, and show how far each moves logits and order.",
-        group="Output",
+        False, "Score built-in texts in every precision of the backend, and show how far each moves logits and order."
     )
     workload: str | None = option(
         None,
         "State the memory for Q queries with D documents of T tokens each.",
         unit="QxDxT",
         shown="any on the cpu backend, 1x100x120 on torch",
-        group="Output",
     )
 
 
@@ -90,7 +88,7 @@ def _facts(checkpoint: Checkpoint, options: EngineOptions, workload: plan.Worklo
     config = checkpoint.config
     head = checkpoint.stored_head
     stored = checkpoint.stored_prompt
-    # Of another judge's files too, what they hold is told; only their prompt is not known.
+    # The files of another kind of reranker are described too; only their prompt is not known.
     named = options.prompt or ("card" if stored.unknown else None)
     chosen = None if head is None else checkpoint.template(named)
     embedded = Constants(prefix="", middle="", suffix=EMBEDDING_SUFFIX)

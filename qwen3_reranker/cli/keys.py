@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer import Argument
@@ -61,11 +61,9 @@ class StoreOptions:
 class KeyOptions:
     """What a key may do, and how much."""
 
+    group: ClassVar[str] = "Limits"
     scopes: str = option(
-        ",".join(DEFAULT_SCOPES),
-        f"What it may do, of {', '.join(SCOPES)}.",
-        unit="NAME,...",
-        group="Rights",
+        ",".join(DEFAULT_SCOPES), f"What it may do, of {', '.join(SCOPES)}.", unit="NAME,...", group="Rights"
     )
     models: str | None = option(None, "The models it may use.", unit="ID,...", shown="all", group="Rights")
     expires: str | None = option(
@@ -76,22 +74,15 @@ class KeyOptions:
         group="Rights",
     )
     requests_per_minute: int | None = option(
-        None, "Requests per minute, counted on each server.", unit="N", shown="no limit", least=1, group="Limits"
+        None, "Requests per minute, counted on each server.", unit="N", shown="no limit", least=1
     )
     tokens_per_minute: int | None = option(
-        None, "Prompt tokens per minute, counted on each server.", unit="N", shown="no limit", least=1, group="Limits"
+        None, "Prompt tokens per minute, counted on each server.", unit="N", shown="no limit", least=1
     )
     concurrency: int | None = option(
-        None,
-        "Requests that run at the same time, counted on each server.",
-        unit="N",
-        shown="no limit",
-        least=1,
-        group="Limits",
+        None, "Requests that run at the same time, counted on each server.", unit="N", shown="no limit", least=1
     )
-    credit: str | None = option(
-        None, "Prepaid credit; 0 can be topped up.", unit="DOLLARS", shown="no limit", group="Limits"
-    )
+    credit: str | None = option(None, "Prepaid credit; 0 can be topped up.", unit="DOLLARS", shown="no limit")
     json: bool = option(False, "Print a JSON object with the key in it.", group="Output")
 
 
@@ -116,15 +107,10 @@ def _keys(context: typer.Context) -> None:
 
 @keys.command("create", cls=Verb)
 @declared
-def create(
-    name: Annotated[str, Argument(metavar="NAME")],
-    *,
-    store: StoreOptions,
-    options: KeyOptions,
-) -> None:
+def create(name: Annotated[str, Argument(metavar="NAME")], *, store: StoreOptions, options: KeyOptions) -> None:
     """Make a key and print it, this once.
 
-    NAME says whose it is. Standard output is the key alone, so it can be kept where it belongs at once:
+    NAME says who or what uses it. Standard output is only the key, so a command can store it:
 
     Examples:
       qwen3-reranker keys create "search team"
@@ -175,7 +161,7 @@ def list_keys(*, store: StoreOptions, output: PrintOptions) -> None:
 @keys.command("revoke", cls=Verb)
 @declared
 def revoke(wanted: Wanted, *, store: StoreOptions) -> None:
-    """End a key for good; servers learn of it within seconds.
+    """Revoke a key for good; servers refuse it within seconds.
 
     KEY is its id, the beginning that `list` shows, or the key itself.
 
@@ -194,7 +180,7 @@ def revoke(wanted: Wanted, *, store: StoreOptions) -> None:
 @keys.command("top-up", cls=Verb)
 @declared
 def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")], *, store: StoreOptions) -> None:
-    """Grant a key more credit; servers learn of it within seconds.
+    """Give a key more credit; servers count it within seconds.
 
     KEY is its id, the beginning that `list` shows, or the key itself. A key that was made without --credit has no
     limit, and needs none.
@@ -323,5 +309,5 @@ def _moment(value: str) -> int:
         except (ValueError, OverflowError):
             raise InputError(f"--expires must be such as 12h, 30d or 2027-01-31, got {value!r}") from None
     if moment <= time.time():
-        raise InputError(f"--expires must lie ahead, got {value!r}")
+        raise InputError(f"--expires must be in the future, got {value!r}")
     return int(moment)

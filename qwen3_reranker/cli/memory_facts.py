@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from qwen3_reranker.weights import Checkpoint
 
 _FORM = re.compile(r"(\d{1,6})x(\d{1,6})x(\d{1,6})")
-# What a GPU's memory is stated for where nothing is asked for.
+# The workload that a GPU's memory is stated for without --workload.
 _USUAL = "1x100x120"
 _MOST_ROWS = 1_000_000
-# Its length stands for a usual query's; `inspect` has none.
+# A query of usual length; `inspect` has none.
 _QUERY = "how do I undo my last commit"
 
 

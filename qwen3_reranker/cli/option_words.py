@@ -19,7 +19,7 @@ def in_flags(message: str, parameters: Iterable[Any]) -> str:
     """The message with the options among a verb's parameters under the names of their flags.
 
     num_threads becomes --threads, precision='int8' becomes --precision int8. A name that is a word of English too is
-    an option only before "=", behind "unknown", and as the first word before "must".
+    an option only before "=", after "unknown", and as the first word before "must".
     """
     flags: dict[str, str] = {}
     for parameter in parameters:

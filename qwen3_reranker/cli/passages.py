@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Ideographs, kana and hangul count as a word each, as no blanks stand between words there; so does every 24 letters of
+# Ideographs, kana and hangul count as a word each, as there are no blanks between words; so does every 24 letters of
 # a run without a blank, which bounds a passage of Thai or of base64 as well.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")

@@ -1,4 +1,4 @@
-"""Signs of life of work that takes long: a bar on a terminal, which leaves nothing behind, elsewhere a line or two."""
+"""Progress of work that takes long: a bar on a terminal, removed at the end, and elsewhere a line or two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG_SECONDS = 60.0
 
 
 class ProgressBar:
-    """Shows on stderr that work goes on, and the share done once it is told.
+    """Shows on stderr that work goes on, and the share done once it is known.
 
     On a terminal, a bar after `after_seconds`. Elsewhere one line for work that has said nothing for `silent_seconds`,
     and one with the time left where that is a minute or more, as soon as it is known. work: how much there is to do.

@@ -32,25 +32,17 @@ TABLE_ROWS = 10
 class RankingOptions:
     """What to rank by, and how much of the ranking to show."""
 
+    group: ClassVar[str] = "Ranking"
     top_k: int | None = option(
-        None,
-        "Show the N best.",
-        unit="N",
-        flag="--top-k, -k",
-        shown=f"{TABLE_ROWS} in a table, otherwise all",
-        least=1,
-        group="Ranking",
+        None, "Show the N best.", unit="N", flag="--top-k, -k", shown=f"{TABLE_ROWS} in a table, otherwise all", least=1
     )
     instruction: str | None = option(
         None,
         "Say what makes a document relevant, best in English.",
         unit="TEXT",
         shown="that it answers a web search query",
-        group="Ranking",
     )
-    query_file: str | None = option(
-        None, "Read the query from FILE; all arguments are documents.", unit="FILE", group="Ranking"
-    )
+    query_file: str | None = option(None, "Read the query from FILE; all arguments are documents.", unit="FILE")
 
 
 @dataclass(frozen=True, kw_only=True)

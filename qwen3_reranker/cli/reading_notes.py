@@ -18,7 +18,7 @@ _READS = {"jsonl": "field", "json": "field", "csv": "column", "tsv": "column"}
 
 @dataclass(slots=True)
 class ReadingNotes:
-    """Takes note of every file and tells at the end; text_field: where records are looked for their text."""
+    """Takes note of every file, for a few lines at the end; text_field: the field that holds a record's text."""
 
     text_field: str
     _no_records: dict[str, list[str]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class ReadingNotes:
 
 
 def _paragraphs(text: str) -> int:
-    """Paragraphs of several lines; two of them are prose, whose lines are no documents."""
+    """Paragraphs of several lines; two of them are prose, and a line of prose is no document."""
     found = lines = 0
     for line in text.split("\n"):
         lines = lines + 1 if line.strip() else 0

@@ -94,7 +94,7 @@ def text_of(entry: Mapping[str, Any] | str, source: str, field: str) -> str:
 
 
 def id_of(record: Mapping[str, Any], source: str, id_field: str | None) -> str | int | None:
-    """What names a record: the field that was asked for, or else its id or _id where that is a string or a number."""
+    """What names a record: the field `id_field`, or else its id or _id where that is a string or a number."""
     if id_field is None:
         return next((record[name] for name in ("id", "_id") if _is_name(record.get(name))), None)
     value: str | int = _field(record, source, id_field, "--id-field")
@@ -172,7 +172,7 @@ def _rows(text: str, name: str, field: str, separator: str, quoted: bool = True)
             if len(cells) > len(columns):
                 raise InputError(
                     f"{source}: expected the {len(columns)} columns of the header, got {len(cells)}; a text that holds "
-                    f"{'a tab' if separator == chr(9) else repr(separator)} must stand in quotes"
+                    f"{'a tab' if separator == chr(9) else repr(separator)} must be in quotes"
                 )
             yield source, dict(zip(columns, cells, strict=False))
     except csv.Error as error:

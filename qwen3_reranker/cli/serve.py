@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from typer import Option
 
@@ -23,42 +23,34 @@ _NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheu
 class ServedOptions:
     """Which models to serve."""
 
+    group: ClassVar[str] = "Model"
     model: list[str] | None = option(
         None,
         "nano, a folder, a GGUF file, or a Hub id; NAME=ID serves it as ID. Repeat it to serve several.",
         unit="NAME",
         flag="--model, -m",
         shown="nano",
-        group="Model",
     )
     embedder: list[str] | None = option(
-        None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME", group="Model"
+        None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME"
     )
-    revision: str | None = option(
-        None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main", group="Model"
-    )
+    revision: str | None = option(None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """Settings of the server that have a flag; None leaves one to the file, the environment and its default."""
 
-    host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1", group="Server")
-    port: int | None = option(
-        None, "The port; 0 for a free one.", unit="N", flag="--port, -p", shown="8000", group="Server"
-    )
+    group: ClassVar[str] = "Server"
+    host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1")
+    port: int | None = option(None, "The port; 0 for a free one.", unit="N", flag="--port, -p", shown="8000")
     keys: str | None = option(
-        None,
-        "A file or a database URL that holds keys; every request then needs one.",
-        unit="PATH|URL",
-        group="Server",
+        None, "A file or a database URL that holds keys; every request then needs one.", unit="PATH|URL"
     )
-    allow_public: bool | None = option(None, "Serve without keys on an address that others can reach.", group="Server")
-    timeout: float | None = option(None, "Longest time of a request.", unit="SECONDS", shown="60", group="Server")
-    max_waiting_tokens: int | None = option(
-        None, "Tokens that may wait for a model.", unit="N", shown="2,000,000", group="Server"
-    )
-    log_format: str | None = option(None, "Lines of the log.", choices=("text", "json"), shown="text", group="Server")
+    allow_public: bool | None = option(None, "Serve without keys on an address that others can reach.")
+    timeout: float | None = option(None, "Longest time of a request.", unit="SECONDS", shown="60")
+    max_waiting_tokens: int | None = option(None, "Tokens that may wait for a model.", unit="N", shown="2,000,000")
+    log_format: str | None = option(None, "Lines of the log.", choices=("text", "json"), shown="text")
 
 
 @declared

@@ -12,7 +12,7 @@ from qwen3_reranker.option_fields import option
 
 
 def format_option(choices: Sequence[str], otherwise: str = "json") -> Any:
-    """The field `form`, whose flag is --format; `otherwise`: the default where output does not go to a terminal."""
+    """The field `form`, with the flag --format; `otherwise`: the default where output does not go to a terminal."""
     shown = f"table on a terminal, otherwise {otherwise}"
     return option(None, "How to print the result.", choices=choices, flag="--format", shown=shown, group="Output")
 
@@ -34,13 +34,11 @@ class PrintOptions:
 class ModelOptions:
     """Which model."""
 
+    group: ClassVar[str] = "Model"
     model: str = option(
         "nano",
         "nano, a folder, a GGUF file, or a Hub id such as owner/name or owner/name:Q8_0.",
         unit="NAME",
         flag="--model, -m",
-        group="Model",
     )
-    revision: str | None = option(
-        None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main", group="Model"
-    )
+    revision: str | None = option(None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main")

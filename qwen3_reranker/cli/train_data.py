@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from typer import Argument
 
@@ -25,31 +25,26 @@ INPUT_FORMATS = ("auto", "examples", "triplets", "pairs", "lists", "flag-embeddi
 class PreparationOptions:
     """What the files are, and what becomes of them."""
 
+    group: ClassVar[str] = "Data"
     source: str = option(
-        "auto",
-        "The format of the files.",
-        choices=INPUT_FORMATS,
-        flag="--from",
-        shown="auto: by their fields",
-        group="Data",
+        "auto", "The format of the files.", choices=INPUT_FORMATS, flag="--from", shown="auto: by their fields"
     )
     hold_out: float = option(
-        0.0, "Share of queries to keep for evaluation, in a file next to FILE.", unit="SHARE", shown="0", group="Data"
+        0.0, "Share of queries to keep for evaluation, in a file next to FILE.", unit="SHARE", shown="0"
     )
-    instruction: str | None = option(
-        None, "For examples that have none.", unit="TEXT", shown="the model's own", group="Data"
-    )
-    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Data")
+    instruction: str | None = option(None, "For examples that have none.", unit="TEXT", shown="the model's own")
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationOptions:
     """What to check examples against."""
 
+    group: ClassVar[str] = "Data"
     evaluate: list[str] | None = option(
-        None, "Held-out examples, which must share no query with the others.", unit="FILE", group="Data"
+        None, "Held-out examples, which must share no query with the others.", unit="FILE"
     )
-    loss: str = option("bce", "Check also what this loss needs, as in bce+0.5*kl.", unit="NAME", group="Data")
+    loss: str = option("bce", "Check also what this loss needs, as in bce+0.5*kl.", unit="NAME")
     max_length: int = option(
         1024, "Tokens of prompt and document together; the end of a longer document is cut.", unit="N", group="Prompt"
     )
@@ -68,7 +63,7 @@ def prepare(
     Formats: examples (this package's own), triplets (query, positive, negative...), pairs (query, document, label),
     lists (query, docs, labels), flag-embedding, ms-swift (messages, and rejected_response of 3.7 and before); all as
     JSON lines, also packed as .xz. A label is yes or no, true or false, or a number in 0..1. With --hold-out 0.1 a
-    tenth of the queries, chosen by their hash, goes to a file beside OUTPUT, .held-out.jsonl; queries with a positive
+    tenth of the queries, chosen by their hash, goes to a file next to OUTPUT, .held-out.jsonl; queries with a positive
     document in common stay together.
 
     Examples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from typer import Argument
 
@@ -21,19 +21,16 @@ ENCODINGS = ("f32", "f16", "bf16")
 class MergeOptions:
     """How to merge, and what to write."""
 
+    group: ClassVar[str] = "Output"
     method: str = option("slerp", "How to merge.", choices=METHODS, group="Merging")
     shares: str | None = option(None, "Share of each model.", unit="X,...", shown="the same for each", group="Merging")
-    output: str = required("Folder for the merged model.", unit="FOLDER", flag="--output, -o", group="Output")
-    quantize: str | None = option(None, "How to store it.", choices=ENCODINGS, shown="f32", group="Output")
-    overwrite: bool = option(False, "Replace what is at FOLDER.", group="Output")
+    output: str = required("Folder for the merged model.", unit="FOLDER", flag="--output, -o")
+    quantize: str | None = option(None, "How to store it.", choices=ENCODINGS, shown="f32")
+    overwrite: bool = option(False, "Replace what is at FOLDER.")
 
 
 @declared
-def merge(
-    models: Annotated[list[str], Argument(metavar="MODEL...")],
-    *,
-    options: MergeOptions,
-) -> None:
+def merge(models: Annotated[list[str], Argument(metavar="MODEL...")], *, options: MergeOptions) -> None:
     """Merge checkpoints or adapters of one model.
 
     What several runs learned, in one model of the same size: slerp keeps the length that a plain average would lose.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from typer import Argument
 
@@ -27,22 +27,17 @@ KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 class MineOptions:
     """Which documents become negatives."""
 
+    group: ClassVar[str] = "Choice"
     run: str | None = option(
         None, "A TREC run; its queries are the examples' ids.", unit="FILE", shown="BM25", group="Candidates"
     )
     corpus: str | None = option(
-        None,
-        "Documents, JSON lines of _id and text.",
-        unit="FILE",
-        shown="the examples' own",
-        group="Candidates",
+        None, "Documents, JSON lines of _id and text.", unit="FILE", shown="the examples' own", group="Candidates"
     )
-    negatives: int = option(7, "Negatives for each query.", unit="N", group="Choice")
-    ranks: str = option("1-100", "Ranks in the first stage that they come from.", unit="A-B", group="Choice")
-    margin: float = option(
-        0.05, "Leave out a document with a score above 1 - SHARE of the positive's.", unit="SHARE", group="Choice"
-    )
-    sampling: str = option("top", "Which of the others to take.", choices=("top", "random"), group="Choice")
+    negatives: int = option(7, "Negatives for each query.", unit="N")
+    ranks: str = option("1-100", "Ranks in the first stage that they come from.", unit="A-B")
+    margin: float = option(0.05, "Leave out a document with a score above 1 - SHARE of the positive's.", unit="SHARE")
+    sampling: str = option("top", "Which of the others to take.", choices=("top", "random"))
     teacher: str | None = option(
         None,
         "A reranker that finds answers without a label, to leave them out.",
@@ -53,7 +48,7 @@ class MineOptions:
     teacher_margin: float = option(
         0.1, "How far its probability must be below the positive's.", unit="P", group="Teacher"
     )
-    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Choice")
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +62,14 @@ class TeacherOptions:
 class SynthesiseOptions:
     """Who writes queries, of which kind, and which of them are kept."""
 
+    group: ClassVar[str] = "Queries"
     endpoint: str = required(
         "A server of OpenAI's chat completions, such as http://localhost:8000/v1.", unit="URL", group="Writer"
     )
     writer: str = required("The language model's name there.", unit="NAME", group="Writer")
-    languages: str = option("English", "Languages of the queries, drawn evenly.", unit="NAME,...", group="Queries")
-    lengths: str = option("4,8,16", "Words of a query, drawn evenly.", unit="N,...", group="Queries")
-    personas: str | None = option(
-        None, "Who may ask, one a line.", unit="FILE", shown="18 that are built in", group="Queries"
-    )
+    languages: str = option("English", "Languages of the queries, drawn evenly.", unit="NAME,...")
+    lengths: str = option("4,8,16", "Words of a query, drawn evenly.", unit="N,...")
+    personas: str | None = option(None, "Who may ask, one a line.", unit="FILE", shown="18 that are built in")
     judge: str | None = option(
         None,
         "A reranker that finds queries without an answer in the passage, to leave them out.",
@@ -84,7 +78,7 @@ class SynthesiseOptions:
         group="Filter",
     )
     least: float = option(0.5, "Lowest probability of yes to keep a query.", unit="P", group="Filter")
-    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N", group="Queries")
+    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N")
 
 
 Data = Annotated[str, Argument(metavar="FILE")]
@@ -94,9 +88,9 @@ Data = Annotated[str, Argument(metavar="FILE")]
 def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, without("resume")]) -> None:
     """Find hard negatives for queries.
 
-    Those are documents that a first stage takes for answers, and that are none. What scores nearly as high as the
-    positive is left out, as it may be an answer that nobody labelled; a --teacher looks at the
-    rest. Mined negatives take the place of those in FILE.
+    Those are documents that a first stage ranks high and that are no answers. A document that scores nearly as high as
+    the positive is left out, as it may be an answer without a label; a --teacher checks the rest. Mined negatives
+    replace those in FILE.
 
     Examples:
       qwen3-reranker train mine data.jsonl --output hard.jsonl --corpus corpus.jsonl --ranks 2-60
@@ -158,10 +152,7 @@ def distil(
 
 @declared
 def synthesise(
-    passages: Annotated[str, Argument(metavar="CORPUS")],
-    *,
-    options: SynthesiseOptions,
-    output: ExamplesOutput,
+    passages: Annotated[str, Argument(metavar="CORPUS")], *, options: SynthesiseOptions, output: ExamplesOutput
 ) -> None:
     """Have a language model write queries for passages.
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from typer import Argument, Exit
 
@@ -26,25 +26,23 @@ NO_GAIN = 5
 class HeldOutOptions:
     """Examples that the model is judged on and never learns from."""
 
-    evaluate: list[str] | None = option(None, "Held-out examples.", unit="FILE", shown="a share of FILE", group="Data")
-    hold_out: float = option(0.1, "Share of queries to hold out without --evaluate.", unit="SHARE", group="Data")
+    group: ClassVar[str] = "Data"
+    evaluate: list[str] | None = option(None, "Held-out examples.", unit="FILE", shown="a share of FILE")
+    hold_out: float = option(0.1, "Share of queries to hold out without --evaluate.", unit="SHARE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Where a run goes, and what is written."""
 
-    output: str = required(
-        "Folder of the run; FOLDER/model is the model.", unit="FOLDER", flag="--output, -o", group="Output"
-    )
+    group: ClassVar[str] = "Output"
+    output: str = required("Folder of the run; FOLDER/model is the model.", unit="FOLDER", flag="--output, -o")
     device: str | None = option(
         None, "cuda, cuda:1, mps, cpu.", unit="NAME", shown="the first there is", group="Engine"
     )
-    resume: bool = option(False, "Continue the run in the folder.", group="Output")
-    tensorboard: bool = option(False, "Write logs for TensorBoard next to the CSV.", group="Output")
-    keep_last: bool = option(
-        False, "Write the last weights even if no evaluation is better than the start model's.", group="Output"
-    )
+    resume: bool = option(False, "Continue the run in the folder.")
+    tensorboard: bool = option(False, "Write logs for TensorBoard next to the CSV.")
+    keep_last: bool = option(False, "Write the last weights even if no evaluation is better than the start model's.")
 
 
 @declared
@@ -78,7 +76,7 @@ def run(
     from qwen3_reranker.weights import open_checkpoint
 
     options = replace(options, alpha=2.0 * options.rank)
-    # Large data take long to read, and a wrong name is told at once.
+    # Large data take long to read, so a wrong name is refused before.
     open_checkpoint(model.model, model.revision)
     examples = read_files(data)
     if held.evaluate is None:
@@ -90,7 +88,7 @@ def run(
     if not held_out:
         note("nothing is held out, so nothing will be known of the result's quality")
 
-    def tell(line: str) -> None:
+    def say(line: str) -> None:
         print(visible(line), file=sys.stderr, flush=True)
 
     with resumable(), ProgressBar("training") as bar:
@@ -108,11 +106,11 @@ def run(
                 command=shlex.join(["qwen3-reranker", *sys.argv[1:]]),
             ),
             resume=output.resume,
-            on_message=tell,
+            on_message=say,
             on_progress=bar,
         )
     state = outcome.state
-    tell(state.savings)
+    say(state.savings)
     if outcome.model is None:
         note(
             "no evaluation beat the start model, so no model was written; more data, another --rate or --loss may "

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qwen3_reranker.cli.shared_options import PrintOptions
 from qwen3_reranker.cli.terminal import note, visible
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class ExamplesOutput(PrintOptions):
     """Where examples go, and how to print what was done."""
 
-    output: str = required("File for the examples, as JSON lines.", unit="FILE", flag="--output, -o", group="Output")
-    resume: bool = option(False, "Continue after the lines that --output already holds.", group="Output")
+    group: ClassVar[str] = "Output"
+    output: str = required("File for the examples, as JSON lines.", unit="FILE", flag="--output, -o")
+    resume: bool = option(False, "Continue after the lines that --output already holds.")
 
 
 def read_files(files: Sequence[str]) -> list[TrainExample]:

@@ -27,7 +27,7 @@ class Drift:
 
     mean_delta, max_delta: |logit - float32's logit| over all documents. kendall_tau: tau-b of the two orders of a
     query's documents, mean of the queries, 1 for the same order. top_overlap: share of a query's first 10 that are in
-    both, mean of the queries. top1_changed: queries whose first document is another one.
+    both, mean of the queries. top1_changed: queries with another first document.
     """
 
     precision: str

@@ -7,7 +7,7 @@ from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.mteb_search import MtebSearch
 from qwen3_reranker.evaluate.page import page
 from qwen3_reranker.evaluate.report import as_json, markdown
-from qwen3_reranker.evaluate.scores import Scores, score_run
+from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import best_of_p, holm, mean_interval, paired_p
 from qwen3_reranker.evaluate.sources import read_sets
 from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite, suite_sets
@@ -26,7 +26,7 @@ __all__ = [
     "MtebSearch",
     "Qrels",
     "Run",
-    "Scores",
+    "RunScores",
     "Summary",
     "System",
     "Tuning",

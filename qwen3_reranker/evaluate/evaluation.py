@@ -15,7 +15,7 @@ from qwen3_reranker.evaluate.judgements import JudgementsFile, file_name
 from qwen3_reranker.evaluate.judging import Cost, belonging, fingerprint, judge
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
 from qwen3_reranker.evaluate.measures import Measure
-from qwen3_reranker.evaluate.scores import Scores, score_run
+from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
 from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, UNORDERED, Summary, System, facts_of
 from qwen3_reranker.reranker import Reranker
@@ -54,16 +54,16 @@ def evaluate(
 ) -> Summary:
     """Judge every list by every candidate; `compared` says what the differences are worth.
 
-    measures: beside what each set is judged by. Lists without an order are fused with nothing.
+    measures: more than the one of each set. Lists without an order are fused with nothing.
 
     folder: where logits are kept, a file for each candidate and set, and found again when a run was stopped.
-    on_progress is told the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and files
-    that do not belong to the sets.
+    on_progress: called with the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and
+    files that do not belong to the sets.
     """
-    asked = [tuple(dict.fromkeys((labelled.measure, *measures))) for labelled in sets]
+    wanted = [tuple(dict.fromkeys((labelled.measure, *measures))) for labelled in sets]
 
-    def scores(runs: Sequence[Run]) -> tuple[Mapping[Measure, Scores], ...]:
-        return tuple(score_run(labelled, run, of) for labelled, run, of in zip(sets, runs, asked, strict=True))
+    def scores(runs: Sequence[Run]) -> tuple[Mapping[Measure, RunScores], ...]:
+        return tuple(score_run(labelled, run, of) for labelled, run, of in zip(sets, runs, wanted, strict=True))
 
     first = [stage.run for stage in stages]
     is_ordered = all(stage.is_ordered for stage in stages)
@@ -139,7 +139,7 @@ def _depth_curve(sets: Sequence[LabelledSet], stages: Sequence[FirstStage], runs
 def _reranked_above(first: Run, run: Run, depth: int) -> Run:
     """The first stage's order with its first `depth` documents reranked.
 
-    A tie of the first stage that lies across the depth is left as it is: which of its documents to take is not known,
+    A tie of the first stage that goes across the depth is left as it is: which of its documents to take is not known,
     and their ids must not say.
     """
     made = {}

@@ -17,8 +17,8 @@ def p_mrr(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Each query's p-MRR, -1 to 1, above 0 where the instruction was followed, and the queries that the run misses.
 
-    changed: by query, the documents whose relevance the changed instruction takes away. A document that a list lacks
-    stands behind its end. A query of which the run lacks a version counts as 0. Raises InputError where there are none.
+    changed: by query, the documents that the changed instruction makes irrelevant. A document that a list lacks comes
+    after its end. A query of which the run lacks a version counts as 0. Raises InputError where there are none.
     """
     if not changed:
         raise InputError("p-MRR needs documents whose relevance changed (FollowIR), and this set names none")
@@ -36,7 +36,7 @@ def p_mrr(
 
 
 def _ranks(scores: Mapping[str, float], documents: Sequence[str]) -> list[int]:
-    # In float64, as mteb does, whose numbers these are; equal scores stand by id, backwards.
+    # In float64, as in mteb, to get its numbers; equal scores are ordered by id, backwards.
     order = sorted(scores, key=lambda document: (scores[document], document), reverse=True)
     rank_of = {document: place for place, document in enumerate(order, start=1)}
     return [rank_of.get(document, len(order) + 1) for document in documents]

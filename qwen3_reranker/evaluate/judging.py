@@ -16,7 +16,7 @@ from qwen3_reranker.evaluate.labelled import LabelledSet, Run
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.reranker import Reranker
 
-# Below this, hashing takes no time, and the hash need not be remembered beside the model.
+# Below this, hashing takes no time, and the hash need not be stored next to the model.
 _REMEMBERED_BYTES = 64 << 20
 
 
@@ -43,7 +43,7 @@ class Cost:
 
 
 def fingerprint(reranker: Reranker) -> str:
-    """A hash of all weights and of the tokenizer; that of large weights is remembered beside them."""
+    """A hash of all weights and of the tokenizer; that of large weights is stored next to them."""
     checkpoint = reranker.checkpoint
     enabled = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
     content = hashlib.sha256(DiskCache(checkpoint, enabled).digest().encode())
@@ -85,7 +85,7 @@ def judge(
 ) -> tuple[Run, Cost]:
     """The logits of every list, those of the file read and all others added to it, and what all of them took.
 
-    instruction: for all queries; None takes the data's own. on_progress is told the share of queries done.
+    instruction: for all queries; None takes the data's own. on_progress: called with the share of queries done.
     Raises InputError for lists that name unknown documents or have a blank query, and what Reranker.rank raises.
     """
     if blank := [query for query in stage.run if is_blank(labelled.queries.get(query, "?"))]:

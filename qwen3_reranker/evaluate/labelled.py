@@ -22,7 +22,7 @@ NDCG_10 = Measure("nDCG", 10)
 
 @dataclass(frozen=True, slots=True)
 class LabelledSet:
-    """One set to evaluate on: the queries of `qrels`, whose texts are among `queries`.
+    """One set to evaluate on: the queries of `qrels`, with their texts among `queries`.
 
     group: sets of one group (the languages of one task) are averaged before groups are. documents: may be empty where
     only stored runs are measured. instruction, instructions: the set's, and those of single queries, which go first.

@@ -1,6 +1,6 @@
 """One query's ranked labels -> measures, each as its expectation over the orders of documents with equal scores.
 
-Definitions are trec_eval's (gains are labels, a label of 1 is relevant), beside nDCG-exp, whose gain is 2^label - 1,
+Definitions are trec_eval's (gains are labels, a label of 1 is relevant), except nDCG-exp, with a gain of 2^label - 1,
 and Judged, which is ir_measures'. Expectations follow McSherry and Najork, "Computing information retrieval
 performance measures efficiently in the presence of tied scores" (ECIR 2008).
 Shapes: N retrieved documents, best first; J judged documents of the query.
@@ -127,7 +127,7 @@ def _average_precision(query: Ranked, cut: int | None) -> float:
     inside_N = _mean_in_tie(relevant_N, query.tie_N) * size_N
     before_N = np.concatenate(([0.0], np.cumsum(relevant_N)))[first_N]
     rank_N = np.arange(1, len(relevant_N) + 1)
-    # Given that this place of a tie holds a relevant document, the others of the tie lie anywhere around it.
+    # Given that this place of a tie holds a relevant document, the others of the tie are anywhere around it.
     above_N = (rank_N - 1 - first_N) * (inside_N - 1) / np.maximum(size_N - 1, 1)
     terms_N = inside_N / size_N * (before_N + 1 + above_N) / rank_N
     return _share(float(terms_N[:cut].sum()), _num_relevant(query))

@@ -18,7 +18,7 @@ _OUR_KINDS = {"ndcg": "nDCG", "map": "AP", "mrr": "RR", "recall": "R", "precisio
 
 @dataclass(frozen=True, slots=True)
 class MtebQuery:
-    """A query's text and, in instruction tasks, the instruction that stands beside it."""
+    """A query's text and, in instruction tasks, the instruction that belongs to it."""
 
     text: str
     instruction: str | None
@@ -145,7 +145,7 @@ def _candidates(lists: Mapping[Any, Iterable[Any]], qrels: Mapping[str, Any]) ->
 
 
 def _changed(task: Any) -> dict[str, list[str]]:
-    """By query, the documents whose relevance the changed instruction takes away, from the task's own data."""
+    """By query, the documents that the changed instruction makes irrelevant, from the task's own data."""
     if (known := getattr(task, "changed_documents", None)) is not None:
         return dict(known)
     from datasets import load_dataset

@@ -47,7 +47,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink) } .grid, .axis { s
 
 
 def page(summary: Summary, tuning: Tuning | None = None) -> str:
-    """The report as one self-contained page; tuning: what choosing among instructions gave, if that was asked for."""
+    """The report as one self-contained page; tuning: the result of choosing among instructions, if there is one."""
     first = summary.systems[0]
     models = [system for system in summary.systems if system.kind == MODEL]
     bars = [(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems]

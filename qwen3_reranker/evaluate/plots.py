@@ -61,7 +61,7 @@ def differences(values: Sequence[float]) -> str:
 
 
 def curves(lines: Mapping[str, Mapping[int, float]], level: float, level_label: str) -> str:
-    """A line for each label over depths, on a logarithmic axis, beside a level that depends on no depth."""
+    """A line for each label over depths, on a logarithmic axis, with a level that depends on no depth."""
     depths = sorted({depth for line in lines.values() for depth in line})
     values = [value for line in lines.values() for value in line.values()] + [level]
     low, high = min(values), max(values)

@@ -1,4 +1,4 @@
-"""A summary -> Markdown, and JSON of every number behind it."""
+"""A summary -> tables, sentences, a page of Markdown, and JSON of every number."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from qwen3_reranker.evaluate.summary import (
-    FIRST_STAGE,
-    FUSION,
-    MODEL,
-    SIGNIFICANT,
-    Comparison,
-    Summary,
-    System,
-)
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, SIGNIFICANT, Comparison, Summary, System
 from qwen3_reranker.evaluate.tuning import Tuning
 from qwen3_reranker.row_table import Column, RowTable, cut_end
 
@@ -29,7 +21,7 @@ _NAMES = ("system", "minus", "set", "language", "measure")
 
 
 def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
-    """The report as one page of Markdown; tuning: what choosing among instructions gave, if that was asked for."""
+    """The report as one page of Markdown; tuning: the result of choosing among instructions, if there is one."""
     parts = [
         "# Evaluation",
         verdict(summary) if tuning is None else tuning.verdict,
@@ -197,7 +189,7 @@ def depth_rows(summary: Summary) -> RowTable:
 def remarks(summary: Summary) -> Iterator[str]:
     """What a reader must know to believe the numbers, a sentence each."""
     yield (
-        "Systems stand under their numbers; found: the share of relevant documents that the lists hold, which no "
+        "Columns have the numbers of systems; found: the share of relevant documents that the lists hold, which no "
         "reranking can raise"
         + ("; *: p < 0.05 against the first stage on this set or language alone, not corrected" * summary.is_ordered)
         + "; in brackets, 95 % intervals."

@@ -14,11 +14,11 @@ from qwen3_reranker.evaluate.significance import Values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class RunScores:
     """One measure of one run: values_Q is the expectation over orders of tied documents, 0 for a missing query.
 
     trec_eval_Q breaks ties by id; lowest_Q and highest_Q are what orders of tied documents can give. missing: judged
-    queries that the run lacks. tied: queries whose lists hold equal scores.
+    queries that the run lacks. tied: queries with equal scores in their lists.
     """
 
     measure: Measure
@@ -36,7 +36,7 @@ class Scores:
         return float(self.values_Q.mean())
 
 
-def score_run(labelled: LabelledSet, run: Run, measures: Sequence[Measure]) -> dict[Measure, Scores]:
+def score_run(labelled: LabelledSet, run: Run, measures: Sequence[Measure]) -> dict[Measure, RunScores]:
     """Each measure of a run; raises InputError for p-MRR of a set that names no changed documents."""
     lists = [(labels, ranked(labels, run[query])) if query in run else None for query, labels in labelled.qrels.items()]
     missing = tuple(query for query in labelled.qrels if query not in run)
@@ -49,7 +49,7 @@ def score_run(labelled: LabelledSet, run: Run, measures: Sequence[Measure]) -> d
         rows = [(0.0, 0.0, 0.0, 0.0) if each is None else _row(measure, each[1]) for each in lists]
         expected_Q, trec_eval_Q, lowest_Q, highest_Q = np.array(rows).T
         queries = tuple(labelled.qrels)
-        scored[measure] = Scores(measure, queries, expected_Q, trec_eval_Q, lowest_Q, highest_Q, missing, tied)
+        scored[measure] = RunScores(measure, queries, expected_Q, trec_eval_Q, lowest_Q, highest_Q, missing, tied)
     return scored
 
 
@@ -60,7 +60,7 @@ def _row(measure: Measure, query: Ranked) -> tuple[float, float, float, float]:
     return expected, measure.in_trec_eval_order(query), *measure.range(query)
 
 
-def _of_pairs(labelled: LabelledSet, run: Run, measure: Measure) -> Scores:
+def _of_pairs(labelled: LabelledSet, run: Run, measure: Measure) -> RunScores:
     values, missing = p_mrr(run, labelled.changed)
     values_Q = np.array(list(values.values()))
-    return Scores(measure, tuple(values), values_Q, values_Q, values_Q, values_Q, missing, tied=0)
+    return RunScores(measure, tuple(values), values_Q, values_Q, values_Q, values_Q, missing, tied=0)

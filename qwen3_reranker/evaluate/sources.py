@@ -1,4 +1,4 @@
-"""A place on disk -> the labelled sets that lie there, whatever their format."""
+"""A path -> the labelled sets in it, whatever their format."""
 
 from __future__ import annotations
 

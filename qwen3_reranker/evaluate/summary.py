@@ -11,11 +11,11 @@ from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.judging import Cost
 from qwen3_reranker.evaluate.labelled import LabelledSet, weights
 from qwen3_reranker.evaluate.measures import Measure
-from qwen3_reranker.evaluate.scores import Scores
+from qwen3_reranker.evaluate.scores import RunScores
 from qwen3_reranker.evaluate.significance import Values, holm, mean_interval, paired_p, weighted_mean
 
 FIRST_STAGE, MODEL, FUSION, ORACLE = "first stage", "model", "fusion", "oracle"
-#: What stands in the place of the first stage where a set has lists without an order.
+#: The kind of the first system where a set has lists without an order.
 UNORDERED = "random order"
 #: Below this a difference is called more than chance.
 SIGNIFICANT = 0.05
@@ -51,7 +51,7 @@ class System:
 
     label: str
     kind: str
-    scores: tuple[Mapping[Measure, Scores], ...]
+    scores: tuple[Mapping[Measure, RunScores], ...]
     settings: Mapping[str, object] = field(default_factory=dict)
     cost: Cost | None = None
     depth_curve: Mapping[int, float] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Comparison:
 class Summary:
     """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle.
 
-    measures: those asked for beside what each set is judged by. Of `compared`: comparisons; by_set, each set alone;
+    measures: those besides the one of each set. Of `compared`: comparisons; by_set, each set alone;
     by_language, the sets of each language that is known, which count alike.
     """
 
@@ -105,7 +105,7 @@ class Summary:
         """The 95 % bootstrap interval of `mean`."""
         return mean_interval(self._values(system, measure), self._weights, seed=self.seed)
 
-    def headline(self, system: System, place: int) -> Scores:
+    def headline(self, system: System, place: int) -> RunScores:
         """The scores of one set by what it is judged by."""
         return system.scores[place][self.sets[place].measure]
 
@@ -178,7 +178,7 @@ def compared(summary: Summary) -> Summary:
 def _with_comparisons(summary: Summary) -> Summary:
     models, fusions = ([system for system in summary.systems if system.kind == kind] for kind in (MODEL, FUSION))
     pairs = [(system, summary.systems[0]) for system in (*models, *fusions) if summary.is_ordered]
-    # Fusions stand in the order of their models; lists without an order have none.
+    # Fusions have the order of their models; lists without an order have none.
     pairs += [*zip(fusions, models, strict=False), *((model, models[0]) for model in models[1:])]
     found = [_compared(summary, system, baseline) for system, baseline in pairs]
     corrected = holm([each.p for each in found])

@@ -21,7 +21,7 @@ _FIELDS = {
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Labels of `query 0 document label`, or of BEIR's `query-id corpus-id score`, whose first line names them.
+    """Labels of `query 0 document label`, or of BEIR's `query-id corpus-id score` under a line of these names.
 
     Raises InputError for any other line, and for two labels of one pair.
     """
@@ -51,7 +51,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         if not math.isfinite(score):
             raise InputError(f"{place}: expected a number as the score, got {parts[4]!r}")
         if document in run.setdefault(query, {}):
-            raise InputError(f"{place}: document {document} stands twice in the list of query {query}")
+            raise InputError(f"{place}: document {document} is twice in the list of query {query}")
         run[query][document] = score
     if not run:
         raise InputError(f"{path}: holds no run; expected lines of query, Q0, document, rank, score, tag")
@@ -88,5 +88,5 @@ def _tagged(path: Path, body: str, field: str) -> tuple[str, str]:
 
 
 def missing_documents(run: Run, documents: Mapping[str, str]) -> int:
-    """How many entries of the run's lists name a document whose text is not there."""
+    """How many entries of the run's lists name a document without a text."""
     return sum(document not in documents for scores in run.values() for document in scores)

@@ -157,7 +157,7 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, name: str, conten
     [
         ("q Q0 d 1 high me\n", "expected a number as the score, got 'high'"),
         ("q Q0 d 1 nan me\n", "expected a number as the score"),
-        ("q Q0 d 1 2.0 me\nq Q0 d 2 1.0 me\n", "stands twice"),
+        ("q Q0 d 1 2.0 me\nq Q0 d 2 1.0 me\n", "is twice"),
         ("q d 1\n", "got 3 columns"),
         ("", "holds no run"),
     ],

@@ -50,9 +50,9 @@ def measure_drift(
     """Score questions in float32 and in each precision, and compare.
 
     model, options: those of Reranker, `precision` left out. questions: None for the built-in text set.
-    on_progress is told the share done, up to 1. Raises what Reranker raises.
+    on_progress: called with the share done, up to 1. Raises what Reranker raises.
     """
-    asked = text_set() if questions is None else questions
+    chosen = text_set() if questions is None else questions
     runs = 1 + len(precisions)
 
     def score(precision: str, before: int) -> list[NDArray[np.float32]]:
@@ -61,7 +61,7 @@ def measure_drift(
                 on_progress((before + share) / runs)
 
         with Reranker(model, **{**options, "precision": precision}) as reranker:
-            return logits_of(reranker, asked, advance)
+            return logits_of(reranker, chosen, advance)
 
     expected = score("float32", 0)
     drifts = tuple(
