@@ -146,6 +146,8 @@ def test_compiled_kernels_without_a_compiler_are_one_line_that_says_what_to_do(t
     environment = {**os.environ, **empty, **compilers}
     run = functools.partial(subprocess.run, input="one\ntwo\n", capture_output=True, text=True, env=environment)
     refused = run([*command, "--kernels", "compiled"], check=False)
-    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (4, "", 1), refused.stderr
-    assert "use --kernels native" in refused.stderr
+    # A slow machine may first read that the model is being opened.
+    [error] = [line for line in refused.stderr.splitlines() if not line.startswith("note: ")]
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "use --kernels native" in error
     assert len(run(command, check=True).stdout.splitlines()) == 2
