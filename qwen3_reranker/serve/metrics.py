@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -21,51 +21,28 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         registry = self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "rerank_requests", "Requests by route, model and status.", ["route", "model", "status"], registry=registry
-        )
-        self._duration = Histogram(
-            "rerank_request_duration_seconds", "Whole requests.", ["route"], registry=registry, buckets=_SECONDS
-        )
-        self._queueing = Histogram(
-            "rerank_queue_wait_seconds", "Until the first batch.", ["model"], registry=registry, buckets=_SECONDS
-        )
-        self._tokenizing = Histogram(
-            "rerank_tokenize_seconds", "Making tokens.", ["model"], registry=registry, buckets=_SECONDS
-        )
-        self._inference = Histogram(
-            "rerank_inference_seconds",
-            "From the first batch to the last logit.",
-            ["model"],
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._documents = Histogram(
-            "rerank_documents", "Documents of a request.", ["model"], registry=registry, buckets=_COUNTS
-        )
-        self._truncated = Counter(
-            "rerank_truncated_documents", "Documents that were cut.", ["model"], registry=registry
-        )
-        self._prompt_tokens = Counter(
-            "rerank_prompt_tokens", "Tokens as separate rows would hold them.", ["model"], registry=registry
-        )
-        self._computed_tokens = Counter(
-            "rerank_distinct_tokens",
-            "Tokens after each request's shared beginnings are counted once.",
-            ["model"],
-            registry=registry,
-        )
-        self._batch_pairs = Histogram(
-            "rerank_batch_pairs", "Pairs that a batch ends.", ["model"], registry=registry, buckets=_COUNTS
-        )
-        self._batch_tokens = Histogram(
-            "rerank_batch_tokens", "Tokens of a batch.", ["model"], registry=registry, buckets=_TOKENS
-        )
-        self._batch_seconds = Histogram(
-            "rerank_batch_seconds", "Batches.", ["model"], registry=registry, buckets=_SECONDS
-        )
-        self._cancelled = Counter("rerank_cancelled", "Requests whose client went away.", ["model"], registry=registry)
-        self._rejected = Counter("rerank_rejected", "Requests turned away.", ["reason"], registry=registry)
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"rerank_{name}", meaning, labels, registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: Sequence[float], label: str = "model") -> Histogram:
+            return Histogram(f"rerank_{name}", meaning, [label], registry=registry, buckets=buckets)
+
+        self._requests = counter("requests", "Requests by route, model and status.", "route", "model", "status")
+        self._duration = histogram("request_duration_seconds", "Whole requests.", _SECONDS, "route")
+        self._queueing = histogram("queue_wait_seconds", "Until the first batch.", _SECONDS)
+        self._tokenizing = histogram("tokenize_seconds", "Making tokens.", _SECONDS)
+        self._inference = histogram("inference_seconds", "From the first batch to the last logit.", _SECONDS)
+        self._documents = histogram("documents", "Documents of a request.", _COUNTS)
+        self._truncated = counter("truncated_documents", "Documents that were cut.", "model")
+        self._prompt_tokens = counter("prompt_tokens", "Tokens as separate rows would hold them.", "model")
+        meaning = "Tokens after each request's shared beginnings are counted once."
+        self._computed_tokens = counter("distinct_tokens", meaning, "model")
+        self._batch_pairs = histogram("batch_pairs", "Pairs that a batch ends.", _COUNTS)
+        self._batch_tokens = histogram("batch_tokens", "Tokens of a batch.", _TOKENS)
+        self._batch_seconds = histogram("batch_seconds", "Batches.", _SECONDS)
+        self._cancelled = counter("cancelled", "Requests whose client went away.", "model")
+        self._rejected = counter("rejected", "Requests turned away.", "reason")
         self.queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
         self.in_flight = Gauge("rerank_requests_in_flight", "Requests in the server.", registry=registry)
         build = Gauge("rerank_build_info", "The running version.", ["version"], registry=registry)

@@ -38,6 +38,11 @@ class ServedReranker:
         self.scheduler = scheduler
         self.created = int(time.time())
 
+    def is_ready(self) -> bool:
+        """Whether it would answer a request now."""
+        stats = self.scheduler.stats()
+        return stats.is_running and not stats.is_broken
+
     def probe(self, on_end: Callable[[], None] = lambda: None) -> ScheduledRequest:
         """Queue a few test pairs and return at once. Raises Overloaded."""
         rows = self.reranker.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
@@ -72,6 +77,10 @@ class ServedEmbedder:
         self.id = settings.name
         self.created = int(time.time())
         self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"embedder {settings.name}")
+
+    def is_ready(self) -> bool:
+        """Always: a call raises its own error."""
+        return True
 
     def close(self) -> None:
         """Free the memory after the running calls."""

@@ -2,16 +2,16 @@
 
 Experimental: the API is a public beta, and the meaning of its messages for a reranker is our choice. Each question's
 instructions are a query, the input is the document, and leading developer or system messages are the instruction.
-The pydantic models below are only the schema; the functions after them read and check a body, once.
+The functions below read and check a body in one pass; the schema is only for the OpenAPI document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, Field, SkipValidation
+from pydantic import WithJsonSchema as Schema
 
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.serve.dialects.base import Dialect, JsonArray, JsonObject, ScoredPair
@@ -27,46 +27,32 @@ _INSTRUCTING = ("developer", "system")
 _ROLES = (*_INSTRUCTING, "user", "assistant")
 
 
-class TextPart(BaseModel):
-    """A part of a text."""
-
-    type: Literal["input_text", "output_text"]
-    text: str
+def _object(optional: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
+    required = [name for name in fields if name not in optional]
+    return {"type": "object", "properties": fields, "required": required}
 
 
-class JsonPart(BaseModel):
-    """Records, which are scored as lines of `name: value`."""
-
-    type: Literal["input_json"]
-    data: dict[str, Any] | list[dict[str, Any]]
-
-
-Content = str | list[TextPart | JsonPart]
-
-
-class Message(BaseModel):
-    """A message of the input."""
-
-    role: Literal["user", "developer", "system", "assistant"]
-    content: Content
-    type: Literal["message"] = "message"
+def _content(**text: Any) -> list[dict[str, Any]]:
+    """The schema of a text, or of its parts."""
+    data = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
+    parts = [
+        _object(type={"enum": ["input_text", "output_text"]}, text={"type": "string", **text}),
+        _object(type={"const": "input_json"}, data=data),
+    ]
+    return [{"type": "string", **text}, {"type": "array", "items": {"anyOf": parts}}]
 
 
-class StatementPart(TextPart):
-    """A part of a statement."""
-
-    text: str = Field(pattern=r"\S")
-
-
-Statement = Annotated[str, Field(pattern=r"\S")] | Annotated[list[StatementPart | JsonPart], Field(min_length=1)]
-
-
-class DecisionQuestion(BaseModel):
-    """A statement about the input; its parts may not all be blank."""
-
-    type: Literal["predicate"]
-    instructions: Statement
-    name: str | None = None
+_STRING, _PARTS = _content(pattern=r"\S")
+_QUESTION = _object(
+    optional=("name",),
+    type={"const": "predicate"},
+    instructions={"anyOf": [_STRING, {**_PARTS, "minItems": 1}]},
+    name={"anyOf": [{"type": "string"}, {"type": "null"}]},
+)
+_MESSAGE = _object(
+    optional=("type",), role={"enum": list(_ROLES)}, content={"anyOf": _content()}, type={"const": "message"}
+)
+_MESSAGES = {"type": "array", "minItems": 1, "items": _MESSAGE}
 
 
 class DecisionsBody(RequestBody):
@@ -75,8 +61,8 @@ class DecisionsBody(RequestBody):
     understood: ClassVar[frozenset[str]] = frozenset({"prompt_cache_key", "prompt_cache_options", "safety_identifier"})
 
     model: str | None = None
-    input: SkipValidation[str | Annotated[list[Message], Field(min_length=1)]]
-    questions: SkipValidation[Annotated[list[DecisionQuestion], Field(min_length=1, max_length=MAX_QUESTIONS)]]
+    input: Annotated[Any, Schema({"anyOf": [{"type": "string"}, _MESSAGES]})]
+    questions: Annotated[Any, Schema({"type": "array", "minItems": 1, "maxItems": MAX_QUESTIONS, "items": _QUESTION})]
 
     @classmethod
     def example(cls) -> dict[str, Any]:

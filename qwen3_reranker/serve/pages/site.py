@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.model_facts import EMBEDDING, RERANKING, ModelFacts, known
+from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.models import Models, ServedEmbedder, ServedReranker
 
 
@@ -69,7 +70,7 @@ class Site:
     @classmethod
     def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
         """The site of a server's models."""
-        served = (*(_reranker(each) for each in models.rerankers), *(_embedder(each) for each in models.embedders))
+        served = (*map(_served_model, models.rerankers), *map(_served_model, models.embedders))
         return cls(models=served, keys_required=keys_required, version=version)
 
     @property
@@ -101,42 +102,20 @@ class Site:
         return frozenset(name.lower() for name in {entry.id, *mine})
 
 
-def _reranker(served: ServedReranker) -> ServedModel:
-    reranker = served.reranker
-
-    def is_ready() -> bool:
-        stats = served.scheduler.stats()
-        return stats.is_running and not stats.is_broken
-
+def _served_model(served: ServedReranker | ServedEmbedder) -> ServedModel:
+    runner = served.reranker if isinstance(served, ServedReranker) else served.embedder
     return ServedModel(
         id=served.id,
         repository=_public(served.settings.source),
-        config=reranker.config,
-        max_length=reranker.tokens.max_length,
-        precision=reranker.options.precision,
-        backend=reranker.options.backend,
-        default_instruction=reranker.default_instruction or "",
+        config=runner.config,
+        max_length=runner.tokens.max_length,
+        precision=runner.options.precision,
+        backend=runner.options.backend,
+        default_instruction=runner.default_instruction or "" if isinstance(runner, Reranker) else "",
         aliases=served.settings.aliases,
         price=served.settings.price,
-        task=RERANKING,
-        is_ready=is_ready,
-    )
-
-
-def _embedder(served: ServedEmbedder) -> ServedModel:
-    embedder = served.embedder
-    return ServedModel(
-        id=served.id,
-        repository=_public(served.settings.source),
-        config=embedder.config,
-        max_length=embedder.tokens.max_length,
-        precision=embedder.options.precision,
-        backend=embedder.options.backend,
-        default_instruction="",
-        aliases=served.settings.aliases,
-        price=served.settings.price,
-        task=EMBEDDING,
-        is_ready=lambda: True,
+        task=RERANKING if isinstance(runner, Reranker) else EMBEDDING,
+        is_ready=served.is_ready,
     )
 
 

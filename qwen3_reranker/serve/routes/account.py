@@ -11,21 +11,19 @@ from starlette.responses import Response
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.key_records import KeyRecord
-from qwen3_reranker.serve.accounts.replies import (
-    CheckReply,
-    CreditsReply,
-    KeyReply,
-    UsageReply,
-    check_body,
-    credits_body,
-    key_body,
-    read_usage_query,
-    usage_body,
-)
 from qwen3_reranker.serve.context import Context
+from qwen3_reranker.serve.dialects.base import fill
 from qwen3_reranker.serve.json_http import JsonResponse
 from qwen3_reranker.serve.middleware import state_of
 from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.routes.account_replies import (
+    CHECK_REPLY,
+    CREDITS_REPLY,
+    KEY_REPLY,
+    USAGE_REPLY,
+    UsageBuckets,
+    read_usage_query,
+)
 from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
 
 
@@ -38,21 +36,21 @@ class AccountRoutes:
     def endpoints(self) -> Iterator[HttpEndpoint]:
         """All of them."""
         for method, paths, handler, summary, reply in (
-            ("GET", ("/v1/key", "/api/v1/key"), self._key, "The key", KeyReply),
-            ("GET", ("/v1/credits", "/api/v1/credits"), self._credits, "Credit of the key", CreditsReply),
-            ("GET", ("/v1/usage",), self._usage, "Usage of the key", UsageReply),
+            ("GET", ("/v1/key", "/api/v1/key"), self._key, "The key", KEY_REPLY),
+            ("GET", ("/v1/credits", "/api/v1/credits"), self._credits, "Credit of the key", CREDITS_REPLY),
+            ("GET", ("/v1/usage",), self._usage, "Usage of the key", USAGE_REPLY),
             (
                 "POST",
                 ("/v1/check-api-key", "/cohere/v1/check-api-key"),
                 self._check,
                 "Validity of the key",
-                CheckReply,
+                CHECK_REPLY,
             ),
         ):
-            statuses = (400, 401, 404, 503) if reply is UsageReply else (401, 404, 503)
+            statuses = (400, 401, 404, 503) if reply is USAGE_REPLY else (401, 404, 503)
             for path in paths:
                 yield HttpEndpoint(
-                    method, path, handler, summary, "account", replies=(reply,), errors=errors(*statuses)
+                    method, path, handler, summary, "account", replies=(reply.type,), errors=errors(*statuses)
                 )
 
     def _account(self, request: Request) -> tuple[Accounts, KeyRecord]:
@@ -63,19 +61,19 @@ class AccountRoutes:
 
     async def _key(self, request: Request) -> Response:
         accounts, key = self._account(request)
-        return JsonResponse(key_body(await asyncio.to_thread(accounts.key_facts, key)))
+        return JsonResponse(fill(KEY_REPLY, await asyncio.to_thread(accounts.key_facts, key)))
 
     async def _credits(self, request: Request) -> Response:
         accounts, key = self._account(request)
         facts = await asyncio.to_thread(accounts.key_facts, key)
-        return JsonResponse(credits_body(facts.key))
+        return JsonResponse(fill(CREDITS_REPLY, facts.key))
 
     async def _usage(self, request: Request) -> Response:
         accounts, key = self._account(request)
         query = read_usage_query(request.query_params, time.time())
         sums = await asyncio.to_thread(accounts.usage, key, query.since, query.until, query.width)
-        return JsonResponse(usage_body(query, sums))
+        return JsonResponse(fill(USAGE_REPLY, UsageBuckets(query, sums)))
 
     async def _check(self, request: Request) -> Response:
         _, key = self._account(request)
-        return JsonResponse(check_body(key))
+        return JsonResponse(fill(CHECK_REPLY, key))

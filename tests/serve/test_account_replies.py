@@ -7,18 +7,17 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyLimits, KeyRecord, UsageSum
-from qwen3_reranker.serve.accounts.replies import (
-    CheckReply,
-    CreditsReply,
-    KeyReply,
-    UsageReply,
-    check_body,
-    credits_body,
-    key_body,
+from qwen3_reranker.serve.dialects.base import JsonObject, fill
+from qwen3_reranker.serve.routes.account_replies import (
+    CHECK_REPLY,
+    CREDITS_REPLY,
+    KEY_REPLY,
+    USAGE_REPLY,
+    UsageBuckets,
     read_usage_query,
-    usage_body,
 )
 from tests.serve.accounts.conftest import problem_of, refused
 
@@ -41,7 +40,7 @@ FREE = KeyRecord("key_b", "b", "qr_live_00000000", 0)
 
 
 def test_a_key_is_told_of_as_openrouter_does() -> None:
-    data = key_body(KeyFacts(PAID, 1_000_000_000, 2_000_000_000, 3_500_000_000))["data"]
+    data = fill(KEY_REPLY, KeyFacts(PAID, 1_000_000_000, 2_000_000_000, 3_500_000_000))["data"]
     assert data.pop("rate_limit") == {"requests": 60, "interval": "60s"}
     assert data == {
         "label": "qr_live_4f9cAb12...",
@@ -65,17 +64,17 @@ def test_a_key_is_told_of_as_openrouter_does() -> None:
         "created_at": "2023-11-14T22:13:20Z",
         "last_used_at": "2027-01-15T08:00:00Z",
     }
-    free = key_body(KeyFacts(FREE, 0, 0, 0))["data"]
+    free = fill(KEY_REPLY, KeyFacts(FREE, 0, 0, 0))["data"]
     assert (free["limit"], free["limit_remaining"], free["rate_limit"]["requests"]) == (None, None, -1)
 
 
 def test_credits_are_what_was_granted_and_used() -> None:
-    assert credits_body(PAID) == {"data": {"total_credits": 100.0, "total_usage": 25.5}}
-    assert credits_body(FREE) == {"data": {"total_credits": None, "total_usage": 0.0}}
+    assert fill(CREDITS_REPLY, PAID) == {"data": {"total_credits": 100.0, "total_usage": 25.5}}
+    assert fill(CREDITS_REPLY, FREE) == {"data": {"total_credits": None, "total_usage": 0.0}}
 
 
 def test_a_valid_key_is_valid_as_cohere_says_it() -> None:
-    assert check_body(PAID) == {"valid": True, "organization_id": "key_a", "owner_id": None}
+    assert fill(CHECK_REPLY, PAID) == {"valid": True, "organization_id": "key_a", "owner_id": None}
 
 
 def test_usage_has_every_bucket_and_the_models_in_it() -> None:
@@ -83,7 +82,7 @@ def test_usage_has_every_bucket_and_the_models_in_it() -> None:
     today = int(NOW) - int(NOW) % DAY
     assert (query.since, query.until, query.width) == (today - 2 * DAY, today + DAY, DAY)
     sums = [UsageSum(today, "big", 1, 5, 50, 40, 2_000), UsageSum(today, "nano", 2, 4, 30, 20, 0)]
-    body = usage_body(query, sums)
+    body = fill(USAGE_REPLY, UsageBuckets(query, sums))
     assert [(each["start_time"], each["end_time"]) for each in body["data"]] == [
         (today + place * DAY, today + (place + 1) * DAY) for place in (-2, -1, 0)
     ]
@@ -103,15 +102,15 @@ def test_usage_has_every_bucket_and_the_models_in_it() -> None:
 @pytest.mark.parametrize(
     ("body", "shape"),
     [
-        (key_body(KeyFacts(PAID, 1, 2, 3)), KeyReply),
-        (key_body(KeyFacts(FREE, 1, 2, 3)), KeyReply),
-        (credits_body(FREE), CreditsReply),
-        (check_body(FREE), CheckReply),
-        (usage_body(read_usage_query({}, NOW), []), UsageReply),
+        (fill(KEY_REPLY, KeyFacts(PAID, 1, 2, 3)), KEY_REPLY),
+        (fill(KEY_REPLY, KeyFacts(FREE, 1, 2, 3)), KEY_REPLY),
+        (fill(CREDITS_REPLY, FREE), CREDITS_REPLY),
+        (fill(CHECK_REPLY, FREE), CHECK_REPLY),
+        (fill(USAGE_REPLY, UsageBuckets(read_usage_query({}, NOW), [])), USAGE_REPLY),
     ],
 )
-def test_bodies_are_json_and_have_their_shapes(body: dict[str, object], shape: type[KeyReply]) -> None:
-    assert shape.model_validate(json.loads(json.dumps(body))).model_dump() == body
+def test_bodies_are_json_and_have_their_shapes(body: dict[str, object], shape: JsonObject) -> None:
+    assert TypeAdapter(shape.type).validate_python(json.loads(json.dumps(body)), strict=True) == body
 
 
 @pytest.mark.parametrize(
@@ -164,6 +163,6 @@ def test_any_query_is_a_bounded_answer_or_a_problem(parameters: dict[str, str]) 
     problem = problem_of(read_usage_query, parameters, NOW)
     if problem is None:
         query = read_usage_query(parameters, NOW)
-        assert 0 < len(usage_body(query, [])["data"]) <= 744
+        assert 0 < len(fill(USAGE_REPLY, UsageBuckets(query, []))["data"]) <= 744
     else:
         assert problem.status == 400
