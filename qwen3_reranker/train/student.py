@@ -14,13 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from qwen3_reranker import plan
 from qwen3_reranker.backends.torch import Qwen3ForPooling, load
-from qwen3_reranker.backends.torch.attention import attention_builder
-from qwen3_reranker.backends.torch.devices import choose_attention
-from qwen3_reranker.backends.torch.model_input import ModelInput, whole_plan_input
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.tokens import Tokens
+from qwen3_reranker.train.group_tree import GroupTree, group_tree
 from qwen3_reranker.train.lora import LoraLinear, adapters, add_lora, switched_off
 from qwen3_reranker.train.losses import ScoredGroups
 from qwen3_reranker.train.sampling import QueryGroup
@@ -34,20 +31,11 @@ _ROWS_AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrainBatch:
-    """G groups of at most D documents as one tree.
+    """A tree of groups with labels, and teacher's scores if all groups have them."""
 
-    leaf_GD: index of each document's leaf. real_GD: False for padding. row_tokens: tokens of separate rows.
-    padded_tokens: the same rows, padded to the longest.
-    """
-
-    inputs: ModelInput
-    leaf_GD: Tensor
-    real_GD: Tensor
+    tree: GroupTree
     labels_GD: Tensor
     teacher_GD: Tensor | None
-    tree_tokens: int
-    row_tokens: int
-    padded_tokens: int
 
 
 class Student(nn.Module):
@@ -110,15 +98,16 @@ class Student(nn.Module):
     def scored(self, batch: TrainBatch, *, vocabulary: bool = False) -> ScoredGroups:
         """The logits of a batch with its labels; vocabulary: also the probability of all other words."""
         with self._autocast():
-            hidden_FC, _ = self.network(batch.inputs)
+            hidden_FC, _ = self.network(batch.tree.inputs)
         logits_F = hidden_FC.float() @ self._direction()
         other_words_nll_F = self._other_words_nll(hidden_FC.float()) if vocabulary else None
+        leaf_GD = batch.tree.leaf_GD
         return ScoredGroups(
-            logits_F[batch.leaf_GD],
+            logits_F[leaf_GD],
             batch.labels_GD,
-            batch.real_GD,
+            batch.tree.real_GD,
             batch.teacher_GD,
-            None if other_words_nll_F is None else other_words_nll_F[batch.leaf_GD],
+            None if other_words_nll_F is None else other_words_nll_F[leaf_GD],
         )
 
     @torch.no_grad()
@@ -132,14 +121,9 @@ class Student(nn.Module):
 
     def batch(self, groups: Sequence[QueryGroup]) -> TrainBatch:
         """The groups as one tree on the student's device."""
-        max_documents = max(len(group.rows) for group in groups)
-        rows = [row for group in groups for row in group.rows]
-        built = plan.build(rows)
-        kernel = choose_attention(self.device, torch.bfloat16 if self._half else torch.float32)
-        inputs, leaf_N = whole_plan_input(built, attention_builder(kernel), self.device)
-        real_GD = torch.tensor([[index < len(group.rows) for index in range(max_documents)] for group in groups])
-        leaf_GD = torch.zeros(real_GD.shape, dtype=torch.int64)
-        leaf_GD[real_GD] = torch.from_numpy(leaf_N)
+        dtype = torch.bfloat16 if self._half else torch.float32
+        tree = group_tree([group.rows for group in groups], self.device, dtype)
+        max_documents = tree.leaf_GD.shape[1]
 
         def filled(values: Sequence[Sequence[float]]) -> Tensor:
             padded = [[*some, *[0.0] * (max_documents - len(some))] for some in values]
@@ -147,14 +131,9 @@ class Student(nn.Module):
 
         taught = [group.teacher for group in groups if group.teacher is not None]
         return TrainBatch(
-            inputs,
-            leaf_GD.to(self.device),
-            real_GD.to(self.device),
+            tree,
             filled([group.labels for group in groups]),
             filled(taught) if len(taught) == len(groups) else None,
-            built.num_tokens,
-            built.num_row_tokens,
-            len(rows) * max(len(row.ids) for row in rows),
         )
 
     def _direction(self) -> Tensor:

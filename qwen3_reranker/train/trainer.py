@@ -188,8 +188,9 @@ class Trainer:
             loss = self._loss(batch).sum() / count
             torch.autograd.backward(loss)
             total_loss += loss.item()
-            for index, count_of_batch in enumerate((batch.tree_tokens, batch.row_tokens, batch.padded_tokens)):
-                tokens[index] += count_of_batch
+            tree = batch.tree
+            for index, more in enumerate((tree.tree_tokens, tree.row_tokens, tree.padded_tokens)):
+                tokens[index] += more
         processes.add_up(self._trained.values())
         total_loss, *summed = processes.total([total_loss, *tokens])
         norm = float(torch.nn.utils.clip_grad_norm_(list(self._trained.values()), options.clip))

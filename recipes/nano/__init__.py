@@ -1,1 +1,1 @@
-"""The bundled model's own recipe: training pairs -> tokenizer, cache, groups, a network from scratch, a checkpoint."""
+"""The bundled model's recipe: training pairs -> tokenizer, groups, a network from scratch, a checkpoint."""

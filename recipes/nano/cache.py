@@ -1,4 +1,4 @@
-"""Records -> token ids in a few flat arrays, made once and read by every run."""
+"""Records -> token ids in a few flat arrays, written once and read by every run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from qwen3_reranker.prompt import DEFAULT_INSTRUCTION, TEMPLATES
 from recipes.nano.data import Record
 
-# Longer texts are never trained on, so their tails need no place in the cache.
+# Training never uses longer texts, so the cache leaves their tails out.
 MOST_TOKENS = 512
 ENCODE_AT_ONCE = 20_000
 
@@ -121,7 +121,7 @@ def build(records: Iterable[Record], tokenizer: Tokenizer) -> Cache:
     openings = [TEMPLATES["card"].pieces(text, [""], [])[0][0].opening for text in instructions]
     return Cache(
         documents=_encode([f" {text}" for text in documents], tokenizer),
-        # Query and label in one piece: a query's last mark may merge with the line break behind it.
+        # Query and label are one text, because a query's last mark may merge with the line break after it.
         queries=_encode([head.query + head.closing for head in heads], tokenizer, keep_end=True),
         openings=_encode(openings, tokenizer, keep_end=True),
         positives=Ragged.of(columns["positives"], np.int32),

@@ -18,7 +18,7 @@ MOST_NEGATIVES = 8
 class Record:
     """One query with texts that answer it and texts that do not.
 
-    `pool` names the records whose documents may serve as this one's random negatives: one source, one language.
+    pool: one source and language; random negatives come from its records.
     """
 
     query: str
@@ -32,7 +32,7 @@ class Record:
 
 
 def files(folder: Path) -> list[Path]:
-    """The sources' files, in name order; raises InputError where there are none."""
+    """The sources' files, in name order; raises InputError if there are none."""
     found = sorted(folder.glob("*.jsonl.xz")) + sorted(folder.glob("*.jsonl"))
     if not found:
         raise InputError(f"{folder}: expected training pairs as *.jsonl.xz or *.jsonl, found none")
@@ -45,7 +45,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def read(folder: Path) -> Iterator[Record]:
-    """Every record of every source; a query is held out by its own hash, so the split never moves."""
+    """Every record of every source; the query's hash decides what is held out, so the split never changes."""
     for path in files(folder):
         for _, fields in objects(path):
             yield _record(fields)
@@ -69,5 +69,5 @@ def _record(fields: dict[str, object]) -> Record:
 
 
 def is_held_out(query: str) -> bool:
-    """Whether this query is kept from training."""
+    """Whether this query is held out."""
     return int.from_bytes(hashlib.blake2b(query.encode(), digest_size=8).digest(), "little") % 100 < HELD_OUT_PERCENT

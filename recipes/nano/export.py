@@ -13,15 +13,15 @@ from safetensors.torch import save_file
 
 from qwen3_reranker.config import ModelConfig
 from recipes.nano import tokenizer
-from recipes.nano.judge import Judge
+from recipes.nano.network import NanoNetwork
 
 
-def write(network: Judge, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
+def write(network: NanoNetwork, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
     """Write config.json, model.safetensors, tokenizer.json, tokenizer_config.json and recipe.json."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.detach().to(torch.bfloat16).contiguous() for name, weight in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    # The library writes for its owner alone; a package's files are for everyone.
+    # The library makes the file readable by its owner only; a package's files need other readers.
     (folder / "model.safetensors").chmod(0o644)
     tokenizer.save(fields, folder / "tokenizer.json")
     added = {token["content"]: token["id"] for token in fields["added_tokens"]}

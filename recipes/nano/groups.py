@@ -1,4 +1,4 @@
-"""Cached records -> tree-packed batches: one query, its positive, labelled, BM25's and random negatives.
+"""Cached records -> batches of groups: a query, its positive, labelled, BM25's and random negatives.
 
 Shapes: V vocabulary, G groups, D documents of a group (the positive first), H head tokens, T document tokens.
 """
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.train.group_tree import GroupTree
 from recipes.nano.cache import Cache
-from recipes.nano.judge import Tree, grow_tree
+from recipes.nano.network import rows_tree
 from recipes.nano.pool import Pool
 
 SMALLEST_POOL = 32
@@ -25,14 +26,14 @@ Tokens = NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What a group holds and how often each kind of record is drawn.
+    """What a group contains, and how often each kind of record is drawn.
 
-    documents: of a group whose positive is long, `short_documents` of one whose positive has at most SHORT tokens.
-    hard: how many of them at most are labelled negatives; ranked: how many stand among BM25's best `depth` in a corpus
-    drawn for the group, of `smallest_corpus` documents or more; the others are any documents of its pool.
-    best_window: how often documents longer than their cut keep the part that shares most with the query.
-    cuts: how many tokens of a document are kept, and with which weight each length is drawn.
-    emphasis: how many times as often as its size says a source is drawn; a group of short texts costs little.
+    documents: per group with a long positive; short_documents: per group with a positive of at most SHORT tokens.
+    hard: largest share of labelled negatives. ranked: share from BM25's best `depth` documents of a corpus drawn for
+    the group, of at least `smallest_corpus` documents; the rest are random documents of its pool.
+    best_window: probability that a long document keeps the part that shares most with the query, not its start.
+    cuts: document lengths in tokens, each with its weight.
+    emphasis: factor of the probability of a source; a group of short texts costs little.
     """
 
     documents: int = 8
@@ -55,9 +56,9 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A head and its documents as tokens: the positive, labelled negatives, BM25's, others.
+    """A head and its documents as tokens: the positive, labelled negatives, BM25's, random ones.
 
-    lexical_D: BM25 of each document; synthetic: whether the query was cut from its positive.
+    lexical_D: BM25 of each document. synthetic: whether the query was cut from its positive.
     """
 
     head: Tokens
@@ -73,9 +74,9 @@ class Group:
 
 
 class Groups:
-    """Draws groups of a cache; every chunk is a function of the seed and its number alone.
+    """Draws groups from a cache; a chunk depends only on the seed and its number.
 
-    word_V: the word of each token (see `tokenizer.words`). label: the template's tokens at each query's end.
+    word_V: the word of each token (see `tokenizer.words`). label: the template's tokens at the end of each query.
     """
 
     def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: Sequence[int], mix: Mix, seed: int) -> None:
@@ -87,7 +88,7 @@ class Groups:
         self._rows = {kind: _by_source(cache, train & (cache.synthetic == kind)) for kind in (False, True)}
 
     def with_mix(self, mix: Mix) -> Groups:
-        """The same records and pools, drawn otherwise."""
+        """The same records and pools with another mix."""
         other = copy(self)
         other.mix = mix
         return other
@@ -142,7 +143,7 @@ class Groups:
         )
 
     def _ranked(self, pool: Pool, scores_N: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:
-        """BM25's best documents of a corpus drawn from the pool: a first stage ranks few documents as often as many."""
+        """BM25's best documents of a corpus drawn from the pool, whose size is log-uniform."""
         size = int(np.exp(rng.uniform(np.log(min(self.mix.smallest_corpus, len(pool))), np.log(len(pool)))))
         corpus = rng.choice(len(pool), size, replace=False, shuffle=False)
         if size > self.mix.depth:
@@ -151,7 +152,7 @@ class Groups:
         return best
 
     def _part(self, asked: Tokens, document: Tokens, window: int, cut: int) -> Tokens:
-        """The document's first `cut` tokens, or the `window` of them that shares most with the query."""
+        """The document's first `cut` tokens, or the `window` tokens that share most with the query."""
         if window == 0 or len(document) <= window:
             return document[:cut]
         wanted_V = np.zeros_like(self.rarity_V)
@@ -162,7 +163,7 @@ class Groups:
 
 
 def _of(scores_N: NDArray[np.float32], members_N: NDArray[np.int32], chosen: NDArray[np.int32]) -> NDArray[np.float32]:
-    """The scores of the chosen documents; 0 for one that the pool does not hold, as a labelled negative may be."""
+    """The scores of the chosen documents; 0 for a labelled negative outside the pool."""
     places = np.searchsorted(members_N, chosen).clip(max=len(members_N) - 1)
     return np.where(members_N[places] == chosen, scores_N[places], np.float32(0.0)).astype(np.float32)
 
@@ -177,7 +178,7 @@ def rarity(cache: Cache, vocab_size: int) -> NDArray[np.float32]:
 
 
 def batches(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
-    """Groups of like size together, `max_tokens` padded document tokens a batch at most (one group at least)."""
+    """Groups of similar size together, at most `max_tokens` padded document tokens per batch, or one group."""
     cut: list[list[Group]] = []
     for group in sorted(groups, key=lambda group: (len(group.documents), group.longest)):
         size = group.longest * len(group.documents)
@@ -189,13 +190,13 @@ def batches(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
     return cut
 
 
-def tree(groups: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int]) -> Tree:
+def tree(groups: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int]) -> GroupTree:
     """The groups as one tree."""
-    return grow_tree([(group.head, group.documents) for group in groups], prefix, suffix)
+    return rows_tree([(group.head, group.documents) for group in groups], prefix, suffix)
 
 
 def shuffled_batches(groups: Groups, number: int, synthetic_share: float, max_tokens: int) -> Iterator[list[Group]]:
-    """The batches of one chunk, in an order that depends on the seed and the chunk's number alone."""
+    """The batches of one chunk, in an order that depends only on the seed and the chunk's number."""
     cut = batches(groups.chunk(number, synthetic_share), max_tokens)
     order = np.random.default_rng((groups.seed, number, 1)).permutation(len(cut))
     return (cut[place] for place in order)
@@ -208,13 +209,13 @@ def _by_source(cache: Cache, chosen: NDArray[np.bool_]) -> list[NDArray[np.int64
 
 
 def _answers(cache: Cache) -> dict[int, NDArray[np.int32]]:
-    """Every positive of each query in whichever record: none of them is a negative of it."""
+    """All positives of each query in all records, which are never its negatives."""
     pairs = np.repeat(cache.query, np.diff(cache.positives.starts))
     return _split(pairs, cache.positives.values)
 
 
 def _pools(cache: Cache, word_V: NDArray[np.int32]) -> dict[int, Pool]:
-    """Documents of each pool; a pool too small to draw from takes those of its whole source."""
+    """Documents of each pool; a small pool uses those of its whole source."""
     pairs = [
         (ragged, np.repeat(np.arange(len(cache)), np.diff(ragged.starts)))
         for ragged in (cache.positives, cache.negatives)

@@ -1,4 +1,4 @@
-"""Batches -> trained weights: pointwise yes/no loss, warm-up, plateau and decay, checkpoints that resume exactly.
+"""Batches -> trained weights, with warm-up, plateau and decay, and checkpoints that resume exactly.
 
 Shapes: G groups, D documents of a group, the positive first.
 """
@@ -16,19 +16,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from qwen3_reranker.train.group_tree import GroupTree
 from recipes.nano.groups import Group, Groups, shuffled_batches, tree
-from recipes.nano.judge import Judge, Tree
+from recipes.nano.network import NanoNetwork
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long to train and how fast to learn. Either `minutes` or `steps` ends the run; progress runs from 0 to 1.
+    """Length of training and learning rates; `minutes` or `steps` ends the run.
 
-    synthetic: shares of synthetic groups at the start, at `labelled_from` and at the end, linear in between.
-    positive_weight: the weight of a positive, as a group holds several negatives.
-    group_loss: the weight of the softmax over a group beside the yes/no loss.
-    lexical: how much of a group's target is BM25's softmax over it instead of its label, for labelled and for synthetic
-    groups; lexical_sharpness: what BM25's scores are multiplied with before.
+    synthetic: shares of synthetic groups at progress 0, `labelled_from` and 1, linear in between.
+    positive_weight: of a positive in the yes/no loss; a group holds several negatives.
+    group_loss: weight of the softmax over a group, which is added to the yes/no loss.
+    lexical: share of BM25's softmax in a group's target, for labelled and for synthetic groups; the rest is the label.
+    lexical_sharpness: factor of BM25's scores in that softmax.
     """
 
     minutes: float | None = 75.0
@@ -67,7 +68,7 @@ class Schedule:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; together with weights and optimiser state it continues exactly."""
+    """Progress of a run; with weights and optimiser state it resumes exactly."""
 
     step: int = 0
     chunk: int = 0
@@ -78,11 +79,11 @@ class Progress:
 
 
 class Run:
-    """One training run: call `train`; it returns when the schedule ends, and saves when interrupted."""
+    """One training run: `train` returns at the end of the schedule, and saves when interrupted."""
 
     def __init__(
         self,
-        network: Judge,
+        network: NanoNetwork,
         groups: Groups,
         schedule: Schedule,
         prefix: Sequence[int],
@@ -106,7 +107,7 @@ class Run:
         return self.progress.seconds / (60.0 * self.schedule.minutes)
 
     def train(self, stop_after: int | None = None) -> None:
-        """Run to the end of the schedule, or until `stop_after` steps in all (then saved, to be resumed)."""
+        """Run to the end of the schedule, or to a total of `stop_after` steps, and save."""
         try:
             self._loop(stop_after)
         finally:
@@ -141,7 +142,7 @@ class Run:
                     return
             state.chunk, state.place = state.chunk + 1, 0
 
-    def _step(self, batch: Tree, targets_GD: Tensor) -> float:
+    def _step(self, batch: GroupTree, targets_GD: Tensor) -> float:
         factor = self.schedule.rate(self.share_done)
         for optimiser in self.optimisers:
             for part in optimiser.param_groups:
@@ -155,7 +156,7 @@ class Run:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.progress.step += 1
-        self.progress.tokens += batch.num_tokens
+        self.progress.tokens += batch.tree_tokens
         return value.item()
 
     def _line(self, losses: Sequence[float]) -> str:
@@ -168,7 +169,7 @@ class Run:
         )
 
     def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint completely, or leave the old one."""
         if self.checkpoint is None:
             return
         fields = {name: getattr(self.progress, name) for name in Progress.__slots__}
@@ -192,10 +193,7 @@ class Run:
 
 
 def targets(batch: Sequence[Group], schedule: Schedule) -> Tensor:
-    """What a softmax over each group shall be, (G, D): its label, the positive being first, mixed with BM25's opinion.
-
-    A label says one thing of a group, BM25 one of each document: how well it matches.
-    """
+    """Target distribution over each group, (G, D): the first document's label mixed with BM25's softmax."""
     lexical_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch])) * schedule.lexical_sharpness
     share_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None]
     targets_GD = share_G * lexical_GD.softmax(-1)
@@ -204,7 +202,7 @@ def targets(batch: Sequence[Group], schedule: Schedule) -> Tensor:
 
 
 def loss(logits_GD: Tensor, targets_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor:
-    """Pointwise yes/no cross-entropy, and a softmax over each group beside it."""
+    """Pointwise yes/no cross-entropy plus softmax cross-entropy over each group."""
     labels_GD = torch.zeros_like(logits_GD)
     labels_GD[:, 0] = 1.0
     weights_GD = 1.0 + (positive_weight - 1.0) * labels_GD
@@ -212,14 +210,14 @@ def loss(logits_GD: Tensor, targets_GD: Tensor, positive_weight: float, group_lo
     return pointwise + group_loss * functional.cross_entropy(logits_GD, targets_GD)
 
 
-def _optimisers(network: Judge, schedule: Schedule) -> list[torch.optim.Optimizer]:
+def _optimisers(network: NanoNetwork, schedule: Schedule) -> list[torch.optim.Optimizer]:
     matrices: list[Tensor] = []
     vectors: list[Tensor] = []
     for name, weight in network.named_parameters():
         if name != "model.embed_tokens.weight":
             (matrices if weight.dim() == 2 else vectors).append(weight)
     embedding = network.model.embed_tokens.weight
-    # Muon moves a matrix evenly in all directions, which teaches a network this small in fewer steps than AdamW.
+    # Muon updates a matrix evenly in all directions; a network this small learns in fewer steps than with AdamW.
     return [
         torch.optim.Muon(
             [{"params": matrices, "peak": schedule.matrix_rate}],

@@ -1,4 +1,4 @@
-"""Held-out records -> where nano and BM25 place the positive among BM25's best documents, source by source."""
+"""Held-out records -> reciprocal rank of the positive among BM25's best documents, for nano and BM25."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.evaluate import Measure
 from qwen3_reranker.evaluate.measures import ranked_arrays
 from recipes.nano.groups import Group, Groups, batches, tree
-from recipes.nano.judge import Judge
+from recipes.nano.network import NanoNetwork
 
 CUT = 160
 DOCUMENTS = 32
@@ -33,7 +33,7 @@ class Placed:
 
 
 def held_out_groups(groups: Groups, most_per_source: int) -> list[Group]:
-    """The same held-out groups at every call: labelled records, their own instruction, BM25's best as negatives."""
+    """The same held-out groups in every call, with their own instruction and BM25's best as negatives."""
     mix = replace(
         groups.mix, documents=DOCUMENTS, short_documents=DOCUMENTS, hard=0.0, ranked=1.0, default_instruction=0.0
     )
@@ -49,9 +49,9 @@ def held_out_groups(groups: Groups, most_per_source: int) -> list[Group]:
 
 
 def placed(
-    network: Judge, chosen: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], names: Sequence[str]
+    network: NanoNetwork, chosen: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], names: Sequence[str]
 ) -> dict[str, Placed]:
-    """By source, and under "mean" the mean over sources."""
+    """Reciprocal ranks by source, and "mean" over sources."""
     ranks: dict[str, list[tuple[float, float]]] = {}
     for batch in batches(chosen, 12_000):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -70,5 +70,5 @@ def _mean(pairs: Sequence[tuple[float, float]], queries: int) -> Placed:
 
 
 def _reciprocal_rank(scores_D: NDArray[np.float32]) -> float:
-    """Of the first document."""
+    """The reciprocal rank of the first document."""
     return _RR.expected(ranked_arrays(np.arange(len(scores_D)) == 0, scores_D))

@@ -1,4 +1,4 @@
-"""Documents that may stand against each other -> BM25's scores among them, over the tokens of the cache.
+"""Documents of one source and language -> their BM25 scores, over the tokens of the cache.
 
 Shapes: N documents of a pool, V vocabulary.
 """
@@ -18,7 +18,7 @@ NO_WORD = -1
 
 
 class Pool:
-    """Documents of one source and language; `word_V` gives each token its word, NO_WORD where it is none."""
+    """Documents of one source and language; `word_V`: the word of each token, or NO_WORD."""
 
     def __init__(self, members_N: NDArray[np.int32], documents: Ragged, word_V: NDArray[np.int32]) -> None:
         self.members_N, self._documents, self._word_V = members_N, documents, word_V
@@ -27,12 +27,12 @@ class Pool:
         return len(self.members_N)
 
     def scores(self, query: NDArray[Any]) -> NDArray[np.float32]:
-        """BM25 of every member, (N,); zeros for a query that shares no word with any."""
+        """BM25 of every member, (N,); zeros for a query without common words."""
         return self._index.scores(self._words(query))
 
     @cached_property
     def _index(self) -> WordIndex:
-        # Not before a group needs it: there are hundreds of pools.
+        # Built on first use: there are hundreds of pools.
         return WordIndex(self._words(self._documents[place]) for place in self.members_N)
 
     def _words(self, tokens: NDArray[Any]) -> list[int]:

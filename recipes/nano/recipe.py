@@ -21,13 +21,13 @@ from qwen3_reranker.tokens import TokenizerJson, Tokens
 from recipes.nano import data, export, measure, start, synthetic, tokenizer
 from recipes.nano.cache import Cache, build
 from recipes.nano.groups import Group, Groups, Mix
-from recipes.nano.judge import Judge
 from recipes.nano.loop import Run, Schedule
+from recipes.nano.network import NanoNetwork
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides the result beside the data."""
+    """Everything that decides the result, except the data."""
 
     seed: int = 17
     base_vocabulary: int = 16_000
@@ -63,7 +63,7 @@ class Recipe:
 # What decides the tokenizer and the cache.
 PREPARATION = ("seed", "base_vocabulary", "tokenizer_characters_per_pool", "synthetic_per_pool")
 
-# A model that was trained before needs few queries that were cut from passages: they teach matching.
+# Queries cut from passages teach matching; a trained model needs few of them.
 MATCHES_ALREADY = (0.2, 0.2, 0.1)
 
 TINY = Recipe(
@@ -79,7 +79,7 @@ TINY = Recipe(
 
 
 def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = None) -> None:
-    """Tokenizer and cache, where the work folder does not hold them yet; raises InputError if it holds others."""
+    """Make tokenizer and cache if the work folder lacks them; raises InputError if it holds others."""
     wanted = {name: getattr(recipe, name) for name in PREPARATION} | {
         "data_sha256": data.digests(folder),
         "start_from": start_from and export.fingerprint(start_from),
@@ -110,7 +110,7 @@ def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = 
 def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, start_from: Path | None = None) -> None:
     """The whole recipe: prepare, train, measure on held-out records, write the checkpoint.
 
-    start_from: an earlier checkpoint of the same shape, whose tokenizer and weights are the start; else from scratch.
+    start_from: an earlier checkpoint of the same shape to start from, with its tokenizer; None starts from scratch.
     """
     prepare(folder, work, recipe, start_from)
     torch.set_num_threads(recipe.threads)
@@ -123,7 +123,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     prefix, suffix = tokens.prefix_ids.tolist(), tokens.suffix_ids.tolist()
     config = recipe.config(tokens.num_entries)
     groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), recipe.mix, recipe.seed)
-    network = Judge(config, tokens.yes_id, tokens.no_id)
+    network = NanoNetwork(config, tokens.yes_id, tokens.no_id)
     few = measure.held_out_groups(groups, 5)
     sources = cache.names["source"]
 
@@ -147,9 +147,9 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
 
 
 def _final(
-    network: Judge, many: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], sources: Sequence[str]
+    network: NanoNetwork, many: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], sources: Sequence[str]
 ) -> dict[str, measure.Placed]:
-    # What is shipped is bfloat16, so that is what is measured.
+    # The published weights are bfloat16, so measure these.
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(weight.to(torch.bfloat16))

@@ -1,9 +1,9 @@
 """Initial values: embeddings from co-occurrence, and attention that counts rare words shared with the query.
 
-Matching does not come by itself in a small network, so it is where training starts. A row of the embedding is half a
-random code (equal tokens meet), half what the token occurs with (related tokens meet), and its rarity. The first layer
-lets each token know whether it stands in the query or in the document; the second lets each look for its like in the
-query; the last lets the final token gather the rare matches as "yes". All of it is trained like any other weight.
+A small network does not learn matching by itself, so training starts from it. An embedding row is half a random code
+(equal tokens match), half co-occurrence (related tokens match), plus the token's rarity. The first layer marks each
+token as part of the query or the document. The second lets each token attend to equal tokens of the query. The last
+layer collects the rare matches as "yes". All of it is trained like any other weight.
 
 Shapes: V vocabulary, C hidden width, E width of a head.
 """
@@ -22,7 +22,7 @@ from qwen3_reranker.backends.torch.qwen3 import Qwen3Attention, Qwen3DecoderLaye
 from qwen3_reranker.prompt import TEMPLATES
 from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
-from recipes.nano.judge import Judge
+from recipes.nano.network import NanoNetwork
 
 WINDOW = 4
 SHORT_DOCUMENT = 48
@@ -44,7 +44,7 @@ FINAL_GAIN = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Tokens of the template that say where a query and a document begin."""
+    """Tokens of the template that mark the start of query and document."""
 
     query: int
     document: int
@@ -61,7 +61,7 @@ def marks(fields: dict[str, Any]) -> Marks:
 
 
 def initialise(
-    network: Judge, rarity_V: NDArray[np.float32], meaning_VC: Tensor | None, marks: Marks, seed: int
+    network: NanoNetwork, rarity_V: NDArray[np.float32], meaning_VC: Tensor | None, marks: Marks, seed: int
 ) -> None:
     """Set every parameter. `meaning_VC` are rows of unit length, or None for purely random codes."""
     generator = torch.Generator().manual_seed(seed)

@@ -34,7 +34,7 @@ def test_gradients_of_a_tree_are_those_of_padded_rows_in_transformers(
     student = Student(checkpoint, tokens, FULL, CPU, (loss,))
     some = groups_of(fifty(), tokens, FULL).step(0)
     batch = student.batch(some)
-    assert batch.tree_tokens < 0.5 * batch.row_tokens < 0.5 * batch.padded_tokens
+    assert batch.tree.tree_tokens < 0.5 * batch.tree.row_tokens < 0.5 * batch.tree.padded_tokens
     scored = student.scored(batch, vocabulary=loss == "sft")
     ours = (bce if loss == "bce" else sft)(scored, LossOptions()).mean()
     torch.autograd.backward(ours)

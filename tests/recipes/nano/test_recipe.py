@@ -12,8 +12,8 @@ from qwen3_reranker.errors import InputError
 from recipes.nano import export, recipe, tokenizer
 from recipes.nano.cache import Cache
 from recipes.nano.groups import Groups, Mix
-from recipes.nano.judge import Judge
 from recipes.nano.loop import Run, Schedule, targets
+from recipes.nano.network import NanoNetwork
 from recipes.nano.start import initialise, marks, meanings
 
 SHORT = Schedule(minutes=None, steps=4, max_tokens=1500)
@@ -68,7 +68,7 @@ def _run(work: Path, checkpoint: Path) -> Run:
     fields, cache = tokenizer.load(work / "tokenizer.json"), Cache.load(work / "cache.npz")
     config = SMALLEST.config(len(fields["model"]["vocab"]) + 26)
     groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), Mix(), 1)
-    network = Judge(config, 1, 2)
+    network = NanoNetwork(config, 1, 2)
     initialise(network, groups.rarity_V, meanings(cache, config.vocab_size, config.hidden_size, 1), marks(fields), 1)
     schedule = Schedule(minutes=None, steps=6, max_tokens=1500)
     return Run(network, groups, schedule, [3, 4], [5, 6], checkpoint, lambda line: None)

@@ -10,7 +10,7 @@ import torch
 from qwen3_reranker.config import ModelConfig
 from recipes.nano import export
 from recipes.nano.groups import Group, tree
-from recipes.nano.judge import Judge
+from recipes.nano.network import NanoNetwork
 
 CONFIG = ModelConfig(
     vocab_size=426,
@@ -40,9 +40,9 @@ def _groups(rng: np.random.Generator) -> list[Group]:
     return [_group(tokens(3, 30), tuple(tokens(1, 60) for _ in range(count))) for count in (4, 1, 3)]
 
 
-def _network() -> Judge:
+def _network() -> NanoNetwork:
     torch.manual_seed(3)
-    network = Judge(CONFIG, YES, NO)
+    network = NanoNetwork(CONFIG, YES, NO)
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_((torch.randn_like(weight) * 0.2 + (weight.dim() == 1)).to(torch.bfloat16))
