@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--kernels", default=kernels.variants()[0], choices=kernels.variants())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    engine = kernels.Engine(options.kernels, 1024, 16, 8, 128, 1e-6, options.threads)
+    transformer = kernels.TransformerCpu(options.kernels, 1024, 16, 8, 128, 1e-6, options.threads)
     print(f"{options.tokens} tokens, {options.threads} threads, {options.kernels}, torch {torch.__version__}; G/s.\n")
     heads = ["inputs x outputs", "torch float32", "ours float32", "ratio", "torch `_int_mm`"]
     for group in GROUPS:
@@ -45,10 +45,10 @@ def main() -> None:
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     with torch.no_grad():
         for inputs, outputs in SHAPES:
-            print(row(engine, options.tokens, inputs, outputs, options.rounds, options.threads), flush=True)
+            print(row(transformer, options.tokens, inputs, outputs, options.rounds, options.threads), flush=True)
 
 
-def row(engine: Any, tokens: int, inputs: int, outputs: int, rounds: int, threads: int) -> str:
+def row(transformer: Any, tokens: int, inputs: int, outputs: int, rounds: int, threads: int) -> str:
     """One shape: medians over rounds in which everybody multiplies once."""
     random = np.random.default_rng(0)
     x_TD = random.standard_normal((tokens, inputs)).astype(np.float32)
@@ -63,18 +63,18 @@ def row(engine: Any, tokens: int, inputs: int, outputs: int, rounds: int, thread
     whole_weight = torch.randint(-127, 127, (outputs, inputs), dtype=torch.int8).t()
     runs: dict[str, Callable[[], object]] = {
         "torch float32": lambda: linear(x),
-        "ours float32": lambda: engine.multiply(stored, x_TD, out_TO),
+        "ours float32": lambda: transformer.multiply(stored, x_TD, out_TO),
         "torch int8": lambda: torch._int_mm(whole_x, whole_weight),
     }
     for group in GROUPS:
-        panels = quantised(engine, stored, inputs, outputs, group)
-        runs[f"ours {group}"] = lambda panels=panels: engine.multiply(panels, x_TD, out_TO)
+        matrix = quantized(transformer, stored, inputs, outputs, group)
+        runs[f"ours {group}"] = lambda matrix=matrix: transformer.multiply(matrix, x_TD, out_TO)
     seconds: dict[str, list[float]] = {name: [] for name in [*runs, *(f"alone {group}" for group in GROUPS)]}
     for turn in range(rounds + 1):
         for name, run in runs.items():
-            before, start = engine.spent()[0], time.perf_counter()
+            before, start = transformer.spent()[0], time.perf_counter()
             run()
-            taken, product = time.perf_counter() - start, (engine.spent()[0] - before) / threads
+            taken, product = time.perf_counter() - start, (transformer.spent()[0] - before) / threads
             if turn:
                 seconds[name].append(taken)
                 if name.startswith("ours ") and name != "ours float32":
@@ -88,12 +88,12 @@ def row(engine: Any, tokens: int, inputs: int, outputs: int, rounds: int, thread
     return f"| {' | '.join(cells)} |"
 
 
-def quantised(engine: Any, stored: Any, inputs: int, outputs: int, group: int) -> Any:
-    """The matrix in 8-bit panels."""
+def quantized(transformer: Any, stored: Any, inputs: int, outputs: int, group: int) -> Any:
+    """The matrix in 8 bits."""
     scales = np.empty(outputs * inputs // group, np.float32)
     data = np.empty(outputs * inputs, np.uint8)
-    engine.quantise(stored, group, data, scales)
-    return kernels.panel_matrix(data, scales, outputs, inputs, group, 1)
+    transformer.quantize_int8(stored, group, data, scales)
+    return kernels.int8_matrix(data, scales, outputs, inputs, group, 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-// The Python face of the engine: arrays in, arrays out, the interpreter lock given back while it computes.
+// The Python module of the kernels: arrays in, arrays out. The interpreter lock is released while it computes.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -12,21 +12,38 @@
 #include <string>
 #include <thread>
 
-#include "engine/network.h"
-#include "engine/variants.h"
+#include "transformer/transformer_cpu.h"
+#include "transformer/variants.h"
 
 namespace nb = nanobind;
 
 namespace {
 
 // Raised with every change of what Python and this module say to each other.
-constexpr int kInterface = 1;
+constexpr int kInterface = 2;
 
-// Gives the interpreter lock back while it lasts.
+// Releases the interpreter lock while it lives.
 class Unlocked {
  public:
   Unlocked() : state_(PyEval_SaveThread()) {}
-  ~Unlocked() {
+  ~Unlocked() { lock(); }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+  // Takes the lock back for one call into Python. Raises what the call raises, Ctrl-C included.
+  template <typename Call>
+  decltype(auto) with_lock(const Call& call) {
+    lock();
+    struct Release {
+      Unlocked& unlocked;
+      ~Release() { unlocked.state_ = PyEval_SaveThread(); }
+    } const release{*this};
+    if (PyErr_CheckSignals() != 0) nb::raise_python_error();
+    return call();
+  }
+
+ private:
+  void lock() {
     try {
       PyEval_RestoreThread(state_);
     } catch (...) {
@@ -35,17 +52,16 @@ class Unlocked {
       while (true) std::this_thread::sleep_for(std::chrono::hours(1));
     }
   }
-  Unlocked(const Unlocked&) = delete;
-  Unlocked& operator=(const Unlocked&) = delete;
 
- private:
-  PyThreadState* const state_;
+  PyThreadState* state_;
 };
 
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename Shape> using Input = nb::ndarray<const float, Shape, nb::c_contig, nb::device::cpu>;
 template <typename Shape> using Output = nb::ndarray<float, Shape, nb::c_contig, nb::device::cpu>;
-using Numbers = nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <int columns> using IntegerRows = nb::ndarray<const int64_t, nb::shape<-1, columns>, nb::c_contig, nb::device::cpu>;
 
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
@@ -55,47 +71,57 @@ void require(bool holds, const char* what) {
 constexpr int64_t kLargest = int64_t{1} << 24;
 
 void require_size(int64_t value, const char* what) { require(value > 0 && value <= kLargest, what); }
+// Of a size in bytes that is only stated.
+void require_count(int64_t value) { require(value > 0 && value <= INT32_MAX, "counts must be at least 1"); }
 
 // A weight matrix with the arrays that it reads from.
 struct HeldMatrix {
-  engine::Matrix matrix;
+  transformer::Matrix matrix;
   Bytes bytes;
   Input<nb::ndim<1>> scales;
 };
 
-HeldMatrix stored_matrix(Bytes bytes, int storage, int64_t outputs, int64_t inputs) {
+HeldMatrix stored_matrix(Bytes bytes, int dtype, int64_t outputs, int64_t inputs) {
   require_size(outputs, "outputs must be at least 1");
   require_size(inputs, "inputs must be at least 1");
-  require(storage >= 0 && storage <= 2, "storage must be 0 (bfloat16), 1 (float16) or 2 (float32)");
-  require(static_cast<int64_t>(bytes.size()) == outputs * inputs * (storage == 2 ? 4 : 2), "bytes do not fit the shape");
+  require(dtype >= 0 && dtype <= 2, "dtype must be 0 (bfloat16), 1 (float16) or 2 (float32)");
+  require(static_cast<int64_t>(bytes.size()) == outputs * inputs * (dtype == 2 ? 4 : 2), "bytes do not fit the shape");
   HeldMatrix held;
-  held.matrix.stored = {bytes.data(), static_cast<kernels::Storage>(storage), outputs, inputs};
+  held.matrix.stored = {bytes.data(), static_cast<kernels::DType>(dtype), outputs, inputs};
   held.bytes = bytes;
   return held;
 }
 
-HeldMatrix panel_matrix(Bytes bytes, Input<nb::ndim<1>> scales, int64_t outputs, int64_t inputs, int64_t group,
-                        int digits) {
+// Bytes and scales of an 8-bit matrix; both are filled up to whole panels and groups.
+std::pair<int64_t, int64_t> int8_sizes(int64_t outputs, int64_t inputs, int64_t group) {
   require_size(outputs, "outputs must be at least 1");
   require_size(inputs, "inputs must be at least 1");
   require(group == 32 || group == 64 || group == 128, "group must be 32, 64 or 128");
-  require(digits == 1 || digits == 2, "digits must be 1 or 2");
-  const int64_t panels = (outputs + kernels::kPanelOutputs - 1) / kernels::kPanelOutputs;
-  const int64_t groups = (inputs + group - 1) / group;
-  require(static_cast<int64_t>(bytes.size()) == panels * groups * group * kernels::kPanelOutputs &&
-              static_cast<int64_t>(scales.size()) == panels * groups * kernels::kPanelOutputs,
-          "panels do not fit the shape");
+  const int64_t panels = (outputs + kernels::kInt8NR - 1) / kernels::kInt8NR, groups = (inputs + group - 1) / group;
+  return {panels * groups * group * kernels::kInt8NR, panels * groups * kernels::kInt8NR};
+}
+
+void require_int8_sizes(size_t bytes, size_t scales, int64_t outputs, int64_t inputs, int64_t group) {
+  const std::pair<int64_t, int64_t> sizes = int8_sizes(outputs, inputs, group);
+  require(static_cast<int64_t>(bytes) == sizes.first && static_cast<int64_t>(scales) == sizes.second,
+          "bytes and scales do not fit the shape");
+}
+
+HeldMatrix int8_matrix(Bytes bytes, Input<nb::ndim<1>> scales, int64_t outputs, int64_t inputs, int64_t group,
+                       int planes) {
+  require_int8_sizes(bytes.size(), scales.size(), outputs, inputs, group);
+  require(planes == 1 || planes == 2, "planes must be 1 or 2");
   HeldMatrix held;
-  held.matrix.in_panels = true;
-  held.matrix.digits = digits;
-  held.matrix.panels = {bytes.data(), scales.data(), outputs, inputs, group};
+  held.matrix.is_int8 = true;
+  held.matrix.planes = planes;
+  held.matrix.int8 = {bytes.data(), scales.data(), outputs, inputs, group};
   held.bytes = bytes;
   held.scales = scales;
   return held;
 }
 
 struct HeldLayer {
-  engine::Layer layer;
+  transformer::Layer layer;
   std::vector<HeldMatrix> matrices;
   std::vector<Input<nb::ndim<1>>> norms;
 };
@@ -104,8 +130,8 @@ struct HeldLayer {
 HeldLayer make_layer(std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndim<1>>> norms) {
   require(matrices.size() == 7 && norms.size() == 4, "a layer has seven matrices and four norms");
   for (const HeldMatrix& each : matrices)
-    require(each.matrix.in_panels == matrices[0].matrix.in_panels && each.matrix.digits == matrices[0].matrix.digits &&
-                each.matrix.panels.group == matrices[0].matrix.panels.group,
+    require(each.matrix.is_int8 == matrices[0].matrix.is_int8 && each.matrix.planes == matrices[0].matrix.planes &&
+                each.matrix.int8.group == matrices[0].matrix.int8.group,
             "the matrices of a layer must be of one precision");
   HeldLayer held{{}, matrices, norms};
   held.layer = {norms[0].data(), matrices[0].matrix, matrices[1].matrix, matrices[2].matrix, norms[1].data(),
@@ -114,162 +140,170 @@ HeldLayer make_layer(std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndi
   return held;
 }
 
-const kernels::Table& table_named(const std::string& name) {
-  for (const kernels::Table* table : engine::usable_variants())
+const kernels::KernelTable& kernels_named(const std::string& name) {
+  for (const kernels::KernelTable* table : transformer::usable_variants())
     if (name == table->name) return *table;
   throw std::invalid_argument("this processor does not run the variant " + name);
 }
 
-class Engine {
+std::vector<kernels::QueryBlock> query_blocks_of(const IntegerRows<6>& rows) {
+  std::vector<kernels::QueryBlock> blocks;
+  for (size_t i = 0; i < rows.shape(0); i++) {
+    const int64_t* row = rows.data() + 6 * i;
+    blocks.push_back({row[0], row[1], row[2], row[3], row[4], row[5]});
+  }
+  return blocks;
+}
+
+class TransformerCpu {
  public:
-  Engine(const std::string& variant, int64_t hidden, int64_t heads, int64_t key_value_heads, int64_t head_dim,
-         float epsilon, int64_t threads)
-      : shape_(checked(hidden, heads, key_value_heads, head_dim, epsilon)),
-        network_(table_named(variant), shape_, threads) {}
+  TransformerCpu(const std::string& variant, int64_t hidden, int64_t heads, int64_t num_kv_heads, int64_t head_dim,
+                 float epsilon, int64_t threads)
+      : shape_(checked(hidden, heads, num_kv_heads, head_dim, epsilon)),
+        transformer_(kernels_named(variant), shape_, threads) {}
 
-  // queries (key/value heads, tokens, repeats, head_dim) or none; keys and values (key/value heads, tokens, head_dim).
-  void project(const HeldLayer& layer, Input<nb::ndim<2>> x, Input<nb::ndim<2>> cosines, Input<nb::ndim<2>> sines,
-               std::optional<Output<nb::ndim<4>>> queries, std::optional<Output<nb::ndim<3>>> keys,
-               std::optional<Output<nb::ndim<3>>> values) {
-    const int64_t tokens = x.shape(0);
-    check_width(layer);
-    require(static_cast<int64_t>(x.shape(1)) == shape_.hidden, "x has another width");
+  // layers: a sequence of Layer, taken one by one as they are needed.
+  // x (tokens, hidden); cosines, sines (tokens, head_dim / 2);
+  // all_queries, leaf_queries (blocks, 6): the fields of kernels::QueryBlock; work_items: where each begins, and the end;
+  // kv_ranges (ranges, 3): source (0 the batch, s kv_cache[s - 1]), first token, tokens;
+  // kv_cache, new_kv: (layers, 2, num_kv_heads, tokens, head_dim) each; new_kv_starts: first token of each in the batch;
+  // layer_done(index) is called after a layer; out (leaves, hidden)
+  void forward(nb::object layers, Output<nb::ndim<2>> x, Input<nb::ndim<2>> cosines, Input<nb::ndim<2>> sines,
+               IntegerRows<6> all_queries, Integers work_items, IntegerRows<6> leaf_queries, IntegerRows<3> kv_ranges,
+               int64_t max_seqlen_k, std::vector<Input<nb::ndim<5>>> kv_cache, std::vector<Output<nb::ndim<5>>> new_kv,
+               Integers new_kv_starts, Output<nb::ndim<1>> workspace, nb::callable layer_done, Output<nb::ndim<2>> out) {
+    const int64_t num_layers = static_cast<int64_t>(nb::len(layers)), tokens = x.shape(0), leaves = out.shape(0);
+    require(tokens > 0 && tokens <= kLargest && max_seqlen_k > 0 && max_seqlen_k <= kLargest,
+            "a batch has at least 1 token");
+    require(is(x.shape(1), shape_.hidden) && is(out.shape(1), shape_.hidden), "x and out have the hidden size as width");
     for (const auto& angles : {cosines, sines})
-      require(static_cast<int64_t>(angles.shape(0)) == tokens &&
-                  static_cast<int64_t>(angles.shape(1)) == shape_.head_dim / 2,
-              "angles do not fit");
-    require(keys.has_value() == values.has_value(), "keys and values go together");
-    require(queries.has_value() || keys.has_value(), "there is nothing to project to");
-    if (queries) check(queries->shape(0), queries->shape(1), tokens, queries->shape(2) * queries->shape(3),
-                       shape_.repeats * shape_.head_dim);
-    if (keys) {
-      check(keys->shape(0), keys->shape(1), tokens, keys->shape(2), shape_.head_dim);
-      check(values->shape(0), values->shape(1), tokens, values->shape(2), shape_.head_dim);
+      require(is(angles.shape(0), tokens) && is(angles.shape(1), shape_.head_dim / 2), "angles do not fit");
+    require(is(leaf_queries.shape(0), leaves), "out has a row for each leaf");
+    require(is(workspace.size(), transformer_.workspace_floats(tokens, leaves)), "the workspace has another size");
+    transformer::Batch batch;
+    batch.tokens = tokens;
+    batch.cosines = cosines.data(), batch.sines = sines.data();
+    batch.all_queries = query_blocks_of(all_queries), batch.leaf_queries = query_blocks_of(leaf_queries);
+    batch.work_items.assign(work_items.data(), work_items.data() + work_items.size());
+    for (size_t i = 0; i < kv_ranges.shape(0); i++) {
+      const int64_t* range = kv_ranges.data() + 3 * i;
+      batch.kv_ranges.push_back({range[0], range[1], range[2]});
     }
-    const Unlocked unlocked;
+    for (const auto& each : kv_cache) {
+      check_kv(each, num_layers);
+      batch.kv_cache.push_back({each.data(), static_cast<int64_t>(each.shape(3))});
+    }
+    require(new_kv_starts.size() == new_kv.size(), "new_kv_starts has one entry for each of new_kv");
+    for (size_t i = 0; i < new_kv.size(); i++) {
+      check_kv(new_kv[i], num_layers);
+      batch.new_kv.push_back({new_kv[i].data(), new_kv_starts.data()[i], static_cast<int64_t>(new_kv[i].shape(3))});
+    }
+    batch.max_seqlen_k = max_seqlen_k;
+    batch.check();
+
+    nb::object held;  // the layer that runs
+    Unlocked unlocked;
+    // The lock of this object is taken without the interpreter lock and kept while Python is called: a thread that
+    // waits for it must not hold the interpreter lock either.
     std::lock_guard<std::mutex> lock(mutex_);
-    network_.project(layer.layer, x.data(), tokens, cosines.data(), sines.data(), queries ? queries->data() : nullptr,
-                     keys ? keys->data() : nullptr, values ? values->data() : nullptr);
+    const auto layer_at = [&](int64_t index) -> const transformer::Layer& {
+      return unlocked.with_lock([&]() -> const transformer::Layer& {
+        held = layers[nb::int_(index)];
+        const HeldLayer& layer = nb::cast<const HeldLayer&>(held);
+        check_width(layer);
+        return layer.layer;
+      });
+    };
+    const auto done = [&](int64_t index) {
+      unlocked.with_lock([&] {
+        // A layer that was made for this call alone is freed before the next one is made.
+        held.reset();
+        layer_done(index);
+      });
+    };
+    transformer_.forward(batch, num_layers, layer_at, done, x.data(), workspace.data(), out.data());
   }
 
-  // pieces (pieces, 6): begin, start, stop, query, first run, last run; tasks: where each task's pieces begin, and the
-  // end; runs (runs, 3): source, first token, tokens, where source 0 is the batch itself and s is kept[s - 1], which is
-  // (2, key/value heads, tokens, head_dim).
-  void attend(Numbers pieces, Numbers tasks, Numbers runs, int64_t longest, Input<nb::ndim<4>> queries,
-              Input<nb::ndim<3>> keys, Input<nb::ndim<3>> values, std::vector<Input<nb::ndim<4>>> kept,
-              Output<nb::ndim<2>> mixed) {
-    const int64_t query_tokens = queries.shape(1), tokens = keys.shape(1);
-    check(queries.shape(0), queries.shape(1), query_tokens, queries.shape(2) * queries.shape(3),
-          shape_.repeats * shape_.head_dim);
-    check(keys.shape(0), keys.shape(1), tokens, keys.shape(2), shape_.head_dim);
-    check(values.shape(0), values.shape(1), tokens, values.shape(2), shape_.head_dim);
-    check(shape_.key_value_heads, mixed.shape(0), query_tokens, mixed.shape(1),
-          shape_.key_value_heads * shape_.repeats * shape_.head_dim);
-    std::vector<kernels::Run> sources;
-    for (size_t i = 0; i < runs.size() / 3; i++) {
-      const int64_t source = runs.data()[3 * i], first = runs.data()[3 * i + 1], count = runs.data()[3 * i + 2];
-      require(source >= 0 && source <= static_cast<int64_t>(kept.size()) && first >= 0 && count >= 0 && count <= kLargest,
-              "a run has no source");
-      const int64_t held = source ? kept[source - 1].shape(2) : tokens;
-      require(first <= held - count, "a run ends behind its source");
-      const float* own_keys = source ? kept[source - 1].data() : keys.data();
-      const float* own_values =
-          source ? own_keys + shape_.key_value_heads * held * shape_.head_dim : values.data();
-      sources.push_back({own_keys + first * shape_.head_dim, own_values + first * shape_.head_dim,
-                         held * shape_.head_dim, count});
-    }
-    for (const auto& each : kept)
-      require(each.shape(0) == 2 && static_cast<int64_t>(each.shape(1)) == shape_.key_value_heads &&
-                  static_cast<int64_t>(each.shape(3)) == shape_.head_dim,
-              "kept keys and values do not fit");
-    std::vector<kernels::Piece> list(pieces.size() / 6);
-    for (size_t i = 0; i < list.size(); i++) {
-      const int64_t* from = pieces.data() + 6 * i;
-      list[i] = {from[0], from[1], from[2], from[3], from[4], from[5]};
-      int64_t context = from[2] - from[0];
-      require(from[0] >= 0 && from[0] <= from[1] && from[1] < from[2] && from[2] <= tokens && from[3] >= 0 &&
-                  from[3] <= query_tokens - (from[2] - from[1]) && from[4] >= 0 && from[4] <= from[5] &&
-                  from[5] <= static_cast<int64_t>(sources.size()),
-              "a piece lies outside the batch");
-      for (int64_t run = from[4]; run < from[5]; run++) context += sources[run].tokens;
-      require(context <= longest, "a piece sees more than the longest");
-    }
-    const int64_t count = static_cast<int64_t>(tasks.size()) - 1;
-    for (int64_t i = 0; i < count; i++) require(tasks.data()[i] <= tasks.data()[i + 1], "tasks must rise");
-    require(count >= 0 && tasks.data()[0] == 0 && tasks.data()[count] == static_cast<int64_t>(list.size()),
-            "tasks must cover the pieces");
-    const Unlocked unlocked;
-    std::lock_guard<std::mutex> lock(mutex_);
-    network_.attend(list.data(), tasks.data(), count, sources.data(), longest, query_tokens, tokens, queries.data(),
-                    keys.data(), values.data(), mixed.data());
+  int64_t workspace_floats(int64_t tokens, int64_t leaves) const {
+    require_count(tokens);
+    require(leaves >= 0 && leaves <= tokens, "a batch has no more leaves than tokens");
+    return transformer_.workspace_floats(tokens, leaves);
   }
 
-  void finish(const HeldLayer& layer, Output<nb::ndim<2>> x, Input<nb::ndim<2>> mixed) {
-    check_width(layer);
-    check(shape_.key_value_heads, mixed.shape(0), x.shape(0), mixed.shape(1), layer.layer.output.inputs());
-    require(static_cast<int64_t>(x.shape(1)) == shape_.hidden, "x has another width");
-    const Unlocked unlocked;
-    std::lock_guard<std::mutex> lock(mutex_);
-    network_.finish(layer.layer, x.data(), mixed.data(), x.shape(0));
+  // group: of 8-bit matrices, 0 for float32.
+  int64_t buffer_bytes(int64_t intermediate, int64_t planes, int64_t group, int64_t tokens, int64_t max_seqlen_k) const {
+    for (int64_t each : {intermediate, tokens, max_seqlen_k}) require_count(each);
+    require(group == 0 || ((planes == 1 || planes == 2) && (group == 32 || group == 64 || group == 128)),
+            "group must be 0, 32, 64 or 128, and planes 1 or 2");
+    transformer::Matrix like;
+    like.is_int8 = group > 0;
+    if (group > 0) like.planes = planes, like.int8.group = group;
+    return transformer_.buffer_bytes(like, intermediate, tokens, max_seqlen_k);
   }
 
   void multiply(const HeldMatrix& matrix, Input<nb::ndim<2>> x, Output<nb::ndim<2>> out) {
-    require(static_cast<int64_t>(x.shape(1)) == matrix.matrix.inputs() &&
-                static_cast<int64_t>(out.shape(1)) == matrix.matrix.outputs() && x.shape(0) == out.shape(0),
+    require(is(x.shape(1), matrix.matrix.inputs()) && is(out.shape(1), matrix.matrix.outputs()) &&
+                x.shape(0) == out.shape(0),
             "shapes do not fit");
     const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
-    network_.multiply(matrix.matrix, x.data(), x.shape(0), out.data());
+    transformer_.multiply(matrix.matrix, x.data(), x.shape(0), out.data());
   }
 
-  void quantise(const HeldMatrix& matrix, int64_t group, nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig> bytes,
-                Output<nb::ndim<1>> scales) {
-    require(!matrix.matrix.in_panels, "only a stored matrix can be quantised");
-    const HeldMatrix fits = panel_matrix(Bytes(bytes), Input<nb::ndim<1>>(scales), matrix.matrix.outputs(),
-                                         matrix.matrix.inputs(), group, 1);
-    (void)fits;
+  void quantize_int8(const HeldMatrix& matrix, int64_t group, OutputBytes bytes, Output<nb::ndim<1>> scales) {
+    require(!matrix.matrix.is_int8, "only a stored matrix can be quantized");
+    require_int8_sizes(bytes.size(), scales.size(), matrix.matrix.outputs(), matrix.matrix.inputs(), group);
     const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
-    network_.quantise(matrix.matrix.stored, group, bytes.data(), scales.data());
+    transformer_.quantize_int8(matrix.matrix.stored, group, bytes.data(), scales.data());
   }
 
-  // Seconds that all threads together spent in products, in attention, and in work on rows.
-  std::vector<double> spent() {
+  void repack_q8_0(Bytes blocks, int64_t outputs, int64_t inputs, OutputBytes bytes, Output<nb::ndim<1>> scales) {
+    require_int8_sizes(bytes.size(), scales.size(), outputs, inputs, 32);
+    require(inputs % 32 == 0 && is(blocks.size(), outputs * (inputs / 32 * 34)), "blocks do not fit the shape");
+    const Unlocked unlocked;
     std::lock_guard<std::mutex> lock(mutex_);
-    const engine::Spent spent = network_.spent();
-    return {spent.products * 1e-9, spent.attention * 1e-9, spent.rows * 1e-9};
+    transformer_.repack_q8_0(blocks.data(), outputs, inputs, bytes.data(), scales.data());
+  }
+
+  // Seconds that all threads together spent in products, in attention, and in the rest.
+  std::vector<double> spent() {
+    const Unlocked unlocked;
+    std::lock_guard<std::mutex> lock(mutex_);
+    const transformer::Spent spent = transformer_.spent();
+    return {spent.products * 1e-9, spent.attention * 1e-9, spent.rest * 1e-9};
   }
 
  private:
-  static engine::Shape checked(int64_t hidden, int64_t heads, int64_t key_value_heads, int64_t head_dim, float epsilon) {
-    for (int64_t each : {hidden, heads, key_value_heads, head_dim}) require_size(each, "sizes must be at least 1");
-    require(heads % key_value_heads == 0, "heads must be a multiple of key/value heads");
-    return {hidden, key_value_heads, heads / key_value_heads, head_dim, epsilon};
+  static transformer::Shape checked(int64_t hidden, int64_t heads, int64_t num_kv_heads, int64_t head_dim,
+                                    float epsilon) {
+    for (int64_t each : {hidden, heads, num_kv_heads, head_dim}) require_size(each, "sizes must be at least 1");
+    require(heads % num_kv_heads == 0, "heads must be a multiple of key/value heads");
+    return {hidden, num_kv_heads, heads / num_kv_heads, head_dim, epsilon};
   }
-  void check(size_t heads, size_t rows, int64_t expected_rows, size_t width, int64_t expected_width) const {
-    require(static_cast<int64_t>(heads) == shape_.key_value_heads && static_cast<int64_t>(rows) == expected_rows &&
-                static_cast<int64_t>(width) == expected_width,
-            "an array has another shape");
+  static bool is(size_t actual, int64_t expected) { return static_cast<int64_t>(actual) == expected; }
+  template <typename Array>
+  void check_kv(const Array& kv, int64_t num_layers) const {
+    require(is(kv.shape(0), num_layers) && kv.shape(1) == 2 && is(kv.shape(2), shape_.num_kv_heads) &&
+                kv.shape(3) <= static_cast<size_t>(kLargest) && is(kv.shape(4), shape_.head_dim),
+            "keys and values are (layers, 2, key/value heads, tokens, head_dim)");
   }
   void check_width(const HeldLayer& held) const {
-    const int64_t width = shape_.key_value_heads * shape_.head_dim;
-    const engine::Layer& layer = held.layer;
-    require(layer.query.inputs() == shape_.hidden && layer.query.outputs() == width * shape_.repeats &&
-                layer.key.inputs() == shape_.hidden && layer.key.outputs() == width &&
-                layer.value.inputs() == shape_.hidden && layer.value.outputs() == width &&
-                layer.output.inputs() == width * shape_.repeats && layer.output.outputs() == shape_.hidden &&
+    const transformer::Layer& layer = held.layer;
+    require(layer.query.inputs() == shape_.hidden && layer.query.outputs() == shape_.q_width() &&
+                layer.key.inputs() == shape_.hidden && layer.key.outputs() == shape_.kv_width() &&
+                layer.value.inputs() == shape_.hidden && layer.value.outputs() == shape_.kv_width() &&
+                layer.output.inputs() == shape_.q_width() && layer.output.outputs() == shape_.hidden &&
                 layer.gate.inputs() == shape_.hidden && layer.up.inputs() == shape_.hidden &&
                 layer.up.outputs() == layer.gate.outputs() && layer.down.inputs() == layer.gate.outputs() &&
-                layer.down.outputs() == shape_.hidden &&
-                static_cast<int64_t>(held.norms[0].size()) == shape_.hidden &&
-                static_cast<int64_t>(held.norms[1].size()) == shape_.head_dim &&
-                static_cast<int64_t>(held.norms[2].size()) == shape_.head_dim &&
-                static_cast<int64_t>(held.norms[3].size()) == shape_.hidden,
+                layer.down.outputs() == shape_.hidden && is(held.norms[0].size(), shape_.hidden) &&
+                is(held.norms[1].size(), shape_.head_dim) && is(held.norms[2].size(), shape_.head_dim) &&
+                is(held.norms[3].size(), shape_.hidden),
             "the layer has another shape");
   }
 
-  const engine::Shape shape_;
-  engine::Network network_;
+  const transformer::Shape shape_;
+  transformer::TransformerCpu transformer_;
   std::mutex mutex_;
 };
 
@@ -280,32 +314,38 @@ NB_MODULE(qwen3_reranker_kernels, module) {
   // be printed says; the tests of these sources look for leaks under AddressSanitizer.
   nb::set_leak_warnings(false);
   module.attr("interface") = kInterface;
-  module.attr("panel_outputs") = kernels::kPanelOutputs;
+  module.attr("int8_nr") = kernels::kInt8NR;
   module.def("variants", [] {
     std::vector<std::string> names;
-    for (const kernels::Table* table : engine::usable_variants()) names.emplace_back(table->name);
+    for (const kernels::KernelTable* table : transformer::usable_variants()) names.emplace_back(table->name);
     return names;
   }, "Names of the variants that this processor runs, best first.");
   nb::class_<HeldMatrix>(module, "Matrix");
-  module.def("stored_matrix", &stored_matrix, nb::arg("bytes"), nb::arg("storage"), nb::arg("outputs"), nb::arg("inputs"));
-  module.def("panel_matrix", &panel_matrix, nb::arg("bytes"), nb::arg("scales"), nb::arg("outputs"), nb::arg("inputs"),
-             nb::arg("group"), nb::arg("digits"));
+  module.def("stored_matrix", &stored_matrix, nb::arg("bytes"), nb::arg("dtype"), nb::arg("outputs"), nb::arg("inputs"));
+  module.def("int8_matrix", &int8_matrix, nb::arg("bytes"), nb::arg("scales"), nb::arg("outputs"), nb::arg("inputs"),
+             nb::arg("group"), nb::arg("planes"));
+  module.def("int8_sizes", &int8_sizes, nb::arg("outputs"), nb::arg("inputs"), nb::arg("group"),
+             "Bytes and scales that an 8-bit matrix takes.");
   nb::class_<HeldLayer>(module, "Layer").def("__init__", [](HeldLayer* self, std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndim<1>>> norms) {
     new (self) HeldLayer(make_layer(std::move(matrices), std::move(norms)));
   }, nb::arg("matrices"), nb::arg("norms"));
-  nb::class_<Engine>(module, "Engine")
+  nb::class_<TransformerCpu>(module, "TransformerCpu")
       .def(nb::init<const std::string&, int64_t, int64_t, int64_t, int64_t, float, int64_t>(), nb::arg("variant"),
-           nb::arg("hidden"), nb::arg("heads"), nb::arg("key_value_heads"), nb::arg("head_dim"), nb::arg("epsilon"),
+           nb::arg("hidden"), nb::arg("heads"), nb::arg("num_kv_heads"), nb::arg("head_dim"), nb::arg("epsilon"),
            nb::arg("threads"))
       // What is written to is never a copy: an array of another type or layout is refused.
-      .def("project", &Engine::project, nb::arg("layer"), nb::arg("x"), nb::arg("cosines"), nb::arg("sines"),
-           nb::arg("queries").none().noconvert(), nb::arg("keys").none().noconvert(),
-           nb::arg("values").none().noconvert())
-      .def("attend", &Engine::attend, nb::arg("pieces"), nb::arg("tasks"), nb::arg("runs"), nb::arg("longest"),
-           nb::arg("queries"), nb::arg("keys"), nb::arg("values"), nb::arg("kept"), nb::arg("mixed").noconvert())
-      .def("finish", &Engine::finish, nb::arg("layer"), nb::arg("x").noconvert(), nb::arg("mixed"))
-      .def("multiply", &Engine::multiply, nb::arg("matrix"), nb::arg("x"), nb::arg("out").noconvert())
-      .def("quantise", &Engine::quantise, nb::arg("matrix"), nb::arg("group"), nb::arg("bytes").noconvert(),
-           nb::arg("scales").noconvert())
-      .def("spent", &Engine::spent);
+      .def("forward", &TransformerCpu::forward, nb::arg("layers"), nb::arg("x").noconvert(), nb::arg("cosines"),
+           nb::arg("sines"), nb::arg("all_queries"), nb::arg("work_items"), nb::arg("leaf_queries"),
+           nb::arg("kv_ranges"), nb::arg("max_seqlen_k"), nb::arg("kv_cache").noconvert(),
+           nb::arg("new_kv").noconvert(), nb::arg("new_kv_starts"), nb::arg("workspace").noconvert(),
+           nb::arg("layer_done"), nb::arg("out").noconvert())
+      .def("workspace_floats", &TransformerCpu::workspace_floats, nb::arg("tokens"), nb::arg("leaves"))
+      .def("buffer_bytes", &TransformerCpu::buffer_bytes, nb::arg("intermediate"), nb::arg("planes"), nb::arg("group"),
+           nb::arg("tokens"), nb::arg("max_seqlen_k"))
+      .def("multiply", &TransformerCpu::multiply, nb::arg("matrix"), nb::arg("x"), nb::arg("out").noconvert())
+      .def("quantize_int8", &TransformerCpu::quantize_int8, nb::arg("matrix"), nb::arg("group"),
+           nb::arg("bytes").noconvert(), nb::arg("scales").noconvert())
+      .def("repack_q8_0", &TransformerCpu::repack_q8_0, nb::arg("blocks"), nb::arg("outputs"), nb::arg("inputs"),
+           nb::arg("bytes").noconvert(), nb::arg("scales").noconvert())
+      .def("spent", &TransformerCpu::spent);
 }

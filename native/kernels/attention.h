@@ -1,51 +1,54 @@
-// Attention of a segment's tokens over [ancestors | own], for the query heads that share one key/value head.
+// Causal attention of query blocks over their ancestors and their own segment, for the query heads that share one
+// key/value head. The softmax is online, as in FlashAttention.
 //
-// Keys are taken in blocks of absolute positions (0..511, 512..1023, ...) and every sum runs in their order, so a token's
-// result has the same bits whatever the tree was cut into and whoever else was in the batch.
+// Keys are taken in blocks of absolute positions (0..511, 512..1023, ...), and every sum adds in their order. So a token's
+// result has the same bits wherever the tree is cut and whatever else is in the batch.
 #pragma once
 
 #include <limits>
 
 #include "kernels/exponential.h"
-#include "kernels/float_product.h"
-#include "kernels/table.h"
+#include "kernels/gemm_f32.h"
+#include "kernels/kernels.h"
 
 namespace {
 
 constexpr int64_t kBlockKeys = 512;
-// Not a multiple of the cache's 4 KiB period: twelve rows are read side by side.
+// Not a multiple of the cache's 4 KiB period: twelve rows of scores are read together.
 constexpr int64_t kScoreStride = kBlockKeys + 16;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-inline int64_t whole_columns(int64_t count) { return (count + kFloatColumns - 1) / kFloatColumns * kFloatColumns; }
+inline int64_t round_up_to_nr(int64_t count) { return (count + kF32NR - 1) / kF32NR * kF32NR; }
 
-int64_t attend_scratch(int64_t context, int64_t head_dim) {
-  return whole_columns(context) * head_dim + context * whole_columns(head_dim) +
-         kFloatRows * (kScoreStride + whole_columns(head_dim));
+int64_t attention_scratch(int64_t max_seqlen_k, int64_t head_dim) {
+  return round_up_to_nr(max_seqlen_k) * head_dim + max_seqlen_k * round_up_to_nr(head_dim) +
+         kF32MR * (kScoreStride + round_up_to_nr(head_dim));
 }
 
-// One tile of `rows` rows, as many as there are: the compiler makes a loop for each number.
-template <bool accumulate, int most = kFloatRows>
-inline void tile_of(int64_t rows, const float* a, int64_t row_stride, const float* b, int64_t b_stride, int64_t depth,
-                    float* c, int64_t c_stride) {
-  if (rows == most)
-    float_tile<most, false, accumulate>(a, row_stride, b, b_stride, depth, c, c_stride);
-  else if constexpr (most > 1)
-    tile_of<accumulate, most - 1>(rows, a, row_stride, b, b_stride, depth, c, c_stride);
+// The microkernel of `rows` rows, as many as there are: the compiler makes a loop for each number.
+template <bool accumulate, int max_rows = kF32MR>
+inline void microkernel_of(int64_t rows, const float* a, int64_t row_stride, const float* b, int64_t b_stride,
+                           int64_t depth, float* c, int64_t c_stride) {
+  if (rows == max_rows)
+    f32_microkernel<max_rows, false, accumulate>(a, row_stride, b, b_stride, depth, c, c_stride);
+  else if constexpr (max_rows > 1)
+    microkernel_of<accumulate, max_rows - 1>(rows, a, row_stride, b, b_stride, depth, c, c_stride);
 }
 
-// Keys and values of one row's context, gathered: keys in panels of kFloatColumns positions, turned; values in rows.
-struct Context {
+// Keys and values that one query block sees, gathered from the kv ranges.
+//   key_panels (positions / NR, head_dim, NR), the micropanels of K^T; value_rows (positions, value_stride)
+struct GatheredKv {
   float* key_panels;
   float* value_rows;
   int64_t head_dim;
   int64_t value_stride;
 
+  // keys, values (count, head_dim)
   void put(int64_t position, const float* keys, const float* values, int64_t count) const {
     int64_t t = 0;
     while (t < count) {
       const int64_t at = position + t;
-      float* panel = key_panels + at / kFloatColumns * kFloatColumns * head_dim + at % kFloatColumns;
+      float* panel = key_panels + at / kF32NR * kF32NR * head_dim + at % kF32NR;
       if (at % kLanes == 0 && count - t >= kLanes && head_dim % kLanes == 0) {
         for (int64_t e = 0; e < head_dim; e += kLanes) {
           Floats block[kLanes];
@@ -53,11 +56,11 @@ struct Context {
           for (int r = 0; r < kLanes; r++) block[r] = load(keys + (t + r) * head_dim + e);
           transpose(block);
 #pragma GCC unroll 16
-          for (int r = 0; r < kLanes; r++) store(panel + (e + r) * kFloatColumns, block[r]);
+          for (int r = 0; r < kLanes; r++) store(panel + (e + r) * kF32NR, block[r]);
         }
         t += kLanes;
       } else {
-        for (int64_t e = 0; e < head_dim; e++) panel[e * kFloatColumns] = keys[t * head_dim + e];
+        for (int64_t e = 0; e < head_dim; e++) panel[e * kF32NR] = keys[t * head_dim + e];
         t++;
       }
     }
@@ -69,101 +72,109 @@ struct Context {
   }
 };
 
-// Scores of one row -> weights; returns their sum. Sees `seen` of the `count` keys; the rest gets weight 0.
-inline float soften(float* scores, int64_t seen, int64_t count, float* most, float* decay) {
-  Floats highest = broadcast(*most);
+// One block of the online softmax: scores of one query become exp(score - max), in place; returns their sum.
+// The query sees `seen` of the `count` keys, the others get 0. `max` is that of the blocks so far and is brought up to date;
+// `rescale` is what the sums of the blocks so far are to be multiplied by. scores (count), whole vectors
+inline float softmax_block(float* scores, int64_t seen, int64_t count, float* max, float* rescale) {
+  Floats highest = broadcast(*max);
   int64_t j = 0;
-  for (; j + kLanes <= seen; j += kLanes) highest = larger(highest, load(scores + j));
+  for (; j + kLanes <= seen; j += kLanes) highest = maximum(highest, load(scores + j));
   const int64_t end = (count + kLanes - 1) / kLanes * kLanes;
   for (int64_t rest = seen; rest < end; rest++) scores[rest] = kMinusInfinity;
-  for (; j < end; j += kLanes) highest = larger(highest, load(scores + j));
-  const float before = *most;
-  *most = largest(highest);
-  float last[kLanes];
-  store(last, exponential(broadcast(before - *most)));
-  *decay = last[0];
+  for (; j < end; j += kLanes) highest = maximum(highest, load(scores + j));
+  const float before = *max;
+  *max = reduce_max(highest);
+  float factor[kLanes];
+  store(factor, exponential(broadcast(before - *max)));
+  *rescale = factor[0];
   Floats total = broadcast(0.0f);
   for (j = 0; j < end; j += kLanes) {
-    const Floats weight = exponential(subtract(load(scores + j), broadcast(*most)));
+    const Floats weight = exponential(subtract(load(scores + j), broadcast(*max)));
     store(scores + j, weight);
     total = add(total, weight);
   }
-  return sum(total);
+  return reduce_add(total);
 }
 
-void attend(const kernels::Piece* pieces, int64_t count, const kernels::Run* runs, int64_t head,
-            int64_t key_value_heads, int64_t repeats, int64_t head_dim, int64_t query_tokens, int64_t tokens,
-            const float* queries, const float* keys, const float* values, float* out, float* scratch) {
-  const float* own_queries = queries + head * query_tokens * repeats * head_dim;
+void attention(const kernels::QueryBlock* query_blocks, int64_t count, const kernels::KvRange* kv_ranges, int64_t layer,
+               int64_t head, int64_t num_kv_heads, int64_t heads_per_kv, int64_t head_dim, int64_t query_tokens,
+               int64_t tokens, const float* queries, const float* keys, const float* values, float* out,
+               float* scratch) {
+  const float* own_queries = queries + head * query_tokens * heads_per_kv * head_dim;
   const float* own_keys = keys + head * tokens * head_dim;
   const float* own_values = values + head * tokens * head_dim;
-  const int64_t value_stride = whole_columns(head_dim);
-  int64_t longest = 0;
-  for (int64_t p = 0; p < count; p++) {
-    int64_t context = pieces[p].stop - pieces[p].begin;
-    for (int64_t r = pieces[p].first_run; r < pieces[p].last_run; r++) context += runs[r].tokens;
-    longest = context > longest ? context : longest;
+  const int64_t value_stride = round_up_to_nr(head_dim);
+  int64_t max_seqlen_k = 0;
+  for (int64_t b = 0; b < count; b++) {
+    int64_t seqlen_k = query_blocks[b].stop - query_blocks[b].segment_start;
+    for (int64_t r = query_blocks[b].first_range; r < query_blocks[b].last_range; r++) seqlen_k += kv_ranges[r].tokens;
+    max_seqlen_k = seqlen_k > max_seqlen_k ? seqlen_k : max_seqlen_k;
   }
   float* scores = scratch;
-  float* mixed = scores + kFloatRows * kScoreStride;
-  const Context context{mixed + kFloatRows * value_stride,
-                        mixed + kFloatRows * value_stride + whole_columns(longest) * head_dim, head_dim, value_stride};
-  int64_t above = 0, held_begin = -1, held_stop = -1, held_first = -1, held_last = -1;
-  for (int64_t p = 0; p < count; p++) {
-    const kernels::Piece& piece = pieces[p];
-    if (p == 0 || piece.first_run != held_first || piece.last_run != held_last) {
-      above = 0;
-      for (int64_t r = piece.first_run; r < piece.last_run; r++) {
-        const int64_t offset = head * runs[r].head_stride;
-        context.put(above, runs[r].keys + offset, runs[r].values + offset, runs[r].tokens);
-        above += runs[r].tokens;
+  float* sums = scores + kF32MR * kScoreStride;
+  float* key_panels = sums + kF32MR * value_stride;
+  const GatheredKv gathered{key_panels, key_panels + round_up_to_nr(max_seqlen_k) * head_dim, head_dim, value_stride};
+  // What is gathered stays for the next block: its ranges where they are the same, its segment where it goes on.
+  int64_t ancestors = 0, held_start = -1, held_stop = -1, held_first = -1, held_last = -1;
+  for (int64_t b = 0; b < count; b++) {
+    const kernels::QueryBlock& block = query_blocks[b];
+    if (b == 0 || block.first_range != held_first || block.last_range != held_last) {
+      ancestors = 0;
+      for (int64_t r = block.first_range; r < block.last_range; r++) {
+        const kernels::KvRange& range = kv_ranges[r];
+        const int64_t offset = layer * range.layer_stride + head * range.head_stride;
+        gathered.put(ancestors, range.keys + offset, range.values + offset, range.tokens);
+        ancestors += range.tokens;
       }
-      held_begin = -1;
+      held_start = -1;
     }
-    const int64_t from = piece.begin == held_begin && piece.stop >= held_stop ? held_stop : piece.begin;
-    context.put(above + from - piece.begin, own_keys + from * head_dim, own_values + from * head_dim,
-                piece.stop - from);
-    held_first = piece.first_run, held_last = piece.last_run, held_begin = piece.begin, held_stop = piece.stop;
+    const bool goes_on = block.segment_start == held_start && block.stop >= held_stop;
+    const int64_t from = goes_on ? held_stop : block.segment_start;
+    gathered.put(ancestors + from - block.segment_start, own_keys + from * head_dim, own_values + from * head_dim,
+                 block.stop - from);
+    held_first = block.first_range, held_last = block.last_range;
+    held_start = block.segment_start, held_stop = block.stop;
 
-    const int64_t rows = (piece.stop - piece.start) * repeats;
-    for (int64_t row = 0; row < rows; row += kFloatRows) {
-      const int64_t here = rows - row < kFloatRows ? rows - row : kFloatRows;
-      const float* asking = own_queries + (piece.query * repeats + row) * head_dim;
-      const int64_t end = above + piece.start - piece.begin + (row + here - 1) / repeats + 1;
-      float most[kFloatRows], total[kFloatRows];
-      for (int64_t r = 0; r < here; r++) most[r] = kMinusInfinity, total[r] = 0.0f;
-      for (int64_t block = 0; block < end; block += kBlockKeys) {
-        const int64_t block_keys = end - block < kBlockKeys ? end - block : kBlockKeys;
-        for (int64_t j = 0; j < block_keys; j += kFloatColumns)
-          tile_of<false>(here, asking, head_dim, context.key_panels + (block + j) * head_dim, kFloatColumns, head_dim,
-                         scores + j, kScoreStride);
+    // A row is one query head of one token.
+    const int64_t rows = (block.stop - block.start) * heads_per_kv, first_seen = ancestors + block.start - block.segment_start;
+    for (int64_t row = 0; row < rows; row += kF32MR) {
+      const int64_t here = rows - row < kF32MR ? rows - row : kF32MR;
+      const float* query = own_queries + (block.query * heads_per_kv + row) * head_dim;
+      const int64_t end = first_seen + (row + here - 1) / heads_per_kv + 1;
+      float max[kF32MR], total[kF32MR];
+      for (int64_t r = 0; r < here; r++) max[r] = kMinusInfinity, total[r] = 0.0f;
+      for (int64_t key = 0; key < end; key += kBlockKeys) {
+        const int64_t block_keys = end - key < kBlockKeys ? end - key : kBlockKeys;
+        for (int64_t j = 0; j < block_keys; j += kF32NR)
+          microkernel_of<false>(here, query, head_dim, gathered.key_panels + (key + j) * head_dim, kF32NR, head_dim,
+                                scores + j, kScoreStride);
         for (int64_t r = 0; r < here; r++) {
-          const int64_t sees = above + piece.start - piece.begin + (row + r) / repeats + 1 - block;
+          const int64_t sees = first_seen + (row + r) / heads_per_kv + 1 - key;
           const int64_t seen = sees < 0 ? 0 : sees < block_keys ? sees : block_keys;
-          float decay;
-          const float more = soften(scores + r * kScoreStride, seen, block_keys, most + r, &decay);
-          total[r] = total[r] * decay + more;
-          if (block > 0)
+          float rescale;
+          const float more = softmax_block(scores + r * kScoreStride, seen, block_keys, max + r, &rescale);
+          total[r] = total[r] * rescale + more;
+          if (key > 0)
             for (int64_t e = 0; e < value_stride; e += kLanes) {
-              float* to = mixed + r * value_stride + e;
-              store(to, multiply(load(to), broadcast(decay)));
+              float* to = sums + r * value_stride + e;
+              store(to, multiply(load(to), broadcast(rescale)));
             }
         }
-        for (int64_t e = 0; e < value_stride; e += kFloatColumns) {
-          const float* value = context.value_rows + block * value_stride + e;
-          if (block == 0)
-            tile_of<false>(here, scores, kScoreStride, value, value_stride, block_keys, mixed + e, value_stride);
+        for (int64_t e = 0; e < value_stride; e += kF32NR) {
+          const float* value = gathered.value_rows + key * value_stride + e;
+          if (key == 0)
+            microkernel_of<false>(here, scores, kScoreStride, value, value_stride, block_keys, sums + e, value_stride);
           else
-            tile_of<true>(here, scores, kScoreStride, value, value_stride, block_keys, mixed + e, value_stride);
+            microkernel_of<true>(here, scores, kScoreStride, value, value_stride, block_keys, sums + e, value_stride);
         }
       }
       for (int64_t r = 0; r < here; r++) {
-        const int64_t token = piece.query + (row + r) / repeats, repeat = (row + r) % repeats;
-        float* to = out + ((token * key_value_heads + head) * repeats + repeat) * head_dim;
+        const int64_t token = block.query + (row + r) / heads_per_kv, head_in_group = (row + r) % heads_per_kv;
+        float* to = out + ((token * num_kv_heads + head) * heads_per_kv + head_in_group) * head_dim;
         int64_t e = 0;
         for (; e + kLanes <= head_dim; e += kLanes)
-          store(to + e, divide(load(mixed + r * value_stride + e), broadcast(total[r])));
-        for (; e < head_dim; e++) to[e] = mixed[r * value_stride + e] / total[r];
+          store(to + e, divide(load(sums + r * value_stride + e), broadcast(total[r])));
+        for (; e < head_dim; e++) to[e] = sums[r * value_stride + e] / total[r];
       }
     }
   }

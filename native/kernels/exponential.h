@@ -6,8 +6,8 @@ namespace {
 // Cody and Waite's reduction with the polynomial of the Cephes library's expf.
 inline Floats exponential(Floats x) {
   // The bounds come first in both calls, as the second argument wins when one of them is NaN.
-  x = smaller(broadcast(89.0f), larger(broadcast(-110.0f), x));
-  const Floats n = nearest(multiply(x, broadcast(1.44269504088896341f)));
+  x = minimum(broadcast(89.0f), maximum(broadcast(-110.0f), x));
+  const Floats n = round_to_nearest(multiply(x, broadcast(1.44269504088896341f)));
   Floats r = multiply_add(n, broadcast(-0.693359375f), x);
   r = multiply_add(n, broadcast(2.12194440e-4f), r);
   Floats p = broadcast(1.9875691500e-4f);

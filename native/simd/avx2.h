@@ -13,8 +13,8 @@ using Integers = __m256i;
 
 constexpr int kLanes = 8;
 // 12 sums, 2 vectors of weights, 1 activation: 15 of 16 registers.
-constexpr int kFloatRows = 6;
-constexpr int kFloatVectors = 2;
+constexpr int kF32MR = 6;
+constexpr int kF32Vectors = 2;
 
 inline Floats load(const float* from) { return _mm256_loadu_ps(from); }
 inline void store(float* to, Floats x) { _mm256_storeu_ps(to, x); }
@@ -24,16 +24,16 @@ inline Floats subtract(Floats x, Floats y) { return _mm256_sub_ps(x, y); }
 inline Floats multiply(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
 inline Floats divide(Floats x, Floats y) { return _mm256_div_ps(x, y); }
 inline Floats multiply_add(Floats x, Floats y, Floats z) { return _mm256_fmadd_ps(x, y, z); }
-inline Floats larger(Floats x, Floats y) { return _mm256_max_ps(x, y); }
-inline Floats smaller(Floats x, Floats y) { return _mm256_min_ps(x, y); }
-inline Floats magnitude(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
-inline Floats nearest(Floats x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-inline float sum(Floats x) {
+inline Floats maximum(Floats x, Floats y) { return _mm256_max_ps(x, y); }
+inline Floats minimum(Floats x, Floats y) { return _mm256_min_ps(x, y); }
+inline Floats absolute(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+inline Floats round_to_nearest(Floats x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline float reduce_add(Floats x) {
   __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
-inline float largest(Floats x) {
+inline float reduce_max(Floats x) {
   __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
@@ -47,24 +47,24 @@ inline Floats scale_by_power_of_two(Floats x, Floats n) {
   return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
-inline Floats load_bfloat16(const uint8_t* from) {
+inline Floats load_bf16(const uint8_t* from) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)), 16));
 }
-inline Floats load_float16(const uint8_t* from) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)); }
-inline Floats load_float32(const uint8_t* from) {
+inline Floats load_f16(const uint8_t* from) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from)); }
+inline Floats load_f32(const uint8_t* from) {
   return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i*)from));
 }
 
 inline Integers to_integers(Floats x) { return _mm256_cvtps_epi32(x); }
 inline Floats to_floats(Integers x) { return _mm256_cvtepi32_ps(x); }
 inline Integers bits_of(Floats x) { return _mm256_castps_si256(x); }
-inline Integers larger(Integers x, Integers y) { return _mm256_max_epi32(x, y); }
-inline int32_t largest(Integers x) {
+inline Integers maximum(Integers x, Integers y) { return _mm256_max_epi32(x, y); }
+inline int32_t reduce_max(Integers x) {
   __m128i half = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
   return _mm_cvtsi128_si32(_mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
 }
-inline int32_t sum(Integers x) {
+inline int32_t reduce_add(Integers x) {
   __m128i half = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));

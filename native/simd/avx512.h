@@ -13,8 +13,8 @@ using Integers = __m512i;
 
 constexpr int kLanes = 16;
 // A tile of the float32 product: rows by vectors of columns. 24 sums, 2 vectors of weights, 1 activation: 27 of 32 registers.
-constexpr int kFloatRows = 12;
-constexpr int kFloatVectors = 2;
+constexpr int kF32MR = 12;
+constexpr int kF32Vectors = 2;
 
 inline Floats load(const float* from) { return _mm512_loadu_ps(from); }
 inline void store(float* to, Floats x) { _mm512_storeu_ps(to, x); }
@@ -24,27 +24,27 @@ inline Floats subtract(Floats x, Floats y) { return _mm512_sub_ps(x, y); }
 inline Floats multiply(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
 inline Floats divide(Floats x, Floats y) { return _mm512_div_ps(x, y); }
 inline Floats multiply_add(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
-inline Floats larger(Floats x, Floats y) { return _mm512_max_ps(x, y); }
-inline Floats smaller(Floats x, Floats y) { return _mm512_min_ps(x, y); }
-inline Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
-inline Floats nearest(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-inline float sum(Floats x) { return _mm512_reduce_add_ps(x); }
-inline float largest(Floats x) { return _mm512_reduce_max_ps(x); }
+inline Floats maximum(Floats x, Floats y) { return _mm512_max_ps(x, y); }
+inline Floats minimum(Floats x, Floats y) { return _mm512_min_ps(x, y); }
+inline Floats absolute(Floats x) { return _mm512_abs_ps(x); }
+inline Floats round_to_nearest(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline float reduce_add(Floats x) { return _mm512_reduce_add_ps(x); }
+inline float reduce_max(Floats x) { return _mm512_reduce_max_ps(x); }
 // x * 2^n for whole n, with overflow to infinity and underflow to zero.
 inline Floats scale_by_power_of_two(Floats x, Floats n) { return _mm512_scalef_ps(x, n); }
 
-inline Floats load_bfloat16(const uint8_t* from) {
+inline Floats load_bf16(const uint8_t* from) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16));
 }
-inline Floats load_float16(const uint8_t* from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
-inline Floats load_float32(const uint8_t* from) { return _mm512_loadu_ps(from); }
+inline Floats load_f16(const uint8_t* from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from)); }
+inline Floats load_f32(const uint8_t* from) { return _mm512_loadu_ps(from); }
 
 inline Integers to_integers(Floats x) { return _mm512_cvtps_epi32(x); }
 inline Floats to_floats(Integers x) { return _mm512_cvtepi32_ps(x); }
 inline Integers bits_of(Floats x) { return _mm512_castps_si512(x); }
-inline Integers larger(Integers x, Integers y) { return _mm512_max_epi32(x, y); }
-inline int32_t largest(Integers x) { return _mm512_reduce_max_epi32(x); }
-inline int32_t sum(Integers x) { return _mm512_reduce_add_epi32(x); }
+inline Integers maximum(Integers x, Integers y) { return _mm512_max_epi32(x, y); }
+inline int32_t reduce_max(Integers x) { return _mm512_reduce_max_epi32(x); }
+inline int32_t reduce_add(Integers x) { return _mm512_reduce_add_epi32(x); }
 inline Integers add(Integers x, Integers y) { return _mm512_add_epi32(x, y); }
 inline Integers subtract(Integers x, Integers y) { return _mm512_sub_epi32(x, y); }
 inline Integers broadcast(int32_t x) { return _mm512_set1_epi32(x); }

@@ -14,8 +14,8 @@ using Integers = int32x4_t;
 constexpr int kLanes = 4;
 // 24 sums, 4 vectors of weights, 1 activation: 29 of 32 registers, and 10 loads for 24 multiplications. Columns must
 // divide the 64 outputs of a panel and attention's blocks of 512 keys, which rules out 12.
-constexpr int kFloatRows = 6;
-constexpr int kFloatVectors = 4;
+constexpr int kF32MR = 6;
+constexpr int kF32Vectors = 4;
 
 inline Floats load(const float* from) { return vld1q_f32(from); }
 inline void store(float* to, Floats x) { vst1q_f32(to, x); }
@@ -26,12 +26,12 @@ inline Floats multiply(Floats x, Floats y) { return vmulq_f32(x, y); }
 inline Floats divide(Floats x, Floats y) { return vdivq_f32(x, y); }
 inline Floats multiply_add(Floats x, Floats y, Floats z) { return vfmaq_f32(z, x, y); }
 // As x86 does it: where one of them is NaN, the second. VMAX would give NaN whichever it is.
-inline Floats larger(Floats x, Floats y) { return vbslq_f32(vcgtq_f32(x, y), x, y); }
-inline Floats smaller(Floats x, Floats y) { return vbslq_f32(vcltq_f32(x, y), x, y); }
-inline Floats magnitude(Floats x) { return vabsq_f32(x); }
-inline Floats nearest(Floats x) { return vrndnq_f32(x); }
-inline float sum(Floats x) { return vaddvq_f32(x); }
-inline float largest(Floats x) { return vmaxvq_f32(x); }
+inline Floats maximum(Floats x, Floats y) { return vbslq_f32(vcgtq_f32(x, y), x, y); }
+inline Floats minimum(Floats x, Floats y) { return vbslq_f32(vcltq_f32(x, y), x, y); }
+inline Floats absolute(Floats x) { return vabsq_f32(x); }
+inline Floats round_to_nearest(Floats x) { return vrndnq_f32(x); }
+inline float reduce_add(Floats x) { return vaddvq_f32(x); }
+inline float reduce_max(Floats x) { return vmaxvq_f32(x); }
 // 2^n in two halves, as one factor cannot reach from the smallest to the largest number; beyond them 0 and infinity.
 inline Floats scale_by_power_of_two(Floats x, Floats n) {
   const int32x4_t whole = vcvtnq_s32_f32(n), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
@@ -40,18 +40,18 @@ inline Floats scale_by_power_of_two(Floats x, Floats n) {
   return vmulq_f32(vmulq_f32(x, vreinterpretq_f32_s32(first)), vreinterpretq_f32_s32(second));
 }
 
-inline Floats load_bfloat16(const uint8_t* from) {
+inline Floats load_bf16(const uint8_t* from) {
   return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(from)), 16));
 }
-inline Floats load_float16(const uint8_t* from) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(from))); }
-inline Floats load_float32(const uint8_t* from) { return vreinterpretq_f32_u8(vld1q_u8(from)); }
+inline Floats load_f16(const uint8_t* from) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(from))); }
+inline Floats load_f32(const uint8_t* from) { return vreinterpretq_f32_u8(vld1q_u8(from)); }
 
 inline Integers to_integers(Floats x) { return vcvtnq_s32_f32(x); }
 inline Floats to_floats(Integers x) { return vcvtq_f32_s32(x); }
 inline Integers bits_of(Floats x) { return vreinterpretq_s32_f32(x); }
-inline Integers larger(Integers x, Integers y) { return vmaxq_s32(x, y); }
-inline int32_t largest(Integers x) { return vmaxvq_s32(x); }
-inline int32_t sum(Integers x) { return vaddvq_s32(x); }
+inline Integers maximum(Integers x, Integers y) { return vmaxq_s32(x, y); }
+inline int32_t reduce_max(Integers x) { return vmaxvq_s32(x); }
+inline int32_t reduce_add(Integers x) { return vaddvq_s32(x); }
 inline Integers add(Integers x, Integers y) { return vaddq_s32(x, y); }
 inline Integers subtract(Integers x, Integers y) { return vsubq_s32(x, y); }
 inline Integers broadcast(int32_t x) { return vdupq_n_s32(x); }

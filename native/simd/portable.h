@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/float16.h"
+
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kFloatRows = 4;
-constexpr int kFloatVectors = 2;
+constexpr int kF32MR = 4;
+constexpr int kF32Vectors = 2;
 
 struct Floats {
   float lane[kLanes];
@@ -55,24 +57,24 @@ inline Floats multiply_add(Floats x, Floats y, Floats z) {
 #endif
 }
 // As x86 does it: where one of them is NaN, the second.
-inline Floats larger(Floats x, Floats y) {
+inline Floats maximum(Floats x, Floats y) {
   return lanes<Floats>([&](int i) { return x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]; });
 }
-inline Floats smaller(Floats x, Floats y) {
+inline Floats minimum(Floats x, Floats y) {
   return lanes<Floats>([&](int i) { return x.lane[i] < y.lane[i] ? x.lane[i] : y.lane[i]; });
 }
-inline Floats magnitude(Floats x) {
+inline Floats absolute(Floats x) {
   return lanes<Floats>([&](int i) { return std::fabs(x.lane[i]); });
 }
-inline Floats nearest(Floats x) {
+inline Floats round_to_nearest(Floats x) {
   return lanes<Floats>([&](int i) { return std::nearbyint(x.lane[i]); });
 }
-inline float sum(Floats x) {
+inline float reduce_add(Floats x) {
   float total = 0.0f;
   for (float each : x.lane) total += each;
   return total;
 }
-inline float largest(Floats x) {
+inline float reduce_max(Floats x) {
   float most = x.lane[0];
   for (float each : x.lane) most = most > each ? most : each;
   return most;
@@ -84,30 +86,18 @@ inline Floats scale_by_power_of_two(Floats x, Floats n) {
   });
 }
 
-inline float from_bits(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-inline Floats load_bfloat16(const uint8_t* from) {
+inline Floats load_bf16(const uint8_t* from) {
   uint16_t stored[kLanes];
   memcpy(stored, from, sizeof(stored));
-  return lanes<Floats>([&](int i) { return from_bits(static_cast<uint32_t>(stored[i]) << 16); });
+  return lanes<Floats>([&](int i) { return kernels::f32_from_bits(static_cast<uint32_t>(stored[i]) << 16); });
 }
-inline float from_float16(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-  if (exponent == 31) return from_bits(sign | 0x7f800000 | fraction << 13);
-  if (exponent > 0) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-  const float small = static_cast<float>(fraction) * 5.9604644775390625e-8f;  // 2^-24
-  return sign ? -small : small;
-}
-inline Floats load_float16(const uint8_t* from) {
+inline Floats load_f16(const uint8_t* from) {
   uint16_t stored[kLanes];
   memcpy(stored, from, sizeof(stored));
-  return lanes<Floats>([&](int i) { return from_float16(stored[i]); });
+  return lanes<Floats>([&](int i) { return kernels::f16_to_f32(stored[i]); });
 }
 
-inline Floats load_float32(const uint8_t* from) {
+inline Floats load_f32(const uint8_t* from) {
   Floats x;
   memcpy(x.lane, from, sizeof(x.lane));
   return x;
@@ -127,15 +117,15 @@ inline Integers bits_of(Floats x) {
   memcpy(bits.lane, x.lane, sizeof(bits.lane));
   return bits;
 }
-inline Integers larger(Integers x, Integers y) {
+inline Integers maximum(Integers x, Integers y) {
   return lanes<Integers>([&](int i) { return x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]; });
 }
-inline int32_t largest(Integers x) {
+inline int32_t reduce_max(Integers x) {
   int32_t most = x.lane[0];
   for (int32_t each : x.lane) most = most > each ? most : each;
   return most;
 }
-inline int32_t sum(Integers x) {
+inline int32_t reduce_add(Integers x) {
   int32_t total = 0;
   for (int32_t each : x.lane) total += each;
   return total;

@@ -13,9 +13,9 @@ using samples::Fenced;
 using samples::Random;
 
 struct Heads {
-  int64_t key_value, repeats, dim;
+  int64_t key_value, heads_per_kv, dim;
 
-  int64_t query() const { return key_value * repeats; }
+  int64_t query() const { return key_value * heads_per_kv; }
 };
 
 // All tokens from the root to a leaf: each has a key and a value for each key/value head, and queries.
@@ -41,21 +41,27 @@ struct Path {
   std::vector<float> queries, keys, values;
 };
 
-// (key/value heads, tokens, head_dim), as the kernel wants keys and values.
+// Segments that were computed before have keys and values of every layer; the tests look at this one of two.
+constexpr int64_t kLayer = 1;
+
+// (layers, num_kv_heads, tokens, head_dim), as the kernel wants keys and values; only the last layer has any.
 struct Cached {
-  Cached(const Heads& heads, int64_t tokens)
-      : tokens(tokens), keys(heads.key_value * tokens * heads.dim), values(heads.key_value * tokens * heads.dim) {}
+  Cached(const Heads& heads, int64_t tokens, int64_t layers)
+      : tokens(tokens),
+        layers(layers),
+        keys(layers * heads.key_value * tokens * heads.dim),
+        values(layers * heads.key_value * tokens * heads.dim) {}
 
   void put(const Heads& heads, int64_t at, const Path& path, int64_t first, int64_t count) {
     for (int64_t head = 0; head < heads.key_value; head++)
       for (int64_t t = 0; t < count; t++) {
-        const int64_t place = (head * tokens + at + t) * heads.dim;
+        const int64_t place = (((layers - 1) * heads.key_value + head) * tokens + at + t) * heads.dim;
         memcpy(keys.data() + place, path.key(heads, first + t, head), heads.dim * sizeof(float));
         memcpy(values.data() + place, path.value(heads, first + t, head), heads.dim * sizeof(float));
       }
   }
 
-  int64_t tokens;
+  int64_t tokens, layers;
   Fenced<float> keys, values;
 };
 
@@ -63,7 +69,7 @@ struct Cached {
 class Batch {
  public:
   Batch(const Heads& heads, int64_t tokens, int64_t query_tokens)
-      : heads_(heads), own_(heads, tokens), queries_(heads.query() * query_tokens * heads.dim), query_tokens_(query_tokens),
+      : heads_(heads), own_(heads, tokens, 1), queries_(heads.query() * query_tokens * heads.dim), query_tokens_(query_tokens),
         next_query_(0), next_token_(0) {}
 
   // Tokens that are in the batch and nobody asks for; all NaN.
@@ -78,27 +84,27 @@ class Batch {
   }
 
   // The same as a run of ancestors, in the batch from token `at` on.
-  void own_run(int64_t at, int64_t count) {
-    runs_.push_back({own_.keys.data() + at * heads_.dim, own_.values.data() + at * heads_.dim,
-                     own_.tokens * heads_.dim, count});
+  void own_range(int64_t at, int64_t count) {
+    kv_ranges_.push_back({own_.keys.data() + at * heads_.dim, own_.values.data() + at * heads_.dim,
+                          0, own_.tokens * heads_.dim, count});
   }
   // ... or in an array of its own, with other tokens before and after.
-  void kept_run(const Path& path, int64_t first, int64_t count, int64_t before, int64_t after) {
-    kept_.push_back(std::make_unique<Cached>(heads_, before + count + after));
+  void cached_range(const Path& path, int64_t first, int64_t count, int64_t before, int64_t after) {
+    kept_.push_back(std::make_unique<Cached>(heads_, before + count + after, kLayer + 1));
     kept_.back()->put(heads_, before, path, first, count);
-    runs_.push_back({kept_.back()->keys.data() + before * heads_.dim, kept_.back()->values.data() + before * heads_.dim,
-                     kept_.back()->tokens * heads_.dim, count});
+    kv_ranges_.push_back({kept_.back()->keys.data() + before * heads_.dim, kept_.back()->values.data() + before * heads_.dim,
+                          heads_.key_value * kept_.back()->tokens * heads_.dim, kept_.back()->tokens * heads_.dim, count});
   }
-  int64_t runs() const { return runs_.size(); }
+  int64_t kv_ranges() const { return kv_ranges_.size(); }
 
   // Tokens start..stop ask, of a segment that begins at `begin`, and are tokens `first`.. of the path.
-  void piece(const Path& path, int64_t first, int64_t begin, int64_t start, int64_t stop, int64_t first_run,
-             int64_t last_run) {
-    pieces_.push_back({begin, start, stop, next_query_, first_run, last_run});
+  void block(const Path& path, int64_t first, int64_t begin, int64_t start, int64_t stop, int64_t first_range,
+             int64_t last_range) {
+    query_blocks_.push_back({begin, start, stop, next_query_, first_range, last_range});
     for (int64_t token = 0; token < stop - start; token++) {
       for (int64_t head = 0; head < heads_.query(); head++)
-        memcpy(queries_.data() + (((head / heads_.repeats * query_tokens_) + next_query_ + token) * heads_.repeats +
-                                  head % heads_.repeats) * heads_.dim,
+        memcpy(queries_.data() + (((head / heads_.heads_per_kv * query_tokens_) + next_query_ + token) * heads_.heads_per_kv +
+                                  head % heads_.heads_per_kv) * heads_.dim,
                path.query(heads_, first + token, head), heads_.dim * sizeof(float));
       answers_.push_back({&path, first + token, next_query_ + token});
     }
@@ -112,21 +118,21 @@ class Batch {
   const std::vector<Answer>& answers() const { return answers_; }
 
   // (query tokens, query heads, head_dim)
-  std::vector<float> attend(const kernels::Table& table) {
-    int64_t longest = 0;
-    for (const kernels::Piece& piece : pieces_) {
-      int64_t context = piece.stop - piece.begin;
-      for (int64_t run = piece.first_run; run < piece.last_run; run++) context += runs_[run].tokens;
-      longest = std::max(longest, context);
+  std::vector<float> attention(const kernels::KernelTable& table) {
+    int64_t max_seqlen_k = 0;
+    for (const kernels::QueryBlock& block : query_blocks_) {
+      int64_t context = block.stop - block.segment_start;
+      for (int64_t run = block.first_range; run < block.last_range; run++) context += kv_ranges_[run].tokens;
+      max_seqlen_k = std::max(max_seqlen_k, context);
     }
     Fenced<float> out(query_tokens_ * heads_.query() * heads_.dim);
-    const Fenced<kernels::Piece> pieces(pieces_);
-    const Fenced<kernels::Run> runs(runs_);
+    const Fenced<kernels::QueryBlock> query_blocks(query_blocks_);
+    const Fenced<kernels::KvRange> kv_ranges(kv_ranges_);
     for (int64_t head = 0; head < heads_.key_value; head++) {
-      Fenced<float> scratch(table.attend_scratch(longest, heads_.dim));
-      table.attend(pieces.data(), pieces.size(), runs.data(), head, heads_.key_value, heads_.repeats, heads_.dim,
-                   query_tokens_, own_.tokens, queries_.data(), own_.keys.data(), own_.values.data(), out.data(),
-                   scratch.data());
+      Fenced<float> scratch(table.attention_scratch(max_seqlen_k, heads_.dim));
+      table.attention(query_blocks.data(), query_blocks.size(), kv_ranges.data(), kLayer, head, heads_.key_value,
+                      heads_.heads_per_kv, heads_.dim, query_tokens_, own_.tokens, queries_.data(), own_.keys.data(),
+                      own_.values.data(), out.data(), scratch.data());
     }
     return std::vector<float>(out.data(), out.data() + out.size());
   }
@@ -136,32 +142,32 @@ class Batch {
   Cached own_;
   Fenced<float> queries_;
   int64_t query_tokens_, next_query_, next_token_;
-  std::vector<kernels::Run> runs_;
-  std::vector<kernels::Piece> pieces_;
+  std::vector<kernels::KvRange> kv_ranges_;
+  std::vector<kernels::QueryBlock> query_blocks_;
   std::vector<std::unique_ptr<Cached>> kept_;
   std::vector<Answer> answers_;
 };
 
 // Tokens first..last of a path, all of it in one segment.
-std::vector<float> attend_alone(const kernels::Table& table, const Heads& heads, const Path& path, int64_t first,
+std::vector<float> attention_alone(const kernels::KernelTable& table, const Heads& heads, const Path& path, int64_t first,
                                 int64_t last) {
   Batch batch(heads, path.tokens, last - first);
   batch.place(path, 0, path.tokens);
-  batch.piece(path, first, 0, first, last, 0, 0);
-  return batch.attend(table);
+  batch.block(path, first, 0, first, last, 0, 0);
+  return batch.attention(table);
 }
 
 void check_naive(const Heads& heads, const Path& path, int64_t token, const float* actual) {
   for (int64_t head = 0; head < heads.query(); head++) {
     std::vector<const float*> keys, values;
     for (int64_t t = 0; t <= token; t++) {
-      keys.push_back(path.key(heads, t, head / heads.repeats));
-      values.push_back(path.value(heads, t, head / heads.repeats));
+      keys.push_back(path.key(heads, t, head / heads.heads_per_kv));
+      values.push_back(path.value(heads, t, head / heads.heads_per_kv));
     }
     const bounded::Numbers expected = bounded::attention(path.query(heads, token, head), keys, values, heads.dim);
     for (int64_t e = 0; e < heads.dim; e++)
       check::near(actual[head * heads.dim + e], expected[e].value, expected[e].bound,
-                  "%d dimensions, %d repeats: token %d, head %d, dimension %d", int(heads.dim), int(heads.repeats),
+                  "%d dimensions, %d repeats: token %d, head %d, dimension %d", int(heads.dim), int(heads.heads_per_kv),
                   int(token), int(head), int(e));
   }
 }
@@ -169,10 +175,10 @@ void check_naive(const Heads& heads, const Path& path, int64_t token, const floa
 VARIANT_PROPERTY("attention is the softmax over what a token may see, for every shape of heads") {
   Random random(31);
   for (const int64_t dim : {8, 24, 64, 80, 128})
-    for (const int64_t repeats : {1, 2, 3, 4}) {
-      const Heads heads{2, repeats, dim};
-      const Path path(heads, 19, random, repeats == 3 ? 40.0f : 2.0f);
-      const std::vector<float> out = attend_alone(table, heads, path, 0, path.tokens);
+    for (const int64_t heads_per_kv : {1, 2, 3, 4}) {
+      const Heads heads{2, heads_per_kv, dim};
+      const Path path(heads, 19, random, heads_per_kv == 3 ? 40.0f : 2.0f);
+      const std::vector<float> out = attention_alone(table, heads, path, 0, path.tokens);
       for (int64_t token = 0; token < path.tokens; token++)
         check_naive(heads, path, token, out.data() + token * heads.query() * dim);
     }
@@ -184,7 +190,7 @@ VARIANT_PROPERTY("attention runs on across its blocks of 512 keys") {
   const Path path(heads, 1040, random);
   for (const int64_t first : {505, 1019, 1036}) {
     const int64_t last = std::min<int64_t>(first + 11, path.tokens);
-    const std::vector<float> out = attend_alone(table, heads, path, first, last);
+    const std::vector<float> out = attention_alone(table, heads, path, first, last);
     for (int64_t token = first; token < last; token++)
       check_naive(heads, path, token, out.data() + (token - first) * heads.query() * heads.dim);
   }
@@ -199,15 +205,15 @@ VARIANT_PROPERTY("attention holds up where the highest score comes first, last o
       path.keys[high * heads.dim + e] = 12.0f;
       for (int64_t token = 0; token < path.tokens; token++) path.queries[token * heads.dim + e] = token % 2 ? 3.0f : -3.0f;
     }
-    const std::vector<float> out = attend_alone(table, heads, path, 598, 620);
+    const std::vector<float> out = attention_alone(table, heads, path, 598, 620);
     for (int64_t token = 598; token < 620; token++)
       check_naive(heads, path, token, out.data() + (token - 598) * heads.query() * heads.dim);
   }
 }
 
 // Every answer of the batch has the bits that its token has in its path alone.
-void check_same(const kernels::Table& table, const Heads& heads, Batch& batch, const char* what) {
-  const std::vector<float> out = batch.attend(table);
+void check_same(const kernels::KernelTable& table, const Heads& heads, Batch& batch, const char* what) {
+  const std::vector<float> out = batch.attention(table);
   const Path* path = nullptr;
   int64_t first = 0, last = 0;
   std::vector<float> alone;
@@ -216,17 +222,17 @@ void check_same(const kernels::Table& table, const Heads& heads, Batch& batch, c
       path = answer.path, first = last = answer.token;
       for (const Batch::Answer& other : batch.answers())
         if (other.path == path) first = std::min(first, other.token), last = std::max(last, other.token + 1);
-      alone = attend_alone(table, heads, *path, first, last);
+      alone = attention_alone(table, heads, *path, first, last);
     }
     const int64_t width = heads.query() * heads.dim;
     check::same_bits(out.data() + answer.query * width, alone.data() + (answer.token - first) * width,
                      width * sizeof(float), "%s: %d dimensions, %d repeats, token %d of %d", what, int(heads.dim),
-                     int(heads.repeats), int(answer.token), int(path->tokens));
+                     int(heads.heads_per_kv), int(answer.token), int(path->tokens));
   }
 }
 
 // Ancestors [0, cut) in some runs, of the batch and of others; the rest a segment that asks in some pieces.
-void check_cut(const kernels::Table& table, const Heads& heads, const Path& path, int64_t cut, int64_t first_asking,
+void check_cut(const kernels::KernelTable& table, const Heads& heads, const Path& path, int64_t cut, int64_t first_asking,
                Random& random) {
   const int64_t before = random.between(0, 3), after = random.between(0, 3), skipped = random.between(0, 2);
   Batch batch(heads, before + path.tokens + after, skipped + path.tokens - first_asking + 1);
@@ -234,16 +240,16 @@ void check_cut(const kernels::Table& table, const Heads& heads, const Path& path
   for (int64_t done = 0; done < cut;) {
     const int64_t count = std::min(cut - done, random.between(1, cut));
     if (random.between(0, 1))
-      batch.own_run(batch.place(path, done, count), count);
+      batch.own_range(batch.place(path, done, count), count);
     else
-      batch.kept_run(path, done, count, random.between(0, 4), random.between(0, 4));
+      batch.cached_range(path, done, count, random.between(0, 4), random.between(0, 4));
     done += count;
   }
   const int64_t begin = batch.place(path, cut, path.tokens - cut);
   batch.skip_queries(skipped);
   for (int64_t start = std::max(first_asking, cut); start < path.tokens;) {
     const int64_t stop = std::min(path.tokens, start + random.between(1, 30));
-    batch.piece(path, start, begin, begin + start - cut, begin + stop - cut, 0, batch.runs());
+    batch.block(path, start, begin, begin + start - cut, begin + stop - cut, 0, batch.kv_ranges());
     start = stop;
   }
   check_same(table, heads, batch, "cut");
@@ -280,9 +286,9 @@ VARIANT_PROPERTY("segments of a tree do not touch one another, in whatever order
     Batch batch(heads, 200, 200);
     batch.skip(2);
     const int64_t trunk = batch.place(paths[0], 0, trunks[0]);
-    batch.own_run(trunk, 8);
-    batch.own_run(trunk + 8, trunks[0] - 8);
-    batch.kept_run(paths[3], 0, trunks[1], 5, 1);
+    batch.own_range(trunk, 8);
+    batch.own_range(trunk + 8, trunks[0] - 8);
+    batch.cached_range(paths[3], 0, trunks[1], 5, 1);
     std::vector<int64_t> begins;
     for (size_t i = 0; i < paths.size(); i++) {
       const int64_t above = i < 6 ? trunks[i / 3] : 0;
@@ -290,14 +296,14 @@ VARIANT_PROPERTY("segments of a tree do not touch one another, in whatever order
     }
     for (const int i : order) {
       const int64_t above = i < 6 ? trunks[i / 3] : 0, begin = begins[i], own = paths[i].tokens - above;
-      const int64_t first_run = i < 3 ? 0 : i < 6 ? 2 : 3, last_run = i < 3 ? 2 : 3;
+      const int64_t first_range = i < 3 ? 0 : i < 6 ? 2 : 3, last_range = i < 3 ? 2 : 3;
       // In two pieces, the second of which continues the first.
       const int64_t middle = own / 2;
-      if (middle > 0) batch.piece(paths[i], above, begin, begin, begin + middle, first_run, last_run);
-      batch.piece(paths[i], above + middle, begin, begin + middle, begin + own, first_run, last_run);
+      if (middle > 0) batch.block(paths[i], above, begin, begin, begin + middle, first_range, last_range);
+      batch.block(paths[i], above + middle, begin, begin + middle, begin + own, first_range, last_range);
     }
     // An earlier piece again, after its segment's keys and values were left behind.
-    batch.piece(paths[2], trunks[0], begins[2], begins[2], begins[2] + 3, 0, 2);
+    batch.block(paths[2], trunks[0], begins[2], begins[2], begins[2] + 3, 0, 2);
     check_same(table, heads, batch, "tree");
   }
 }
@@ -313,11 +319,11 @@ VARIANT_PROPERTY("the same tokens may be asked below other ancestors") {
   };
   share(first.keys, second.keys, heads.dim), share(first.values, second.values, heads.dim);
   Batch batch(heads, 10, 20);
-  batch.kept_run(first, 0, 20, 0, 0);
-  batch.kept_run(second, 0, 14, 0, 0);
+  batch.cached_range(first, 0, 20, 0, 0);
+  batch.cached_range(second, 0, 14, 0, 0);
   const int64_t begin = batch.place(first, 20, 10);
-  batch.piece(first, 20, begin, begin, begin + 10, 0, 1);
-  batch.piece(second, 14, begin, begin, begin + 10, 1, 2);
+  batch.block(first, 20, begin, begin, begin + 10, 0, 1);
+  batch.block(second, 14, begin, begin, begin + 10, 1, 2);
   check_same(table, heads, batch, "other ancestors");
 }
 
@@ -328,8 +334,8 @@ VARIANT_PROPERTY("what a token must not see counts for nothing, however large it
     Path path(heads, 530, random), spoilt = path;
     for (int64_t i = seen * heads.dim; i < spoilt.tokens * heads.dim; i++)
       spoilt.keys[i] = spoilt.values[i] = i % 2 ? 3e38f : -3e38f;
-    const std::vector<float> expected = attend_alone(table, heads, path, 0, 530);
-    const std::vector<float> actual = attend_alone(table, heads, spoilt, 0, 530);
+    const std::vector<float> expected = attention_alone(table, heads, path, 0, 530);
+    const std::vector<float> actual = attention_alone(table, heads, spoilt, 0, 530);
     check::same_bits(actual.data(), expected.data(), seen * heads.query() * heads.dim * sizeof(float), "%d tokens seen",
                      int(seen));
   }
@@ -343,7 +349,7 @@ VARIANT_PROPERTY("NaN or infinity in what a token sees makes NaN of its attentio
       Path path(heads, 530, random);
       (in_value ? path.values : path.keys)[100 * heads.dim + 5] = poison;
       for (float& each : path.queries) each = std::fabs(each) + 0.01f;
-      const std::vector<float> out = attend_alone(table, heads, path, 100, 530);
+      const std::vector<float> out = attention_alone(table, heads, path, 100, 530);
       for (int64_t token = 100; token < 530; token++)
         for (int64_t i = 0; i < heads.query() * heads.dim; i++) {
           const float actual = out[(token - 100) * heads.query() * heads.dim + i];

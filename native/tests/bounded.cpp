@@ -77,7 +77,7 @@ Numbers rotate(const Numbers& x, const float* cosines, const float* sines, float
   return turned;
 }
 
-Number gated(Number gate, Number up) {
+Number swiglu(Number gate, Number up) {
   // The exponential is infinite from 88.7 on, where what is left of the gate is below 1e-36.
   if (gate.value < -88.0) return {gate.value * std::exp(gate.value) * up.value, 1e-36 * most(up)};
   return gate / (Number(1.0) + exponential({-gate.value, gate.bound})) * up;
@@ -97,17 +97,17 @@ Numbers attention(const float* query, const std::vector<const float*>& keys, con
     weight.bound += scaled * weight.value;
   }
   const Number total = sum(weights);
-  Numbers mixed;
+  Numbers attn_out;
   for (int64_t e = 0; e < head_dim; e++) {
     Numbers column;
     for (const float* value : values) column.push_back(value[e]);
-    mixed.push_back(dot(weights, column) / total);
+    attn_out.push_back(dot(weights, column) / total);
   }
-  return mixed;
+  return attn_out;
 }
 
-Numbers rounded(const Numbers& x, int64_t group, int64_t digits) {
-  const double steps = digits == 1 ? 127.0 : 127.0 * 256.0;
+Numbers rounded(const Numbers& x, int64_t group, int64_t planes) {
+  const double steps = planes == 1 ? 127.0 : 127.0 * 256.0;
   Numbers near(x.size());
   for (size_t first = 0; first < x.size(); first += group) {
     const size_t last = std::min(x.size(), first + group);

@@ -39,11 +39,11 @@ Numbers exact(const float* from, int64_t count);
 // The parts of a layer.
 Numbers rms_norm(const Numbers& x, const float* weight, float epsilon);
 Numbers rotate(const Numbers& x, const float* cosines, const float* sines, float factor);
-Number gated(Number gate, Number up);
+Number swiglu(Number gate, Number up);
 // Of one query over the keys and values that it sees.
 Numbers attention(const float* query, const std::vector<const float*>& keys, const std::vector<const float*>& values,
                   int64_t head_dim);
 // Values rounded to `digits` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
-Numbers rounded(const Numbers& x, int64_t group, int64_t digits);
+Numbers rounded(const Numbers& x, int64_t group, int64_t planes);
 
 }  // namespace bounded

@@ -3,20 +3,20 @@
 
 #include <cstdint>
 
-#include "kernels/table.h"
+#include "kernels/kernels.h"
 
 namespace check {
 
 struct Property {
   const char* sentence;
   void (*run)();                                // of no variant in particular, or nullptr
-  void (*run_variant)(const kernels::Table& table);
+  void (*run_variant)(const kernels::KernelTable& table);
 };
 
 // Registers itself.
 struct Registration {
   Registration(const char* sentence, void (*run)());
-  Registration(const char* sentence, void (*run_variant)(const kernels::Table& table));
+  Registration(const char* sentence, void (*run_variant)(const kernels::KernelTable& table));
 };
 
 // Each counts one check, and a failure says where: the rest is a printf format.
@@ -35,6 +35,6 @@ __attribute__((format(printf, 4, 5))) void same_bits(const void* actual, const v
   static const check::Registration CHECK_JOIN(registration_, __LINE__)(sentence, CHECK_JOIN(property_, __LINE__)); \
   static void CHECK_JOIN(property_, __LINE__)()
 #define VARIANT_PROPERTY(sentence)                                                                      \
-  static void CHECK_JOIN(property_, __LINE__)(const kernels::Table& table);                             \
+  static void CHECK_JOIN(property_, __LINE__)(const kernels::KernelTable& table);                             \
   static const check::Registration CHECK_JOIN(registration_, __LINE__)(sentence, CHECK_JOIN(property_, __LINE__)); \
-  static void CHECK_JOIN(property_, __LINE__)(const kernels::Table& table)
+  static void CHECK_JOIN(property_, __LINE__)(const kernels::KernelTable& table)

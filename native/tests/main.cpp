@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "check.h"
-#include "engine/variants.h"
+#include "transformer/variants.h"
 
 namespace {
 
@@ -43,8 +43,8 @@ void fail(const char* format, va_list arguments) {
 }
 
 // Whether all of it held.
-template <typename Run>
-bool tell(const char* variant, const char* sentence, const Run& run) {
+template <typename KvRange>
+bool tell(const char* variant, const char* sentence, const KvRange& run) {
   checks = failures = 0;
   running[0] = variant, running[1] = sentence;
   const auto start = std::chrono::steady_clock::now();
@@ -63,7 +63,7 @@ bool tell(const char* variant, const char* sentence, const Run& run) {
 namespace check {
 
 Registration::Registration(const char* sentence, void (*run)()) { properties().push_back({sentence, run, nullptr}); }
-Registration::Registration(const char* sentence, void (*run_variant)(const kernels::Table& table)) {
+Registration::Registration(const char* sentence, void (*run_variant)(const kernels::KernelTable& table)) {
   properties().push_back({sentence, nullptr, run_variant});
 }
 
@@ -106,11 +106,11 @@ int main(int count, char** words) {
   const auto wanted = [&](const char* variant, const char* sentence) {
     return (strstr(sentence, word) != nullptr || strcmp(variant, word) == 0) != without;
   };
-  const std::vector<const kernels::Table*> usable = engine::usable_variants();
-  for (const kernels::Table* table : engine::built_variants()) {
-    bool runs = false;
-    for (const kernels::Table* each : usable) runs = runs || each == table;
-    if (!runs) printf("skip %-11s this processor does not run it\n", table->name);
+  const std::vector<const kernels::KernelTable*> usable = transformer::usable_variants();
+  for (const kernels::KernelTable* table : transformer::built_variants()) {
+    bool kv_ranges = false;
+    for (const kernels::KernelTable* each : usable) kv_ranges = kv_ranges || each == table;
+    if (!kv_ranges) printf("skip %-11s this processor does not run it\n", table->name);
   }
 #ifndef __SANITIZE_ADDRESS__  // which tells more
   signal(SIGSEGV, crash);
@@ -122,7 +122,7 @@ int main(int count, char** words) {
       passed &= tell("", property.sentence, property.run);
       any = true;
     }
-    for (const kernels::Table* table : usable)
+    for (const kernels::KernelTable* table : usable)
       if (property.run_variant && wanted(table->name, property.sentence)) {
         passed &= tell(table->name, property.sentence, [&] { property.run_variant(*table); });
         any = true;

@@ -12,7 +12,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/table.h"
+#include "kernels/kernels.h"
 
 namespace samples {
 
@@ -78,6 +78,8 @@ class Random {
 };
 
 float from_bits(uint32_t bits);
+// The value of a half-precision number, from its definition.
+float half_value(uint16_t bits);
 uint32_t bits_of(float value);
 constexpr float kNan = __builtin_nanf("");
 constexpr float kInfinity = __builtin_inff();
@@ -86,9 +88,9 @@ constexpr float kInfinity = __builtin_inff();
 class Weights {
  public:
   // `odd` bytes follow the last value, so that values lie where no float would.
-  Weights(kernels::Storage storage, int64_t outputs, int64_t inputs, Random& random, int64_t odd = 0);
+  Weights(kernels::DType dtype, int64_t outputs, int64_t inputs, Random& random, int64_t odd = 0);
 
-  kernels::StoredMatrix stored() const { return {bytes_.data(), storage_, outputs_, inputs_}; }
+  kernels::StoredMatrix stored() const { return {bytes_.data(), dtype_, outputs_, inputs_}; }
   float at(int64_t output, int64_t input) const { return values_[output * inputs_ + input]; }
   void put(int64_t output, int64_t input, float value);
   const float* row(int64_t output) const { return values_.data() + output * inputs_; }
@@ -96,7 +98,7 @@ class Weights {
   int64_t inputs() const { return inputs_; }
 
  private:
-  kernels::Storage storage_;
+  kernels::DType dtype_;
   int64_t outputs_, inputs_;
   Fenced<uint8_t> bytes_;
   std::vector<float> values_;
@@ -107,9 +109,9 @@ class Panels {
  public:
   Panels(int64_t outputs, int64_t inputs, int64_t group);
   // As `table` quantises them.
-  Panels(const kernels::Table& table, const Weights& weights, int64_t group);
+  Panels(const kernels::KernelTable& table, const Weights& weights, int64_t group);
 
-  kernels::PanelMatrix matrix() const { return {bytes.data(), scales.data(), outputs, inputs, group}; }
+  kernels::Int8Matrix matrix() const { return {bytes.data(), scales.data(), outputs, inputs, group}; }
   uint8_t& byte(int64_t output, int64_t input);
   float& scale(int64_t output, int64_t input);
   double at(int64_t output, int64_t input);
@@ -120,29 +122,29 @@ class Panels {
 };
 
 // Activations in digits that own their arrays, and what they hold.
-class HeldDigits {
+class HeldActivations {
  public:
-  HeldDigits(const kernels::Table& table, int64_t rows, int64_t inputs, int64_t group, int64_t digits);
+  HeldActivations(const kernels::KernelTable& table, int64_t rows, int64_t inputs, int64_t group, int64_t planes);
 
-  kernels::Digits all() { return {bytes.data(), scales.data(), offsets.data()}; }
-  int8_t& byte(int64_t row, int64_t input, int64_t digit);
+  kernels::Int8Activations all() { return {bytes.data(), scales.data(), offsets.data()}; }
+  int8_t& byte(int64_t row, int64_t input, int64_t plane);
   float& scale(int64_t row, int64_t input);
-  int32_t& offset(int64_t row, int64_t input, int64_t digit);
-  // In steps of the scale.
-  int64_t whole(int64_t row, int64_t input);
-  double at(int64_t row, int64_t input) { return static_cast<double>(scale(row, input)) * whole(row, input); }
+  int32_t& offset(int64_t row, int64_t input, int64_t plane);
+  // The value in steps of the scale.
+  int64_t steps(int64_t row, int64_t input);
+  double at(int64_t row, int64_t input) { return static_cast<double>(scale(row, input)) * steps(row, input); }
 
-  const int64_t digit_rows, digits, tile_rows, tiles, group, groups;
+  const int64_t int8_mr, planes, tile_rows, tiles, group, groups;
   Fenced<int8_t> bytes;
   Fenced<float> scales;
   Fenced<int32_t> offsets;
 };
 
-constexpr kernels::Storage kStorages[] = {kernels::Storage::kBfloat16, kernels::Storage::kFloat16,
-                                          kernels::Storage::kFloat32};
+constexpr kernels::DType kDTypes[] = {kernels::DType::kBF16, kernels::DType::kF16,
+                                          kernels::DType::kF32};
 constexpr int64_t kGroups[] = {32, 64, 128};
 
 // Bytes of scratch that multiply_float or multiply_digits may use.
-int64_t product_scratch(const kernels::Table& table, int64_t group);
+int64_t gemm_scratch(const kernels::KernelTable& table, int64_t group);
 
 }  // namespace samples

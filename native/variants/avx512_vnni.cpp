@@ -1,8 +1,8 @@
 // x86-64 with AVX-512 and VNNI: Intel from Cascade Lake and Ice Lake, AMD from Zen 4.
-#include "simd/avx512_dot.h"
+#include "simd/avx512_vnni.h"
 
 namespace {
-bool runs_here() {
+bool supported() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -10,9 +10,9 @@ bool runs_here() {
 }
 }  // namespace
 
-#include "kernels/variant.h"
+#include "kernels/kernel_table.h"
 
 namespace kernels {
-extern const Table kAvx512Vnni;
-const Table kAvx512Vnni = table_of("avx512-vnni");
+extern const KernelTable kAvx512Vnni;
+const KernelTable kAvx512Vnni = kernel_table("avx512-vnni");
 }  // namespace kernels

@@ -2,7 +2,7 @@
 //
 // The dot product takes bytes that are both signed, so a panel gives back the 128 of its weights once for all tiles,
 // and the offsets are not needed.
-#include "kernels/table.h"
+#include "kernels/kernels.h"
 #include "simd/neon.h"
 
 #if defined(__linux__)
@@ -17,10 +17,10 @@
 namespace {
 
 // With 16 outputs at a time: 24 sums, 4 vectors of weights, 2 of activations, 30 of 32 registers.
-constexpr int kDigitRows = 6;
+constexpr int kInt8MR = 6;
 constexpr int kVectors = 4;
 
-bool runs_here() {
+bool supported() {
 #if defined(__linux__)
   return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 #elif defined(__APPLE__)
@@ -32,20 +32,20 @@ bool runs_here() {
 #endif
 }
 
-inline const void* prepare_panel(const uint8_t* weights, int64_t depth, void* scratch) {
+inline const void* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {
   uint8_t* signed_weights = static_cast<uint8_t*>(scratch);
-  for (int64_t i = 0; i < depth * kernels::kPanelOutputs; i += 16)
+  for (int64_t i = 0; i < depth * kernels::kInt8NR; i += 16)
     vst1q_u8(signed_weights + i, veorq_u8(vld1q_u8(weights + i), vdupq_n_u8(0x80)));
   return signed_weights;
 }
 
 // Whole-number sums of 6 rows of bytes times 16 outputs, over one group.
-inline void group_sums(const int8_t* a, const int8_t* b, int64_t group, int32x4_t sums[kDigitRows][kVectors]) {
+inline void group_sums(const int8_t* a, const int8_t* b, int64_t group, int32x4_t sums[kInt8MR][kVectors]) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kDigitRows; r++)
+  for (int r = 0; r < kInt8MR; r++)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; v++) sums[r][v] = vdupq_n_s32(0);
-  for (int64_t k = 0; k < group; k += 4, a += kDigitRows * 4, b += kernels::kPanelOutputs * 4) {
+  for (int64_t k = 0; k < group; k += 4, a += kInt8MR * 4, b += kernels::kInt8NR * 4) {
     const int8x16_t first = vld1q_s8(a);
     const int8x8_t last = vld1_s8(a + 16);
 #pragma GCC unroll 4
@@ -61,41 +61,41 @@ inline void group_sums(const int8_t* a, const int8_t* b, int64_t group, int32x4_
   }
 }
 
-template <int digits>
-inline void dot_tile(const int8_t* a, const float* scales, const int32_t*, const void* panel,
+template <int planes>
+inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t*, const void* panel,
                      const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
                      bool accumulate) {
   const int8_t* b = static_cast<const int8_t*>(panel);
   for (int64_t g = 0; g < groups; g++) {
-    for (int column = 0; column < kernels::kPanelOutputs; column += kVectors * kLanes) {
-      int32x4_t sums[kDigitRows][kVectors];
+    for (int column = 0; column < kernels::kInt8NR; column += kVectors * kLanes) {
+      int32x4_t sums[kInt8MR][kVectors];
       group_sums(a, b + column * 4, group, sums);
 #pragma GCC unroll 8
-      for (int r = 0; r < kDigitRows / digits; r++) {
+      for (int r = 0; r < kInt8MR / planes; r++) {
         const Floats by_row = broadcast(scales[r]);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; v++) {
           float* to = c + r * stride + column + v * kLanes;
-          int32x4_t whole = sums[r * digits][v];
-          if (digits == 2) whole = add(shift_left<8>(whole), sums[r * 2 + 1][v]);
+          int32x4_t whole = sums[r * planes][v];
+          if (planes == 2) whole = add(shift_left<8>(whole), sums[r * 2 + 1][v]);
           const Floats scaled = multiply(to_floats(whole), load(weight_scales + column + v * kLanes));
           store(to, multiply_add(scaled, by_row, accumulate ? load(to) : broadcast(0.0f)));
         }
       }
     }
     accumulate = true;
-    a += group * kDigitRows;
-    b += group * kernels::kPanelOutputs;
-    scales += kDigitRows / digits;
-    weight_scales += kernels::kPanelOutputs;
+    a += group * kInt8MR;
+    b += group * kernels::kInt8NR;
+    scales += kInt8MR / planes;
+    weight_scales += kernels::kInt8NR;
   }
 }
 
 }  // namespace
 
-#include "kernels/variant.h"
+#include "kernels/kernel_table.h"
 
 namespace kernels {
-extern const Table kNeonDot;
-const Table kNeonDot = table_of("neon-dot");
+extern const KernelTable kNeonDot;
+const KernelTable kNeonDot = kernel_table("neon-dot");
 }  // namespace kernels

@@ -1,52 +1,52 @@
 // Any processor: plain C++.
-#include "kernels/table.h"
+#include "kernels/kernels.h"
 #include "simd/portable.h"
 
 namespace {
 
-constexpr int kDigitRows = 4;
+constexpr int kInt8MR = 4;
 
-bool runs_here() { return true; }
+bool supported() { return true; }
 
-inline const void* prepare_panel(const uint8_t* weights, int64_t, void*) { return weights; }
+inline const void* prepare_micropanel(const uint8_t* weights, int64_t, void*) { return weights; }
 
-template <int digits>
-inline void dot_tile(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
+template <int planes>
+inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
                      const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
                      bool accumulate) {
   const uint8_t* b = static_cast<const uint8_t*>(panel);
-  constexpr int outputs = kernels::kPanelOutputs;
+  constexpr int outputs = kernels::kInt8NR;
   for (int64_t g = 0; g < groups; g++) {
-    int32_t sums[kDigitRows][outputs];
-    for (int r = 0; r < kDigitRows; r++)
+    int32_t sums[kInt8MR][outputs];
+    for (int r = 0; r < kInt8MR; r++)
       for (int n = 0; n < outputs; n++) sums[r][n] = offsets[r];
-    for (int64_t k = 0; k < group; k += 4, a += kDigitRows * 4, b += outputs * 4)
-      for (int r = 0; r < kDigitRows; r++)
+    for (int64_t k = 0; k < group; k += 4, a += kInt8MR * 4, b += outputs * 4)
+      for (int r = 0; r < kInt8MR; r++)
         for (int n = 0; n < outputs; n++) {
           int32_t dot = 0;
           for (int i = 0; i < 4; i++) dot += static_cast<int32_t>(a[r * 4 + i]) * static_cast<int32_t>(b[n * 4 + i]);
           sums[r][n] += dot;
         }
-    for (int r = 0; r < kDigitRows / digits; r++)
+    for (int r = 0; r < kInt8MR / planes; r++)
       for (int n = 0; n < outputs; n++) {
-        int32_t whole = sums[r * digits][n];
-        if (digits == 2) whole = whole * 256 + sums[r * 2 + 1][n];
+        int32_t whole = sums[r * planes][n];
+        if (planes == 2) whole = whole * 256 + sums[r * 2 + 1][n];
         const float scaled = static_cast<float>(whole) * weight_scales[n] * scales[r];
         float* to = c + r * stride + n;
         *to = accumulate ? *to + scaled : scaled;
       }
     accumulate = true;
-    scales += kDigitRows / digits;
-    offsets += kDigitRows;
+    scales += kInt8MR / planes;
+    offsets += kInt8MR;
     weight_scales += outputs;
   }
 }
 
 }  // namespace
 
-#include "kernels/variant.h"
+#include "kernels/kernel_table.h"
 
 namespace kernels {
-extern const Table kPortable;
-const Table kPortable = table_of("portable");
+extern const KernelTable kPortable;
+const KernelTable kPortable = kernel_table("portable");
 }  // namespace kernels

@@ -137,11 +137,11 @@ def _portable(error: Exception) -> Exception:
 def _round(reranker: Reranker, pairs: Pairs, on_progress: OnProgress) -> Round:
     backend = reranker.backend
     assert isinstance(backend, CpuBackend)
-    tokens, before = backend.computed_tokens, backend.timings()
+    tokens, before = backend.computed_tokens, backend.kernel_seconds()
     start = time.perf_counter()
     reranker.logits(pairs, on_progress=on_progress)
     seconds = time.perf_counter() - start
-    after = backend.timings()
+    after = backend.kernel_seconds()
     spent = (after.products - before.products, after.attention - before.attention, after.rest - before.rest)
     return Round(seconds, backend.computed_tokens - tokens, _peak_bytes(), spent)
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.kernels import variant
-from qwen3_reranker.backends.cpu.layout import lay_out
-from qwen3_reranker.backends.cpu.native_engine import KeysValues, NativeEngine, Timings
-from qwen3_reranker.backends.cpu.native_layers import Layers, panel_layers, stored_layers
-from qwen3_reranker.backends.cpu.network import Network
-from qwen3_reranker.backends.cpu.panels import DIGITS, open_panels
+from qwen3_reranker.backends.cpu.forward import CpuForward, KernelSeconds, KeysValues
+from qwen3_reranker.backends.cpu.kernels import make_transformer, variant
+from qwen3_reranker.backends.cpu.layer_weights import int8_layers, stored_layers
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.plan import Plan, cut_long_segments
 from qwen3_reranker.weights import Checkpoint
 
-# Below this, rounding the weights anew takes less time than finding them on disk is worth.
+# Below this, rounding the weights again takes less time than finding them on disk is worth.
 _WORTH_CACHING = 64 << 20
+# Another thread may have been writing to these at a fork, so they are never freed.
+_ABANDONED: list[Any] = []
 
 
 class CpuBackend:
@@ -47,17 +49,18 @@ class CpuBackend:
         disk_cache: bool = True,
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
-        self._num_threads = num_threads or usable_cpus()
+        threads, chosen = num_threads or usable_cpus(), variant(kernels)
         self._constant: ConstantPrefix | None = None
+        self._make_transformer = partial(make_transformer, checkpoint.config, chosen, threads)
+        transformer = self._make_transformer()
         if precision == "float32":
-            engine = NativeEngine(checkpoint.config, stored_layers(checkpoint), variant(kernels), self._num_threads)
+            layers = stored_layers(checkpoint)
         else:
             cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
-            chosen = variant(kernels)
-            engine = _panel_engine(checkpoint, chosen, self._num_threads, cache, DIGITS[precision])
+            layers = int8_layers(checkpoint, precision, cache, transformer)
             if constant_prefix is not None and len(constant_prefix):
-                self._constant = compute_prefix(checkpoint, constant_prefix, cache, chosen, self._num_threads)
-        self._network = Network(checkpoint, engine)
+                self._constant = compute_prefix(checkpoint, constant_prefix, cache, chosen, threads)
+        self._forward = CpuForward(checkpoint, transformer, layers)
         self._cache = PrefixCache[KeysValues](prefix_cache_tokens)
         #: Tokens that went through the network since the start.
         self.computed_tokens = 0
@@ -70,33 +73,33 @@ class CpuBackend:
         plan = cut_long_segments(plan, self._max_batch_tokens)
         known = self._constant.segments(plan) if self._constant else None
         schedule = Schedule(plan, self._max_batch_tokens, self._cache, known)
-        hidden_ND = np.empty((plan.num_rows, self._network.config.hidden_size), dtype=np.float32)
+        hidden_ND = np.empty((plan.num_rows, self._forward.config.hidden_size), dtype=np.float32)
         done = 0
         for batch, keep in schedule:
             if done:
                 yield
-            layout = lay_out(plan, batch, schedule.kept, self._num_threads)
             for segment in keep:
-                schedule.kept[segment] = self._network.room(len(plan.tokens(segment)))
+                schedule.kept[segment] = self._forward.new_kv(len(plan.tokens(segment)))
+            tokens = sum(len(plan.tokens(segment)) for segment in batch.segments)
 
-            def advance(share: float, before: int = done, tokens: int = len(layout.tokens_T)) -> None:
+            def advance(share: float, before: int = done, tokens: int = tokens) -> None:
                 if on_progress:
                     on_progress((before + share * tokens) / schedule.computed_tokens)
 
             # Damaged weights overflow in silence: the head refuses what is not finite.
             with np.errstate(over="ignore", invalid="ignore"):
-                hidden_ND[batch.rows_M] = self._network.run(layout, schedule.kept, advance)
-            done += len(layout.tokens_T)
-            self.computed_tokens += len(layout.tokens_T)
+                hidden_ND[batch.rows_M] = self._forward(plan, batch, schedule.kept, advance)
+            done += tokens
+            self.computed_tokens += tokens
         return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
 
-    def timings(self) -> Timings:
+    def kernel_seconds(self) -> KernelSeconds:
         """What the time of all threads went to since the start."""
-        return self._network.engine.timings()
+        return self._forward.seconds()
 
     def close(self) -> None:
         """Drop the weights, the constant prefix and the cache, end the threads; nothing runs afterwards."""
-        self._network.close()
+        self._forward.close()
         self._constant = None
         self._cache.clear()
 
@@ -104,12 +107,6 @@ class CpuBackend:
         """Itself, without what was half written."""
         if interrupted:
             self._cache.clear()
-            self._network.engine.renew()
+            _ABANDONED.append(self._forward.transformer)
+            self._forward.transformer = self._make_transformer()
         return self
-
-
-def _panel_engine(checkpoint: Checkpoint, chosen: str, num_threads: int, cache: DiskCache, digits: int) -> NativeEngine:
-    engine = NativeEngine(checkpoint.config, Layers([], set()), chosen, num_threads)
-    panels = open_panels(checkpoint, cache, engine.kernels)
-    engine.layers = panel_layers(checkpoint, panels, digits)
-    return engine

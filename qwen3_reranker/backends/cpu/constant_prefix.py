@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.backends.cpu.array_file import Arrays
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.layout import lay_out
-from qwen3_reranker.backends.cpu.native_engine import KeysValues, NativeEngine
-from qwen3_reranker.backends.cpu.native_layers import stored_layers
-from qwen3_reranker.backends.cpu.network import Network
-from qwen3_reranker.backends.cpu.panels import all_matrices
+from qwen3_reranker.backends.cpu.forward import CpuForward, KeysValues
+from qwen3_reranker.backends.cpu.kernels import make_transformer
+from qwen3_reranker.backends.cpu.layer_weights import all_matrices, stored_layers
 from qwen3_reranker.plan import Plan, build, split
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint
@@ -62,20 +60,20 @@ def compute_prefix(
     shape = (config.num_hidden_layers, 2, config.num_key_value_heads, len(tokens), config.head_dim)
 
     def fill(arrays: Arrays) -> None:
-        engine = NativeEngine(config, stored_layers(checkpoint, keep=False), variant, num_threads)
         plan = build([Row(tokens, (), Receipt(0, 0, 0, 0))])
         [batch] = split(plan, max(1, len(tokens)))
         matrices = all_matrices(checkpoint)
 
         def forget_layers(_: float) -> None:
-            # Read this once and, with 8-bit panels, never again: a large model's layers must not add up in memory.
+            # Read this once and, with 8-bit weights, never again: a large model's layers must not add up in memory.
             for tensor in matrices:
                 tensor.give_back_pages()
 
-        with closing(Network(checkpoint, engine)) as network:
-            kept = {0: network.room(len(tokens))}
-            network.run(lay_out(plan, batch, {}, num_threads), kept, forget_layers)
-        arrays["keys_values"][...] = kept[0]
+        transformer = make_transformer(config, variant, num_threads)
+        with closing(CpuForward(checkpoint, transformer, stored_layers(checkpoint, keep=False))) as forward:
+            kv_cache = {0: forward.new_kv(len(tokens))}
+            forward(plan, batch, kv_cache, forget_layers)
+        arrays["keys_values"][...] = kv_cache[0]
 
     name = hashlib.sha256(tokens.tobytes()).hexdigest()[:_HASH_DIGITS]
     # Variants add in orders of their own: the bits of one must not show where another was asked for.

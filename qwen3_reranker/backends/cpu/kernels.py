@@ -1,13 +1,15 @@
-"""The native kernels: whether they were built, which variants this processor runs, and which one a name means."""
+"""The native kernels: whether they are built, which variant a name means, and a network of their kind."""
 
 from __future__ import annotations
 
 import logging
 from types import ModuleType
+from typing import Any
 
+from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import UnavailableError
 
-INTERFACE = 1
+INTERFACE = 2
 _REBUILD = (
     "install a C++17 compiler (Debian: apt install g++) and then the package again, or without a compiler use "
     'backend="torch", or backend="reference" with precision="float32", which is slow'
@@ -48,3 +50,16 @@ def variant(name: str) -> str:
     if name == "native":
         logging.getLogger(__name__).info("kernels: %s, the first this processor runs of %s", chosen, ", ".join(usable))
     return chosen
+
+
+def make_transformer(config: ModelConfig, variant: str, num_threads: int) -> Any:
+    """The kernels' TransformerCpu for networks of this shape; its threads start when it first computes."""
+    return native_module().TransformerCpu(
+        variant,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        epsilon=config.rms_norm_eps,
+        threads=num_threads,
+    )

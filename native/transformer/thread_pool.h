@@ -5,18 +5,18 @@
 #include <functional>
 #include <memory>
 
-namespace engine {
+namespace transformer {
 
 class Crew;
 
-class Pool {
+class ThreadPool {
  public:
   using Work = std::function<void(int64_t task, int64_t thread)>;
 
-  explicit Pool(int64_t threads);
-  ~Pool();
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
+  explicit ThreadPool(int64_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
 
   int64_t threads() const { return threads_; }
   // Calls work(task, thread) once for each task in 0..tasks, the caller being thread 0; returns when all are done.
@@ -30,4 +30,4 @@ class Pool {
   std::unique_ptr<Crew> crew_;
 };
 
-}  // namespace engine
+}  // namespace transformer

@@ -22,7 +22,7 @@ VARIANT_PROPERTY("a normed row has a root mean square of 1 times its weights; ze
       if (rows > 1)
         for (int64_t c = 0; c < columns; c++) x[stride + c] = 0.0f;
       if (rows > 3) x[2 * stride] = samples::kInfinity, x[3 * stride + columns - 1] = samples::kNan;
-      table.rms_norm(x.data(), stride, rows, columns, weight.data(), kEpsilon, out.data());
+      table.rmsnorm(x.data(), stride, rows, columns, weight.data(), kEpsilon, out.data());
       for (int64_t row = 0; row < rows; row++) {
         const bool poisoned = rows > 3 && (row == 2 || row == 3);
         const bounded::Numbers expected =
@@ -47,7 +47,7 @@ VARIANT_PROPERTY("the norm's epsilon counts where rows are small") {
   for (const float size : {1e-1f, 1e-3f, 1e-4f, 1e-20f}) {
     const Fenced<float> weight(random.numbers(columns)), x(random.numbers(columns, size));
     Fenced<float> out(columns);
-    table.rms_norm(x.data(), columns, 1, columns, weight.data(), kEpsilon, out.data());
+    table.rmsnorm(x.data(), columns, 1, columns, weight.data(), kEpsilon, out.data());
     const bounded::Numbers expected = bounded::rms_norm(bounded::exact(x.data(), columns), weight.data(), kEpsilon);
     for (int64_t c = 0; c < columns; c++)
       check::near(out[c], expected[c].value, expected[c].bound, "numbers up to %g, column %d", size, int(c));
@@ -59,15 +59,15 @@ VARIANT_PROPERTY("packing puts every number where the product looks for it and z
   for (int64_t rows = 1; rows <= 25; rows++)
     for (const int64_t columns : {1, 13, 32}) {
       const int64_t first = 5, depth = first + columns + 2, stride = columns + 1;
-      const int64_t tiles = (rows + table.float_rows - 1) / table.float_rows;
+      const int64_t tiles = (rows + table.f32_mr - 1) / table.f32_mr;
       std::vector<float> numbers = random.numbers(rows * stride);
       numbers.pop_back();
       const Fenced<float> x(numbers);
-      Fenced<float> packed(tiles * table.float_rows * depth);
-      table.pack(x.data(), stride, rows, columns, first, depth, packed.data());
-      for (int64_t row = 0; row < tiles * table.float_rows; row++)
+      Fenced<float> packed(tiles * table.f32_mr * depth);
+      table.pack_f32(x.data(), stride, rows, columns, first, depth, packed.data());
+      for (int64_t row = 0; row < tiles * table.f32_mr; row++)
         for (int64_t c = 0; c < depth; c++) {
-          const float actual = packed[(row / table.float_rows * depth + c) * table.float_rows + row % table.float_rows];
+          const float actual = packed[(row / table.f32_mr * depth + c) * table.f32_mr + row % table.f32_mr];
           const bool inside = c >= first && c < first + columns;
           const float expected = !inside ? samples::kNan : row < rows ? x[row * stride + c - first] : 0.0f;
           check::near(actual, expected, 0.0, "%d rows, %d columns: row %d, column %d", int(rows), int(columns),
@@ -80,13 +80,13 @@ VARIANT_PROPERTY("packing after the norm has the bits of the norm and then the p
   Random random(23);
   for (const int64_t rows : {1, 6, 13})
     for (const int64_t columns : {5, 48, 101}) {
-      const int64_t stride = columns + 3, tiles = (rows + table.float_rows - 1) / table.float_rows;
+      const int64_t stride = columns + 3, tiles = (rows + table.f32_mr - 1) / table.f32_mr;
       const Fenced<float> x(random.numbers(rows * stride)), weight(random.numbers(columns));
       Fenced<float> normed(rows * columns), scratch(columns);
-      Fenced<float> together(tiles * table.float_rows * columns), apart(tiles * table.float_rows * columns);
-      table.norm_pack(x.data(), stride, rows, columns, weight.data(), kEpsilon, together.data(), scratch.data());
-      table.rms_norm(x.data(), stride, rows, columns, weight.data(), kEpsilon, normed.data());
-      table.pack(normed.data(), columns, rows, columns, 0, columns, apart.data());
+      Fenced<float> together(tiles * table.f32_mr * columns), apart(tiles * table.f32_mr * columns);
+      table.rmsnorm_pack_f32(x.data(), stride, rows, columns, weight.data(), kEpsilon, together.data(), scratch.data());
+      table.rmsnorm(x.data(), stride, rows, columns, weight.data(), kEpsilon, normed.data());
+      table.pack_f32(normed.data(), columns, rows, columns, 0, columns, apart.data());
       check::same_bits(together.data(), apart.data(), apart.bytes(), "%d rows, %d columns", int(rows), int(columns));
     }
 }
@@ -99,7 +99,7 @@ VARIANT_PROPERTY("adding rows adds each number once and touches nothing between 
       const std::vector<float> before = random.numbers((rows - 1) * to_stride + columns);
       const Fenced<float> from(random.numbers((rows - 1) * from_stride + columns));
       Fenced<float> to(before);
-      table.add_rows(to.data(), to_stride, from.data(), from_stride, rows, columns);
+      table.add_residual(to.data(), to_stride, from.data(), from_stride, rows, columns);
       for (int64_t i = 0; i < to.size(); i++) {
         const int64_t row = i / to_stride, c = i % to_stride;
         const float expected = c < columns ? before[i] + from[row * from_stride + c] : before[i];
@@ -122,11 +122,11 @@ VARIANT_PROPERTY("gating is x / (1 + exp(-x)) times the other, from the smallest
   gate[5] = 1.0f, up[5] = samples::kNan, gate[6] = 1.0f, up[6] = -samples::kInfinity;
   up[0] = 2.0f, up[4] = 0.5f;
   std::vector<bounded::Number> expected(gate.size());
-  for (int64_t i = 0; i < gate.size(); i++) expected[i] = bounded::gated(gate[i], up[i]);
+  for (int64_t i = 0; i < gate.size(); i++) expected[i] = bounded::swiglu(gate[i], up[i]);
   expected[0] = samples::kInfinity, expected[1] = samples::kNan, expected[5] = samples::kNan;
   expected[6] = -samples::kInfinity;
   const float between = gate[columns];
-  table.gated(gate.data(), up.data(), stride, rows, columns);
+  table.swiglu(gate.data(), up.data(), stride, rows, columns);
   for (int64_t row = 0; row < rows; row++)
     for (int64_t c = 0; c < columns; c++) {
       const int64_t i = row * stride + c;
@@ -151,7 +151,7 @@ VARIANT_PROPERTY("each head is normed and turned by its token's angles, and land
       // The heads in reverse.
       for (int64_t head = 0; head < heads; head++) offsets[head] = (heads - 1 - head) * head_dim;
       const float factor = 0.3f;
-      table.norm_rotate(x.data(), stride, rows, heads, head_dim, weight.data(), kEpsilon, factor, cosines.data(),
+      table.rmsnorm_rope(x.data(), stride, rows, heads, head_dim, weight.data(), kEpsilon, factor, cosines.data(),
                         sines.data(), out.data(), row_step, offsets.data());
       for (int64_t row = 0; row < rows; row++) {
         for (int64_t head = 0; head < heads; head++) {

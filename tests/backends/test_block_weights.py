@@ -1,4 +1,4 @@
-"""Weights that lie in blocks: in memory as float32 on the native kernels, and Q8_0 in 8 bits as the file has it."""
+"""Weights stored in blocks: in memory as float32 on the native kernels, and Q8_0 in 8 bits as the file has it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from qwen3_reranker import plan
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
-from qwen3_reranker.backends.cpu.kernels import native_module
+from qwen3_reranker.backends.cpu.kernels import make_transformer, native_module
+from qwen3_reranker.backends.cpu.layer_weights import (
+    GROUP,
+    Q8_0_GROUP,
+    all_matrices,
+    int8_arrays,
+    int8_group,
+    stored_layers,
+)
 from qwen3_reranker.backends.cpu.memory import memory_needed
-from qwen3_reranker.backends.cpu.native_engine import NativeEngine
-from qwen3_reranker.backends.cpu.native_layers import Layers, stored_layers
-from qwen3_reranker.backends.cpu.panels import GROUP, PANEL_OUTPUTS, STORED_GROUP, all_matrices, open_panels
 from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan
@@ -27,6 +32,7 @@ from testing.gguf_files import write_gguf
 pytestmark = pytest.mark.slow
 
 VARIANTS = native_module().variants()
+NR = native_module().int8_nr
 PREFIX = np.arange(100, 111, dtype=np.int32)
 
 
@@ -69,15 +75,15 @@ def error(ours: np.ndarray, exact: np.ndarray) -> float:
     return float(np.sqrt(np.mean((ours - exact) ** 2)))
 
 
-def test_panels_of_q8_0_hold_every_weight_as_the_file_does(q8_0: Checkpoint) -> None:
-    kernels = NativeEngine(q8_0.config, Layers([], set()), VARIANTS[0], 1).kernels
-    panels = open_panels(q8_0, DiskCache(q8_0, enabled=False), kernels)
-    assert panels.group == STORED_GROUP
+def test_8_bit_matrices_of_q8_0_hold_every_weight_as_the_file_does(q8_0: Checkpoint) -> None:
+    transformer = make_transformer(q8_0.config, VARIANTS[0], 1)
+    arrays = int8_arrays(q8_0, DiskCache(q8_0, enabled=False), transformer)
+    assert int8_group(q8_0) == Q8_0_GROUP
     for tensor in all_matrices(q8_0):
         outputs, inputs = tensor.shape
-        values, scales = panels.of(tensor.name)
-        digits_PGFNI = values.reshape(-1, inputs // 32, 8, PANEL_OUTPUTS, 4).astype(np.float32) - 128
-        weights = digits_PGFNI * scales.reshape(-1, inputs // 32, 1, PANEL_OUTPUTS, 1)
+        values, scales = arrays[f"{tensor.name}.bytes"], arrays[f"{tensor.name}.scales"]
+        digits_PGFNI = values.reshape(-1, inputs // 32, 8, NR, 4).astype(np.float32) - 128
+        weights = digits_PGFNI * scales.reshape(-1, inputs // 32, 1, NR, 1)
         whole = weights.transpose(0, 3, 1, 2, 4).reshape(-1, inputs)
         np.testing.assert_array_equal(whole[:outputs], tensor.read())
         assert not whole[outputs:].any()
@@ -101,8 +107,7 @@ def test_q8_0_in_8_bits_is_off_by_the_rounding_of_activations_alone(
 
 
 def test_a_matrix_in_another_type_makes_all_of_them_be_rounded(mixed: Checkpoint) -> None:
-    kernels = NativeEngine(mixed.config, Layers([], set()), VARIANTS[0], 1).kernels
-    assert open_panels(mixed, DiskCache(mixed, enabled=False), kernels).group == GROUP
+    assert int8_group(mixed) == GROUP
     built = some_rows(2)
     exact = run_all(ReferenceBackend(mixed).steps(built)).hidden_ND
     assert error(states(mixed, "int8", built), exact) < 0.04

@@ -1,4 +1,4 @@
-#include "engine/pool.h"
+#include "transformer/thread_pool.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 #endif
 
-namespace engine {
+namespace transformer {
 namespace {
 
 // Rounds of yielding before a thread sleeps: a few tens of microseconds, less than waking costs, and no more than
@@ -49,7 +49,7 @@ class Crew {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  void run(int64_t tasks, const Pool::Work& work) {
+  void run(int64_t tasks, const ThreadPool::Work& work) {
     work_ = &work;
     tasks_ = tasks;
     next_ = 0;
@@ -117,16 +117,16 @@ class Crew {
   std::atomic<int64_t> busy_{0};
   std::atomic<bool> closing_{false};
   int64_t tasks_ = 0;
-  const Pool::Work* work_ = nullptr;
+  const ThreadPool::Work* work_ = nullptr;
   std::exception_ptr failure_;
   std::vector<std::thread> threads_;  // last: they use all the others
 };
 
-Pool::Pool(int64_t threads) : threads_(threads < 1 ? 1 : threads) {}
+ThreadPool::ThreadPool(int64_t threads) : threads_(threads < 1 ? 1 : threads) {}
 
-Pool::~Pool() { forget_the_parents(); }
+ThreadPool::~ThreadPool() { forget_the_parents(); }
 
-void Pool::run(int64_t tasks, const Work& work) {
+void ThreadPool::run(int64_t tasks, const Work& work) {
   if (threads_ == 1 || tasks < 2) {
     for (int64_t task = 0; task < tasks; task++) work(task, 0);
     return;
@@ -141,8 +141,8 @@ void Pool::run(int64_t tasks, const Work& work) {
 
 // Threads do not survive a fork. A child must not touch its parent's: not join them, nor wake them, nor free what they
 // wait on.
-void Pool::forget_the_parents() {
+void ThreadPool::forget_the_parents() {
   if (crew_ && process_ != this_process()) static_cast<void>(crew_.release());
 }
 
-}  // namespace engine
+}  // namespace transformer

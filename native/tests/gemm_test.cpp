@@ -9,7 +9,7 @@
 namespace {
 
 using samples::Fenced;
-using samples::HeldDigits;
+using samples::HeldActivations;
 using samples::Panels;
 using samples::Random;
 using samples::Weights;
@@ -20,20 +20,20 @@ struct Shape {
 
 constexpr int64_t kMostRows = 25;
 
-int64_t whole(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 // A product of `rows` rows in float32, columns first..first+columns, in an array of its own.
-struct FloatProduct {
-  FloatProduct(const kernels::Table& table, const std::vector<float>& x, int64_t rows, const Weights& weights,
+struct F32Gemm {
+  F32Gemm(const kernels::KernelTable& table, const std::vector<float>& x, int64_t rows, const Weights& weights,
                int64_t first, int64_t columns)
-      : tiles((rows + table.float_rows - 1) / table.float_rows),
-        stride(whole(columns, table.float_columns)),
-        out(tiles * table.float_rows * stride) {
+      : tiles((rows + table.f32_mr - 1) / table.f32_mr),
+        stride(round_up(columns, table.f32_nr)),
+        out(tiles * table.f32_mr * stride) {
     const int64_t inputs = weights.inputs();
     const Fenced<float> from(std::vector<float>(x.begin(), x.begin() + rows * inputs));
-    Fenced<float> packed(tiles * table.float_rows * inputs), scratch(table.float_columns * kernels::kFloatDepth);
-    table.pack(from.data(), inputs, rows, inputs, 0, inputs, packed.data());
-    table.multiply_float(packed.data(), tiles, weights.stored(), first, columns, out.data(), stride, scratch.data());
+    Fenced<float> packed(tiles * table.f32_mr * inputs), scratch(table.f32_nr * kernels::kF32KC);
+    table.pack_f32(from.data(), inputs, rows, inputs, 0, inputs, packed.data());
+    table.gemm_f32(packed.data(), tiles, weights.stored(), first, columns, out.data(), stride, scratch.data());
   }
   const float* row(int64_t row) const { return out.data() + row * stride; }
 
@@ -44,18 +44,18 @@ struct FloatProduct {
 VARIANT_PROPERTY("a float product is the sum of its terms, whatever the shape, the storage and where bytes begin") {
   Random random(1);
   for (const Shape shape : {Shape{1, 1}, {7, 5}, {16, 32}, {33, 65}, {224, 16}, {225, 31}, {461, 33}})
-    for (const kernels::Storage storage : samples::kStorages)
+    for (const kernels::DType dtype : samples::kDTypes)
       for (const int64_t odd : {0, 1, 3}) {
-        const Weights weights(storage, shape.outputs, shape.inputs, random, odd);
+        const Weights weights(dtype, shape.outputs, shape.inputs, random, odd);
         const std::vector<float> x = random.numbers(kMostRows * shape.inputs);
-        const FloatProduct product(table, x, kMostRows, weights, 0, shape.outputs);
+        const F32Gemm product(table, x, kMostRows, weights, 0, shape.outputs);
         for (int64_t row = 0; row < kMostRows; row++) {
           const bounded::Numbers from = bounded::exact(x.data() + row * shape.inputs, shape.inputs);
           for (int64_t output = 0; output < shape.outputs; output++) {
             const bounded::Number expected = bounded::dot(from, bounded::exact(weights.row(output), shape.inputs));
             check::near(product.row(row)[output], expected.value, expected.bound,
                         "%d inputs, %d outputs, storage %d, row %d, output %d", int(shape.inputs), int(shape.outputs),
-                        int(storage), int(row), int(output));
+                        int(dtype), int(row), int(output));
           }
           for (int64_t output = shape.outputs; output < product.stride; output++)
             check::near(product.row(row)[output], 0.0, 0.0, "output %d beyond the matrix", int(output));
@@ -66,21 +66,21 @@ VARIANT_PROPERTY("a float product is the sum of its terms, whatever the shape, t
 VARIANT_PROPERTY("a float product gives a row the same bits with any other rows, and a column with any other columns") {
   Random random(2);
   for (const Shape shape : {Shape{37, 70}, {300, 100}}) {
-    const Weights weights(kernels::Storage::kBfloat16, shape.outputs, shape.inputs, random);
+    const Weights weights(kernels::DType::kBF16, shape.outputs, shape.inputs, random);
     const std::vector<float> x = random.numbers(kMostRows * shape.inputs);
-    const FloatProduct all(table, x, kMostRows, weights, 0, shape.outputs);
+    const F32Gemm all(table, x, kMostRows, weights, 0, shape.outputs);
     for (int64_t rows = 1; rows <= kMostRows; rows++) {
       // The last `rows` rows, so that each comes to every place of a tile.
       const std::vector<float> last(x.end() - rows * shape.inputs, x.end());
-      const FloatProduct some(table, last, rows, weights, 0, shape.outputs);
+      const F32Gemm some(table, last, rows, weights, 0, shape.outputs);
       for (int64_t row = 0; row < rows; row++)
         check::same_bits(some.row(row), all.row(kMostRows - rows + row), shape.outputs * sizeof(float),
                          "row %d of %d rows", int(row), int(rows));
     }
-    for (int64_t first = 0; first < shape.outputs; first += table.float_columns)
-      for (const int64_t columns : {table.float_columns, table.float_columns + 1, shape.outputs - first}) {
+    for (int64_t first = 0; first < shape.outputs; first += table.f32_nr)
+      for (const int64_t columns : {table.f32_nr, table.f32_nr + 1, shape.outputs - first}) {
         const int64_t here = std::min(columns, shape.outputs - first);
-        const FloatProduct some(table, x, kMostRows, weights, first, here);
+        const F32Gemm some(table, x, kMostRows, weights, first, here);
         for (int64_t row = 0; row < kMostRows; row++)
           check::same_bits(some.row(row), all.row(row) + first, here * sizeof(float), "columns from %d, row %d",
                            int(first), int(row));
@@ -90,26 +90,26 @@ VARIANT_PROPERTY("a float product gives a row the same bits with any other rows,
 
 VARIANT_PROPERTY("a float product writes no further than its columns and leaves the rest of its rows alone") {
   Random random(3);
-  const int64_t inputs = 40, outputs = table.float_columns + 3, stride = 2 * table.float_columns + 5;
-  const int64_t rows = table.float_rows + 1, tiles = 2;
-  const Weights weights(kernels::Storage::kFloat32, outputs, inputs, random);
+  const int64_t inputs = 40, outputs = table.f32_nr + 3, stride = 2 * table.f32_nr + 5;
+  const int64_t rows = table.f32_mr + 1, tiles = 2;
+  const Weights weights(kernels::DType::kF32, outputs, inputs, random);
   const Fenced<float> x(random.numbers(rows * inputs));
-  Fenced<float> packed(tiles * table.float_rows * inputs), scratch(table.float_columns * kernels::kFloatDepth);
-  Fenced<float> out(tiles * table.float_rows * stride);
-  table.pack(x.data(), inputs, rows, inputs, 0, inputs, packed.data());
-  table.multiply_float(packed.data(), tiles, weights.stored(), 0, outputs, out.data(), stride, scratch.data());
-  for (int64_t row = 0; row < tiles * table.float_rows; row++)
+  Fenced<float> packed(tiles * table.f32_mr * inputs), scratch(table.f32_nr * kernels::kF32KC);
+  Fenced<float> out(tiles * table.f32_mr * stride);
+  table.pack_f32(x.data(), inputs, rows, inputs, 0, inputs, packed.data());
+  table.gemm_f32(packed.data(), tiles, weights.stored(), 0, outputs, out.data(), stride, scratch.data());
+  for (int64_t row = 0; row < tiles * table.f32_mr; row++)
     for (int64_t column = 0; column < stride; column++)
-      check::holds(std::isnan(out[row * stride + column]) == (column >= 2 * table.float_columns), "row %d, column %d",
+      check::holds(std::isnan(out[row * stride + column]) == (column >= 2 * table.f32_nr), "row %d, column %d",
                    int(row), int(column));
 }
 
 VARIANT_PROPERTY("a float product carries infinity, NaN and the smallest numbers of each storage") {
   Random random(4);
-  for (const kernels::Storage storage : samples::kStorages) {
+  for (const kernels::DType dtype : samples::kDTypes) {
     const int64_t inputs = 9, outputs = 12;
-    Weights weights(storage, outputs, inputs, random);
-    const bool half = storage == kernels::Storage::kFloat16;
+    Weights weights(dtype, outputs, inputs, random);
+    const bool half = dtype == kernels::DType::kF16;
     const float smallest = half ? 5.9604645e-8f : 1.1754944e-38f;
     const float special[outputs] = {samples::kInfinity, -samples::kInfinity, samples::kNan, smallest, -smallest, 0.0f,
                                     half ? 65504.0f : 3.3895314e38f,        -0.0f,        3 * smallest,
@@ -118,21 +118,21 @@ VARIANT_PROPERTY("a float product carries infinity, NaN and the smallest numbers
       for (int64_t input = 0; input < inputs; input++) weights.put(output, input, input == 8 ? special[output] : 0.0f);
     std::vector<float> x(2 * inputs, 1.0f);
     x[inputs + 3] = samples::kNan;
-    const FloatProduct product(table, x, 2, weights, 0, outputs);
+    const F32Gemm product(table, x, 2, weights, 0, outputs);
     for (int64_t output = 0; output < outputs; output++) {
-      check::near(product.row(0)[output], weights.at(output, 8), 0.0, "storage %d, weight %g", int(storage),
+      check::near(product.row(0)[output], weights.at(output, 8), 0.0, "storage %d, weight %g", int(dtype),
                   special[output]);
-      check::near(product.row(1)[output], samples::kNan, 0.0, "storage %d, NaN in the row", int(storage));
+      check::near(product.row(1)[output], samples::kNan, 0.0, "storage %d, NaN in the row", int(dtype));
     }
   }
 }
 
 // A product in digits of `rows` rows, columns first..first+columns.
-struct DigitProduct {
-  DigitProduct(const kernels::Table& table, HeldDigits& x, const Panels& panels, int64_t first, int64_t columns)
-      : stride(whole(columns, kernels::kPanelOutputs)), out(x.tiles * x.tile_rows * stride) {
-    Fenced<uint8_t> scratch(samples::product_scratch(table, panels.group));
-    table.multiply_digits(x.all(), x.tiles, x.digits, panels.matrix(), first, stride, out.data(), stride,
+struct Int8Gemm {
+  Int8Gemm(const kernels::KernelTable& table, HeldActivations& x, const Panels& panels, int64_t first, int64_t columns)
+      : stride(round_up(columns, kernels::kInt8NR)), out(x.tiles * x.tile_rows * stride) {
+    Fenced<uint8_t> scratch(samples::gemm_scratch(table, panels.group));
+    table.gemm_int8(x.all(), x.tiles, x.planes, panels.matrix(), first, stride, out.data(), stride,
                           scratch.data());
   }
   const float* row(int64_t row) const { return out.data() + row * stride; }
@@ -141,8 +141,8 @@ struct DigitProduct {
   Fenced<float> out;
 };
 
-void check_digit_product(const kernels::Table& table, HeldDigits& x, Panels& panels, int64_t rows) {
-  const DigitProduct product(table, x, panels, 0, panels.outputs);
+void check_int8_gemm(const kernels::KernelTable& table, HeldActivations& x, Panels& panels, int64_t rows) {
+  const Int8Gemm product(table, x, panels, 0, panels.outputs);
   const int64_t group = panels.group, padded = panels.groups * group;
   for (int64_t row = 0; row < rows; row++)
     for (int64_t output = 0; output < product.stride; output++) {
@@ -151,44 +151,44 @@ void check_digit_product(const kernels::Table& table, HeldDigits& x, Panels& pan
         // Whole numbers below 2^53, so exact.
         int64_t sum = 0;
         for (int64_t input = first; input < first + group; input++)
-          sum += x.whole(row, input) * (panels.byte(output, input) - 128);
+          sum += x.steps(row, input) * (panels.byte(output, input) - 128);
         const double term = static_cast<double>(sum) * panels.scale(output, first) * x.scale(row, first);
         expected += term, magnitude += std::fabs(term);
       }
       // Each term is rounded when it becomes a float and when it is scaled, each partial sum once.
       const double bound = (panels.groups + 4) * bounded::kUnit * magnitude;
       check::near(product.row(row)[output], expected, bound,
-                  "%d digits, group %d, %d inputs, %d outputs, row %d, output %d", int(x.digits), int(group),
+                  "%d digits, group %d, %d inputs, %d outputs, row %d, output %d", int(x.planes), int(group),
                   int(panels.inputs), int(panels.outputs), int(row), int(output));
     }
 }
 
 VARIANT_PROPERTY("a product in digits is the exact sum of each group, scaled, whatever the shape") {
   Random random(5);
-  for (const int64_t digits : {1, 2})
+  for (const int64_t planes : {1, 2})
     for (const int64_t group : samples::kGroups)
       for (const Shape shape : {Shape{1, 1}, {31, 63}, {64, 64}, {100, 65}, {300, 130}, {650, 20}}) {
-        const Weights weights(kernels::Storage::kBfloat16, shape.outputs, shape.inputs, random);
+        const Weights weights(kernels::DType::kBF16, shape.outputs, shape.inputs, random);
         Panels panels(table, weights, group);
         for (const int64_t rows : {int64_t{1}, kMostRows}) {
           if (rows > 1 && shape.inputs > 300) continue;
-          HeldDigits x(table, rows, shape.inputs, group, digits);
+          HeldActivations x(table, rows, shape.inputs, group, planes);
           const Fenced<float> from(random.numbers(rows * shape.inputs));
-          table.round(from.data(), shape.inputs, rows, shape.inputs, 0, group, panels.groups, digits, x.all());
-          check_digit_product(table, x, panels, rows);
+          table.pack_int8(from.data(), shape.inputs, rows, shape.inputs, 0, group, panels.groups, planes, x.all());
+          check_int8_gemm(table, x, panels, rows);
         }
       }
 }
 
 VARIANT_PROPERTY("a product in digits is exact at the largest sums that 8 bits can make") {
-  for (const int64_t digits : {1, 2})
+  for (const int64_t planes : {1, 2})
     for (const int64_t group : samples::kGroups)
       for (const int high : {-127, 127})
         for (const int low : {-128, 127})
           for (const int byte : {0, 1, 255, 256}) {  // 256 stands for 1 and 255 by turns
-            const int64_t inputs = 2 * group, rows = table.digit_rows / digits;
-            Panels panels(kernels::kPanelOutputs, inputs, group);
-            HeldDigits x(table, rows, inputs, group, digits);
+            const int64_t inputs = 2 * group, rows = table.int8_mr / planes;
+            Panels panels(kernels::kInt8NR, inputs, group);
+            HeldActivations x(table, rows, inputs, group, planes);
             for (int64_t input = 0; input < inputs; input++) {
               for (int64_t output = 0; output < panels.outputs; output++) {
                 panels.byte(output, input) = byte < 256 ? byte : (input + output) % 2 ? 1 : 255;
@@ -196,65 +196,65 @@ VARIANT_PROPERTY("a product in digits is exact at the largest sums that 8 bits c
               }
               for (int64_t row = 0; row < rows; row++) {
                 x.byte(row, input, 0) = byte == 256 && input % 2 ? -high : high;
-                if (digits == 2) x.byte(row, input, 1) = low;
+                if (planes == 2) x.byte(row, input, 1) = low;
                 x.scale(row, input) = 0.25f;
               }
             }
             for (int64_t row = 0; row < rows; row++)
               for (int64_t input = 0; input < inputs; input += group)
-                for (int64_t digit = 0; digit < digits; digit++) {
+                for (int64_t plane = 0; plane < planes; plane++) {
                   int32_t sum = 0;
-                  for (int64_t i = input; i < input + group; i++) sum += x.byte(row, i, digit);
-                  x.offset(row, input, digit) = -128 * sum;
+                  for (int64_t i = input; i < input + group; i++) sum += x.byte(row, i, plane);
+                  x.offset(row, input, plane) = -128 * sum;
                 }
-            check_digit_product(table, x, panels, rows);
+            check_int8_gemm(table, x, panels, rows);
           }
 }
 
 VARIANT_PROPERTY("a product in digits gives a row the same bits with any other rows, and a panel with any other panels") {
   Random random(6);
   const int64_t inputs = 330, outputs = 150;
-  for (const int64_t digits : {1, 2})
+  for (const int64_t planes : {1, 2})
     for (const int64_t group : samples::kGroups) {
-      const Weights weights(kernels::Storage::kFloat16, outputs, inputs, random);
+      const Weights weights(kernels::DType::kF16, outputs, inputs, random);
       const Panels panels(table, weights, group);
       const std::vector<float> numbers = random.numbers(kMostRows * inputs);
       const auto product = [&](int64_t rows, int64_t first, int64_t columns) {
         const Fenced<float> from(std::vector<float>(numbers.end() - rows * inputs, numbers.end()));
-        HeldDigits x(table, rows, inputs, group, digits);
-        table.round(from.data(), inputs, rows, inputs, 0, group, panels.groups, digits, x.all());
-        return DigitProduct(table, x, panels, first, columns);
+        HeldActivations x(table, rows, inputs, group, planes);
+        table.pack_int8(from.data(), inputs, rows, inputs, 0, group, panels.groups, planes, x.all());
+        return Int8Gemm(table, x, panels, first, columns);
       };
-      const DigitProduct all = product(kMostRows, 0, outputs);
+      const Int8Gemm all = product(kMostRows, 0, outputs);
       for (int64_t rows = 1; rows < kMostRows; rows++) {
-        const DigitProduct some = product(rows, 0, outputs);
+        const Int8Gemm some = product(rows, 0, outputs);
         for (int64_t row = 0; row < rows; row++)
           check::same_bits(some.row(row), all.row(kMostRows - rows + row), outputs * sizeof(float),
-                           "%d digits, row %d of %d rows", int(digits), int(row), int(rows));
+                           "%d digits, row %d of %d rows", int(planes), int(row), int(rows));
       }
-      for (int64_t first = 0; first < outputs; first += kernels::kPanelOutputs) {
-        const DigitProduct some = product(kMostRows, first, kernels::kPanelOutputs);
+      for (int64_t first = 0; first < outputs; first += kernels::kInt8NR) {
+        const Int8Gemm some = product(kMostRows, first, kernels::kInt8NR);
         for (int64_t row = 0; row < kMostRows; row++)
-          check::same_bits(some.row(row), all.row(row) + first, kernels::kPanelOutputs * sizeof(float),
-                           "%d digits, columns from %d, row %d", int(digits), int(first), int(row));
+          check::same_bits(some.row(row), all.row(row) + first, kernels::kInt8NR * sizeof(float),
+                           "%d digits, columns from %d, row %d", int(planes), int(first), int(row));
       }
     }
 }
 
 VARIANT_PROPERTY("infinity or NaN among a row's numbers or a matrix's weights makes NaN of what it meets, in digits too") {
   Random random(7);
-  for (const int64_t digits : {1, 2})
+  for (const int64_t planes : {1, 2})
     for (const float poison : {samples::kInfinity, -samples::kInfinity, samples::kNan, -samples::kNan})
       for (int64_t place = 0; place < 64; place += 7) {
         const int64_t inputs = 100, outputs = 66, rows = 3, group = 32;
-        Weights weights(kernels::Storage::kFloat32, outputs, inputs, random);
+        Weights weights(kernels::DType::kF32, outputs, inputs, random);
         weights.put(65, place, poison);
         const Panels panels(table, weights, group);
         Fenced<float> from(random.numbers(rows * inputs));
         from[inputs + place] = poison;
-        HeldDigits x(table, rows, inputs, group, digits);
-        table.round(from.data(), inputs, rows, inputs, 0, group, panels.groups, digits, x.all());
-        const DigitProduct product(table, x, panels, 0, outputs);
+        HeldActivations x(table, rows, inputs, group, planes);
+        table.pack_int8(from.data(), inputs, rows, inputs, 0, group, panels.groups, planes, x.all());
+        const Int8Gemm product(table, x, panels, 0, outputs);
         for (int64_t row = 0; row < rows; row++)
           for (int64_t output = 0; output < outputs; output++)
             check::holds(std::isnan(product.row(row)[output]) == (row == 1 || output == 65),

@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "check.h"
-#include "engine/pool.h"
+#include "transformer/thread_pool.h"
 
 namespace {
 
 // Whether each of `tasks` was done once, by a thread that exists and did no other at the time.
-bool each_once(engine::Pool& pool, int64_t tasks) {
+bool each_once(transformer::ThreadPool& pool, int64_t tasks) {
   std::vector<std::atomic<int>> done(tasks), busy(pool.threads());
   std::atomic<bool> right{true};
   pool.run(tasks, [&](int64_t task, int64_t thread) {
@@ -35,7 +35,7 @@ bool each_once(engine::Pool& pool, int64_t tasks) {
 
 PROPERTY("every task is done once, with any number of threads and of tasks, run after run") {
   for (int64_t threads = 0; threads <= 5; threads++) {
-    engine::Pool pool(threads);
+    transformer::ThreadPool pool(threads);
     check::holds(pool.threads() == (threads ? threads : 1), "%d threads", int(pool.threads()));
     for (int turn = 0; turn < 150; turn++)
       for (const int64_t tasks : {0, 1, 2, 3, 4, 7, 40})
@@ -44,7 +44,7 @@ PROPERTY("every task is done once, with any number of threads and of tasks, run 
 }
 
 PROPERTY("what a task writes is there after the run, and threads that slept come back") {
-  engine::Pool pool(4);
+  transformer::ThreadPool pool(4);
   for (int turn = 0; turn < 20; turn++) {
     std::vector<int64_t> squares(1000);
     pool.run(squares.size(), [&](int64_t task, int64_t) { squares[task] = task * task; });
@@ -57,14 +57,14 @@ PROPERTY("what a task writes is there after the run, and threads that slept come
 
 PROPERTY("pools that were never used, used once, or come and go end in peace") {
   for (int turn = 0; turn < 50; turn++) {
-    engine::Pool idle(3), used(3);
+    transformer::ThreadPool idle(3), used(3);
     check::holds(each_once(used, 5), "turn %d", turn);
   }
 }
 
 PROPERTY("a task that throws ends the run, not the program, and the pool goes on") {
   for (const int64_t threads : {1, 4}) {
-    engine::Pool pool(threads);
+    transformer::ThreadPool pool(threads);
     for (int turn = 0; turn < 50; turn++) {
       bool thrown = false;
       try {
@@ -82,7 +82,7 @@ PROPERTY("a task that throws ends the run, not the program, and the pool goes on
 
 PROPERTY("a forked child uses its parent's pool and gives it back, as the parent does") {
   for (int turn = 0; turn < 20; turn++) {
-    auto pool = std::make_unique<engine::Pool>(4);
+    auto pool = std::make_unique<transformer::ThreadPool>(4);
     check::holds(each_once(*pool, 30), "parent before");
     // Threads are asleep, awake or on their way.
     if (turn % 3) std::this_thread::sleep_for(std::chrono::milliseconds(turn % 3));

@@ -1,0 +1,420 @@
+#include "transformer/transformer_cpu.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <stdexcept>
+
+#include "kernels/float16.h"
+
+namespace transformer {
+namespace {
+
+// Tokens that one product takes at once: enough to repay the conversion of weights, few enough for second-level caches.
+constexpr int64_t kChunkTokens = 512;
+// Panels of activations that one task of packing takes.
+constexpr int64_t kPackPanels = 4;
+// Inputs of a group, and bytes of a block, of GGUF's Q8_0.
+constexpr int64_t kQ8Group = 32;
+constexpr int64_t kQ8BlockBytes = 2 + kQ8Group;
+
+int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+}  // namespace
+
+void Batch::check() const {
+  std::vector<int64_t> lengths;
+  for (const SourceRange& range : kv_ranges) {
+    require(range.source >= 0 && range.source <= static_cast<int64_t>(kv_cache.size()), "a kv range has no source");
+    const int64_t held = range.source ? kv_cache[range.source - 1].tokens : tokens;
+    require(range.first >= 0 && range.tokens >= 0 && range.tokens <= held && range.first <= held - range.tokens,
+            "a kv range ends after its source");
+    lengths.push_back(range.tokens);
+  }
+  const auto check_block = [&](const kernels::QueryBlock& block, int64_t query_tokens) {
+    require(block.segment_start >= 0 && block.segment_start <= block.start && block.start < block.stop &&
+                block.stop <= tokens && block.query >= 0 && block.query <= query_tokens - (block.stop - block.start) &&
+                block.first_range >= 0 && block.first_range <= block.last_range &&
+                block.last_range <= static_cast<int64_t>(lengths.size()),
+            "a query block is outside of the batch");
+    int64_t seqlen_k = block.stop - block.segment_start;
+    for (int64_t range = block.first_range; range < block.last_range; range++) seqlen_k += lengths[range];
+    require(seqlen_k <= max_seqlen_k, "a query block sees more than max_seqlen_k tokens");
+  };
+  for (const kernels::QueryBlock& block : all_queries) check_block(block, tokens);
+  for (const kernels::QueryBlock& block : leaf_queries) {
+    require(block.stop - block.start == 1, "a block of a leaf has one query");
+    check_block(block, static_cast<int64_t>(leaf_queries.size()));
+  }
+  require(!work_items.empty() && work_items.front() == 0 &&
+              work_items.back() == static_cast<int64_t>(all_queries.size()) &&
+              std::is_sorted(work_items.begin(), work_items.end()),
+          "work items must rise and cover the query blocks");
+  for (const NewKv& each : new_kv)
+    require(each.start >= 0 && each.tokens >= 0 && each.tokens <= tokens && each.start <= tokens - each.tokens,
+            "new keys and values are outside of the batch");
+}
+
+TransformerCpu::TransformerCpu(const kernels::KernelTable& table, const Shape& shape, int64_t threads)
+    : table_(table), shape_(shape), pool_(threads), scratch_(pool_.threads()), clocks_(pool_.threads()) {}
+
+Spent TransformerCpu::spent() const {
+  Spent total;
+  for (const Clock& clock : clocks_) {
+    total.products += clock.spent.products;
+    total.attention += clock.spent.attention;
+    total.rest += clock.spent.rest;
+  }
+  return total;
+}
+
+int64_t TransformerCpu::workspace_floats(int64_t tokens, int64_t leaves) const {
+  return tokens * 2 * (shape_.q_width() + shape_.kv_width()) + leaves * shape_.head_dim;
+}
+
+void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const LayerAt& layer_at,
+                             const LayerDone& layer_done, float* x, float* workspace, float* out) {
+  const int64_t tokens = batch.tokens, leaves = static_cast<int64_t>(batch.leaf_queries.size());
+  const int64_t hidden = shape_.hidden, half = shape_.head_dim / 2, kv_floats = tokens * shape_.kv_width();
+  float* queries = workspace;
+  float* attn_out = queries + tokens * shape_.q_width();
+  float* keys = attn_out + tokens * shape_.q_width();
+  float* values = keys + kv_floats;
+  float* leaf_cosines = values + kv_floats;
+  float* leaf_sines = leaf_cosines + leaves * half;
+
+  std::vector<kernels::KvRange> kv_ranges;
+  for (const SourceRange& range : batch.kv_ranges) {
+    const int64_t held = range.source ? batch.kv_cache[range.source - 1].tokens : tokens;
+    const float* from = range.source ? batch.kv_cache[range.source - 1].data : keys;
+    const float* values_from = range.source ? from + held * shape_.kv_width() : values;
+    const int64_t offset = range.first * shape_.head_dim;
+    kv_ranges.push_back({from + offset, values_from + offset, range.source ? 2 * held * shape_.kv_width() : 0,
+                         held * shape_.head_dim, range.tokens});
+  }
+  const auto write_kv = [&](int64_t layer) {
+    for (const NewKv& each : batch.new_kv) {
+      float* to = each.data + layer * 2 * each.tokens * shape_.kv_width();
+      for (const float* from : {keys, values})
+        for (int64_t head = 0; head < shape_.num_kv_heads; head++, to += each.tokens * shape_.head_dim)
+          memcpy(to, from + (head * tokens + each.start) * shape_.head_dim,
+                 each.tokens * shape_.head_dim * sizeof(float));
+    }
+  };
+
+  for (int64_t index = 0; index < num_layers; index++) {
+    const Layer& layer = layer_at(index);
+    const bool last = index == num_layers - 1;
+    qkv_proj(layer, x, tokens, batch.cosines, batch.sines, last ? nullptr : queries, keys, values);
+    write_kv(index);
+    if (!last) {
+      attention(batch.all_queries.data(), batch.work_items, kv_ranges.data(), index, batch.max_seqlen_k, tokens, tokens,
+                queries, keys, values, attn_out);
+      output_and_mlp(layer, x, attn_out, tokens);
+    } else if (leaves) {
+      std::vector<int64_t> items(leaves + 1);
+      std::iota(items.begin(), items.end(), 0);
+      for (int64_t leaf = 0; leaf < leaves; leaf++) {
+        const int64_t token = batch.leaf_queries[leaf].start;
+        memcpy(out + leaf * hidden, x + token * hidden, hidden * sizeof(float));
+        memcpy(leaf_cosines + leaf * half, batch.cosines + token * half, half * sizeof(float));
+        memcpy(leaf_sines + leaf * half, batch.sines + token * half, half * sizeof(float));
+      }
+      qkv_proj(layer, out, leaves, leaf_cosines, leaf_sines, queries, nullptr, nullptr);
+      attention(batch.leaf_queries.data(), items, kv_ranges.data(), index, batch.max_seqlen_k, leaves, tokens, queries,
+                keys, values, attn_out);
+      output_and_mlp(layer, out, attn_out, leaves);
+    }
+    layer_done(index);
+  }
+}
+
+float* TransformerCpu::scratch(int64_t thread, int64_t floats) {
+  std::vector<float>& own = scratch_[thread];
+  if (static_cast<int64_t>(own.size()) < floats) own.resize(floats);
+  return own.data();
+}
+
+// Outputs of a micropanel of weights.
+int64_t TransformerCpu::nr(const Matrix& matrix) const { return matrix.is_int8 ? kernels::kInt8NR : table_.f32_nr; }
+
+// Tokens of a micropanel of activations.
+int64_t TransformerCpu::panel_tokens(const Matrix& matrix) const {
+  return matrix.is_int8 ? table_.int8_mr / matrix.planes : table_.f32_mr;
+}
+
+// Outputs that a task of qkv_proj takes: whole heads and whole panels.
+int64_t TransformerCpu::head_columns(const Matrix& matrix) const { return std::lcm(shape_.head_dim, nr(matrix)); }
+
+// Outputs that a task of gate and up takes: whole panels that give whole groups of the next product's inputs.
+int64_t TransformerCpu::mlp_columns(const Matrix& gate, const Matrix& down) const {
+  return down.is_int8 ? std::lcm(nr(gate), down.int8.group) : 2 * nr(gate);
+}
+
+// Floats of scratch that gemm_f32 or gemm_int8 needs.
+int64_t TransformerCpu::gemm_scratch(const Matrix& matrix) const {
+  return std::max(kernels::kF32KC * table_.f32_nr,
+                  kernels::kInt8NR * std::max<int64_t>(kernels::kInt8KC, matrix.int8.group) / 2);
+}
+
+int64_t TransformerCpu::groups(const Matrix& matrix) const {
+  return (matrix.int8.inputs + matrix.int8.group - 1) / matrix.int8.group;
+}
+
+PackedSizes TransformerCpu::packed_sizes(const Matrix& matrix, int64_t tokens) const {
+  const int64_t panels = round_up(tokens, panel_tokens(matrix)) / panel_tokens(matrix);
+  PackedSizes sizes;
+  if (matrix.is_int8) {
+    const int64_t blocks = panels * groups(matrix);
+    sizes.bytes = blocks * matrix.int8.group * table_.int8_mr;
+    sizes.scales = sizes.offsets = blocks * table_.int8_mr;
+  } else {
+    sizes.floats = panels * table_.f32_mr * matrix.stored.inputs;
+  }
+  return sizes;
+}
+
+void TransformerCpu::reserve(Packed& packed, const Matrix& matrix, int64_t tokens) const {
+  const auto grow = [](auto& vector, int64_t size) {
+    if (static_cast<int64_t>(vector.size()) < size) vector.resize(size);
+  };
+  const PackedSizes sizes = packed_sizes(matrix, tokens);
+  grow(packed.floats, sizes.floats);
+  grow(packed.bytes, sizes.bytes);
+  grow(packed.scales, sizes.scales);
+  grow(packed.offsets, sizes.offsets);
+}
+
+int64_t TransformerCpu::buffer_bytes(const Matrix& like, int64_t intermediate, int64_t tokens,
+                                     int64_t max_seqlen_k) const {
+  const int64_t chunk = std::min(tokens, kChunkTokens);
+  const auto with_inputs = [&](int64_t inputs) {
+    Matrix matrix = like;
+    matrix.stored.inputs = matrix.int8.inputs = inputs;
+    return matrix;
+  };
+  const Matrix input = with_inputs(std::max(shape_.hidden, shape_.q_width())), inner = with_inputs(intermediate);
+  const int64_t columns =
+      std::max({head_columns(like), 2 * round_up(mlp_columns(like, like), nr(like)), 2 * nr(like)});
+  const int64_t product = round_up(chunk, panel_tokens(like)) * columns + gemm_scratch(like);
+  const int64_t scratch =
+      std::max({product, table_.attention_scratch(max_seqlen_k, shape_.head_dim), input.inputs()});
+  return packed_sizes(input, chunk).num_bytes() + packed_sizes(inner, chunk).num_bytes() +
+         pool_.threads() * scratch * static_cast<int64_t>(sizeof(float));
+}
+
+// The packed activations from a row on that begins a panel.
+kernels::Int8Activations TransformerCpu::int8_from(Packed& packed, const Matrix& matrix, int64_t first_row) const {
+  const int64_t blocks = first_row / panel_tokens(matrix) * groups(matrix);
+  return {packed.bytes.data() + blocks * matrix.int8.group * table_.int8_mr,
+          packed.scales.data() + blocks * panel_tokens(matrix), packed.offsets.data() + blocks * table_.int8_mr};
+}
+
+// x (tokens, inputs), rows `stride` apart; norm (inputs) or nullptr.
+void TransformerCpu::pack(Packed& packed, const Matrix& matrix, const float* x, int64_t stride, int64_t tokens,
+                          const float* norm) {
+  reserve(packed, matrix, tokens);
+  const int64_t rows = panel_tokens(matrix) * kPackPanels, inputs = matrix.inputs();
+  pool_.run((tokens + rows - 1) / rows, [&](int64_t task, int64_t thread) {
+    const int64_t start = now(), first = task * rows, here = std::min(rows, tokens - first);
+    const float* from = x + first * stride;
+    float* row = scratch(thread, inputs);
+    if (matrix.is_int8) {
+      const kernels::Int8Activations out = int8_from(packed, matrix, first);
+      const int64_t group = matrix.int8.group;
+      if (norm)
+        table_.rmsnorm_pack_int8(from, stride, here, inputs, norm, shape_.epsilon, group, groups(matrix), matrix.planes,
+                                 out, row);
+      else
+        table_.pack_int8(from, stride, here, inputs, 0, group, groups(matrix), matrix.planes, out);
+    } else {
+      float* out = packed.floats.data() + first * inputs;
+      if (norm)
+        table_.rmsnorm_pack_f32(from, stride, here, inputs, norm, shape_.epsilon, out, row);
+      else
+        table_.pack_f32(from, stride, here, inputs, 0, inputs, out);
+    }
+    clocks_[thread].spent.rest += now() - start;
+  });
+}
+
+// Tasks of `widths[i]` outputs of matrix i, `together` matrices in each (1, or all of them).
+// finish(range, first row, rows, sums, stride, size) takes what came out: `size` floats a matrix, `stride` a row.
+template <typename Finish>
+void TransformerCpu::product(const Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
+                             int64_t tokens, int64_t together, const Finish& finish) {
+  std::vector<OutputRange> ranges;
+  for (int64_t which = 0; which < count; which += together)
+    for (int64_t first = 0; first < matrices[which]->outputs(); first += widths[which])
+      ranges.push_back({first, std::min(widths[which], matrices[which]->outputs() - first), which});
+  const Matrix& any = *matrices[0];
+  const int64_t rows = panel_tokens(any), panels = (tokens + rows - 1) / rows;
+  // Where there are fewer ranges than threads want, the rows are cut as well.
+  const int64_t wanted = 2 * pool_.threads(), number = static_cast<int64_t>(ranges.size());
+  const int64_t cuts = std::max<int64_t>(1, std::min((wanted + number - 1) / number, panels / 8));
+  const int64_t cut_panels = (panels + cuts - 1) / cuts;
+  pool_.run(number * cuts, [&](int64_t task, int64_t thread) {
+    const OutputRange& range = ranges[task / cuts];
+    const int64_t first_panel = task % cuts * cut_panels, here = std::min(cut_panels, panels - first_panel);
+    if (here <= 0) return;
+    const int64_t stride = round_up(range.columns, nr(any)), size = here * rows * stride;
+    float* sums = scratch(thread, together * size + gemm_scratch(any));
+    const int64_t start = now();
+    for (int64_t i = 0; i < together; i++) {
+      const Matrix& matrix = *matrices[range.which + i];
+      float* out = sums + i * size;
+      if (matrix.is_int8) {
+        const kernels::Int8Activations from = int8_from(const_cast<Packed&>(packed), matrix, first_panel * rows);
+        table_.gemm_int8(from, here, matrix.planes, matrix.int8, range.first, stride, out, stride,
+                         sums + together * size);
+      } else {
+        const float* from = packed.floats.data() + first_panel * rows * matrix.stored.inputs;
+        table_.gemm_f32(from, here, matrix.stored, range.first, stride, out, stride, sums + together * size);
+      }
+    }
+    const int64_t between = now();
+    const int64_t first_row = first_panel * rows;
+    finish(range, first_row, std::min(here * rows, tokens - first_row), sums, stride, size);
+    clocks_[thread].spent.products += between - start;
+    clocks_[thread].spent.rest += now() - between;
+  });
+}
+
+void TransformerCpu::qkv_proj(const Layer& layer, const float* x, int64_t tokens, const float* cosines,
+                              const float* sines, float* queries, float* keys, float* values) {
+  const int64_t dim = shape_.head_dim, heads_per_kv = shape_.heads_per_kv;
+  const int64_t width = head_columns(layer.query);
+  const Matrix* matrices[3];
+  float* outs[3];
+  int64_t count = 0;
+  if (queries) matrices[count] = &layer.query, outs[count++] = queries;
+  if (keys) {
+    matrices[count] = &layer.key, outs[count++] = keys;
+    matrices[count] = &layer.value, outs[count++] = values;
+  }
+  const int64_t widths[3] = {width, width, width};
+  const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
+  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
+    const int64_t here = std::min(kChunkTokens, tokens - first);
+    pack(input_, layer.query, x + first * shape_.hidden, shape_.hidden, here, layer.attention_norm);
+    product(input_, matrices, count, widths, here, 1,
+            [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
+              const int64_t heads = range.columns / dim, token = first + row;
+              const bool is_query = outs[range.which] == queries;
+              for (int64_t h = 0; h < heads; h++) {
+                const int64_t head = range.first / dim + h;
+                float* to = outs[range.which];
+                to += is_query ? ((head / heads_per_kv * tokens + token) * heads_per_kv + head % heads_per_kv) * dim
+                               : (head * tokens + token) * dim;
+                const int64_t step = is_query ? heads_per_kv * dim : dim, offset = 0;
+                if (outs[range.which] == values)
+                  for (int64_t r = 0; r < rows; r++)
+                    memcpy(to + r * step, sums + r * stride + h * dim, dim * sizeof(float));
+                else
+                  table_.rmsnorm_rope(sums + h * dim, stride, rows, 1, dim, is_query ? layer.query_norm : layer.key_norm,
+                                      shape_.epsilon, is_query ? factor : 1.0f, cosines + token * (dim / 2),
+                                      sines + token * (dim / 2), to, step, &offset);
+              }
+            });
+  }
+}
+
+void TransformerCpu::attention(const kernels::QueryBlock* query_blocks, const std::vector<int64_t>& work_items,
+                               const kernels::KvRange* kv_ranges, int64_t layer, int64_t max_seqlen_k,
+                               int64_t query_tokens, int64_t tokens, const float* queries, const float* keys,
+                               const float* values, float* out) {
+  const int64_t heads = shape_.num_kv_heads, floats = table_.attention_scratch(max_seqlen_k, shape_.head_dim);
+  const int64_t num_items = static_cast<int64_t>(work_items.size()) - 1;
+  pool_.run(num_items * heads, [&](int64_t task, int64_t thread) {
+    const int64_t start = now(), item = task / heads, first = work_items[item];
+    table_.attention(query_blocks + first, work_items[item + 1] - first, kv_ranges, layer, task % heads, heads,
+                     shape_.heads_per_kv, shape_.head_dim, query_tokens, tokens, queries, keys, values, out,
+                     scratch(thread, floats));
+    clocks_[thread].spent.attention += now() - start;
+  });
+}
+
+void TransformerCpu::output_and_mlp(const Layer& layer, float* x, const float* attn_out, int64_t tokens) {
+  const int64_t hidden = shape_.hidden, attn_width = layer.output.inputs();
+  const Matrix* output[1] = {&layer.output};
+  const Matrix* gate_up[2] = {&layer.gate, &layer.up};
+  const Matrix* down[1] = {&layer.down};
+  const int64_t output_width[1] = {2 * nr(layer.output)}, down_width[1] = {2 * nr(layer.down)};
+  const int64_t gate_width = mlp_columns(layer.gate, layer.down), gate_widths[2] = {gate_width, gate_width};
+  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
+    const int64_t here = std::min(kChunkTokens, tokens - first);
+    float* own = x + first * hidden;
+    const auto add = [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
+      table_.add_residual(own + row * hidden + range.first, hidden, sums, stride, rows, range.columns);
+    };
+    pack(input_, layer.output, attn_out + first * attn_width, attn_width, here, nullptr);
+    product(input_, output, 1, output_width, here, 1, add);
+    pack(input_, layer.gate, own, hidden, here, layer.mlp_norm);
+    reserve(inner_, layer.down, here);
+    product(input_, gate_up, 2, gate_widths, here, 2,
+            [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t size) {
+              table_.swiglu(sums, sums + size, stride, rows, stride);
+              const Matrix& next = layer.down;
+              if (next.is_int8)
+                table_.pack_int8(sums, stride, rows, range.columns, range.first, next.int8.group, groups(next),
+                                 next.planes, int8_from(inner_, next, row));
+              else
+                table_.pack_f32(sums, stride, rows, range.columns, range.first, next.stored.inputs,
+                                inner_.floats.data() + row * next.stored.inputs);
+            });
+    product(inner_, down, 1, down_width, here, 1, add);
+  }
+}
+
+void TransformerCpu::multiply(const Matrix& matrix, const float* x, int64_t tokens, float* out) {
+  const Matrix* matrices[1] = {&matrix};
+  const int64_t width[1] = {2 * nr(matrix)}, inputs = matrix.inputs(), outputs = matrix.outputs();
+  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
+    const int64_t here = std::min(kChunkTokens, tokens - first);
+    pack(input_, matrix, x + first * inputs, inputs, here, nullptr);
+    product(input_, matrices, 1, width, here, 1,
+            [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
+              for (int64_t r = 0; r < rows; r++)
+                memcpy(out + (first + row + r) * outputs + range.first, sums + r * stride,
+                       range.columns * sizeof(float));
+            });
+  }
+}
+
+void TransformerCpu::quantize_int8(const kernels::StoredMatrix& matrix, int64_t group, uint8_t* bytes, float* scales) {
+  const int64_t panels = (matrix.outputs + kernels::kInt8NR - 1) / kernels::kInt8NR;
+  pool_.run(panels,
+            [&](int64_t panel, int64_t) { table_.quantize_int8(matrix, panel, panel + 1, group, bytes, scales); });
+}
+
+void TransformerCpu::repack_q8_0(const uint8_t* blocks, int64_t outputs, int64_t inputs, uint8_t* bytes,
+                                 float* scales) {
+  const int64_t panels = (outputs + kernels::kInt8NR - 1) / kernels::kInt8NR, groups = inputs / kQ8Group;
+  pool_.run(panels, [&](int64_t panel, int64_t) {
+    for (int64_t n = 0; n < kernels::kInt8NR; n++) {
+      const int64_t output = panel * kernels::kInt8NR + n;
+      for (int64_t g = 0; g < groups; g++) {
+        const uint8_t* block = blocks + (output * groups + g) * kQ8BlockBytes;
+        const int64_t place = panel * groups + g;
+        scales[place * kernels::kInt8NR + n] = output < outputs ? kernels::f16_to_f32(block[0] | block[1] << 8) : 0.0f;
+        uint8_t* to = bytes + place * kQ8Group * kernels::kInt8NR + n * 4;
+        // 128 stands for 0.
+        for (int64_t k = 0; k < kQ8Group; k++)
+          to[k / 4 * 4 * kernels::kInt8NR + k % 4] = output < outputs ? block[2 + k] ^ 0x80 : 0x80;
+      }
+    }
+  });
+}
+
+}  // namespace transformer

@@ -1,0 +1,188 @@
+// The layers of a network over one batch of tokens. Every round of a layer is cut into tasks that threads share.
+//
+// Shapes: T tokens of the batch, F of them end a row.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "transformer/thread_pool.h"
+
+namespace transformer {
+
+// A weight matrix, in float32 (whatever type it is stored in) or in 8 bits.
+struct Matrix {
+  bool is_int8 = false;
+  int64_t planes = 1;  // of the activations that an 8-bit matrix multiplies
+  kernels::StoredMatrix stored{};
+  kernels::Int8Matrix int8{};
+
+  int64_t outputs() const { return is_int8 ? int8.outputs : stored.outputs; }
+  int64_t inputs() const { return is_int8 ? int8.inputs : stored.inputs; }
+};
+
+struct Layer {
+  const float* attention_norm;
+  Matrix query, key, value;
+  const float* query_norm;
+  const float* key_norm;
+  Matrix output;
+  const float* mlp_norm;
+  Matrix gate, up, down;
+};
+
+struct Shape {
+  int64_t hidden;
+  int64_t num_kv_heads;
+  int64_t heads_per_kv;
+  int64_t head_dim;
+  float epsilon;
+
+  int64_t q_width() const { return num_kv_heads * heads_per_kv * head_dim; }
+  int64_t kv_width() const { return num_kv_heads * head_dim; }
+};
+
+// Keys and values of a segment in every layer, (layers, 2, num_kv_heads, tokens, head_dim).
+struct KvCache {
+  const float* data;
+  int64_t tokens;
+};
+
+// Where to write keys and values of tokens start..start+tokens of the batch, (layers, 2, num_kv_heads, tokens, head_dim).
+struct NewKv {
+  float* data;
+  int64_t start;
+  int64_t tokens;
+};
+
+// Consecutive tokens: of the batch where `source` is 0, otherwise of kv_cache[source - 1].
+struct SourceRange {
+  int64_t source;
+  int64_t first;
+  int64_t tokens;
+};
+
+// What the layers have to know of a batch. It is checked and built once for all layers.
+struct Batch {
+  int64_t tokens = 0;
+  const float* cosines = nullptr;                // (T, head_dim / 2)
+  const float* sines = nullptr;                  // (T, head_dim / 2)
+  std::vector<kernels::QueryBlock> all_queries;  // every token, in order of their work items
+  std::vector<int64_t> work_items;               // item i is all_queries[work_items[i]..work_items[i + 1]]
+  std::vector<kernels::QueryBlock> leaf_queries;  // one block of one query for each token that ends a row
+  std::vector<SourceRange> kv_ranges;
+  std::vector<KvCache> kv_cache;
+  std::vector<NewKv> new_kv;
+  int64_t max_seqlen_k = 0;
+
+  // Throws std::invalid_argument for what would read or write outside of the batch.
+  void check() const;
+};
+
+// Activations packed for a product, of one chunk of tokens.
+struct Packed {
+  std::vector<float> floats;
+  std::vector<int8_t> bytes;
+  std::vector<float> scales;
+  std::vector<int32_t> offsets;
+};
+struct PackedSizes {
+  int64_t floats = 0;
+  int64_t bytes = 0;
+  int64_t scales = 0;
+  int64_t offsets = 0;
+
+  int64_t num_bytes() const { return bytes + 4 * (floats + scales + offsets); }
+};
+
+// Nanoseconds that all threads together spent, by kind of work.
+struct Spent {
+  int64_t products = 0;
+  int64_t attention = 0;
+  int64_t rest = 0;
+};
+
+class TransformerCpu {
+ public:
+  // Called before a layer runs and after it has run.
+  using LayerAt = std::function<const Layer&(int64_t index)>;
+  using LayerDone = std::function<void(int64_t index)>;
+
+  TransformerCpu(const kernels::KernelTable& table, const Shape& shape, int64_t threads);
+
+  // All layers. The last one goes on after keys and values with the tokens that end a row.
+  // x (T, hidden): embeddings, overwritten; workspace: workspace_floats(T, F);
+  // out (F, hidden): state of the leaves before the final norm
+  void forward(const Batch& batch, int64_t num_layers, const LayerAt& layer_at, const LayerDone& layer_done, float* x,
+               float* workspace, float* out);
+  int64_t workspace_floats(int64_t tokens, int64_t leaves) const;
+  // The largest size, in bytes, of the buffers that stay between calls: packed activations and each thread's scratch.
+  // like: a matrix of the precision that the layers have
+  int64_t buffer_bytes(const Matrix& like, int64_t intermediate, int64_t tokens, int64_t max_seqlen_k) const;
+
+  // The rounds of a layer.
+
+  // RMSNorm, the three projections, QK-norm and rotary positions.
+  // x (tokens, hidden); cosines, sines (tokens, head_dim / 2);
+  // queries (num_kv_heads, tokens, heads_per_kv, head_dim), scaled for attention, or nullptr;
+  // keys, values (num_kv_heads, tokens, head_dim), or both nullptr
+  void qkv_proj(const Layer& layer, const float* x, int64_t tokens, const float* cosines, const float* sines,
+                float* queries, float* keys, float* values);
+  // Item i is query_blocks[work_items[i]..work_items[i + 1]]. queries (num_kv_heads, query_tokens, heads_per_kv, head_dim);
+  // keys, values (num_kv_heads, tokens, head_dim); out (query_tokens, num_kv_heads * heads_per_kv * head_dim)
+  void attention(const kernels::QueryBlock* query_blocks, const std::vector<int64_t>& work_items,
+                 const kernels::KvRange* kv_ranges, int64_t layer, int64_t max_seqlen_k, int64_t query_tokens,
+                 int64_t tokens, const float* queries, const float* keys, const float* values, float* out);
+  // x += output(attn_out), then x += down(silu(gate(norm(x))) * up(norm(x))).
+  // x (tokens, hidden); attn_out (tokens, num_kv_heads * heads_per_kv * head_dim)
+  void output_and_mlp(const Layer& layer, float* x, const float* attn_out, int64_t tokens);
+
+  // One product, for tests and benchmarks. x (tokens, inputs); out (tokens, outputs)
+  void multiply(const Matrix& matrix, const float* x, int64_t tokens, float* out);
+  // An 8-bit matrix from a stored one. bytes, scales: as kernels::Int8Matrix has them
+  void quantize_int8(const kernels::StoredMatrix& matrix, int64_t group, uint8_t* bytes, float* scales);
+  // An 8-bit matrix from blocks of GGUF's Q8_0, whose integers and scales stay as they are.
+  // blocks (outputs, inputs / 32, 34): a float16 scale and 32 signed bytes each
+  void repack_q8_0(const uint8_t* blocks, int64_t outputs, int64_t inputs, uint8_t* bytes, float* scales);
+
+  const kernels::KernelTable& table() const { return table_; }
+  const Shape& shape() const { return shape_; }
+  Spent spent() const;
+
+ private:
+  // Outputs first..first+columns of matrix `which`.
+  struct OutputRange {
+    int64_t first;
+    int64_t columns;
+    int64_t which;
+  };
+
+  int64_t nr(const Matrix& matrix) const;
+  int64_t panel_tokens(const Matrix& matrix) const;
+  int64_t head_columns(const Matrix& matrix) const;
+  int64_t mlp_columns(const Matrix& gate, const Matrix& down) const;
+  int64_t gemm_scratch(const Matrix& matrix) const;
+  int64_t groups(const Matrix& matrix) const;
+  PackedSizes packed_sizes(const Matrix& matrix, int64_t tokens) const;
+  void reserve(Packed& packed, const Matrix& matrix, int64_t tokens) const;
+  kernels::Int8Activations int8_from(Packed& packed, const Matrix& matrix, int64_t first_row) const;
+  void pack(Packed& packed, const Matrix& matrix, const float* x, int64_t stride, int64_t tokens, const float* norm);
+  template <typename Finish>
+  void product(const Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
+               int64_t tokens, int64_t together, const Finish& finish);
+  float* scratch(int64_t thread, int64_t floats);
+
+  const kernels::KernelTable& table_;
+  const Shape shape_;
+  ThreadPool pool_;
+  Packed input_, inner_;
+  std::vector<std::vector<float>> scratch_;
+  struct alignas(64) Clock {
+    Spent spent;
+  };
+  std::vector<Clock> clocks_;
+};
+
+}  // namespace transformer
