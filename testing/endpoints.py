@@ -8,11 +8,11 @@ from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.models import Models
 from qwen3_reranker.serve.pages import Site
 from qwen3_reranker.serve.routes.base import HttpEndpoint
-from qwen3_reranker.serve.settings import Settings
+from qwen3_reranker.serve.settings import ServerSettings
 
 
 def endpoints() -> tuple[HttpEndpoint, ...]:
     """Everything that a server answers, whatever it serves."""
     models = Models([])
-    context = Context.of(Settings(), models, None, Metrics("0"), "0")
+    context = Context.of(ServerSettings(), models, None, Metrics("0"), "0")
     return all_endpoints(context, Site.of(models, keys_required=False, version="0"))

@@ -1,1 +1,1 @@
-"""The HTTP server: what clients of other rerankers send, judged by one scheduler, for keys that pay and are counted."""
+"""The HTTP server: it answers clients of other rerankers, with keys, limits and usage, by one scheduler a model."""

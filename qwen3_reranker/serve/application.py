@@ -25,7 +25,7 @@ from qwen3_reranker.serve.routes.model_routes import ModelRoutes
 from qwen3_reranker.serve.routes.openapi import openapi_endpoint
 from qwen3_reranker.serve.routes.rerank import rerank_endpoints
 from qwen3_reranker.serve.scheduler import Overloaded
-from qwen3_reranker.serve.settings import Settings
+from qwen3_reranker.serve.settings import ServerSettings
 
 _HTTP_ERRORS = {
     404: ("not_found_error", "not_found", "nothing is at this address"),
@@ -36,7 +36,7 @@ _CLIENT_GONE = 499
 
 
 def open_application(
-    settings: Settings, version: str, on_open: Callable[[str], None] = lambda _name: None
+    settings: ServerSettings, version: str, on_open: Callable[[str], None] = lambda _name: None
 ) -> Application:
     """Open the keys, which fails fast, then load and warm up the models.
 
@@ -53,7 +53,7 @@ def open_application(
     return Application(Context.of(settings, models, accounts, metrics, version))
 
 
-def _open_accounts(settings: Settings) -> Accounts | None:
+def _open_accounts(settings: ServerSettings) -> Accounts | None:
     if settings.keys is None:
         return None
     pepper = settings.pepper.get_secret_value().encode() if settings.pepper else None

@@ -10,14 +10,14 @@ from qwen3_reranker.serve.json_http import Bodies
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.middleware import Drain
 from qwen3_reranker.serve.models import Models
-from qwen3_reranker.serve.settings import Settings
+from qwen3_reranker.serve.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies."""
 
-    settings: Settings
+    settings: ServerSettings
     models: Models
     accounts: Accounts | None
     prices: Prices | None
@@ -28,7 +28,7 @@ class Context:
 
     @classmethod
     def of(
-        cls, settings: Settings, models: Models, accounts: Accounts | None, metrics: Metrics, version: str
+        cls, settings: ServerSettings, models: Models, accounts: Accounts | None, metrics: Metrics, version: str
     ) -> Context:
         """The context of a new server."""
         return cls(

@@ -16,7 +16,7 @@ from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.scheduler import ScheduledRequest, Scheduler
-from qwen3_reranker.serve.settings import ModelSettings, Settings
+from qwen3_reranker.serve.settings import ModelSettings, ServerSettings
 
 _PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
 _PROBE_SECONDS = 600.0
@@ -147,8 +147,10 @@ class Models:
         self.tokenizing.shutdown(cancel_futures=True)
 
 
-def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None) -> Models:
-    """Load and warm up every model of the settings; on_open gets the name of each before.
+def open_models(
+    settings: ServerSettings, metrics: Metrics, on_open: Callable[[str], None] = lambda _name: None
+) -> Models:
+    """Load and warm up every model of the settings; on_open is called with each name.
 
     Raises what Reranker and Embedder raise, and then frees the models that are already open.
     """
@@ -169,7 +171,7 @@ def open_models(settings: Settings, metrics: Metrics, on_open: Callable[[str], N
     return Models(rerankers, embedders, accept_any=settings.accept_any_model)
 
 
-def _open_reranker(chosen: ModelSettings, settings: Settings, metrics: Metrics) -> ServedReranker:
+def _open_reranker(chosen: ModelSettings, settings: ServerSettings, metrics: Metrics) -> ServedReranker:
     options = dict(chosen.options)
     if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
         options["max_batch_tokens"] = _CPU_BATCH_TOKENS

@@ -14,7 +14,7 @@ import uvicorn
 
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.serve.application import Application
-from qwen3_reranker.serve.settings import Settings
+from qwen3_reranker.serve.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
 # From the end of the last request to the last byte of its reply on the wire.
@@ -32,7 +32,7 @@ class Server:
     """
 
     def __init__(
-        self, application: Application, settings: Settings, on_ready: Callable[[], None] = lambda: None
+        self, application: Application, settings: ServerSettings, on_ready: Callable[[], None] = lambda: None
     ) -> None:
         """on_ready is called once requests and signals are accepted."""
         self._application = application

@@ -23,8 +23,8 @@ FILE_VARIABLE = f"{PREFIX}CONFIG"
 class ModelSettings(BaseModel):
     """One model to serve.
 
-    source: nano, a folder, a .gguf file or a Hub id. id: the name clients use, else the source. aliases: further names.
-    price: US dollars for a million prompt tokens. options: the fields of EngineOptions.
+    source: nano, a folder, a .gguf file or a Hub id. id: the name that clients use, by default the source. aliases:
+    further names. price: US dollars for a million prompt tokens. options: the fields of EngineOptions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,47 +43,51 @@ class ModelSettings(BaseModel):
         return self.id or self.source
 
 
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
     """Settings of a server; each field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    models: tuple[ModelSettings, ...] = Field(default=(ModelSettings(),), min_length=1)
-    #: A SQLite file or a database URL that holds keys and usage; None serves whoever can reach the port.
-    keys: str | None = None
-    #: Secret mixed into the hashes of keys, so that a stolen database alone is of no use.
-    pepper: SecretStr | None = None
-    #: Serve without keys on an address that others can reach.
-    allow_public: bool = False
-    #: Answer /metrics without a key.
-    public_metrics: bool = False
-    #: Serve any name with the first model, for clients whose model name cannot be set.
-    accept_any_model: bool = False
-    max_body_bytes: int = Field(default=16 << 20, ge=1024)
-    #: Bytes of all bodies that are being read or judged.
-    max_bodies_bytes: int = Field(default=256 << 20, ge=1024)
-    #: Requests in the server at once; more are told to come again.
-    max_requests: int = Field(default=256, ge=1)
-    max_documents: int = Field(default=1000, ge=1)
-    #: Tokens admitted and not yet computed, for each model.
-    max_waiting_tokens: int = Field(default=2_000_000, ge=1)
-    #: Seconds that a request may take; clients may ask for less.
-    timeout: float = Field(default=60.0, gt=0)
-    #: Seconds that a body may take to arrive.
-    body_timeout: float = Field(default=30.0, gt=0)
-    #: Seconds between the end of readiness and of new requests, for load balancers to notice.
-    drain_delay: float = Field(default=0.0, ge=0)
-    #: Seconds that accepted requests have to end when the server is told to stop.
-    shutdown_timeout: float = Field(default=30.0, ge=0)
-    #: Usage is written this often; kill -9 loses at most this much of it.
-    usage_flush: float = Field(default=1.0, gt=0)
-    #: A revoked key works this much longer at most.
-    keys_cache: float = Field(default=5.0, ge=0)
-    #: A batch that takes longer means a network that hangs.
-    watchdog: float = Field(default=600.0, gt=0)
-    log_format: Literal["text", "json"] = "text"
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for a free one.")
+    models: tuple[ModelSettings, ...] = Field(
+        (ModelSettings(),), min_length=1, description="Models to serve; the first of a kind is the default."
+    )
+    keys: str | None = Field(
+        None, description="SQLite file or database URL of keys and usage; without it no request needs a key."
+    )
+    pepper: SecretStr | None = Field(
+        None, description="Secret mixed into the hashes of keys, which makes a stolen database useless."
+    )
+    allow_public: bool = Field(False, description="Serve without keys on an address that others can reach.")
+    public_metrics: bool = Field(
+        False, description="Answer `/metrics` without a key; otherwise it needs the scope `metrics`."
+    )
+    accept_any_model: bool = Field(
+        False, description="Serve any name with the first model, for clients that cannot set the model's name."
+    )
+    max_body_bytes: int = Field(16 << 20, ge=1024, description="Bytes of one body.")
+    max_bodies_bytes: int = Field(256 << 20, ge=1024, description="Bytes of all bodies in the server.")
+    max_requests: int = Field(256, ge=1, description="Requests in the server at once; more get 503.")
+    max_documents: int = Field(1000, ge=1, description="Pairs of one request.")
+    max_waiting_tokens: int = Field(
+        2_000_000, ge=1, description="Tokens of each model that are admitted and not yet computed."
+    )
+    timeout: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds that a request may take; a client may set fewer with `x-request-timeout`, as openai's "
+        "SDK does by itself.",
+    )
+    body_timeout: float = Field(30.0, gt=0, description="Seconds that a body may take to arrive.")
+    drain_delay: float = Field(
+        0.0, ge=0, description="Seconds from the end of readiness to the end of new requests, for load balancers."
+    )
+    shutdown_timeout: float = Field(30.0, ge=0, description="Seconds that running requests have after that.")
+    usage_flush: float = Field(1.0, gt=0, description="Seconds between writes of usage; `kill -9` loses no more.")
+    keys_cache: float = Field(5.0, ge=0, description="Seconds that a revoked key may still work.")
+    watchdog: float = Field(600.0, gt=0, description="Seconds after which a batch counts as stuck.")
+    log_format: Literal["text", "json"] = Field("text", description="Lines of the log: text or json.")
 
     @field_validator("models")
     @classmethod
@@ -111,10 +115,10 @@ class Settings(BaseSettings):
             return self.host != "localhost"
 
 
-def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings:
+def read_settings(flags: Mapping[str, Any], file: str | None = None) -> ServerSettings:
     """The settings of this process.
 
-    flags: fields that the command line gives. file: a TOML file, else what QWEN3_RERANKER_CONFIG names. Raises
+    flags: fields from the command line. file: a TOML file, by default the one that QWEN3_RERANKER_CONFIG names. Raises
     InputError for a file that cannot be read, an unknown field or a value that cannot be used, and for a public
     address without keys.
     """
@@ -122,7 +126,7 @@ def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings
     if named and not Path(named).is_file():
         raise InputError(f"{named}: no such configuration file")
 
-    class Sourced(Settings):
+    class Sourced(ServerSettings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *_sources: PydanticBaseSettingsSource, **given: Any
@@ -131,22 +135,22 @@ def read_settings(flags: Mapping[str, Any], file: str | None = None) -> Settings
             return *given.values(), *file
 
     try:
-        settings: Settings = Sourced(**flags)
+        settings: ServerSettings = Sourced(**flags)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        path = ".".join(str(part) for part in first["loc"])
         wrong = first["msg"].replace("Input should be", "must be", 1)
-        if place in flags:
-            raise InputError(f"{place} {wrong}, got {flags[place]!r}") from None
-        raise InputError(f"{named or 'settings'}: {place}: {wrong}") from None
+        if path in flags:
+            raise InputError(f"{path} {wrong}, got {flags[path]!r}") from None
+        raise InputError(f"{named or 'settings'}: {path}: {wrong}") from None
     except (SettingsError, ValueError) as error:
         raise InputError(f"{named or 'settings'}: {error}") from None
-    refuse_open_door(settings)
+    refuse_public_without_keys(settings)
     return settings
 
 
-def refuse_open_door(settings: Settings) -> None:
-    """Raise InputError for an address that others can reach and no keys, unless that was asked for."""
+def refuse_public_without_keys(settings: ServerSettings) -> None:
+    """Raise InputError for an address that others can reach without keys, unless `allow_public` is set."""
     if settings.is_public and settings.keys is None and not settings.allow_public:
         raise InputError(
             f"{settings.host} can be reached by others and no keys are asked for: give --keys keys.db, listen on "

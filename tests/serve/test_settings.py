@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.serve.settings import PREFIX, Settings, read_settings
+from qwen3_reranker.serve.settings import PREFIX, ServerSettings, read_settings
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_an_address_of_this_machine_needs_none(host: str) -> None:
 
 
 def test_a_pepper_is_in_no_print_of_the_settings() -> None:
-    assert "hush" not in repr(Settings(pepper="hush"))
+    assert "hush" not in repr(ServerSettings(pepper="hush"))
 
 
 DOCS = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
@@ -97,7 +97,7 @@ def test_the_documentation_lists_every_setting() -> None:
     listed = {
         name for row in re.findall(r"^\| (`[^|]+) \|", DOCS, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
-    assert listed == set(Settings.model_fields)
+    assert listed == set(ServerSettings.model_fields)
 
 
 def test_the_documented_file_can_be_used(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class DialectPath:
-    """A POST path: the dialect that it speaks, and others whose bodies it tells by their shape.
+    """A POST path: the dialect that it speaks, and others that it recognises by their body.
 
     `dialect` also writes the errors of bodies that cannot be read.
     """

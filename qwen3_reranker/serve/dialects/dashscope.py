@@ -21,7 +21,7 @@ class NativeInput(RequestBody):
 
 
 class NativeParameters(RequestBody):
-    """Further fields; every option of the flat form may stand here."""
+    """Further fields; every option of the flat form is valid here."""
 
     top_n: Count | None = None
     return_documents: Flag = False

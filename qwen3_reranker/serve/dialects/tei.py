@@ -135,7 +135,7 @@ TEI = Dialect(
     JsonArray(JsonObject("Rank", "One text's score.", index=INDEX, score=SCORE, text=TEXT), ScoredPair.best_first),
     paths=("/tei/rerank",),
     shared={
-        # TEI knows no top_n, but Dify can be told to call the documents of its Jina-like body `texts`.
+        # TEI knows no top_n, but Dify can be configured to call the documents of its Jina-like body `texts`.
         "/rerank": lambda body: _holds_texts(body) and body.get("top_n") is None,
         "/reranking": _holds_texts,
         "/v1/reranking": _holds_texts,

@@ -66,7 +66,7 @@ def _read_score(body: Mapping[str, Any], max_pairs: int) -> ScoreRequest:
     )
 
 
-# vLLM's own server cannot be told to leave documents out.
+# vLLM's own server has no option to leave documents out.
 VLLM = Dialect(
     "vllm",
     EchoingBody,

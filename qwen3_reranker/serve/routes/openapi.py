@@ -64,7 +64,7 @@ def openapi(endpoints: Sequence[HttpEndpoint], version: str, *, keyed: bool) -> 
         "info": {
             "title": "qwen3_reranker",
             "version": version,
-            "description": "Judge documents with Qwen3-Reranker models, in the wire formats of other rerankers.",
+            "description": "Rerank documents with Qwen3-Reranker models, in the wire formats of other rerankers.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
