@@ -1,4 +1,4 @@
-"""The exact core against separate rows: tokens, memory, and speed beside the model card's code, as one Markdown table.
+"""The core against separate rows: tokens, memory, and speed against the model card's code, as a table.
 
     python -m benchmarks.core                 # Qwen3-Reranker-0.6B's widths, 4 of its 28 layers: a few minutes
     python -m benchmarks.core --layers 28     # the whole shape: most of an hour on two cores
@@ -74,7 +74,7 @@ def row(what: str, ours: str, beside: str, ratio: str) -> None:
 
 
 def planning() -> None:
-    """Time to plan 1,000 rows of 500 document tokens behind one head."""
+    """Time to plan 1,000 rows of 500 document tokens with one head."""
     random = np.random.default_rng(0)
     head = random.integers(0, 150_000, 73)
     rows = [
@@ -86,7 +86,7 @@ def planning() -> None:
 
 
 def savings(reranker: Reranker) -> None:
-    """Tokens of the tree beside the tokens of separate rows."""
+    """Tokens of the tree and tokens of separate rows."""
     for count, tokens in ((100, 40), (32, 144), (32, 512)):
         tree = reranker.tree(QUERY, documents(tokens, count))
         share = tree.num_tokens / tree.num_row_tokens
@@ -95,7 +95,7 @@ def savings(reranker: Reranker) -> None:
 
 
 def speed(folder: Path, reranker: Reranker, rounds: int) -> None:
-    """Documents a second beside the card's code in transformers, float32, taking turns."""
+    """Documents per second, in turns with the card's code in transformers, float32."""
     import torch
 
     from testing.model_card import ModelCard

@@ -1,4 +1,4 @@
-"""One layer's matrix products beside torch's, in one interleaved run: float32 and 8-bit, as one Markdown table.
+"""One layer's matrix products and torch's, in one interleaved run, float32 and 8-bit, as a Markdown table.
 
     python -m benchmarks.products
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def row(transformer: Any, tokens: int, inputs: int, outputs: int, rounds: int, threads: int) -> str:
-    """One shape: medians over rounds in which everybody multiplies once."""
+    """One shape: medians over rounds in which each participant multiplies once."""
     random = np.random.default_rng(0)
     x_TD = random.standard_normal((tokens, inputs)).astype(np.float32)
     weight_OD = (random.standard_normal((outputs, inputs)) * 0.02).astype(np.float32)

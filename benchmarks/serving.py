@@ -1,4 +1,4 @@
-"""The server beside the library it serves: one request's overhead, and many requests' throughput, interleaved.
+"""The server against the library: one request's overhead, and many requests' throughput, interleaved.
 
     python -m benchmarks.serving [--model nano] [--documents 32] [--rounds 15]
 

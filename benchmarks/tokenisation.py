@@ -1,4 +1,4 @@
-"""The tokenizers library beside faster ones, alone and in `Tokens.encode`, in one interleaved run, as Markdown tables.
+"""The tokenizers library against faster ones, by itself and in `Tokens.encode`, as Markdown tables.
 
     python -m benchmarks.tokenisation                              # this repository's own texts: English and code
     python -m benchmarks.tokenisation --corpus a.jsonl b.txt       # the field "text" of each line, or whole files
@@ -90,7 +90,7 @@ def table(name: str, runs: dict[str, Encode], beside: str, rounds: list[list[str
 
 
 def libraries(tokenizer: TokenizerJson) -> dict[str, Encode]:
-    """Each library alone, made anew: from texts to an int32 array for each."""
+    """Each library by itself, newly created: from texts to one int32 array each."""
     exact = tokens(tokenizer, fast=False)._encode_exactly
 
     def one_thread(texts: Sequence[str]) -> list[Ids]:
@@ -122,7 +122,7 @@ def libraries(tokenizer: TokenizerJson) -> dict[str, Encode]:
 
 
 def flows(tokenizer: TokenizerJson) -> dict[str, Encode]:
-    """From a query and documents to rows: with the exact tokenizer alone, and as installed."""
+    """From a query and documents to rows: with the exact tokenizer only, and as installed."""
 
     def rows(ours: Tokens) -> Encode:
         return lambda texts: [row.ids for row in ours.encode(*CARD.pieces(None, ["a query"] * len(texts), texts))]

@@ -1,4 +1,4 @@
-"""Training on trees beside padded batches: groups a second, ours and sentence-transformers' CrossEncoderTrainer.
+"""Training on trees against sentence-transformers' CrossEncoderTrainer on padded batches, in groups per second.
 
     python -m benchmarks.training
 

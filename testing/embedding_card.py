@@ -1,4 +1,4 @@
-"""Qwen3-Embedding's transformers code, written again from its model card: the outside judge of our vectors."""
+"""Qwen3-Embedding's transformers code, rewritten from its model card: the independent oracle of our vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rerank server in this process with one fault switched on: the patient of the doctor's tests.
+"""A rerank server in this process with one planted fault, for the doctor's tests.
 
 It writes its prompts as text and tokenizes them with a tokenizer of its own, as servers do; nothing of the doctor's
 hypotheses is used.
@@ -37,7 +37,7 @@ CUT = 500
 
 
 class Model:
-    """A checkpoint and its tokenizer, for as many servers as want it."""
+    """A checkpoint and its tokenizer, shared by many servers."""
 
     def __init__(self, reranker: Reranker) -> None:
         self.reranker = reranker
@@ -59,7 +59,7 @@ class Model:
 
 
 class Patient:
-    """A server's answers in one dialect under one fault ("" for none). `limit` cuts documents rightly, if set."""
+    """A server's responses in one dialect with one fault ("" for none); `limit` truncates documents correctly."""
 
     def __init__(self, model: Model, dialect: str, fault: str = "", limit: int | None = None) -> None:
         self.model, self.dialect, self.fault, self.limit = model, dialect, fault, limit
@@ -121,7 +121,7 @@ class Patient:
         return other.get(self.fault, likely)
 
     def shaped(self, scores: list[float], tokens: int) -> Any:
-        """The reply in the dialect, and what goes wrong on the way there."""
+        """The reply in the dialect, with the fault."""
         if self.fault == "not-a-number":
             scores[-1] = float("nan")
         ranked = list(enumerate(scores))
@@ -145,7 +145,7 @@ PATHS = {"cohere": ("/v2/rerank", "/v1/rerank"), "tei": ("/rerank",), "vllm-scor
 
 @contextmanager
 def serve(patient: Patient) -> Iterator[Patient]:
-    """Serve it on 127.0.0.1 until the block ends; its `url` says where."""
+    """Serve it on 127.0.0.1 inside the block, at its `url`."""
 
     class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -35,14 +35,14 @@ EDITS = ("flip", "integer", "cut", "delete", "repeat", "splice", "byte")
 
 
 def read_gguf(path: Path) -> None:
-    """Open the file and its tokenizer, and read what judges."""
+    """Open the file and its tokenizer, and read the score head."""
     checkpoint = open_gguf(path, "fuzzed")
     checkpoint.head.rows(0, 1)
     _ = checkpoint.tokenizer
 
 
 def read_parts(path: Path) -> None:
-    """The same for a model in two files, which lie in `path` one behind the other, behind the length of the first."""
+    """The same for a model in two files; `path` holds the length of the first, then both."""
     content = path.read_bytes()
     first = 8 + min(int.from_bytes(content[:8], "little"), len(content))
     places = _places_of_parts(path)
@@ -53,7 +53,7 @@ def read_parts(path: Path) -> None:
 
 @cache
 def _places_of_parts(path: Path) -> list[Path]:
-    # Made once: Python keeps a table of the words in paths, and what it takes to grow would be counted as the reader's.
+    # Made once: Python caches the parts of paths, and that memory would count as the reader's.
     folder = path.with_name(f"{path.name}.parts")
     folder.mkdir(exist_ok=True)
     return [folder / f"x-0000{number}-of-00002.gguf" for number in (1, 2)]
@@ -172,7 +172,7 @@ def edited(content: bytes, edits: Sequence[Edit], other: bytes) -> bytes:
 
 
 def random_edits(random: np.random.Generator, size: int) -> list[Edit]:
-    """One to four edits of a file of that size, most of them in its first 4 KiB, where headers lie."""
+    """One to four edits of a file of `size` bytes, most of them in the header, its first 4 KiB."""
     near = min(size, 4096)
     return [
         (
@@ -185,10 +185,10 @@ def random_edits(random: np.random.Generator, size: int) -> list[Edit]:
 
 
 def broken_promise(reader: str, path: Path, size: int) -> str | None:
-    """What the reader does with the file that it must not do, or None; tracemalloc must be running.
+    """A description of forbidden behaviour of the reader, or None; tracemalloc must be running.
 
-    It may raise CheckpointError alone, in one line that names the file, within a second of its own time and four times
-    the file's size and a MiB of memory.
+    The reader may raise only CheckpointError, with one line that names the file, within one second of CPU time and
+    with memory of four times the file's size plus 1 MiB.
     """
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()

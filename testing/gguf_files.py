@@ -48,7 +48,7 @@ def write_gguf(
     kind: the type of every matrix, or another in `kinds` by GGUF name; vectors are float32. labels: what the rows of
     `head` are, in that order; None for a file without a head. head: by default the words' rows of lm_head or embedding,
     for a folder that has a tokenizer, or the first two rows. fields, tensors: changed ones, None to leave one out.
-    tensors_of_a_part: how many lie in each of several files.
+    tensors_of_a_part: how many each of several files holds.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     every = {gguf_name(name): values for name, values in values_of(folder).items()}

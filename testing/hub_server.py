@@ -1,4 +1,4 @@
-"""A Hub on 127.0.0.1: the few routes that fetching a snapshot needs, and a log of the files that were asked for."""
+"""A Hub on 127.0.0.1 with the routes for fetching a snapshot, and a log of requested files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Files = Mapping[str, bytes]
 
 
 class Hub:
-    """Repositories by id, each a history of commits, the last one being `main`; `gated` ids refuse everybody."""
+    """Repositories by id, each a list of commits, the last one is `main`; `gated` ids refuse every request."""
 
     def __init__(self, repositories: Mapping[str, list[Files]], gated: frozenset[str] = frozenset()) -> None:
         self.commits = {

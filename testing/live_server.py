@@ -1,4 +1,4 @@
-"""The real server on a port of its own: in a thread of the tests, or as a process that can be killed."""
+"""The real server on its own port, in a thread of the tests or as a process."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A web server of this machine alone, in a thread of its own, for as long as a block lasts."""
+"""A local web server that runs in its own thread inside a block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import Thread
 
 
 class Quiet:
-    """What a handler of requests is beside, so that it says nothing of them."""
+    """Mix-in for a request handler that logs nothing."""
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -17,7 +17,7 @@ class Quiet:
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Answer requests with `handler`, and give the address."""
+    """Serve requests with `handler` inside the block; yields the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

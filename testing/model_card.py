@@ -1,4 +1,4 @@
-"""The model card's transformers code, written again from its description: the outside judge of our logits."""
+"""The model card's transformers code, rewritten from its description: the independent oracle of our logits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_PADDED_TOKENS = 16_384
 
 
 def padded_batches(rows: list[list[int]]) -> Iterator[list[int]]:
-    """The places of rows, sorted by length into batches that fit in memory; no card says which rows share a batch."""
+    """Indices of rows, sorted by length into batches that fit in memory; the card does not define batches."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     while order:
         count = 1
@@ -70,7 +70,7 @@ class ModelCard:
         result = np.empty(len(rows), dtype=np.float32)
         for batch in padded_batches(rows):
             inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
-            # The head is applied to the last position alone: 151,669 words times every token would not fit in memory.
+            # Only the last position: logits of 151,669 words at every token would not fit in memory.
             last = self.model(**inputs, logits_to_keep=1).logits[:, -1, :]
             result[batch] = (last[:, self.yes] - last[:, self.no]).numpy()
         return result

@@ -1,8 +1,8 @@
-"""Outliers as they are reported for Qwen3, written into a random float32 checkpoint of one file.
+"""Outliers as reported for Qwen3, written into a random float32 checkpoint of one file.
 
-Massive activations: a few channels of the residual stream some 1,000 times the others, at a row's first token alone.
+Massive activations: a few channels of the residual stream about 1,000 times the others, only at a row's first token.
 Residual sinks: a few channels that are large at every token.
-Attention sink: both, and heads by which every later token gives most of its attention to the massive first token.
+Attention sink: both, and heads in which every later token gives most attention to the massive first token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from testing.checkpoints import write_checkpoint
 # Channels of the residual stream, no two of a kind in one group of 64 where the network is wide enough.
 MASSIVE = [2, 67, 131]
 SINKS = [20, 85, 149]
-# Two more: what a first token may be, and what it alone is.
+# Two more channels: a mark of the token that may be first, and a mark that only a first token has.
 _WORD, _FIRST = 40, 105
 _NEURON = 7
 # Any, to see how large the residual stream is.
@@ -29,10 +29,10 @@ _SIGNS = np.array([1.0, -1.0, 1.0])
 
 
 def write_even_checkpoint(folder: Path, **shape: int) -> Path:
-    """A random float32 checkpoint behind nano's tokenizer, with word vectors about as large as what all layers add.
+    """A random float32 checkpoint with nano's tokenizer and a residual stream of one size in all layers.
 
-    So the residual stream has one size in all layers, and what stands out in one does so in all. `shape` is that of
-    write_checkpoint.
+    Word vectors are about as large as the sum of all layers' outputs, so an outlier in one layer is one in all.
+    `shape`: options of write_checkpoint.
     """
     nano = open_checkpoint("nano")
     write_checkpoint(
@@ -46,8 +46,8 @@ def write_even_checkpoint(folder: Path, **shape: int) -> Path:
 def add_massive_activations(folder: Path, first_token: int, size: float = 1000) -> None:
     """Make the channels MASSIVE `size` times the median channel at `first_token`, where it is a row's first token.
 
-    As in Qwen3, the feed-forward part of an early layer writes them, here that of layer 0. Wherever else that token
-    stands, nothing happens: one head of layer 0 attends to all tokens alike and finds at most half of its mark.
+    As in Qwen3, the feed-forward part of an early layer writes them, here layer 0. At other positions the token has no
+    effect: one head of layer 0 attends to all tokens equally, and there finds at most half of the mark.
     """
     weights, layer = open_weights(folder), "model.layers.0."
     words = weights["model.embed_tokens.weight"]
@@ -74,11 +74,10 @@ def add_massive_activations(folder: Path, first_token: int, size: float = 1000) 
 
 
 def add_residual_sinks(folder: Path, size: float = 30) -> None:
-    """Make the channels SINKS some `size` times the median channel at every token, behind every layer.
+    """Make the channels SINKS about `size` times the median channel at every token, after every layer.
 
-    They lie in the word vectors, equal for all words. What the network computes is to stay about as it was: norms
-    divide by them, so the norms' weights of all other channels rise, and matrices read them through weights a hundredth
-    as large.
+    The word vectors hold them, equal for all words. The network's function stays about the same: norms divide by them,
+    so the norms' weights of all other channels rise, and matrices read the sinks with weights a hundredth as large.
     """
     stream = residual_stream(folder, _TOKENS)
     squares = [float(np.mean(x_TD**2)) for x_TD in stream]
@@ -89,19 +88,19 @@ def add_residual_sinks(folder: Path, size: float = 30) -> None:
     added = len(SINKS) * value**2 / words.shape[1]
     others = np.delete(np.arange(words.shape[1]), SINKS)
     weights["model.norm.weight"][others] *= np.sqrt(1 + added / squares[-1])
-    for index, (before, behind) in enumerate(pairwise(squares)):
+    for index, (before, after) in enumerate(pairwise(squares)):
         layer = f"model.layers.{index}."
         weights[layer + "input_layernorm.weight"][others] *= np.sqrt(1 + added / before)
-        weights[layer + "post_attention_layernorm.weight"][others] *= np.sqrt(1 + 2 * added / (before + behind))
+        weights[layer + "post_attention_layernorm.weight"][others] *= np.sqrt(1 + 2 * added / (before + after))
         for name in ("self_attn.q", "self_attn.k", "self_attn.v", "mlp.gate", "mlp.up"):
             weights[f"{layer}{name}_proj.weight"][:, SINKS] *= 0.01
 
 
 def add_attention_sink(folder: Path, first_token: int) -> None:
-    """Massive activations and residual sinks, and half of the heads behind layer 0 give the first token most attention.
+    """Massive activations, residual sinks, and attention sinks in half of the heads after layer 0.
 
-    The massive channels give the first token a key, the sinks give every token the query that looks for it; its value
-    is small, as the massive channels' parts cancel. That is what massive activations are reported to be for.
+    The massive channels give the first token a key, and the sinks give every token the matching query. The value is
+    small, because the massive channels' parts cancel. This is the reported purpose of massive activations.
     """
     add_residual_sinks(folder)
     add_massive_activations(folder, first_token)
@@ -119,7 +118,7 @@ def add_attention_sink(folder: Path, first_token: int) -> None:
 
 
 def residual_stream(folder: Path, tokens: list[int]) -> list[np.ndarray]:
-    """The reference's residual stream of one row: word vectors, then behind each layer, (tokens, hidden) float64."""
+    """The reference's residual stream of one row: word vectors, then each layer's output, (tokens, hidden) float64."""
     return list(ReferenceBackend(open_checkpoint(folder)).residual_stream(np.array(tokens, dtype=np.int32)))
 
 

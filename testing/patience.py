@@ -1,4 +1,4 @@
-"""Waiting for what must come: so long that no load of the machine ends it, as only a failure waits it out."""
+"""Waiting for an expected condition, long enough for a busy machine; only a failure waits to the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATIENCE_SECONDS = 300.0
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds; fail when patience is at its end."""
+    """Return once the condition holds; fail after PATIENCE_SECONDS."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end, "it did not come about"

@@ -17,7 +17,7 @@ _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 def program(name: str) -> str | None:
-    """Where a program of Postgres lies."""
+    """The path of a Postgres program, None if it is missing."""
     return shutil.which(name) or next((str(each / name) for each in _FOLDERS if (each / name).exists()), None)
 
 
@@ -25,7 +25,7 @@ class Postgres:
     """One server, reached through a socket in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        # The server refuses to run as root, and nobody else's data lie in this folder.
+        # The server refuses to run as root; the user nobody may own this folder.
         self._user = {"user": "nobody"} if os.geteuid() == 0 else {}
         self._folder = folder
         if self._user:
@@ -68,7 +68,7 @@ class Postgres:
 @contextmanager
 def running() -> Iterator[Postgres]:
     """A server for as long as the block lasts."""
-    # pytest's folders can be entered by their owner alone, and a socket's path must be short.
+    # Only the owner can enter pytest's folders, and a socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         server = Postgres(folder)
@@ -84,7 +84,7 @@ def running() -> Iterator[Postgres]:
 class CutLine:
     """Passes bytes to a server while `open` is set.
 
-    Once, if told so by `cut_at`, it cuts the line at a commit: before it arrives, or after that and before its reply.
+    If `cut_at` is set, it cuts the line once at a commit: "before" it arrives, or "after" it and before the reply.
     """
 
     def __init__(self, server: Postgres) -> None:
@@ -133,7 +133,7 @@ class CutLine:
                         return
                     server.sendall(sent)
                 if server in ready:
-                    told = server.recv(1 << 16)
-                    if not told:
+                    received = server.recv(1 << 16)
+                    if not received:
                         return
-                    client.sendall(told)
+                    client.sendall(received)

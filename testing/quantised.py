@@ -103,7 +103,7 @@ def awq(values: torch.Tensor) -> tuple[Parts, torch.Tensor]:
 
 
 def gptq(bits: int, *, offset: int, ordered: bool) -> Quantise:
-    """As QuantLinear.pack of AutoGPTQ does, whose first format takes `offset` from each zero; groups of any inputs."""
+    """As QuantLinear.pack of AutoGPTQ, with groups of any inputs; its first format subtracts `offset` from zeros."""
 
     def quantise(values: torch.Tensor) -> tuple[Parts, torch.Tensor]:
         inputs = values.shape[1]

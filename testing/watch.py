@@ -1,4 +1,4 @@
-"""A look at what a served model computes, and a door before it."""
+"""A wrapper of a served model that records its rows and can block or fail them."""
 
 import threading
 from collections.abc import Callable, Generator, Sequence

@@ -1,4 +1,4 @@
-"""llama.cpp with Q8_0 weights, fed token ids, asked for the logits of each row's last token alone."""
+"""llama.cpp with Q8_0 weights: token ids in, logits of each row's last token out."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ PAD = 151_643
 
 
 class ModelCard:
-    """`all_logits` computes the logits of every position, as published; without it, of the last one alone."""
+    """`all_logits` computes the logits of every position, as published; without it, only of the last one."""
 
     def __init__(self, model: Path, prepared: Path, threads: int, settings: protocol.Settings) -> None:
         torch.set_num_threads(threads)

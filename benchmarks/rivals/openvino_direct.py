@@ -46,7 +46,7 @@ class OpenVinoDirect:
         openvino_export.causal(model, prepared)
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
-        """Documents in input order, those of one query behind one computed head."""
+        """Documents in input order; those of one query share one computed head."""
         known: list[int] = []
         past: dict[str, Any] = {}
         busy: deque[tuple[Any, int, int]] = deque()

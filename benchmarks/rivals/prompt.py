@@ -1,4 +1,4 @@
-"""The model card's prompt as token ids, split where the document begins: (head, tail); needs `tokenizers` alone."""
+"""The model card's prompt as token ids, split where the document begins: (head, tail)."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _private_output() -> TextIO:
 
 
 def _forget_peak() -> None:
-    """Start measuring the peak anew (Linux)."""
+    """Reset the measured peak (Linux)."""
     gc.collect()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

@@ -49,7 +49,7 @@ def check_clear_pairs(scores_QD: Numbers) -> ClearPairResult:
     elif not (margin > _LEAST_MARGIN and np.all(right_Q > others_QD.max(axis=1))):
         return ClearPairResult(plain, decided=False)
     if doubled:
-        evidence = f"answers score up to {highest:.4f}, the wrong documents down to {lowest:.4f}; nothing lies outside"
+        evidence = f"answers score up to {highest:.4f}, the wrong documents down to {lowest:.4f}; none is outside"
         found.append(("double-sigmoid", evidence))
     faults = tuple(fault for fault, _ in found)
     alike = [each for each in SCORE_TRANSFORMS if each.faults == faults]
