@@ -251,11 +251,11 @@ def test_cancel_ends_the_request_on_the_server_too(open_page: OpenPage, how: str
         page = open_page(running.url)
         [model] = running.application.context.models.rerankers
         door = Door(model.reranker)
-        model.scheduler.watch(door)
+        model.scheduler.scorer = door
         page.get_by_role("button", name="Rank", exact=True).click()
         cancel = page.get_by_role("button", name="Cancel")
         expect(cancel).to_be_visible()
-        until(lambda: running.application.door.inside == 1)
+        until(lambda: running.application.context.drain.in_flight == 1)
         if how == "button":
             cancel.click()
         else:
@@ -263,7 +263,7 @@ def test_cancel_ends_the_request_on_the_server_too(open_page: OpenPage, how: str
         expect(page.get_by_role("status")).to_have_text("Cancelled.")
         expect(cancel).to_be_hidden()
         assert page.locator(".hit").count() == 0
-        until(lambda: running.application.door.inside == 0)
+        until(lambda: running.application.context.drain.in_flight == 0)
         door.open()
         rank(page)
 

@@ -64,12 +64,12 @@ class Service:
     @contextmanager
     def draining(self) -> Iterator[None]:
         """Refuse everything with 503 for as long as a block lasts."""
-        door = self.live.application.door
-        door.is_draining = True
+        drain = self.live.application.context.drain
+        drain.is_draining = True
         try:
             yield
         finally:
-            door.is_draining = False
+            drain.is_draining = False
 
 
 @pytest.fixture(scope="session")
