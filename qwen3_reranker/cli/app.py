@@ -64,9 +64,14 @@ def _program(
     The model reads the query and each document together and says how strongly the document answers.
     A small model, nano, comes with the package; nothing is downloaded unless you name a model of the Hub.
 
-    Exit codes: 0 done, 1 no memory, no space to write, or faults that doctor found, 2 wrong input or a
-    model of another kind, 3 a damaged checkpoint, 4 kernels that this installation or processor lacks, or a server or
-    store of keys that does not answer, 5 scores that moved in a conversion, 130 interrupted.
+    Exit codes:
+      0    done
+      1    no memory or no space on the disk; or doctor found faults
+      2    wrong input, or a model of another kind
+      3    a damaged checkpoint
+      4    kernels or a library that are not installed; or a server or store of keys that does not answer
+      5    scores moved too far in a conversion, or training made no better model
+      130  interrupted
 
     Examples:
       qwen3-reranker rank "take back my last commit" notes/

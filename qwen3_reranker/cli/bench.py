@@ -66,9 +66,10 @@ def bench(
       titles    1 query, 200 documents of about 12 tokens
       pair      1 query, 1 document of 8,000 tokens
 
-    tokens/s counts what every pair holds, its prompt included; computed/s counts what went through the network, as what
-    pairs share is computed once. Every round computes all of that again. The rest of the time is norms, rounding and
-    the like. Close other programs first: they share the processor's memory even where cores are free.
+    tokens/s counts all tokens of all pairs, with their prompt; computed/s counts those that went through the network,
+    as a beginning that pairs share is computed once. Every round computes it again. products, attention and rest are
+    shares of the time; rest is norms, rounding and the like. Close other programs first: they slow the memory down
+    even where cores are free.
 
     Examples:
       qwen3-reranker bench nano

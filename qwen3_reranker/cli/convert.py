@@ -66,10 +66,10 @@ def convert(
       sentence-transformers  a CrossEncoder with its prompt and its score module
       gguf                   llama.cpp, with the rerank template, labels and head
 
-    Weights pass through memory slab by slab, so an 8B is converted within 4 GiB; scoring it takes what ranking takes.
-    A GGUF file with words in 8 bits keeps its judge in hf and sentence-transformers as a head of its own, one matrix of
-    words more; where the judge cannot be held (words in 4 bits, a trained classifier), nothing is written.
-    If a logit moved further than the bound, what was written stays, and the exit code is 5.
+    Weights are read and written in parts, so a model of 8B is converted within 4 GiB; scoring it needs the memory of
+    ranking. From a GGUF file with an embedding of 8 bits, hf and sentence-transformers get the score head as one more
+    matrix; where a layout cannot hold the head (an embedding of 4 bits, a trained classifier), nothing is written.
+    If a logit moves further than the bound, the file stays, and the exit code is 5.
 
     Examples:
       qwen3-reranker convert nano nano.gguf --quantize q8_0

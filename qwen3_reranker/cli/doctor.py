@@ -57,7 +57,7 @@ def doctor(
     source: Annotated[ModelOptions, without("model")],
     output: PrintOptions,
 ) -> None:
-    """Name what is wrong with a rerank server or a checkpoint.
+    """Find what is wrong with a rerank server or a checkpoint.
 
     TARGET is the address of a server that speaks Cohere's, Jina's, TEI's, vLLM's or llama.cpp's format: its base,
     or one route. It gets up to 60 short and 9 long requests. With --reference, the same weights on this machine,

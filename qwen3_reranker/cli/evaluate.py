@@ -126,8 +126,8 @@ def evaluate(
       suite           a column of Qwen's table, its data fetched by mteb: mteb-r, cmteb-r, mmteb-r, mldr, mteb-code,
                       followir, both prompts unless --prompt names one; or cheap: mldr-rerank, nanobeir
 
-    Logits are kept query by query: after Ctrl-C, the same command goes on where it stopped. The report is written to
-    the output folder as Markdown, HTML and JSON.
+    Logits are stored query by query: after Ctrl-C, the same command continues where it stopped. The report is written
+    to the output folder as Markdown, HTML and JSON.
 
     Examples:
       qwen3-reranker evaluate nano --on my-data/ --queries 50

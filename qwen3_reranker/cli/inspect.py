@@ -49,12 +49,12 @@ def inspect(
 ) -> None:
     """Show what a model is made of and how much memory it needs.
 
-    MODEL is nano (which comes with the package), a folder, a .gguf file, or a Hub id, which is fetched first if it is
-    not in the cache. Its files are checked, no weights are loaded into memory.
-    Memory is the most that ranking takes with the precision, kernels, length and batches named: of the process on the
-    cpu backend, of one device on torch.
+    MODEL is nano (which comes with the package), a folder, a .gguf file, or a Hub id, which is downloaded if it is not
+    in the cache. Its files are checked; no weights are loaded into memory.
+    The memory is an upper bound for ranking with these options: of the process on the cpu backend, of the device on
+    torch.
 
-    With --drift the model also ranks 180 built-in texts once a precision, which takes minutes for a large one.
+    With --drift the model also ranks 180 built-in texts in each precision, which takes minutes for a large model.
 
     Examples:
       qwen3-reranker inspect nano

@@ -90,9 +90,9 @@ class KeyOptions:
 def _keys(context: typer.Context) -> None:
     """Make, list, revoke and top up the keys of a server.
 
-    Keys are kept in a SQLite file or in a Postgres database that several servers share; of a key itself only a hash
-    is kept. Name the place with --keys or QWEN3_RERANKER_KEYS. If QWEN3_RERANKER_PEPPER is set, hashes are made under
-    it, and server and `keys` need the same one.
+    Keys are in a SQLite file, or in a Postgres database that several servers share; only a hash of each key is stored.
+    Name the store with --keys or QWEN3_RERANKER_KEYS. QWEN3_RERANKER_PEPPER is a secret that is mixed into the hashes:
+    the server and `keys` need the same one.
 
     Examples:
       qwen3-reranker keys create "search team" --requests-per-minute 600 --credit 25
@@ -108,7 +108,7 @@ def _keys(context: typer.Context) -> None:
 @keys.command("create", cls=Verb)
 @declared
 def create(name: Annotated[str, Argument(metavar="NAME")], *, store: StoreOptions, options: KeyOptions) -> None:
-    """Make a key and print it, this once.
+    """Make a key and print it; it cannot be shown again.
 
     NAME says who or what uses it. Standard output is only the key, so a command can store it:
 
@@ -136,7 +136,7 @@ def create(name: Annotated[str, Argument(metavar="NAME")], *, store: StoreOption
             print(json.dumps({"key": text, **_facts(record)}, indent=2))
         else:
             print(text)
-        note(f"this is {record.id}; the key is shown this once, and {opened.name} keeps a hash of it")
+        note(f"this is {record.id}; the key cannot be shown again; {opened.name} keeps a hash of it")
 
 
 @keys.command("list", cls=Verb)
@@ -183,7 +183,7 @@ def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")],
     """Give a key more credit; servers count it within seconds.
 
     KEY is its id, the beginning that `list` shows, or the key itself. A key that was made without --credit has no
-    limit, and needs none.
+    limit.
 
     Examples:
       qwen3-reranker keys top-up key_4f9cAb12Zx90QwErTyUi 10

@@ -80,7 +80,7 @@ def rank(
       notes/          files below it: these as above, any other as one document
       -               standard input, one document a line
 
-    What a record holds besides its text comes back with it in JSON, and its id in every format.
+    JSON output repeats the whole record; every format has its id.
 
     Examples:
       qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'

@@ -68,10 +68,10 @@ def serve(
     ] = None,
     engine: Annotated[EngineOptions, without("prompt", "special_tokens", "truncate_queries", "disk_cache")],
 ) -> None:
-    """Serve models over HTTP, as the clients of Cohere, Jina, Voyage, TEI, vLLM and others expect it.
+    """Serve models over HTTP, for clients of Cohere, Jina, Voyage, TEI, vLLM and others.
 
     Point a client at http://127.0.0.1:8000 and it works: the page at / shows how. Without --keys only this machine is
-    served. Ctrl-C or SIGTERM ends the server once the requests inside have ended.
+    served. Ctrl-C or SIGTERM ends the server after the running requests.
 
     Every setting is also a key of the file that --config names, and a variable such as QWEN3_RERANKER_PORT;
     docs/serve.md lists them all.

@@ -17,10 +17,10 @@ train = typer.Typer(cls=VerbGroup, add_completion=False)
 def _train(context: typer.Context) -> None:
     """Fine-tune a model on your own queries.
 
-    Data are JSON lines, one query a line: {"query": "...", "pos": ["..."], "neg": ["..."]}, and if you like
-    "instruction", "pos_scores", "neg_scores", "id", "source". `prepare` makes them of other tools' files. `run` trains
-    a LoRA adapter or all weights, and judges them on queries that were held out; what it writes ranks and converts like
-    any model. Training needs pip install "qwen3_reranker[train]"; most of the data verbs do not.
+    Data are JSON lines, one query a line: {"query": "...", "pos": ["..."], "neg": ["..."]}, with "instruction",
+    "pos_scores", "neg_scores", "id" and "source" as options. `prepare` makes them from files of other tools. `run`
+    trains a LoRA adapter or all weights, and evaluates them on held-out queries; its models rank and convert like any
+    other. Training needs pip install "qwen3_reranker[train]"; most of the other verbs do not.
 
     Examples:
       qwen3-reranker train prepare triplets.jsonl --output data.jsonl --hold-out 0.1

@@ -58,7 +58,7 @@ def prepare(
     options: PreparationOptions,
     output: Annotated[ExamplesOutput, without("resume")],
 ) -> None:
-    """Turn any tool's training files into examples.
+    """Turn training files of other tools into examples.
 
     Formats: examples (this package's own), triplets (query, positive, negative...), pairs (query, document, label),
     lists (query, docs, labels), flag-embedding, ms-swift (messages, and rejected_response of 3.7 and before); all as
@@ -99,11 +99,11 @@ def validate(
     model: ModelOptions,
     output: PrintOptions,
 ) -> None:
-    """Say what examples hold and what is wrong with them.
+    """Check examples, and show what they hold.
 
-    And print what the model will read. Refused (exit code 2): a file that is not as it must be, empty texts, data of
-    one kind only, a document that is both positive and negative for a query, held-out queries or their
-    positives that are trained on.
+    An example is printed as the model reads it. Refused (exit code 2): a file in another format, empty texts, only
+    positives or only negatives, a document that is both positive and negative for a query, held-out queries or
+    positives of them that are also in the training data.
 
     Examples:
       qwen3-reranker train validate data.jsonl

@@ -33,8 +33,9 @@ class MergeOptions:
 def merge(models: Annotated[list[str], Argument(metavar="MODEL...")], *, options: MergeOptions) -> None:
     """Merge checkpoints or adapters of one model.
 
-    What several runs learned, in one model of the same size: slerp keeps the length that a plain average would lose.
-    Adapters are merged with their bases. Weights pass through memory slab by slab, so models may be larger than it.
+    One model of the same size has what several runs learned; slerp keeps the norms that an average makes smaller.
+    Adapters are first merged into their bases. Weights are read and written in parts, so models may be larger than
+    memory.
 
     Examples:
       qwen3-reranker train merge runs/a/model runs/b/model --output merged

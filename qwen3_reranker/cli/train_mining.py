@@ -132,8 +132,8 @@ def distil(
 ) -> None:
     """Score every document with a larger reranker.
 
-    The losses kl, margin-mse and soft-bce learn from that. Lines are written as they are scored; Ctrl-C and --resume
-    lose eight queries at most.
+    The losses kl, margin-mse and soft-bce use these scores. Lines are written as they are scored; after Ctrl-C,
+    --resume repeats at most eight queries.
 
     Examples:
       qwen3-reranker train distil hard.jsonl --output taught.jsonl --teacher Qwen/Qwen3-Reranker-8B --backend torch
@@ -156,9 +156,9 @@ def synthesise(
 ) -> None:
     """Have a language model write queries for passages.
 
-    CORPUS is JSON lines of _id and text. Every passage is sent to the endpoint twice: who would look for it and how,
-    then the query. Nothing is sent anywhere but to --endpoint. A key is read from QWEN3_RERANKER_API_KEY. Negatives are
-    for `mine` to find.
+    CORPUS is JSON lines of _id and text. Each passage is sent to the endpoint twice: first to choose who would look for
+    it and how, then to write the query. Nothing is sent anywhere else. The key is read from QWEN3_RERANKER_API_KEY.
+    `train mine` then finds negatives.
 
     Examples:
       qwen3-reranker train synthesise corpus.jsonl -o new.jsonl --endpoint http://localhost:8000/v1 --writer qwen3-32b

@@ -56,12 +56,12 @@ def run(
 ) -> None:
     """Train a model on examples.
 
-    The model is judged before the first step and as it learns, on --evaluate or on a tenth of the queries that is held
-    out by their hash; the weights that ordered them best are kept in FOLDER/model: an adapter that names its base, or a
-    whole checkpoint, with a card. Where no evaluation beats the start model, none are kept, and the exit code is 5.
-    Logs are CSV. Ctrl-C ends after the step under way, a second one at once; --resume goes on, and on a processor with
-    the same number of threads ends with the same bits. Documents of a query are one tree, so its prompt is computed
-    once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train run ...
+    The model is evaluated before the first step and during training, on --evaluate or on a tenth of the queries, held
+    out by their hash. The weights with the best order are written to FOLDER/model: an adapter that names its base, or a
+    whole checkpoint, with a model card. If no evaluation is better than the start model's, no model is written, and the
+    exit code is 5. Logs are CSV. Ctrl-C ends training after the current step, a second one at once; --resume continues,
+    and on a CPU with the same number of threads gives the same bits. The documents of a query are one tree, so its
+    prompt is computed once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train run ...
 
     Examples:
       qwen3-reranker train run data.jsonl --output runs/first

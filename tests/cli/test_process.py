@@ -51,6 +51,18 @@ def test_help_loads_none_of_the_heavy_libraries(page: list[str]) -> None:
     assert done.stdout
 
 
+def test_a_verb_loads_no_other() -> None:
+    script = (
+        "import sys\n"
+        "from qwen3_reranker.cli import main\n"
+        "main(['rank', '--help'])\n"
+        "parts = {name.split('.')[1] for name in sys.modules if name.startswith('qwen3_reranker.')}\n"
+        "print(*parts & {'serve', 'train', 'evaluate', 'convert', 'doctor', 'bench', 'drift'}, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "\n"
+
+
 def test_no_arguments_show_the_help_with_every_verb(run: Run) -> None:
     assert run().out == run("--help").out
     assert run().code == 0
