@@ -8,15 +8,7 @@ from typing import TextIO
 from rich.text import Text
 
 from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
-from qwen3_reranker.evaluate.report import (
-    comparison_rows,
-    set_rows,
-    system_rows,
-    tie_remarks,
-    tuning_remark,
-    tuning_rows,
-    verdict,
-)
+from qwen3_reranker.evaluate.report import DEPTHS, LANGUAGES, SETS, sections, tie_remarks, tuning_remark, verdict
 from qwen3_reranker.evaluate.summary import Summary
 from qwen3_reranker.evaluate.tuning import Tuning
 
@@ -24,16 +16,12 @@ from qwen3_reranker.evaluate.tuning import Tuning
 def write_summary(summary: Summary, stream: TextIO, tuning: Tuning | None = None) -> None:
     """Write the tables to a stream, as wide as the terminal or COLUMNS say."""
     console = console_for(stream)
-    tables = {} if tuning is None else {"Instructions": tuning_rows(tuning)}
-    tables[f"Mean {summary.headline_name}"] = system_rows(summary)
-    if len(summary.sets) > 1:
-        tables["Sets"] = set_rows(summary)
-    if summary.comparisons:
-        tables["Differences"] = comparison_rows(summary)
-    for title, table in tables.items():
-        print_line(console, Text(title, style="bold"))
-        print_table(table, console)
-        console.print()
+    shown = [each for each in sections(summary, tuning) if each.title not in (LANGUAGES, DEPTHS)]
+    for section in shown:
+        if section.title != SETS or len(summary.sets) > 1:
+            print_line(console, Text(section.title, style="bold"))
+            print_table(section.table, console)
+            console.print()
     found = [verdict(summary)] if tuning is None else [tuning_remark(tuning), tuning.verdict]
     notes = [*found, *tie_remarks(summary)]
     if summary.missing:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 
 import numpy as np
 
 from qwen3_reranker.evaluate import plots
-from qwen3_reranker.evaluate.report import (
-    DIFFERENCES,
-    comparison_rows,
-    depth_rows,
-    language_rows,
-    remarks,
-    set_rows,
-    system_rows,
-    tuning_remark,
-    tuning_rows,
-    verdict,
-)
+from qwen3_reranker.evaluate.report import DEPTHS, DIFFERENCES, ReportSection, remarks, sections, verdict
 from qwen3_reranker.evaluate.summary import MODEL, Summary
 from qwen3_reranker.evaluate.tuning import Tuning
 
@@ -48,40 +38,13 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink) } .grid, .axis { s
 
 def page(summary: Summary, tuning: Tuning | None = None) -> str:
     """The report as one self-contained page; tuning: the result of choosing among instructions, if there is one."""
-    first = summary.systems[0]
-    models = [system for system in summary.systems if system.kind == MODEL]
-    bars = [(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems]
-    parts = [
-        f'<h1>Evaluation</h1><p class="verdict">{escape(tuning.verdict if tuning else verdict(summary))}</p>',
-        *([f"<p>{escape(tuning_remark(tuning))}</p>{_wide(tuning_rows(tuning).html())}"] if tuning else []),
-        f"<h2>{escape(summary.headline_name)}</h2>{_wide(plots.intervals(bars))}{_wide(system_rows(summary).html())}",
-    ]
-    if summary.comparisons:
-        parts.append(f'<h2>Differences</h2><p class="dim">{DIFFERENCES}</p>{_wide(comparison_rows(summary).html())}')
-    for system in models if summary.is_ordered else ():
-        values = np.concatenate(
-            [
-                summary.headline(system, place).values_Q - summary.headline(first, place).values_Q
-                for place in range(len(summary.sets))
-            ]
-        )
-        parts.append(
-            f"<h2>{escape(system.label)}, query by query</h2>"
-            f'<p class="dim">Its {escape(summary.headline_name)} minus that of {escape(first.label)}, best first.</p>'
-            + _wide(plots.differences(values.tolist()))
-        )
-    depths, languages = depth_rows(summary), language_rows(summary)
-    if depths.rows:
-        lines = {system.label: system.depth_curve for system in models}
-        parts.append(
-            '<h2>How deep to rerank</h2><p class="dim">When only the first documents of a list are reranked.</p>'
-            + _wide(plots.curves(lines, summary.mean(first), first.label))
-            + "".join(f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
-            + _wide(depths.html())
-        )
-    parts.append(f"<h2>Sets</h2>{_wide(set_rows(summary).html())}")
-    if languages.rows:
-        parts.append(f"<h2>Languages</h2>{_wide(languages.html())}")
+    verdict_of = tuning.verdict if tuning else verdict(summary)
+    parts = [f'<h1>Evaluation</h1><p class="verdict">{escape(verdict_of)}</p>']
+    for section in sections(summary, tuning):
+        remark = f'<p class="dim">{escape(section.remark)}</p>' if section.remark else ""
+        parts.append(f"<h2>{escape(section.title)}</h2>{remark}{_plot(section, summary)}{_wide(section.table.html())}")
+        if section.title == DIFFERENCES and summary.is_ordered:
+            parts += _differences(summary)
     notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(summary))
     parts.append(f"<footer><h2>What was measured</h2><ul>{notes}</ul></footer>")
     return (
@@ -89,6 +52,37 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _plot(section: ReportSection, summary: Summary) -> str:
+    """The plot above a table, if it has one."""
+    if section.title == DEPTHS:
+        first = summary.systems[0]
+        lines = {system.label: system.depth_curve for system in summary.systems if system.kind == MODEL}
+        keys = (f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
+        return _wide(plots.curves(lines, summary.mean(first), first.label)) + "".join(keys)
+    if section.title.endswith(summary.headline_name):
+        return _wide(
+            plots.intervals([(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems])
+        )
+    return ""
+
+
+def _differences(summary: Summary) -> Iterator[str]:
+    """What each model gains on the first stage, query by query."""
+    first = summary.systems[0]
+    for system in (each for each in summary.systems if each.kind == MODEL):
+        values = np.concatenate(
+            [
+                summary.headline(system, place).values_Q - summary.headline(first, place).values_Q
+                for place in range(len(summary.sets))
+            ]
+        )
+        yield (
+            f"<h2>{escape(system.label)}, query by query</h2>"
+            f'<p class="dim">Its {escape(summary.headline_name)} minus that of {escape(first.label)}, best first.</p>'
+            + _wide(plots.differences(values.tolist()))
+        )
 
 
 def _wide(content: str) -> str:

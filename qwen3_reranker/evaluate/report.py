@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, SIGNIFICANT, Comparison, Summary, System
 from qwen3_reranker.evaluate.tuning import Tuning
 from qwen3_reranker.row_table import Column, RowTable, cut_end
 
-#: How the table of comparisons is to be read.
-DIFFERENCES = (
+INSTRUCTIONS, SETS, LANGUAGES = "Instructions", "Sets", "Languages"
+DIFFERENCES, DEPTHS = "Differences", "How deep to rerank"
+_HOW_DIFFERENCES = (
     "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
     "corrected for the number of comparisons (Holm)."
 )
@@ -20,32 +21,36 @@ _MOST_NAMED = 10
 _NAMES = ("system", "minus", "set", "language", "measure")
 
 
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """A table of the report, and what it shows."""
+
+    title: str
+    table: RowTable
+    remark: str = ""
+
+
+def sections(summary: Summary, tuning: Tuning | None = None) -> list[ReportSection]:
+    """The tables of the report, in order; tuning: the result of choosing among instructions, if there is one."""
+    headline = f"Mean {summary.headline_name}"
+    found = [
+        *([ReportSection(INSTRUCTIONS, tuning_rows(tuning), tuning_remark(tuning))] if tuning else []),
+        ReportSection(headline, system_rows(summary)),
+        ReportSection(SETS, set_rows(summary)),
+        ReportSection(LANGUAGES, language_rows(summary)),
+        ReportSection(DIFFERENCES, comparison_rows(summary), _HOW_DIFFERENCES),
+        ReportSection(DEPTHS, depth_rows(summary), f"{headline} when only the first documents are reranked."),
+    ]
+    return [section for section in found if section.table.rows]
+
+
 def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
     """The report as one page of Markdown; tuning: the result of choosing among instructions, if there is one."""
-    parts = [
-        "# Evaluation",
-        verdict(summary) if tuning is None else tuning.verdict,
-        *([] if tuning is None else [tuning_remark(tuning), tuning_rows(tuning).markdown()]),
-        system_rows(summary).markdown(),
-    ]
-    if summary.comparisons:
-        parts += ["## Differences", DIFFERENCES, comparison_rows(summary).markdown()]
-    parts += ["## Sets", set_rows(summary).markdown()]
-    languages, curve = language_rows(summary), depth_rows(summary)
-    if languages.rows:
-        parts += ["## Languages", languages.markdown()]
-    if curve.rows:
-        parts += [
-            "## How deep to rerank",
-            f"Mean {summary.headline_name} when only the first documents are reranked.",
-            curve.markdown(),
-        ]
-    return (
-        "\n\n".join([*parts, "## What was measured", *(f"- {line}" for line in remarks(summary))]).replace(
-            "\n\n- ", "\n- "
-        )
-        + "\n"
-    )
+    parts = ["# Evaluation", tuning.verdict if tuning else verdict(summary)]
+    for section in sections(summary, tuning):
+        parts += [f"## {section.title}", *([section.remark] if section.remark else []), section.table.markdown()]
+    parts += ["## What was measured", "\n".join(f"- {line}" for line in remarks(summary))]
+    return "\n\n".join(parts) + "\n"
 
 
 def verdict(summary: Summary) -> str:
