@@ -21,7 +21,7 @@ PROGRAM = [sys.executable, "-m", "qwen3_reranker"]
 
 @pytest.fixture(autouse=True)
 def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize(
