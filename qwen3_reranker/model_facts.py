@@ -67,7 +67,7 @@ class ModelFacts:
 
     @property
     def bytes_in_8_bits(self) -> int:
-        """Bytes of the layers' matrices in precision int8: a byte a weight, and a float32 scale for every 64."""
+        """Bytes of the layers' matrices in int8, with a float32 scale for every 64 weights."""
         return self.config.num_linear_parameters * 17 // 16
 
     @property
@@ -77,7 +77,7 @@ class ModelFacts:
 
 
 def known(name: str) -> ModelFacts | None:
-    """The facts of the model with that id, in any case; None for an unknown one."""
+    """The facts of the model with that id, in any case. None for an unknown one."""
     return next((facts for facts in KNOWN if facts.id.lower() == name.lower()), None)
 
 

@@ -1,1 +1,1 @@
-"""The HTTP server: it answers clients of other rerankers, with keys, limits and usage, by one scheduler a model."""
+"""The HTTP server. It answers clients of other rerankers, with keys, limits and usage."""

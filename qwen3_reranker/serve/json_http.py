@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class Bodies:
-    """Reads bodies, with a limit of bytes for one and for all that are in the server."""
+    """Reads bodies, with limits of bytes for one and for all of them."""
 
     def __init__(self, max_body_bytes: int, max_bodies_bytes: int, timeout: float) -> None:
         self._max_body_bytes = max_body_bytes
@@ -32,7 +32,7 @@ class Bodies:
 
     @contextmanager
     def capacity(self, request: Request) -> Iterator[None]:
-        """Reserve the bytes of a request's body while it is in the server; raises Problem 413 or 503."""
+        """Reserve the bytes of a request's body while it is in the server. Raises Problem 413 or 503."""
         announced = request.headers.get("content-length", "")
         size = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 16 else None
         if size is not None and size > self._max_body_bytes:
@@ -80,7 +80,7 @@ class Bodies:
 
 
 def parse_object(body: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The JSON object in the bytes; lone surrogates, which are no text, become U+FFFD with a warning."""
+    """The JSON object in the bytes. Lone surrogates, which are no text, become U+FFFD with a warning."""
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -140,7 +140,7 @@ def _repaired(value: Any) -> Any:
 
 
 def seconds_left(headers: Mapping[str, str], limit: float) -> float:
-    """Seconds that a request may take: the server's limit, or less if the client waits no longer."""
+    """Seconds that a request may take: the server's limit, or the client's if shorter."""
     for name in ("x-request-timeout", "x-stainless-read-timeout"):
         try:
             seconds = float(headers.get(name, "inf"))
@@ -152,7 +152,7 @@ def seconds_left(headers: Mapping[str, str], limit: float) -> float:
 
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of the work; raises ClientDisconnect, after cancelling the work, if the client goes first.
+    """The result of the work. Raises ClientDisconnect, after cancelling the work, if the client goes first.
 
     The body must be read. Nothing else may call `receive` of the request during this.
     """
@@ -175,7 +175,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class JsonResponse(Response):
-    """A JSON reply; a number that is not finite is a bug and never becomes NaN."""
+    """A JSON reply. A number that is not finite is a bug and never becomes NaN."""
 
     media_type = "application/json"
 

@@ -1,4 +1,4 @@
-"""Logs: one line per request, as text or JSON, without the client's texts, keys and headers."""
+"""Logs: one line per request, without the client's texts, keys and headers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log_request(facts: dict[str, Any]) -> None:
 
 @contextmanager
 def logging_to_stderr(form: str) -> Iterator[None]:
-    """Send the logs of the package and of the HTTP library to stderr as "text" or "json", while this is open."""
+    """Send the logs of package and HTTP library to stderr, as "text" or "json"."""
     handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     # The library's messages about requests could repeat them; its warnings are about itself.
@@ -47,7 +47,7 @@ class _ToStderr(logging.Handler):
 
 class _Lines(logging.Formatter):
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The fields of a line in order; of an error only its type and stack, not its message."""
+        """The fields of a line in order. Of an error only its type and stack, not its message."""
         facts: dict[str, Any] = {"level": record.levelname.lower(), "message": record.getMessage()}
         facts.update(getattr(record, _FACTS, {}))
         if record.exc_info and record.exc_info[1] is not None:

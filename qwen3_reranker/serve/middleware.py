@@ -35,7 +35,7 @@ _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(slots=True)
 class RequestState:
-    """All that the server knows of one request: the handler completes it, and the middleware logs it.
+    """All facts of one request. The handler completes them, and the middleware logs them.
 
     key: None without keys and for public paths. tenant: number of the key for the scheduler, 0 for no key. route: the
     path's template. deadline: by time.monotonic(). cost: nanodollars, None without a price. error_format: of the
@@ -115,7 +115,7 @@ def state_of(request: Request) -> RequestState:
 
 
 class TemplatedRoute(Route):
-    """A route that notes its path's template for log and metrics, which never hold the path itself."""
+    """A route that notes its path's template. Log and metrics never hold the path itself."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -141,7 +141,7 @@ class Drain:
 
 
 class RequestMiddleware:
-    """ASGI middleware around all routes: request ids, keys, the number of requests, headers, metrics and the log."""
+    """ASGI middleware around all routes: ids, keys, limits, headers, metrics and log."""
 
     def __init__(
         self,
@@ -259,14 +259,14 @@ class RequestMiddleware:
 
 
 def _strip_trailing_slash(scope: Scope) -> None:
-    """Treat a path with a final slash like the path without: many clients follow no redirect of a POST."""
+    """Drop the final slash of a path. Many clients follow no redirect of a POST."""
     for name, slash in (("path", "/"), ("raw_path", b"/")):
         if scope.get(name):
             scope[name] = scope[name].rstrip(slash) or slash
 
 
 def _presented_key(headers: Headers) -> bytes:
-    """The key of a request: `Authorization: Bearer KEY` or KEY, as some clients write, x-api-key or api-key."""
+    """The key of a request: `Authorization: Bearer KEY` or just KEY, x-api-key or api-key."""
     raw = dict(reversed(headers.raw))
     if given := raw.get(b"authorization", b"").strip():
         scheme, _, rest = given.partition(b" ")

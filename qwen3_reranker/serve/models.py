@@ -51,7 +51,9 @@ class ServedReranker:
         return scheduled
 
     def warm_up(self) -> None:
-        """Score the test pairs: the first request is then no slower, and waiting times can be estimated.
+        """Score the test pairs, so that the first request is no slower.
+
+        It also gives the scheduler a first estimate of waiting times.
 
         Raises what the model raises.
         """
@@ -109,11 +111,11 @@ class Models:
         self.tokenizing = ThreadPoolExecutor(self.NUM_TOKENIZER_THREADS, thread_name_prefix="tokens")
 
     def reranker(self, name: str | None) -> ServedReranker:
-        """The reranker of that name, or the first; raises Problem 404 with the names that exist."""
+        """The reranker of that name, or the first. Raises Problem 404 with the names that exist."""
         return self._chosen(name, self.rerankers, self._rerankers, "rerank")
 
     def embedder(self, name: str | None) -> ServedEmbedder:
-        """The embedder of that name, or the first; raises Problem 404, or 400 if the server has none."""
+        """The embedder of that name, or the first. Raises Problem 404, or 400 if the server has none."""
         if not self.embedders:
             raise invalid(
                 "no_embedder",

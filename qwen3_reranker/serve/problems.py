@@ -1,4 +1,4 @@
-"""Problem: a request that ends in an error, in a form that every dialect can write."""
+"""Problem: an error of a request, in a form that every dialect can write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qwen3_reranker.errors import InputError, OutOfMemoryError, QueryTooLongErro
 
 
 class Problem(Exception):  # noqa: N818 - the name of RFC 9457
-    """An HTTP status, its type, and a sentence for the client that never repeats the client's own text.
+    """An HTTP status, its type, and a sentence that never repeats the client's text.
 
     kind: the OpenAI-style type, such as "invalid_request_error". code: a stable name for programs, such as
     "too_many_documents". parameter: the field of the body, such as "documents.3". headers: further reply headers,
@@ -53,7 +53,7 @@ def late() -> Problem:
 
 
 def of_error(error: RerankerError) -> Problem:
-    """The problem for an error of the library; clients must not see texts, files or tensors."""
+    """The problem for an error of the library. Clients must not see texts, files or tensors."""
     if isinstance(error, QueryTooLongError):
         return invalid("context_length_exceeded", "instruction and query alone fill the model's context", "query")
     if isinstance(error, InputError):
@@ -64,7 +64,7 @@ def of_error(error: RerankerError) -> Problem:
 
 
 def invalid_api_key() -> Problem:
-    """401: no key, or an unknown, expired or revoked one; the reply does not say which."""
+    """401: no key, or an unknown, expired or revoked one. The reply does not say which."""
     return Problem(
         401,
         "authentication_error",
@@ -80,7 +80,7 @@ def not_permitted(what: str) -> Problem:
 
 
 def accounts_unavailable() -> Problem:
-    """503: keys cannot be checked or usage cannot be written; never free access and never 401."""
+    """503: keys cannot be checked or usage cannot be written. Never free access and never 401."""
     return busy("accounts_unavailable", "API keys and usage cannot be checked at the moment", 1)
 
 
@@ -96,7 +96,7 @@ def insufficient_quota() -> Problem:
 
 
 def rate_limited(what: str, wait_seconds: float, headers: Mapping[str, str]) -> Problem:
-    """429: a limit of the key is reached, until the wait is over; an infinite wait means that it never fits."""
+    """429: a limit of the key is reached, until the wait is over. An infinite wait means that it never fits."""
     if math.isinf(wait_seconds):
         retry = {"x-should-retry": "false"}
     else:

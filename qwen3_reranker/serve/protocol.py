@@ -1,4 +1,4 @@
-"""ScoreRequest and ScoreResult: what a dialect reads from a body, and what it writes into a reply."""
+"""ScoreRequest and ScoreResult: what dialects read from bodies and write into replies."""
 
 from __future__ import annotations
 

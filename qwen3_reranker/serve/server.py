@@ -109,7 +109,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises UnavailableError for an address that is taken or not of this machine."""
+    """A listening socket. Raises UnavailableError for an address that is taken or not of this machine."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

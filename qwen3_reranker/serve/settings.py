@@ -1,4 +1,4 @@
-"""Settings of the server: defaults, then a TOML file, then the environment, then flags; the last wins."""
+"""Settings of the server: defaults, then a TOML file, then the environment, then flags. The last wins."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ModelSettings(BaseModel):
 
 
 class ServerSettings(BaseSettings):
-    """Settings of a server; each field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
+    """Settings of a server. Each field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Accounts: the keys of one server process, with the store and the caches in front of it."""
+"""Accounts: the keys of one server process, from the store and its caches."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Accounts:
         )
 
     def cached(self, presented: bytes) -> KeyRecord | None:
-        """The key from the cache, None if the store must be read (`find`); raises Problem 401 if it is not valid.
+        """The key from the cache, None if the store must be read (`find`). Raises Problem 401 if it is not valid.
 
         `presented` is the key as the request carries it, empty for none.
         """
@@ -80,7 +80,7 @@ class Accounts:
         return None if record is None else self._valid(record)
 
     def find(self, presented: bytes) -> KeyRecord:
-        """The key from the cache or the store; raises Problem 401 if it is not valid, 503 without the store."""
+        """The key from the cache or the store. Raises Problem 401 if it is not valid, 503 without the store."""
         if known := self.cached(presented):
             return known
         digest, since = self.store.digest(presented), self._monotonic()
@@ -94,7 +94,7 @@ class Accounts:
         return self._valid(record)
 
     def enter(self, key: KeyRecord) -> Reservation:
-        """Admit a request of this key before its body is read; then `charge` and `settle` it, or leave it.
+        """Admit a request of this key before its body is read. Then `charge` and `settle` it, or leave it.
 
         Raises Problem 429 at the key's concurrency or request rate, 503 if usage cannot be written.
         """
@@ -103,7 +103,7 @@ class Accounts:
         return self._admission.enter(key)
 
     def key_facts(self, key: KeyRecord) -> KeyFacts:
-        """The key and its recent usage from the store, at most flush_interval old; raises Problem 503."""
+        """The key and its recent usage from the store, at most flush_interval old. Raises Problem 503."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         begins = [midnight, midnight - timedelta(days=midnight.weekday()), midnight.replace(day=1)]
@@ -118,9 +118,9 @@ class Accounts:
         )
 
     def usage(self, key: KeyRecord, since: int, until: int, bucket: int) -> list[UsageSum]:
-        """Usage of the key by model from `since` until `until` (Unix seconds), in buckets of `bucket` seconds.
+        """Usage of the key by model from `since` until `until`, in buckets of `bucket` seconds.
 
-        A bucket has whole hours and starts at a multiple of its length. Raises Problem 503.
+        Times are Unix seconds. A bucket has whole hours and starts at a multiple of its length. Raises Problem 503.
         """
         with self._reading():
             return self.store.usage(key.id, since, until, bucket)
@@ -130,7 +130,7 @@ class Accounts:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write the remaining usage and close the store; raises StoreError with the number of lost rows."""
+        """Write the remaining usage and close the store. Raises StoreError with the number of lost rows."""
         try:
             self._writer.close()
         finally:

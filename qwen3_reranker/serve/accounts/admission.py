@@ -1,4 +1,4 @@
-"""Admission: a request of a key -> a reservation within the key's limits and credit, in memory only."""
+"""Admission: a request -> a reservation within its key's limits and credit, in memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Admission:
         self._purge_at = _MAX_IDLE_KEYS
 
     def enter(self, key: KeyRecord) -> Reservation:
-        """Admit a request before its body is read; raises Problem 429 at the key's concurrency or request rate."""
+        """Admit a request before its body is read. Raises Problem 429 at the key's concurrency or request rate."""
         with self.lock:
             now = self.monotonic()
             state = self._state(key, now)
@@ -121,7 +121,7 @@ class Admission:
 
 
 class Reservation:
-    """A running request within the limits of its key, until it is settled or released; leaving it releases it."""
+    """A running request within the limits of its key, until it is settled or released. Leaving it releases it."""
 
     def __init__(self, admission: Admission, key: KeyRecord, state: QuotaState) -> None:
         self.key = key

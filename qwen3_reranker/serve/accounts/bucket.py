@@ -1,4 +1,4 @@
-"""A token bucket: a rate per minute -> whether an amount may pass now, or when."""
+"""Token bucket: a rate per minute -> whether or when an amount may pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SLACK = 1e-7
 
 
 class Bucket:
-    """Holds `limit` units when full, and fills in a minute; times are seconds and never go back.
+    """Holds `limit` units when full, and fills in a minute. Times are seconds and never go back.
 
     So in any T seconds at most limit * (1 + T / 60) units pass.
     """
@@ -21,7 +21,7 @@ class Bucket:
         self._seen = now
 
     def wait(self, amount: int, now: float) -> float:
-        """Seconds until the amount is available: 0 if it is, infinite if it never will be."""
+        """Seconds until the amount is available, infinite if it never is."""
         self._fill(now)
         if amount > self.limit:
             return math.inf

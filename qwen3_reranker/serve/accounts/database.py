@@ -1,4 +1,4 @@
-"""The database of accounts: an address -> short transactions on SQLite or Postgres, and one kind of error."""
+"""The database of accounts: an address -> short transactions on SQLite or Postgres."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that writes, all or nothing; raises StoreError, after which it may have been written."""
+        """One transaction that writes, all or nothing. Raises StoreError, after which it may have been written."""
         with self._as_store_error(), self._writing.begin() as connection:
             yield connection
 

@@ -24,7 +24,7 @@ def generate() -> str:
 
 
 def parse(presented: bytes) -> bytes:
-    """The key if its form and checksum are right; raises Problem 401 otherwise, without the store."""
+    """The key if its form and checksum are right. Raises Problem 401 otherwise, without the store."""
     body = presented[:-_CHECKSUM_DIGITS]
     if (
         len(presented) != _LENGTH

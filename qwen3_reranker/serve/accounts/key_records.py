@@ -105,7 +105,7 @@ class UsageSum:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """A key, and its cost since midnight, Monday and the first of the month (UTC), in nanodollars."""
+    """A key, and its cost since midnight, Monday and the first (UTC), in nanodollars."""
 
     key: KeyRecord
     today: int

@@ -14,7 +14,7 @@ _MILLION = 1_000_000
 
 
 class Prices:
-    """Dollars per million prompt tokens of each model id; a model that is absent or None is free."""
+    """Dollars per million prompt tokens of each model id. A model that is absent or None is free."""
 
     def __init__(self, per_million: Mapping[str, Decimal | None]) -> None:
         """Raises InputError for a price that is not a finite number of at least 0."""
@@ -29,7 +29,7 @@ class Prices:
         return None if price is None else math.ceil(Fraction(price) * prompt_tokens * NANODOLLARS / _MILLION)
 
     def per_token(self, model: str) -> str | None:
-        """Dollars per token as a decimal, as OpenRouter's catalogue gives it; None if the model has no price."""
+        """Dollars per token as a decimal, as OpenRouter's catalogue gives it. None if the model has no price."""
         price = self._per_million.get(model)
         return None if price is None else _plain(price.scaleb(-6))
 

@@ -28,7 +28,7 @@ _MAX_TEXT = 200
 
 
 class Store:
-    """Keys and usage in one SQLite file or Postgres database; every method is one transaction and raises StoreError."""
+    """Keys and usage in one SQLite file or Postgres database. Every method is one transaction and raises StoreError."""
 
     def __init__(self, address: str, pepper: bytes | None = None, *, create: bool = True) -> None:
         """Open the database at a path, sqlite:///PATH or postgresql://..., and create its tables.
@@ -111,7 +111,7 @@ class Store:
         return self._change(key_id, credit_granted=KEYS.c.credit_granted + nanodollars)
 
     def write_usage(self, rows: Iterable[UsageRow]) -> dict[str, Credit]:
-        """Write rows and take their cost from the credit, in one transaction; rows written before do not count again.
+        """Write rows and take their cost from the credit, in one transaction. Rows written before do not count again.
 
         Returns the credit of every key among them after that.
         """
@@ -134,9 +134,9 @@ class Store:
             return {key: Credit(granted, used) for key, granted, used in connection.execute(credit)}
 
     def usage(self, key_id: str, since: int, until: int, bucket: int) -> list[UsageSum]:
-        """Sums of a key's usage by model, in buckets of `bucket` seconds (whole hours) since 1970, oldest first.
+        """Sums of a key's usage by model, in buckets of `bucket` seconds, oldest first.
 
-        Counts the hours that begin at or after `since` and before `until`.
+        Buckets have whole hours, counted from 1970. Counts the hours that begin at or after `since` and before `until`.
         """
         start = (HOURS.c.hour - HOURS.c.hour % bucket).label("start")
         sums = [func.sum(HOURS.c[name]) for name in _SUMMED]

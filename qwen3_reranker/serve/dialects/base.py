@@ -1,4 +1,4 @@
-"""Dialect: one wire format, whose replies are templates that give both the JSON and its schema."""
+"""Dialect: one wire format. Templates of its replies give the JSON and its schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qwen3_reranker.serve.protocol import ScoreRequest, ScoreResult
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
-    """A value of a reply: its type, and the function that computes it from the reply's source."""
+    """A value of a reply: its type, and its function of the reply's source."""
 
     type: Any
     of: Callable[[Any], Any]
@@ -90,7 +90,7 @@ def type_of(part: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:
-    """The source of a reply: a request and its result, and the index of one pair where the part is a row."""
+    """The source of a reply: request, result, and the index of a pair in rows."""
 
     request: ScoreRequest
     result: ScoreResult
@@ -115,7 +115,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How a dialect writes errors: a type, and a Problem and a request id -> status and body."""
+    """The errors of a dialect: their type, and how to write them.
+
+    write: a Problem and a request id -> status and body.
+    """
 
     type: Any
     write: Callable[[Problem, str], tuple[int, Any]]
@@ -168,7 +171,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class DialectPath:
-    """A POST path: the dialect that it speaks, and others that it recognises by their body.
+    """A POST path: its dialect, and others that it recognises by their body.
 
     `dialect` also writes the errors of bodies that cannot be read.
     """

@@ -21,7 +21,7 @@ DETAILS = "details"
 
 
 def _truncate(value: object) -> str:
-    """Whether to cut and which end: "none", "end" or "start"; a boolean cuts the end or refuses."""
+    """Whether to cut and which end: "none", "end" or "start". A boolean cuts the end or refuses."""
     if isinstance(value, bool):
         return "end" if value else "none"
     word = one_of("end", "start", "none", "true", "false")(value)
@@ -99,7 +99,7 @@ class Options(RequestBody):
 
 
 class RerankBody(Options):
-    """A query and what to rank for it, under every name that a client gives it."""
+    """A query and its documents, under every name that clients use."""
 
     spellings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Options.spellings,
@@ -157,7 +157,7 @@ class EchoingBody(RerankBody):
 
 
 def rerank_body(name: str, meaning: str, base: type[RerankBody] = RerankBody, **names: str) -> type[RerankBody]:
-    """A rerank body with the dialect's own names of some fields first, such as top_n="top_k top_n"."""
+    """A rerank body with a dialect's own names, such as top_n="top_k top_n"."""
     spellings = {**base.spellings, **{field: tuple(spelt.split()) for field, spelt in names.items()}}
     made: type[RerankBody] = cast(Any, type(base))(
         name, (base,), {"spellings": spellings, "__doc__": meaning, "__module__": __name__}

@@ -1,4 +1,4 @@
-"""DashScope's rerank: its OpenAI-compatible form, and the native one that nests the body and the reply."""
+"""DashScope's rerank: its OpenAI-compatible form, and the native form with nested objects."""
 
 from __future__ import annotations
 

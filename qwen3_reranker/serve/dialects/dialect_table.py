@@ -1,4 +1,4 @@
-"""The table of dialects and their paths; those that differ only in names and envelopes are declared here."""
+"""The table of dialects and their paths. Those that differ only in names and envelopes are declared here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents in a body (text, message parts, records with fields) -> texts to score, and their echoes."""
+"""Documents in a body (text, message parts, records) -> texts to score, and echoes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
 def text_of(document: object, rank_fields: Sequence[str] | None, path: str) -> str:
-    """The text to score: a string itself, the `text` or `content` of an object, else its fields as lines.
+    """The text to score of a string or an object.
 
-    rank_fields: the fields of an object to score, in that order, without absent ones; a single `text` is scored without
-    its name. path: of the document in the body. Raises Problem if it is no text.
+    Of an object it is its `text` or `content`, else its fields as lines. rank_fields: the fields to score, in that
+    order, without absent ones; a single `text` is scored without its name. path: of the document in the body. Raises
+    Problem if it is no text.
     """
     if isinstance(document, str):
         return document
@@ -53,12 +54,12 @@ def text_of_parts(parts: Sequence[Mapping[str, Any]], path: str) -> str:
 
 
 def lines(fields: Mapping[str, Any]) -> str:
-    """A record as lines of "name: value", without nulls; nested values are JSON on their line."""
+    """A record as lines of "name: value", without nulls. Nested values are JSON on their line."""
     return "\n".join(f"{name}: {as_line(value)}" for name, value in fields.items() if value is not None)
 
 
 def echo_of(document: object, text: str) -> dict[str, Any]:
-    """The document in a reply: an object itself, with the scored text if it has no `text`."""
+    """The document in a reply: an object, with the scored text as `text` by default."""
     if not isinstance(document, Mapping):
         return {"text": text}
     own = document.get("text")

@@ -1,4 +1,4 @@
-"""RequestBody: the fields of a JSON body by all their names, and errors that repeat nothing of it."""
+"""RequestBody: the fields of a JSON body, by all their names. Errors repeat nothing of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRUTHS = {"true": True, "True": True, "false": False, "False": False}
 
 
 class RequestBody(BaseModel):
-    """The fields of a body that are read; other fields are ignored, and null means absent.
+    """The fields of a body that are read. Other fields are ignored, and null means absent.
 
     spellings: all names of a field that has several, the usual one first. The first name in a body counts, but the
     values of all must be valid. unsupported: known fields without effect here, which give a warning; understood: fields
@@ -80,7 +80,7 @@ class RequestBody(BaseModel):
         return self._spelt.get(name, self._names(name)[0])
 
     def warnings(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Fields that are ignored; unknown ones are counted and not named, as their names may hold private text."""
+        """Fields that are ignored. Unknown ones are counted and not named, as their names may hold private text."""
         known = {spelling for name in type(self).model_fields for spelling in self._names(name)} | self.understood
         ignored = sorted(name for name in self.unsupported if body.get(name) is not None)
         unknown = sum(1 for name in body if name not in known and name not in self.unsupported)
@@ -118,7 +118,7 @@ def _nullable(field: Mapping[str, Any]) -> bool:
 
 
 def wrong(code: str, message: str) -> PydanticCustomError:
-    """The error of a field's validator; the message follows the field's name and begins with "must"."""
+    """The error of a field's validator. The message follows the field's name and begins with "must"."""
     assert message.startswith("must ")
     return PydanticCustomError(code, message)
 

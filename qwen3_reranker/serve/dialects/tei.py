@@ -1,4 +1,4 @@
-"""Hugging Face TEI's /rerank and /predict: bare lists, times in headers, and errors of its own shape and statuses."""
+"""Hugging Face TEI's /rerank and /predict: bare lists, times in headers, and its own errors."""
 
 from __future__ import annotations
 

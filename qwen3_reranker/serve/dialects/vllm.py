@@ -1,4 +1,4 @@
-"""vLLM's /rerank, which gives documents back, and /score, which answers in the order of the pairs."""
+"""vLLM's /rerank, with documents, and /score, in the order of the pairs."""
 
 from __future__ import annotations
 

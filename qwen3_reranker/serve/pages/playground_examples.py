@@ -9,7 +9,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class PlaygroundExample:
-    """A query with documents of at most one line, and a second instruction to compare with."""
+    """A query with one-line documents, and a second instruction to compare with."""
 
     name: str
     query: str

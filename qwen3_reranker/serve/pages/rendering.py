@@ -31,7 +31,7 @@ class Renderer:
         self._environment.globals.update(site=site, asset=assets.path)
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page of a template; `root` and `origin` in it are the server's address for the browser."""
+        """The page of a template. `root` and `origin` in it are the server's address."""
         root = request.scope.get("root_path", "").rstrip("/")
         address = str(request.base_url).rstrip("/")
         # The Host header is the visitor's text, and appears in commands that people copy.

@@ -53,7 +53,7 @@ class CatalogueEntry:
 
     @property
     def related(self) -> str:
-        """The model of the other task and the same size, where Qwen publishes one; else nothing."""
+        """The model of the other task and the same size, where Qwen publishes one. Else nothing."""
         other = {RERANKING: ("-Reranker-", "-Embedding-"), EMBEDDING: ("-Embedding-", "-Reranker-")}[self.task]
         found = known(self.id.replace(*other))
         return found.id if found is not None and found.id != self.id else ""

@@ -1,1 +1,1 @@
-"""The HTTP routes, each an Endpoint: one table gives routing, the OpenAPI document, public paths and the docs."""
+"""The HTTP routes. One table of endpoints gives routing, OpenAPI, public paths and docs."""

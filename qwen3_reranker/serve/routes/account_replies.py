@@ -85,7 +85,7 @@ CHECK_REPLY = JsonObject(
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """Buckets of `width` seconds from `since` until `until`, Unix times that are multiples of the width."""
+    """Buckets of `width` seconds from `since` until `until`, multiples of it in Unix time."""
 
     since: int
     until: int

@@ -1,4 +1,4 @@
-"""HttpEndpoint: one method of one path, declared once for routing, keys, the OpenAPI document and the docs."""
+"""HttpEndpoint: one method of one path, declared once for routing, OpenAPI and docs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """A route of the server; the shapes of its bodies are types that pydantic can make a schema of.
+    """A route of the server. The shapes of its bodies are types that pydantic can make a schema of.
 
     path: Starlette's template, such as "/v1/models/{model:path}". requests, replies: alternatives; no replies where a
     reply is not JSON, and then `media` is its type. errors: status -> alternatives. public: answered without a key.

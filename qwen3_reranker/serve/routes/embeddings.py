@@ -73,7 +73,7 @@ class EmbeddingsHandler:
 
 
 async def _embed(asked: EmbeddingRequest, model: ServedEmbedder, context: Context, state: RequestState) -> Embeddings:
-    """The vectors, once the quota is reserved; embedding stops after the deadline or when it is cancelled."""
+    """The vectors, once the quota is reserved. Embedding stops after the deadline or when it is cancelled."""
     loop = asyncio.get_running_loop()
     role = "document" if asked.instruction is None else "query"
     embed_texts = partial(model.embedder.embed, asked.texts, role=role, instruction=asked.instruction)

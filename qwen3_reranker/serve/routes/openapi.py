@@ -1,4 +1,4 @@
-"""The table of endpoints -> the OpenAPI 3.1 document: bodies, replies, and every status that can occur."""
+"""The table of endpoints -> the OpenAPI 3.1 document: bodies, replies and statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes that score pairs: a body in a dialect -> the reply in the same."""
+"""The routes that score pairs: a body -> the reply in its dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of many clients -> batches of one model: each admitted whole or not at all, in a fair order."""
+"""Requests of many clients -> batches of one model, in a fair order."""
 
 from __future__ import annotations
 

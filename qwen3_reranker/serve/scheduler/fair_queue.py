@@ -1,4 +1,4 @@
-"""FairQueue: waiting rows in an order that is fair between tenants and, within one, between requests."""
+"""FairQueue: waiting rows in an order that is fair to tenants and requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _QUANTUM = 512
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRow:
-    """A row of a batch: its index in `request.rows`, and the tokens that it counts for."""
+    """A row of a batch: its index in `request.rows`, and its tokens."""
 
     request: ScheduledRequest
     index: int
@@ -29,7 +29,7 @@ class QueuedRows:
     next: int = 0
 
     def next_tokens(self, with_neighbours: bool) -> int:
-        """Tokens of the next row: few after its neighbour, and without it in the batch all but the template."""
+        """Tokens that the next row adds to a batch, with its neighbour or without."""
         number = self.numbers[self.next]
         follows = with_neighbours and self.next > 0 and self.numbers[self.next - 1] == number - 1
         return int(self.request.added_R[number]) if follows else self.request.tokens_alone(number)

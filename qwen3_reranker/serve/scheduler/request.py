@@ -1,4 +1,4 @@
-"""ScheduledRequest: the rows of one request, the cost of each, and the logits as they arrive."""
+"""ScheduledRequest: the rows of one request, their cost, and their logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scheduler: one thread that owns a model, and the queue of requests that wait for it."""
+"""Scheduler: one thread that owns a model, and its queue of requests."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Throughput:
 
 @dataclass(slots=True)
 class _LongRow:
-    """A row that is longer than a batch, and its tokens that are not computed yet."""
+    """A row longer than a batch, and its tokens that are left."""
 
     row: ScheduledRow
     tokens_left: int
@@ -205,7 +205,7 @@ class Scheduler:
                 self._batch_began = 0.0
 
     def _next_batch(self, queue: FairQueue, max_rows: int | None) -> list[ScheduledRow]:
-        """Rows of requests that still run; a request after its deadline ends here and costs no batch."""
+        """Rows of requests that still run. A request after its deadline ends here and costs no batch."""
         while queue:
             batch = queue.pop_batch(self._batch_tokens, max_rows)
             now = time.monotonic()
@@ -229,7 +229,7 @@ class Scheduler:
         self._deliver(batch, logits_N)
 
     def _retry_separately(self, batch: Sequence[ScheduledRow], error: Exception) -> None:
-        """Run the requests of a failed batch one by one, so that none fails for the texts of another."""
+        """Run the requests of a failed batch one by one: each fails only for itself."""
         requests = list(dict.fromkeys(row.request for row in batch))
         _log.error("a batch of %d rows of %d requests failed", len(batch), len(requests), exc_info=error)
         if len(requests) > 1:
@@ -248,7 +248,7 @@ class Scheduler:
         return None
 
     def _step(self, long: _LongRow) -> None:
-        """One step of a row that is longer than a batch; other batches run between its steps."""
+        """One step of a row that is longer than a batch. Other batches run between its steps."""
         self._long_row = None
         if long.row.request.is_over:
             if long.steps:
