@@ -83,7 +83,7 @@ inline void store_bytes(int8_t* to, Integers x) {
   memcpy(to + 4, &high, 4);
 }
 
-// A block of 8 by 8 floats, turned.
+// A block of 8 by 8 floats, transposed.
 inline void transpose(Floats row[kLanes]) {
   Floats pair[8], four[8];
   for (int i = 0; i < 4; i++) {

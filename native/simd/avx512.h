@@ -53,7 +53,7 @@ template <int bits> inline Integers shift_right(Integers x) { return _mm512_srai
 // The low byte of each of 16 numbers.
 inline void store_bytes(int8_t* to, Integers x) { _mm_storeu_si128((__m128i*)to, _mm512_cvtepi32_epi8(x)); }
 
-// A block of 16 by 16 floats, turned.
+// A block of 16 by 16 floats, transposed.
 inline void transpose(Floats row[kLanes]) {
   Floats half[16], quarter[16];
   for (int i = 0; i < 8; i++) {

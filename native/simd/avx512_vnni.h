@@ -1,4 +1,4 @@
-// The 8-bit tile with VNNI: 6 rows of bytes times 64 outputs, 24 sums in registers.
+// The 8-bit microkernel with VNNI: 6 rows of bytes times 64 outputs, 24 sums in registers.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -17,8 +17,8 @@ inline void dot(__m512i& sums, __m512i weights, __m512i x) {
 
 template <int planes>
 inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
-                     const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
-                     bool accumulate) {
+                             const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
+                             bool accumulate) {
   const uint8_t* b = static_cast<const uint8_t*>(panel);
   for (int64_t g = 0; g < groups; g++) {
     __m512i sums[kInt8MR][4];
@@ -52,9 +52,9 @@ inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t
 #pragma GCC unroll 4
       for (int v = 0; v < 4; v++) {
         float* to = c + r * stride + v * kLanes;
-        __m512i whole = sums[r * planes][v];
-        if (planes == 2) whole = add(shift_left<8>(whole), sums[r * 2 + 1][v]);
-        const Floats scaled = multiply(to_floats(whole), by_output[v]);
+        __m512i total = sums[r * planes][v];
+        if (planes == 2) total = add(shift_left<8>(total), sums[r * 2 + 1][v]);
+        const Floats scaled = multiply(to_floats(total), by_output[v]);
         store(to, multiply_add(scaled, by_row, accumulate ? load(to) : broadcast(0.0f)));
       }
     }

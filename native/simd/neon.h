@@ -64,7 +64,7 @@ inline void store_bytes(int8_t* to, Integers x) {
   memcpy(to, &four, 4);
 }
 
-// A block of 4 by 4 floats, turned.
+// A block of 4 by 4 floats, transposed.
 inline void transpose(Floats row[kLanes]) {
   const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(row[0], row[1]));
   const float64x2_t b = vreinterpretq_f64_f32(vtrn2q_f32(row[0], row[1]));

@@ -75,13 +75,13 @@ inline float reduce_add(Floats x) {
   return total;
 }
 inline float reduce_max(Floats x) {
-  float most = x.lane[0];
-  for (float each : x.lane) most = most > each ? most : each;
-  return most;
+  float largest = x.lane[0];
+  for (float each : x.lane) largest = largest > each ? largest : each;
+  return largest;
 }
 inline Floats scale_by_power_of_two(Floats x, Floats n) {
   return lanes<Floats>([&](int i) {
-    // NaN is no whole number to convert.
+    // NaN has no integer to convert to.
     return n.lane[i] == n.lane[i] ? std::ldexp(x.lane[i], static_cast<int>(n.lane[i])) : n.lane[i];
   });
 }
@@ -121,9 +121,9 @@ inline Integers maximum(Integers x, Integers y) {
   return lanes<Integers>([&](int i) { return x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]; });
 }
 inline int32_t reduce_max(Integers x) {
-  int32_t most = x.lane[0];
-  for (int32_t each : x.lane) most = most > each ? most : each;
-  return most;
+  int32_t largest = x.lane[0];
+  for (int32_t each : x.lane) largest = largest > each ? largest : each;
+  return largest;
 }
 inline int32_t reduce_add(Integers x) {
   int32_t total = 0;

@@ -65,14 +65,14 @@ struct Cached {
   Fenced<float> keys, values;
 };
 
-// A batch as it is being put together: segments, runs of ancestors and pieces.
+// A batch as it is being put together: segments, ranges of ancestors and query blocks.
 class Batch {
  public:
   Batch(const Heads& heads, int64_t tokens, int64_t query_tokens)
       : heads_(heads), own_(heads, tokens, 1), queries_(heads.query() * query_tokens * heads.dim), query_tokens_(query_tokens),
         next_query_(0), next_token_(0) {}
 
-  // Tokens that are in the batch and nobody asks for; all NaN.
+  // Tokens of the batch that no query block reads; all NaN.
   void skip(int64_t tokens) { next_token_ += tokens; }
   void skip_queries(int64_t tokens) { next_query_ += tokens; }
 
@@ -83,7 +83,7 @@ class Batch {
     return next_token_ - count;
   }
 
-  // The same as a run of ancestors, in the batch from token `at` on.
+  // The same as a range of ancestors, in the batch from token `at` on.
   void own_range(int64_t at, int64_t count) {
     kv_ranges_.push_back({own_.keys.data() + at * heads_.dim, own_.values.data() + at * heads_.dim,
                           0, own_.tokens * heads_.dim, count});
@@ -231,7 +231,7 @@ void check_same(const kernels::KernelTable& table, const Heads& heads, Batch& ba
   }
 }
 
-// Ancestors [0, cut) in some runs, of the batch and of others; the rest a segment that asks in some pieces.
+// Ancestors [0, cut) in some ranges, of the batch and of others; the rest a segment in some query blocks.
 void check_cut(const kernels::KernelTable& table, const Heads& heads, const Path& path, int64_t cut, int64_t first_asking,
                Random& random) {
   const int64_t before = random.between(0, 3), after = random.between(0, 3), skipped = random.between(0, 2);
@@ -297,12 +297,12 @@ VARIANT_PROPERTY("segments of a tree do not touch one another, in whatever order
     for (const int i : order) {
       const int64_t above = i < 6 ? trunks[i / 3] : 0, begin = begins[i], own = paths[i].tokens - above;
       const int64_t first_range = i < 3 ? 0 : i < 6 ? 2 : 3, last_range = i < 3 ? 2 : 3;
-      // In two pieces, the second of which continues the first.
+      // In two query blocks, the second of which continues the first.
       const int64_t middle = own / 2;
       if (middle > 0) batch.block(paths[i], above, begin, begin, begin + middle, first_range, last_range);
       batch.block(paths[i], above + middle, begin, begin + middle, begin + own, first_range, last_range);
     }
-    // An earlier piece again, after its segment's keys and values were left behind.
+    // An earlier block again, when its segment's keys and values are no longer gathered.
     batch.block(paths[2], trunks[0], begins[2], begins[2], begins[2] + 3, 0, 2);
     check_same(table, heads, batch, "tree");
   }

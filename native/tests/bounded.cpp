@@ -68,13 +68,13 @@ Numbers rms_norm(const Numbers& x, const float* weight, float epsilon) {
 
 Numbers rotate(const Numbers& x, const float* cosines, const float* sines, float factor) {
   const size_t half = x.size() / 2;
-  Numbers turned(x.size());
+  Numbers rotated(x.size());
   for (size_t i = 0; i < half; i++) {
     const double c = cosines[i], s = sines[i];
-    turned[i] = (x[i] * c - x[half + i] * s) * static_cast<double>(factor);
-    turned[half + i] = (x[half + i] * c + x[i] * s) * static_cast<double>(factor);
+    rotated[i] = (x[i] * c - x[half + i] * s) * static_cast<double>(factor);
+    rotated[half + i] = (x[half + i] * c + x[i] * s) * static_cast<double>(factor);
   }
-  return turned;
+  return rotated;
 }
 
 Number swiglu(Number gate, Number up) {

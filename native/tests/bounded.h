@@ -43,7 +43,7 @@ Number swiglu(Number gate, Number up);
 // Of one query over the keys and values that it sees.
 Numbers attention(const float* query, const std::vector<const float*>& keys, const std::vector<const float*>& values,
                   int64_t head_dim);
-// Values rounded to `digits` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
+// Values rounded to `planes` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
 Numbers rounded(const Numbers& x, int64_t group, int64_t planes);
 
 }  // namespace bounded

@@ -54,7 +54,7 @@ VARIANT_PROPERTY("a float product is the sum of its terms, whatever the shape, t
           for (int64_t output = 0; output < shape.outputs; output++) {
             const bounded::Number expected = bounded::dot(from, bounded::exact(weights.row(output), shape.inputs));
             check::near(product.row(row)[output], expected.value, expected.bound,
-                        "%d inputs, %d outputs, storage %d, row %d, output %d", int(shape.inputs), int(shape.outputs),
+                        "%d inputs, %d outputs, dtype %d, row %d, output %d", int(shape.inputs), int(shape.outputs),
                         int(dtype), int(row), int(output));
           }
           for (int64_t output = shape.outputs; output < product.stride; output++)
@@ -120,14 +120,14 @@ VARIANT_PROPERTY("a float product carries infinity, NaN and the smallest numbers
     x[inputs + 3] = samples::kNan;
     const F32Gemm product(table, x, 2, weights, 0, outputs);
     for (int64_t output = 0; output < outputs; output++) {
-      check::near(product.row(0)[output], weights.at(output, 8), 0.0, "storage %d, weight %g", int(dtype),
+      check::near(product.row(0)[output], weights.at(output, 8), 0.0, "dtype %d, weight %g", int(dtype),
                   special[output]);
-      check::near(product.row(1)[output], samples::kNan, 0.0, "storage %d, NaN in the row", int(dtype));
+      check::near(product.row(1)[output], samples::kNan, 0.0, "dtype %d, NaN in the row", int(dtype));
     }
   }
 }
 
-// A product in digits of `rows` rows, columns first..first+columns.
+// An 8-bit product of `rows` rows, columns first..first+columns.
 struct Int8Gemm {
   Int8Gemm(const kernels::KernelTable& table, HeldActivations& x, const Panels& panels, int64_t first, int64_t columns)
       : stride(round_up(columns, kernels::kInt8NR)), out(x.tiles * x.tile_rows * stride) {
@@ -158,12 +158,12 @@ void check_int8_gemm(const kernels::KernelTable& table, HeldActivations& x, Pane
       // Each term is rounded when it becomes a float and when it is scaled, each partial sum once.
       const double bound = (panels.groups + 4) * bounded::kUnit * magnitude;
       check::near(product.row(row)[output], expected, bound,
-                  "%d digits, group %d, %d inputs, %d outputs, row %d, output %d", int(x.planes), int(group),
+                  "%d planes, group %d, %d inputs, %d outputs, row %d, output %d", int(x.planes), int(group),
                   int(panels.inputs), int(panels.outputs), int(row), int(output));
     }
 }
 
-VARIANT_PROPERTY("a product in digits is the exact sum of each group, scaled, whatever the shape") {
+VARIANT_PROPERTY("an 8-bit product is the exact sum of each group, scaled, whatever the shape") {
   Random random(5);
   for (const int64_t planes : {1, 2})
     for (const int64_t group : samples::kGroups)
@@ -180,7 +180,7 @@ VARIANT_PROPERTY("a product in digits is the exact sum of each group, scaled, wh
       }
 }
 
-VARIANT_PROPERTY("a product in digits is exact at the largest sums that 8 bits can make") {
+VARIANT_PROPERTY("an 8-bit product is exact at the largest sums that 8 bits can make") {
   for (const int64_t planes : {1, 2})
     for (const int64_t group : samples::kGroups)
       for (const int high : {-127, 127})
@@ -211,7 +211,7 @@ VARIANT_PROPERTY("a product in digits is exact at the largest sums that 8 bits c
           }
 }
 
-VARIANT_PROPERTY("a product in digits gives a row the same bits with any other rows, and a panel with any other panels") {
+VARIANT_PROPERTY("an 8-bit product gives a row the same bits with any other rows, and a panel with any other panels") {
   Random random(6);
   const int64_t inputs = 330, outputs = 150;
   for (const int64_t planes : {1, 2})
@@ -230,18 +230,18 @@ VARIANT_PROPERTY("a product in digits gives a row the same bits with any other r
         const Int8Gemm some = product(rows, 0, outputs);
         for (int64_t row = 0; row < rows; row++)
           check::same_bits(some.row(row), all.row(kMostRows - rows + row), outputs * sizeof(float),
-                           "%d digits, row %d of %d rows", int(planes), int(row), int(rows));
+                           "%d planes, row %d of %d rows", int(planes), int(row), int(rows));
       }
       for (int64_t first = 0; first < outputs; first += kernels::kInt8NR) {
         const Int8Gemm some = product(kMostRows, first, kernels::kInt8NR);
         for (int64_t row = 0; row < kMostRows; row++)
           check::same_bits(some.row(row), all.row(row) + first, kernels::kInt8NR * sizeof(float),
-                           "%d digits, columns from %d, row %d", int(planes), int(first), int(row));
+                           "%d planes, columns from %d, row %d", int(planes), int(first), int(row));
       }
     }
 }
 
-VARIANT_PROPERTY("infinity or NaN among a row's numbers or a matrix's weights makes NaN of what it meets, in digits too") {
+VARIANT_PROPERTY("infinity or NaN among a row's numbers or a matrix's weights makes NaN of what it meets, in 8 bits too") {
   Random random(7);
   for (const int64_t planes : {1, 2})
     for (const float poison : {samples::kInfinity, -samples::kInfinity, samples::kNan, -samples::kNan})

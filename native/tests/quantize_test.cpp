@@ -38,7 +38,7 @@ VARIANT_PROPERTY("a quantized weight is the nearest step of its group's scale, a
             const bool inside = output < outputs && input < inputs && most > 0.0f;
             const double place = inside ? 127.0 * weights.at(output, input) / most : 0.0;
             const double doubt = inside ? 0.5 + 127.0 * 3.0 * bounded::kUnit : 0.0;
-            check::near(panels.byte(output, input) - 128, place, doubt, "storage %d, group %d, output %d, input %d",
+            check::near(panels.byte(output, input) - 128, place, doubt, "dtype %d, group %d, output %d, input %d",
                         int(dtype), int(group), int(output), int(input));
           }
       }
@@ -84,7 +84,7 @@ VARIANT_PROPERTY("rounded activations are the nearest steps of their group's sca
               const bool inside = row < rows && input < columns;
               const double value = inside ? x[row * stride + input] : 0.0, scale = packed.scale(row, input);
               const double doubt = inside ? scale * (0.5 + 4.0 * steps * bounded::kUnit) + 1e-30 : 0.0;
-              check::near(packed.at(row, input), value, doubt, "%d digits, group %d, %d columns, %d rows: row %d, input %d",
+              check::near(packed.at(row, input), value, doubt, "%d planes, group %d, %d columns, %d rows: row %d, input %d",
                           int(planes), int(group), int(columns), int(rows), int(row), int(input));
               if (input % group) continue;
               float most = 0.0f;
@@ -95,7 +95,7 @@ VARIANT_PROPERTY("rounded activations are the nearest steps of their group's sca
               for (int64_t plane = 0; plane < planes; plane++) {
                 int64_t sum = 0;
                 for (int64_t i = input; i < input + group; i++) sum += packed.byte(row, i, plane);
-                check::holds(packed.offset(row, input, plane) == -128 * sum, "offset of row %d, input %d, digit %d",
+                check::holds(packed.offset(row, input, plane) == -128 * sum, "offset of row %d, input %d, plane %d",
                              int(row), int(input), int(plane));
               }
             }

@@ -1,4 +1,4 @@
-// Work on rows between the products: norms, rotary positions, gating, adding and packing.
+// Work on rows between the products: norms, rotary positions, SwiGLU, adding and packing.
 #include <cmath>
 
 #include "bounded.h"
@@ -108,7 +108,7 @@ VARIANT_PROPERTY("adding rows adds each number once and touches nothing between 
     }
 }
 
-VARIANT_PROPERTY("gating is x / (1 + exp(-x)) times the other, from the smallest to the largest x") {
+VARIANT_PROPERTY("SwiGLU is x / (1 + exp(-x)) times the other, from the smallest to the largest x") {
   Random random(25);
   const int64_t columns = 96, rows = 60, stride = columns + 16;
   Fenced<float> gate(random.numbers((rows - 1) * stride + columns)), up(random.numbers((rows - 1) * stride + columns, 3.0f));
@@ -135,7 +135,7 @@ VARIANT_PROPERTY("gating is x / (1 + exp(-x)) times the other, from the smallest
   check::near(gate[columns], between, 0.0, "between the rows");
 }
 
-VARIANT_PROPERTY("each head is normed and turned by its token's angles, and lands where it was told to") {
+VARIANT_PROPERTY("each head is normed and rotated by its token's angles, and is written where the caller says") {
   Random random(26);
   for (const int64_t head_dim : {2, 8, 24, 64, 80, 128})
     for (const int64_t heads : {1, 3}) {

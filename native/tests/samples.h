@@ -17,7 +17,7 @@
 namespace samples {
 
 // Values that end at a page nobody may touch, so that one read too many ends the program, in any build and under any
-// emulator; writes before the first value are found in the end. Begins with NaN in floats, -1 in whole numbers.
+// emulator; writes before the first value are found in the end. Begins with NaN in floats, -1 in integers.
 template <typename Value>
 class Fenced {
  public:
@@ -64,7 +64,7 @@ class Fenced {
 class Random {
  public:
   explicit Random(uint64_t seed) : engine_(seed) {}
-  // first <= whole number <= last
+  // first <= integer <= last
   int64_t between(int64_t first, int64_t last) { return first + engine_() % (last - first + 1); }
   float within(float most) { return most * (static_cast<float>(engine_() >> 40) / 8388608.0f - 1.0f); }
   std::vector<float> numbers(int64_t count, float most = 1.0f) {
@@ -121,7 +121,7 @@ class Panels {
   Fenced<float> scales;
 };
 
-// Activations in digits that own their arrays, and what they hold.
+// Activations in 8 bits that own their arrays, and what they hold.
 class HeldActivations {
  public:
   HeldActivations(const kernels::KernelTable& table, int64_t rows, int64_t inputs, int64_t group, int64_t planes);
@@ -144,7 +144,7 @@ constexpr kernels::DType kDTypes[] = {kernels::DType::kBF16, kernels::DType::kF1
                                           kernels::DType::kF32};
 constexpr int64_t kGroups[] = {32, 64, 128};
 
-// Bytes of scratch that multiply_float or multiply_digits may use.
+// Bytes of scratch that gemm_f32 or gemm_int8 may use.
 int64_t gemm_scratch(const kernels::KernelTable& table, int64_t group);
 
 }  // namespace samples

@@ -25,7 +25,7 @@ struct Precision {
   int64_t planes;  // 0: in float32
   int64_t group;
 };
-constexpr Precision kPrecisions[] = {{"float32", 0, 0}, {"8 bits", 1, 32}, {"8 bits, 2 digits", 2, 64}, {"8 bits, wide groups", 1, 128}};
+constexpr Precision kPrecisions[] = {{"float32", 0, 0}, {"8 bits", 1, 32}, {"8 bits, 2 planes", 2, 64}, {"8 bits, wide groups", 1, 128}};
 
 // One matrix, stored or in panels.
 struct HeldMatrix {
@@ -108,7 +108,7 @@ struct Sample {
 // What `qkv_proj` gives for tokens first..first+count of a sample.
 struct Projected {
   Projected(const kernels::KernelTable& table, const Sample& sample, int64_t threads, int64_t first, int64_t count,
-            bool asks = true, bool answers = true)
+            bool with_queries = true, bool with_kv = true)
       : queries(count * sample.width * sample.shape.heads_per_kv), keys(count * sample.width), values(count * sample.width) {
     const int64_t hidden = sample.shape.hidden, half = sample.shape.head_dim / 2;
     const auto part = [](const Fenced<float>& all, int64_t from, int64_t size) {
@@ -118,8 +118,8 @@ struct Projected {
     const Fenced<float> cosines(part(sample.cosines, first * half, count * half));
     const Fenced<float> sines(part(sample.sines, first * half, count * half));
     transformer::TransformerCpu model(table, sample.shape, threads);
-    model.qkv_proj(sample.layer(), x.data(), count, cosines.data(), sines.data(), asks ? queries.data() : nullptr,
-                    answers ? keys.data() : nullptr, answers ? values.data() : nullptr);
+    model.qkv_proj(sample.layer(), x.data(), count, cosines.data(), sines.data(), with_queries ? queries.data() : nullptr,
+                    with_kv ? keys.data() : nullptr, with_kv ? values.data() : nullptr);
   }
 
   Fenced<float> queries, keys, values;
@@ -132,7 +132,7 @@ void check_numbers(const float* actual, const bounded::Numbers& expected, int64_
                 precision.name, int(token), int(first + i));
 }
 
-VARIANT_PROPERTY("qkv_proj is norm, products, norms of the heads and rotation, in floats and in panels") {
+VARIANT_PROPERTY("qkv_proj is norm, products, norms of the heads and rotation, in float32 and in 8 bits") {
   for (const Precision& precision : kPrecisions)
     for (const int64_t head_dim : {24, 80}) {
       const Sample sample(table, precision, 9, head_dim);
@@ -144,18 +144,18 @@ VARIANT_PROPERTY("qkv_proj is norm, products, norms of the heads and rotation, i
         const bounded::Numbers key = sample.key.times(normed), value = sample.value.times(normed);
         const float* cosines = sample.cosines.data() + token * head_dim / 2;
         const float* sines = sample.sines.data() + token * head_dim / 2;
-        const auto turned = [&](const bounded::Numbers& from, int64_t head, const float* norm, float by) {
+        const auto rotated = [&](const bounded::Numbers& from, int64_t head, const float* norm, float by) {
           const bounded::Numbers own(from.begin() + head * head_dim, from.begin() + (head + 1) * head_dim);
           return bounded::rotate(bounded::rms_norm(own, norm, kEpsilon), cosines, sines, by);
         };
         for (int64_t head = 0; head < shape.num_kv_heads; head++) {
           const int64_t place = (head * sample.tokens + token) * head_dim;
-          check_numbers(all.keys.data() + place, turned(key, head, sample.key_norm.data(), 1.0f), 0, head_dim, "keys",
+          check_numbers(all.keys.data() + place, rotated(key, head, sample.key_norm.data(), 1.0f), 0, head_dim, "keys",
                         precision, token);
           check_numbers(all.values.data() + place, value, head * head_dim, head_dim, "values", precision, token);
           for (int64_t repeat = 0; repeat < shape.heads_per_kv; repeat++)
             check_numbers(all.queries.data() + place * shape.heads_per_kv + repeat * head_dim,
-                          turned(query, head * shape.heads_per_kv + repeat, sample.query_norm.data(), factor), 0, head_dim,
+                          rotated(query, head * shape.heads_per_kv + repeat, sample.query_norm.data(), factor), 0, head_dim,
                           "queries", precision, token);
         }
       }
@@ -168,14 +168,14 @@ VARIANT_PROPERTY("qkv_proj gives a token the same bits with other threads, other
     const Sample sample(table, precision, 540);
     const transformer::Shape& shape = sample.shape;
     const Projected all(table, sample, 1, 0, sample.tokens);
-    const auto compare = [&](const Projected& some, int64_t first, int64_t count, bool asks, bool answers) {
+    const auto compare = [&](const Projected& some, int64_t first, int64_t count, bool with_queries, bool with_kv) {
       for (int64_t head = 0; head < shape.num_kv_heads; head++) {
         const int64_t to = head * count * shape.head_dim, from = (head * sample.tokens + first) * shape.head_dim;
         const int64_t bytes = count * shape.head_dim * sizeof(float);
-        if (asks)
+        if (with_queries)
           check::same_bits(some.queries.data() + to * shape.heads_per_kv, all.queries.data() + from * shape.heads_per_kv,
                            bytes * shape.heads_per_kv, "queries of %d from %d in %s", int(count), int(first), precision.name);
-        if (answers) {
+        if (with_kv) {
           check::same_bits(some.keys.data() + to, all.keys.data() + from, bytes, "keys of %d from %d in %s", int(count),
                            int(first), precision.name);
           check::same_bits(some.values.data() + to, all.values.data() + from, bytes, "values of %d from %d in %s",
@@ -205,7 +205,7 @@ std::vector<float> finished(const kernels::KernelTable& table, const Sample& sam
   return std::vector<float>(x.data(), x.data() + x.size());
 }
 
-VARIANT_PROPERTY("output_and_mlp adds the output of attention and then the gated network, in floats and in panels") {
+VARIANT_PROPERTY("output_and_mlp adds the output of attention and then SwiGLU, in float32 and in 8 bits") {
   for (const Precision& precision : kPrecisions) {
     const Sample sample(table, precision, 17);
     const int64_t hidden = sample.shape.hidden, attn_width = sample.width * sample.shape.heads_per_kv;

@@ -30,7 +30,7 @@ int64_t this_process() {
 
 }  // namespace
 
-// The threads beside the caller's, and how they hear of work.
+// The threads other than the caller's, and how they learn of work.
 class Crew {
  public:
   explicit Crew(int64_t helpers) {

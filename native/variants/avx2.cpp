@@ -1,6 +1,6 @@
 // x86-64 with AVX2: almost every processor since 2013.
 //
-// The 8-bit product widens weights to 16 bits and multiplies pairs of those: VPMADDUBSW on bytes would saturate.
+// The 8-bit product converts weights to 16 bits and multiplies pairs of those: VPMADDUBSW on bytes would saturate.
 #include "kernels/kernels.h"
 #include "simd/avx2.h"
 
@@ -27,7 +27,7 @@ inline __m256i four_values(const int8_t* from) {
   return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
 }
 
-// Whole-number sums of 3 rows of bytes times 16 outputs, over one group.
+// Integer sums of 3 rows of bytes times 16 outputs, over one group.
 inline void group_sums(const int8_t* a, const int32_t* offsets, const int16_t* b, int64_t group,
                        __m256i sums[3][2]) {
   __m256i pairs[3][4];
@@ -55,8 +55,8 @@ inline void group_sums(const int8_t* a, const int32_t* offsets, const int16_t* b
 
 template <int planes>
 inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
-                     const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
-                     bool accumulate) {
+                             const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
+                             bool accumulate) {
   const int16_t* b = static_cast<const int16_t*>(panel);
   for (int64_t g = 0; g < groups; g++) {
     for (int column = 0; column < kernels::kInt8NR; column += 16) {
@@ -66,9 +66,9 @@ inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t
       for (int r = 0; r < kInt8MR / planes; r++)
         for (int v = 0; v < 2; v++) {
           float* to = c + r * stride + column + v * 8;
-          __m256i whole = sums[r * planes][v];
-          if (planes == 2) whole = add(shift_left<8>(whole), sums[r * 2 + 1][v]);
-          const Floats scaled = multiply(to_floats(whole), load(weight_scales + column + v * 8));
+          __m256i total = sums[r * planes][v];
+          if (planes == 2) total = add(shift_left<8>(total), sums[r * 2 + 1][v]);
+          const Floats scaled = multiply(to_floats(total), load(weight_scales + column + v * 8));
           store(to, multiply_add(scaled, broadcast(scales[r]), accumulate ? load(to) : broadcast(0.0f)));
         }
     }

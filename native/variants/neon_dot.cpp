@@ -39,7 +39,7 @@ inline const void* prepare_micropanel(const uint8_t* weights, int64_t depth, voi
   return signed_weights;
 }
 
-// Whole-number sums of 6 rows of bytes times 16 outputs, over one group.
+// Integer sums of 6 rows of bytes times 16 outputs, over one group.
 inline void group_sums(const int8_t* a, const int8_t* b, int64_t group, int32x4_t sums[kInt8MR][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < kInt8MR; r++)
@@ -63,8 +63,8 @@ inline void group_sums(const int8_t* a, const int8_t* b, int64_t group, int32x4_
 
 template <int planes>
 inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t*, const void* panel,
-                     const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
-                     bool accumulate) {
+                             const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
+                             bool accumulate) {
   const int8_t* b = static_cast<const int8_t*>(panel);
   for (int64_t g = 0; g < groups; g++) {
     for (int column = 0; column < kernels::kInt8NR; column += kVectors * kLanes) {
@@ -76,9 +76,9 @@ inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; v++) {
           float* to = c + r * stride + column + v * kLanes;
-          int32x4_t whole = sums[r * planes][v];
-          if (planes == 2) whole = add(shift_left<8>(whole), sums[r * 2 + 1][v]);
-          const Floats scaled = multiply(to_floats(whole), load(weight_scales + column + v * kLanes));
+          int32x4_t total = sums[r * planes][v];
+          if (planes == 2) total = add(shift_left<8>(total), sums[r * 2 + 1][v]);
+          const Floats scaled = multiply(to_floats(total), load(weight_scales + column + v * kLanes));
           store(to, multiply_add(scaled, by_row, accumulate ? load(to) : broadcast(0.0f)));
         }
       }

@@ -12,8 +12,8 @@ inline const void* prepare_micropanel(const uint8_t* weights, int64_t, void*) { 
 
 template <int planes>
 inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
-                     const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
-                     bool accumulate) {
+                             const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
+                             bool accumulate) {
   const uint8_t* b = static_cast<const uint8_t*>(panel);
   constexpr int outputs = kernels::kInt8NR;
   for (int64_t g = 0; g < groups; g++) {
@@ -29,9 +29,9 @@ inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t
         }
     for (int r = 0; r < kInt8MR / planes; r++)
       for (int n = 0; n < outputs; n++) {
-        int32_t whole = sums[r * planes][n];
-        if (planes == 2) whole = whole * 256 + sums[r * 2 + 1][n];
-        const float scaled = static_cast<float>(whole) * weight_scales[n] * scales[r];
+        int32_t total = sums[r * planes][n];
+        if (planes == 2) total = total * 256 + sums[r * 2 + 1][n];
+        const float scaled = static_cast<float>(total) * weight_scales[n] * scales[r];
         float* to = c + r * stride + n;
         *to = accumulate ? *to + scaled : scaled;
       }

@@ -1,4 +1,4 @@
-"""The contract of a backend: a plan in, one final hidden state for each row out."""
+"""The contract of a backend: a plan goes in, one final hidden state for each row comes out."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from qwen3_reranker.plan import Plan
 
 #: What a backend keeps of a segment: its keys and values in every layer, as an array of the backend's own kind.
 KeysValues = TypeVar("KeysValues")
-# Whose it is, where it starts, and the tokens up to its end: the same prefix may be cut into other segments in another
-# plan, so its tokens alone do not name an entry.
+# Cache salt, first position, and all tokens up to the end: another plan may cut the same prefix into other segments, so
+# the tokens without the position do not name an entry.
 Key = tuple[int, int, bytes]
 
 
@@ -24,18 +24,18 @@ class PrefixCache(Generic[KeysValues]):
         self._held_tokens = 0
         self._entries: OrderedDict[Key, tuple[int, KeysValues]] = OrderedDict()
 
-    def wants(self, plan: Plan) -> list[int]:
-        """The segments of a plan worth asking for and keeping.
+    def cacheable(self, plan: Plan) -> list[int]:
+        """The segments of a plan that may be in the cache.
 
         They are reusable, not too long, and no row's end: only keys and values are kept, not a row's final state.
         """
         fitting_S = plan.reusable_S & (np.diff(plan.starts_S1) <= self._max_tokens)
         return [int(segment) for segment in np.setdiff1d(np.flatnonzero(fitting_S), plan.ends())]
 
-    def lasting(self, plan: Plan, segments: set[int]) -> set[int]:
-        """Those of a batch's segments that would still be kept if all were put: the last, and what they stand on.
+    def admit(self, plan: Plan, segments: set[int]) -> set[int]:
+        """Those of a batch's segments that would still be kept if all were put: the last, and their ancestors.
 
-        Room for the others would be memory that grows with the batch's queries and not with the bound.
+        Memory for the others would grow with the batch's queries and not with the bound.
         """
         lengths_S = np.diff(plan.starts_S1)
         chosen: set[int] = set()
@@ -49,7 +49,7 @@ class PrefixCache(Generic[KeysValues]):
         return chosen
 
     def get(self, plan: Plan, segment: int) -> KeysValues | None:
-        """Keys and values of that segment below those ancestors, or None."""
+        """Keys and values of the segment after its ancestors, or None."""
         entry = self._entries.get(_key(plan, segment))
         if entry is None:
             return None
@@ -57,7 +57,7 @@ class PrefixCache(Generic[KeysValues]):
         return entry[1]
 
     def put(self, plan: Plan, segment: int, keys_values: KeysValues) -> None:
-        """Keep a segment, dropping the least recently used ones beyond the bound."""
+        """Keep a segment, and drop the least recently used ones until the bound holds."""
         key = _key(plan, segment)
         if key not in self._entries:
             tokens = len(plan.tokens(segment))
@@ -76,7 +76,7 @@ class PrefixCache(Generic[KeysValues]):
                 self._entries.move_to_end(key)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop every entry."""
         self._entries.clear()
         self._held_tokens = 0
 

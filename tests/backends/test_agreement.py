@@ -317,7 +317,7 @@ def test_of_a_batch_full_of_queries_only_those_that_the_cache_will_hold_get_room
     # The tree's last head, which is the cache's latest; running it alone moves nothing out.
     last = max(some, key=lambda row: row.ids.tolist())
     assert run_all(caching.steps(plan.build([last]))).cached_tokens == 50
-    assert caching._cache._held_tokens == 90
+    assert caching._prefix_cache._held_tokens == 90
 
 
 # Ten for each pair of a shape and kernels, which share the cache: two hundred in all.
@@ -330,7 +330,7 @@ def test_a_small_cache_forgets_and_stays_right(
     for number, size in enumerate(sizes):
         built = plan.build(tree_rows(number % 3, 3, size), 4)
         assert fast.same(run_all(caching.steps(built)).hidden_ND, whole(number % 3, 3, size))
-    assert caching._cache._held_tokens <= bound
+    assert caching._prefix_cache._held_tokens <= bound
 
 
 def test_progress_rises_to_one(fast: Maker, folder: Path, reference: ReferenceBackend) -> None:

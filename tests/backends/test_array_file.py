@@ -19,8 +19,6 @@ from qwen3_reranker.backends.cpu.array_file import (
     PARTIAL,
     Arrays,
     read_arrays,
-    remove_forsaken,
-    scratch_beside,
     write_arrays,
 )
 from qwen3_reranker.errors import CheckpointError
@@ -162,26 +160,6 @@ def test_what_a_killed_process_left_is_removed_after_a_day(path: Path) -> None:
     os.utime(old, (yesterday, yesterday))
     write_arrays(path, SHAPES, fill)
     assert sorted(os.listdir(path.parent)) == [path.name, new.name]
-
-
-def test_an_hour_is_enough_where_the_process_that_wrote_has_ended(path: Path) -> None:
-    hour, mine = time.time() - 3700, scratch_beside(path)
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    names = {
-        "dead": f"arrays.{ended.pid}-00000000{PARTIAL}",
-        "dead a moment ago": f"arrays.{ended.pid}-00000001{PARTIAL}",
-        "alive": mine.name,
-        "of nobody": f"arrays{PARTIAL}",
-        "impossible": f"arrays.{10**30}-00000000{PARTIAL}",
-    }
-    for name in names.values():
-        path.with_name(name).touch()
-        os.utime(path.with_name(name), (hour, hour))
-    os.utime(path.with_name(names["dead a moment ago"]))
-    remove_forsaken(path.parent)
-    remove_forsaken(path.parent / "missing")
-    assert set(os.listdir(path.parent)) == {path.name, *names.values()} - {names["dead"]}
 
 
 def test_the_file_is_for_whom_the_umask_says(path: Path) -> None:

@@ -98,9 +98,9 @@ def test_the_constant_prefix_is_computed_once_and_in_float32(folder: Path) -> No
     assert run.computed_tokens == built.num_tokens - len(PREFIX)
     exact = CpuBackend(open_checkpoint(str(folder)), max_batch_tokens=4096, prefix_cache_tokens=1000)
     run_all(exact.steps(built))
-    kept = exact._cache.get(built, 0)
-    assert eight_bits._constant is not None
-    ours = eight_bits._constant.of(built, 0)
+    kept = exact._prefix_cache.get(built, 0)
+    assert eight_bits._constant_prefix is not None
+    ours = eight_bits._constant_prefix.segment_kv(built, 0)
     assert kept is not None
     assert ours is not None
     assert np.array_equal(ours, kept)
@@ -115,7 +115,7 @@ def test_closing_ends_the_threads_and_drops_the_prefix(folder: Path, precision: 
     assert len(os.listdir("/proc/self/task")) == before + 3
     opened.close()
     assert len(os.listdir("/proc/self/task")) == before
-    assert opened._constant is None
+    assert opened._constant_prefix is None
 
 
 def test_rows_that_begin_otherwise_or_end_within_the_prefix_are_run_as_well(folder: Path) -> None:

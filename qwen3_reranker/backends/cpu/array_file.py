@@ -1,4 +1,4 @@
-"""Arrays in one file that is mapped when it is read: written whole or not at all, and never believed without its sums.
+"""Arrays in one file that is mapped when it is read, written whole or not at all, with a checksum of each array.
 
 The file is a .safetensors file (8-bit and float32 arrays); its last array holds a CRC-32 of each of the others.
 """
@@ -14,9 +14,9 @@ import secrets
 import stat
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -34,40 +34,31 @@ Fill = Callable[[Arrays], None]
 #: How the names of files end that are being written.
 PARTIAL = ".partial"
 
-_SUMS = "crc32"
+_CHECKSUMS = "crc32"
 _TYPES = {"uint8": "U8", "float32": "F32", "uint32": "U32"}
 _ALIGNMENT = 64
 _ZEROS = bytes(1 << 20)
-# A file that nobody has written to for so long was left behind by a process that was killed. An hour is enough where no
-# process has the number in its name: one of another host or container may have it there, and is still writing.
-_FORSAKEN_SECONDS = 24 * 3600
-_FORSAKEN_BY_THE_DEAD_SECONDS = 3600
+# A partial file that has not changed for so long was left by a process that was killed.
+_ABANDONED_SECONDS = 24 * 3600
 
 
 def write_arrays(path: Path, shapes: Shapes, fill: Fill) -> None:
-    """Make the file: `fill` is given arrays of these shapes, in the file itself and all zeros, to write into.
+    """Make the file: `fill` writes into arrays of these shapes, which are the file itself and all zeros.
 
-    Raises OSError where there is no room or no permission; the file is there when it is complete, or not at all.
+    Raises OSError where there is no space or no permission; the file is there when it is complete, or not at all.
     """
-    every = {**shapes, _SUMS: ("uint32", (len(shapes),))}
+    every = {**shapes, _CHECKSUMS: ("uint32", (len(shapes),))}
     header, offsets, size = _header(every)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_forsaken(path.parent)
-    scratch = scratch_beside(path)
-    try:
-        with _created(scratch) as file:
-            _reserve(file, size)
-            file.seek(0)
-            file.write(header)
-            # Not closed by hand: whoever still holds an array of it would make that an error.
-            mapped = mmap.mmap(file.fileno(), size)
-            _fill(np.frombuffer(mapped, np.uint8), every, offsets, fill)
-            mapped.flush()
-        os.replace(scratch, path)
-    except BaseException:
-        with suppress(OSError):
-            scratch.unlink()
-        raise
+    remove_abandoned(path.parent)
+    with replacing(path) as partial, _created(partial) as file:
+        _reserve(file, size)
+        file.seek(0)
+        file.write(header)
+        # Not closed here: an array of it that is still referenced would make that an error.
+        mapped = mmap.mmap(file.fileno(), size)
+        _fill(np.frombuffer(mapped, np.uint8), every, offsets, fill)
+        mapped.flush()
 
 
 def read_arrays(path: Path, shapes: Shapes) -> Arrays:
@@ -76,7 +67,7 @@ def read_arrays(path: Path, shapes: Shapes) -> Arrays:
     Raises FileNotFoundError or NotADirectoryError if there is no file, CheckpointError if it cannot be read, is cut,
     damaged, or holds anything else.
     """
-    every = {**shapes, _SUMS: ("uint32", (len(shapes),))}
+    every = {**shapes, _CHECKSUMS: ("uint32", (len(shapes),))}
     header, offsets, size = _header(every)
     mapped = _mapped(path, size)
     # Equal shapes give equal headers, so nothing of what the file says about itself needs to be believed.
@@ -86,30 +77,37 @@ def read_arrays(path: Path, shapes: Shapes) -> Arrays:
         name: np.frombuffer(mapped, dtype, math.prod(shape), offsets[name]).reshape(shape)
         for name, (dtype, shape) in every.items()
     }
-    sums = arrays.pop(_SUMS)
-    for name, expected, got in zip(shapes, sums.tolist(), _sums(list(arrays.values())), strict=True):
+    checksums = arrays.pop(_CHECKSUMS)
+    for name, expected, got in zip(shapes, checksums.tolist(), _checksums(list(arrays.values())), strict=True):
         if expected != got:
             raise CheckpointError(f"{path}: array {name!r} is damaged: its sum is {got:08x}, not {expected:08x}")
     return arrays
 
 
-def remove_forsaken(folder: Path) -> None:
-    """Delete what killed processes left half written in the folder; what cannot be looked at or deleted stays."""
+def remove_abandoned(folder: Path) -> None:
+    """Delete files in the folder that killed processes left half written."""
     with suppress(OSError):
-        for left in folder.glob(f"*{PARTIAL}"):
+        for partial in folder.glob(f"*{PARTIAL}"):
             with suppress(OSError):
-                age = time.time() - left.stat().st_mtime
-                if age > (_FORSAKEN_BY_THE_DEAD_SECONDS if _writer_is_gone(left) else _FORSAKEN_SECONDS):
-                    left.unlink()
+                if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
+                    partial.unlink()
 
 
-def scratch_beside(path: Path) -> Path:
-    """A name beside the path that no other thread or process has, for a file that will replace it."""
-    return path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name that no other thread or process has; the file of that name replaces `path` if the block succeeds."""
+    partial = path.with_name(f"{path.stem}.{secrets.token_hex(8)}{PARTIAL}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def _created(path: Path) -> FileIO:
-    # Readable by whom the umask says, unlike a temporary file's: a model's folder may be shared.
+    # Readable as the umask says, unlike a temporary file: a model's folder may be shared.
     return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "r+")
 
 
@@ -132,14 +130,14 @@ def _fill(data: NDArray[np.uint8], every: Shapes, offsets: Mapping[str, int], fi
         name: data[offsets[name] :][: _num_bytes(dtype, shape)].view(dtype).reshape(shape)
         for name, (dtype, shape) in every.items()
     }
-    sums = arrays.pop(_SUMS)
+    checksums = arrays.pop(_CHECKSUMS)
     fill(arrays)
-    sums[:] = _sums(list(arrays.values()))
+    checksums[:] = _checksums(list(arrays.values()))
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:
     try:
-        # Opening a pipe that nobody writes to would wait for ever.
+        # Opening a pipe without a writer would wait for ever.
         with FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -151,20 +149,6 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
         raise
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _writer_is_gone(path: Path) -> bool:
-    """Whether no process here has the number in the name that `scratch_beside` gave."""
-    number = path.stem.rpartition(".")[2].partition("-")[0]
-    if not (number.isascii() and number.isdecimal()):
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError, ValueError):
-        return False
-    return False
 
 
 def _header(shapes: Shapes) -> tuple[bytes, dict[str, int], int]:
@@ -185,7 +169,7 @@ def _num_bytes(dtype: str, shape: tuple[int, ...]) -> int:
     return np.dtype(dtype).itemsize * math.prod(shape)
 
 
-def _sums(arrays: list[NDArray[Any]]) -> list[int]:
+def _checksums(arrays: list[NDArray[Any]]) -> list[int]:
     # zlib gives the interpreter lock back, so two threads read twice as fast.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda array: zlib.crc32(array.reshape(-1).view(np.uint8)), arrays))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.backends.batches import BatchIterator
 from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_prefix
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.forward import CpuForward, KernelSeconds, KeysValues
@@ -16,7 +17,6 @@ from qwen3_reranker.backends.cpu.kernels import make_transformer, variant
 from qwen3_reranker.backends.cpu.layer_weights import int8_layers, stored_layers
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.backends.prefix_cache import PrefixCache
-from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.plan import Plan, cut_long_segments
 from qwen3_reranker.weights import Checkpoint
 
@@ -50,7 +50,7 @@ class CpuBackend:
     ) -> None:
         self._max_batch_tokens = max_batch_tokens
         threads, chosen = num_threads or usable_cpus(), variant(kernels)
-        self._constant: ConstantPrefix | None = None
+        self._constant_prefix: ConstantPrefix | None = None
         self._make_transformer = partial(make_transformer, checkpoint.config, chosen, threads)
         transformer = self._make_transformer()
         if precision == "float32":
@@ -59,9 +59,9 @@ class CpuBackend:
             cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
             layers = int8_layers(checkpoint, precision, cache, transformer)
             if constant_prefix is not None and len(constant_prefix):
-                self._constant = compute_prefix(checkpoint, constant_prefix, cache, chosen, threads)
+                self._constant_prefix = compute_prefix(checkpoint, constant_prefix, cache, chosen, threads)
         self._forward = CpuForward(checkpoint, transformer, layers)
-        self._cache = PrefixCache[KeysValues](prefix_cache_tokens)
+        self._prefix_cache = PrefixCache[KeysValues](prefix_cache_tokens)
         #: Tokens that went through the network since the start.
         self.computed_tokens = 0
 
@@ -71,27 +71,27 @@ class CpuBackend:
         Memory grows with max_batch_tokens, not with the plan.
         """
         plan = cut_long_segments(plan, self._max_batch_tokens)
-        known = self._constant.segments(plan) if self._constant else None
-        schedule = Schedule(plan, self._max_batch_tokens, self._cache, known)
+        known = self._constant_prefix.segments(plan) if self._constant_prefix else None
+        batches = BatchIterator(plan, self._max_batch_tokens, self._prefix_cache, known)
         hidden_ND = np.empty((plan.num_rows, self._forward.config.hidden_size), dtype=np.float32)
         done = 0
-        for batch, keep in schedule:
+        for batch, keep in batches:
             if done:
                 yield
             for segment in keep:
-                schedule.kept[segment] = self._forward.new_kv(len(plan.tokens(segment)))
+                batches.kv_cache[segment] = self._forward.new_kv(len(plan.tokens(segment)))
             tokens = sum(len(plan.tokens(segment)) for segment in batch.segments)
 
             def advance(share: float, before: int = done, tokens: int = tokens) -> None:
                 if on_progress:
-                    on_progress((before + share * tokens) / schedule.computed_tokens)
+                    on_progress((before + share * tokens) / batches.computed_tokens)
 
             # Damaged weights overflow in silence: the head refuses what is not finite.
             with np.errstate(over="ignore", invalid="ignore"):
-                hidden_ND[batch.rows_M] = self._forward(plan, batch, schedule.kept, advance)
+                hidden_ND[batch.rows_M] = self._forward(plan, batch, batches.kv_cache, advance)
             done += tokens
             self.computed_tokens += tokens
-        return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
+        return Executed(hidden_ND, batches.computed_tokens, batches.cached_tokens)
 
     def kernel_seconds(self) -> KernelSeconds:
         """What the time of all threads went to since the start."""
@@ -100,13 +100,13 @@ class CpuBackend:
     def close(self) -> None:
         """Drop the weights, the constant prefix and the cache, end the threads; nothing runs afterwards."""
         self._forward.close()
-        self._constant = None
-        self._cache.clear()
+        self._constant_prefix = None
+        self._prefix_cache.clear()
 
     def in_forked_child(self, interrupted: bool) -> Backend:
         """Itself, without what was half written."""
         if interrupted:
-            self._cache.clear()
+            self._prefix_cache.clear()
             _ABANDONED.append(self._forward.transformer)
             self._forward.transformer = self._make_transformer()
         return self

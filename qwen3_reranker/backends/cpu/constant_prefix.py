@@ -1,6 +1,6 @@
-"""Keys and values of the tokens that every row begins with, in float32 whatever the precision.
+"""Keys and values of the tokens that every row begins with, in float32 in every precision.
 
-Qwen3's massive activations are reported to sit on the first token, which this prefix holds: heads that attend to it
+Qwen3's massive activations are reported to be on the first token, which this prefix holds: heads that attend to it
 would carry its rounding into every row (docs/log.md). They are the same in every call, so they stay for the life of the
 backend.
 """
@@ -34,8 +34,8 @@ class ConstantPrefix:
         self._tokens = tokens
         self._keys_values = keys_values
 
-    def of(self, plan: Plan, segment: int) -> KeysValues | None:
-        """Keys and values of a segment of the plan that lies within the prefix, or None."""
+    def segment_kv(self, plan: Plan, segment: int) -> KeysValues | None:
+        """Keys and values of a segment of the plan that is within the prefix, or None."""
         start = int(plan.offsets_S[segment])
         path = np.concatenate([plan.tokens(each) for each in [*plan.ancestors(segment), segment]])
         if len(path) > len(self._tokens) or not np.array_equal(path, self._tokens[: len(path)]):
@@ -43,9 +43,9 @@ class ConstantPrefix:
         return np.ascontiguousarray(self._keys_values[:, :, :, start : len(path)])
 
     def segments(self, plan: Plan) -> dict[int, KeysValues]:
-        """The plan's segments that lie within the prefix, with their keys and values."""
+        """The plan's segments that are within the prefix, with their keys and values."""
         early = np.flatnonzero(plan.starts_S1[1:] - plan.starts_S1[:-1] + plan.offsets_S <= len(self._tokens))
-        found = ((segment, self.of(plan, segment)) for segment in early.tolist())
+        found = ((segment, self.segment_kv(plan, segment)) for segment in early.tolist())
         return {segment: keys_values for segment, keys_values in found if keys_values is not None}
 
 

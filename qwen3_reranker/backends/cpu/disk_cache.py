@@ -1,4 +1,4 @@
-"""What was made of a checkpoint's weights, kept on disk beside them: named by content, safe to delete at any time.
+"""Arrays made from a checkpoint's weights, kept on disk next to them: named by content, safe to delete at any time.
 
 Folder: .qwen3_reranker in the checkpoint's folder, or where that cannot be written the user's cache folder.
 """
@@ -23,8 +23,8 @@ from qwen3_reranker.backends.cpu.array_file import (
     Fill,
     Shapes,
     read_arrays,
-    remove_forsaken,
-    scratch_beside,
+    remove_abandoned,
+    replacing,
     write_arrays,
 )
 from qwen3_reranker.errors import CheckpointError
@@ -32,15 +32,15 @@ from qwen3_reranker.weights import Checkpoint, Tensor
 
 FOLDER = ".qwen3_reranker"
 _DIGESTS = "digests.json"
-# Models whose digests one folder remembers; the user's folder serves all those that cannot be written beside.
-_MOST_DIGESTS = 100
+# Models whose digests one folder remembers; the user's folder serves all models whose own folder is read-only.
+_MAX_DIGESTS = 100
 # Digits of the content's SHA-256 in a file's name: 96 bits.
 _DIGEST_DIGITS = 24
 _LOG = logging.getLogger(__name__)
 
 
 class DiskCache:
-    """Arrays made from one checkpoint; with `enabled` false everything is made anew, in memory."""
+    """Arrays made from one checkpoint; with `enabled` false they are made again each time, in memory."""
 
     def __init__(self, checkpoint: Checkpoint, enabled: bool) -> None:
         self._checkpoint = checkpoint
@@ -48,7 +48,7 @@ class DiskCache:
         self._digest: str | None = None
         self._seen_before = ""
         for folder in self._folders:
-            remove_forsaken(folder)
+            remove_abandoned(folder)
 
     def arrays(self, recipe: str, shapes: Shapes, fill: Fill) -> Arrays:
         """The arrays of `recipe`, read if they are there and whole, otherwise made by `fill` and written.
@@ -69,7 +69,7 @@ class DiskCache:
 
         def fill_by_digest(arrays: Arrays) -> None:
             fill(arrays)
-            # Under the name of one content there must be nothing that was made of another.
+            # A file named by one content must not hold what was made of another.
             if self._seen() != self._seen_before:
                 raise CheckpointError(
                     f"{self._checkpoint.folder}: the checkpoint changed while it was read; open it again"
@@ -87,7 +87,7 @@ class DiskCache:
             except (OSError, CheckpointError) as error:
                 problems.append(str(error))
                 continue
-            # In the user's folder lie other models' files, of which nobody knows here whether they are needed.
+            # The user's folder holds other models' files too, which may still be needed.
             if folder == self._checkpoint.folder / FOLDER:
                 _remove_older(folder, recipe, name)
             return arrays
@@ -130,17 +130,14 @@ class DiskCache:
     def _remember(self, seen: str, weights: str) -> None:
         for folder in self._folders:
             known = {**_digests_in(folder), seen: weights}
-            latest = dict(list(known.items())[-_MOST_DIGESTS:])
-            scratch = scratch_beside(folder / _DIGESTS)
+            latest = dict(list(known.items())[-_MAX_DIGESTS:])
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                scratch.write_text(json.dumps(latest, indent=1), encoding="utf-8")
-                os.replace(scratch, folder / _DIGESTS)
+                with replacing(folder / _DIGESTS) as partial:
+                    partial.write_text(json.dumps(latest, indent=1), encoding="utf-8")
                 return
             except OSError as error:
                 _LOG.info("%s: not remembered (%s)", folder / _DIGESTS, error)
-                with suppress(OSError):
-                    scratch.unlink()
 
 
 def _folders(checkpoint: Checkpoint) -> list[Path]:
@@ -154,7 +151,7 @@ def _folders(checkpoint: Checkpoint) -> list[Path]:
 
 
 def _remove_older(folder: Path, recipe: str, name: str) -> None:
-    """Delete what was made by the same recipe of weights that lay here before."""
+    """Delete what the same recipe made of weights that were here before."""
     older = re.compile(rf"{re.escape(recipe)}-[0-9a-f]{{{_DIGEST_DIGITS}}}\.safetensors")
     with suppress(OSError):
         for path in folder.iterdir():
@@ -177,7 +174,7 @@ def _digest(tensors: Iterable[Tensor]) -> str:
 def _digests_in(folder: Path) -> dict[str, str]:
     path = folder / _DIGESTS
     try:
-        # Reading a pipe that nobody writes to would wait for ever.
+        # Reading a pipe without a writer would wait for ever.
         known = json.loads(path.read_bytes()) if path.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}

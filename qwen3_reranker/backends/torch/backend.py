@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
+from qwen3_reranker.backends.batches import BatchIterator
 from qwen3_reranker.backends.layout import BatchLayout, Integers, lay_out
 from qwen3_reranker.backends.prefix_cache import PrefixCache
-from qwen3_reranker.backends.schedule import Schedule
 from qwen3_reranker.backends.torch.attention import attention_builder
 from qwen3_reranker.backends.torch.cuda_graphs import CudaGraphs
 from qwen3_reranker.backends.torch.devices import choose_attention, choose_device, number_type
@@ -85,7 +85,7 @@ class TorchBackend:
         self._build_attention = attention_builder(self.kernel)
         self._max_batch_tokens = max_batch_tokens
         self._num_threads = num_threads
-        self._cache = PrefixCache[Tensor](prefix_cache_tokens)
+        self._prefix_cache = PrefixCache[Tensor](prefix_cache_tokens)
         self._graphs = CudaGraphs(network) if graphs and self.kernel == "flash" else None
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
@@ -135,25 +135,25 @@ class TorchBackend:
         raise out_of_memory(self.network, self.device, (largest, half), second)
 
     def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Steps:
-        schedule = Schedule(plan, max_batch_tokens, self._cache)
+        batches = BatchIterator(plan, max_batch_tokens, self._prefix_cache)
         config = self.network.config
         states_FD: list[Tensor] = []
         rows_M: list[Integers] = []
         leaves_M: list[Integers] = []
         num_leaves = 0
         layers, done = config.num_hidden_layers, 0
-        for batch, keep in schedule:
+        for batch, keep in batches:
             if done:
                 yield
             layout = lay_out(plan, batch)
-            metadata = attention_metadata(plan, layout, schedule.kept)
+            metadata = attention_metadata(plan, layout, batches.kv_cache)
 
             def advance(layers_done: int, before: int = done, tokens: int = len(layout.tokens_T)) -> None:
                 if on_progress:
                     self._wait()
-                    on_progress((before + tokens * layers_done / layers) / schedule.computed_tokens)
+                    on_progress((before + tokens * layers_done / layers) / batches.computed_tokens)
 
-            cached = [schedule.kept[segment] for segment in metadata.cached_segments]
+            cached = [batches.kv_cache[segment] for segment in metadata.cached_segments]
             kv_cache_L2CGE = torch.cat(cached, dim=2) if cached else None
             with torch.inference_mode():
                 hidden_FD, new_kv_L2NGE = self._forward(
@@ -167,13 +167,13 @@ class TorchBackend:
                 lengths = [len(plan.tokens(segment)) for segment in sorted(keep)]
                 for segment, keys_values in zip(sorted(keep), torch.split(new_kv_L2NGE, lengths, dim=2), strict=True):
                     # A copy: segments are dropped at different times, and a view would keep the memory of all.
-                    schedule.kept[segment] = keys_values.clone()
+                    batches.kv_cache[segment] = keys_values.clone()
             done += len(layout.tokens_T)
         hidden_ND = np.empty((plan.num_rows, config.hidden_size), dtype=np.float32)
         if states_FD:
             # Once, at the end: a copy to the host waits for the device, which should have the next batch by then.
             hidden_ND[np.concatenate(rows_M)] = torch.cat(states_FD).cpu().numpy()[np.concatenate(leaves_M)]
-        return Executed(hidden_ND, schedule.computed_tokens, schedule.cached_tokens)
+        return Executed(hidden_ND, batches.computed_tokens, batches.cached_tokens)
 
     def _forward(
         self,
@@ -199,7 +199,7 @@ class TorchBackend:
             torch.mps.synchronize()
 
     def _forget(self) -> None:
-        self._cache.clear()
+        self._prefix_cache.clear()
         if self._graphs:
             self._graphs.clear()
         if self.device.type == "cuda":
