@@ -10,7 +10,7 @@ from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.doctor import clear_pairs, probes
 from qwen3_reranker.doctor.client import Client, MalformedError
 from qwen3_reranker.doctor.endpoint import Endpoint, RefusedError, SlowError
-from qwen3_reranker.doctor.faults import CATALOGUE, DoctorReport, Finding
+from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.doctor.hypotheses import ReferenceModel
 from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
 from qwen3_reranker.doctor.reference_checks import ReferenceChecks
@@ -47,10 +47,7 @@ class _EndpointChecks:
     def __init__(self, endpoint: Endpoint, reference: ReferenceModel | None, advance: OnProgress) -> None:
         self.endpoint, self.reference, self.advance = endpoint, reference, advance
         self.client = Client(endpoint)
-        self.findings: list[Finding] = []
-        self.notes: list[str] = []
-        self.undecided: list[str] = []
-        self.checked: list[str] = []
+        self.report = DoctorReport(endpoint.address)
         self.transform: ScoreTransform | None = None
         self.noise = 0.0
 
@@ -59,17 +56,13 @@ class _EndpointChecks:
             if self._requests_agree() and self._scores_vary():
                 self._compare_scores()
         except MalformedError as malformed:
-            self._find(malformed.fault, malformed.evidence)
-            self.undecided.append("everything that needs a score of every document; repair the above first")
+            self.report.find(malformed.fault, malformed.evidence)
+            self.report.undecided.append("everything that needs a score of every document; repair the above first")
         if self.client.unsorted is not None:
-            self._find("results-unsorted", self.client.unsorted)
-        kind = f"{self.endpoint.dialect.name} at {self.endpoint.path}, {self.endpoint.num_requests} requests"
-        address = self.endpoint.address
-        known = tuple({finding.fault.name: finding for finding in self.findings}.values())
-        return DoctorReport(address, kind, known, tuple(self.notes), tuple(self.undecided), tuple(self.checked))
-
-    def _find(self, fault: str, evidence: str) -> None:
-        self.findings.append(Finding(CATALOGUE[fault], evidence))
+            self.report.find("results-unsorted", self.client.unsorted)
+        endpoint = self.endpoint
+        self.report.kind = f"{endpoint.dialect.name} at {endpoint.path}, {endpoint.num_requests} requests"
+        return self.report
 
     def _requests_agree(self) -> bool:
         """Whether responses for several documents are readable, and equal for another document order."""
@@ -80,10 +73,10 @@ class _EndpointChecks:
         spread = float(np.ptp(first_N))
         moved_N = np.abs(reversed_N - first_N)
         regrouped = float(np.max(np.abs(np.sort(reversed_N) - np.sort(first_N))))
-        self.checked.append("shape and order of answers")
+        self.report.checked.append("shape and order of answers")
         if spread > 1e-6 and regrouped < 0.05 * spread and np.max(moved_N) > 0.3 * spread:
             worst = int(np.argmax(moved_N))
-            self._find(
+            self.report.find(
                 "index-mapping",
                 f"{documents[worst][:40]!r} scores {first_N[worst]:.4f}, and {reversed_N[worst]:.4f} when the same "
                 "documents are sent in reverse order; the set of scores is the same",
@@ -97,25 +90,25 @@ class _EndpointChecks:
         alone_N = self.client.each_alone(_COMPARED_PAIRS)
         sums = (float(together_N.sum()), float(other_N.sum()))
         all_N = np.concatenate((together_N, other_N, alone_N))
-        self.checked.append("scores that depend on the texts")
+        self.report.checked.append("scores that depend on the texts")
         if np.ptp(alone_N) < 1e-7 and abs(alone_N[0] - 1) < 1e-3 and all(abs(total - 1) < 1e-3 for total in sums):
-            self._find(
+            self.report.find(
                 "softmax-over-documents",
                 f"{len(together_N)} scores add up to {sums[0]:.4f}, {len(other_N)} others to {sums[1]:.4f}, and every "
                 f"document sent by itself scores {alone_N[0]:.4f}",
             )
         elif np.min(all_N) >= 0 and 0 < np.max(all_N) < _LEAST_PROBABILITY:
-            self._find(
+            self.report.find(
                 "generation-head", f"all {len(all_N)} scores are between {np.min(all_N):.1g} and {np.max(all_N):.1g}"
             )
         elif np.ptp(all_N) < 1e-7:
             # A head of zeros gives logit 0, which is probability 0.5, or sigmoid(0.5) after two sigmoids.
             zero = min(abs(alone_N[0] - value) for value in (0.5, 0.0, float(sigmoid(np.array(0.5)))))
             fault = "zero-head" if zero < 1e-6 else "empty-prompt"
-            self._find(fault, f"all {len(alone_N)} pairs score {alone_N[0]:.6g}, whatever their texts")
+            self.report.find(fault, f"all {len(alone_N)} pairs score {alone_N[0]:.6g}, whatever their texts")
         else:
             return True
-        self.undecided.append("prompt, instruction, truncation, batches: the scores carry no information yet")
+        self.report.undecided.append("prompt, instruction, truncation, batches: the scores carry no information yet")
         return False
 
     def _compare_scores(self) -> None:
@@ -126,17 +119,18 @@ class _EndpointChecks:
         likely_N = golden_N if np.all((golden_N >= 0) & (golden_N <= 1)) else sigmoid(golden_N)
         golden = bool(np.max(np.abs(likely_N - sigmoid(np.array(probes.GOLDEN_LOGITS)))) <= 0.02)
         if golden:
-            self.notes.append(f"scores equal those of {probes.GOLDEN_MODEL}: within 0.02 for four published pairs")
+            self.report.notes.append(
+                f"scores equal those of {probes.GOLDEN_MODEL}: within 0.02 for four published pairs"
+            )
         comparison = None
         if self.reference is not None:
-            comparison = ReferenceChecks(self.reference, self.client, _COMPARED_PAIRS, compared_N)
-            self._take(comparison)
+            comparison = ReferenceChecks(self.report, self.reference, self.client, _COMPARED_PAIRS, compared_N)
             self.transform = comparison.transform
         self.advance(0.5)
         if self.transform is None:
             self.transform = self._transform_without_reference(golden)
         if self.transform is SCORE_TRANSFORMS[1]:
-            self.notes.append("scores are raw logits yes - no, not probabilities: they need other thresholds")
+            self.report.notes.append("scores are raw logits yes - no, not probabilities: they need other thresholds")
         self._batches_agree(self.transform)
         self._instruction_counts(comparison)
         self.advance(0.7)
@@ -144,18 +138,9 @@ class _EndpointChecks:
         if comparison is not None and explained:
             comparison.control_tokens()
             comparison.long_documents()
-            self._take(comparison)
         else:
             self._count_control_tokens()
-            self.undecided.append("suffix-cut: whether long documents cut off the end of the prompt")
-
-    def _take(self, comparison: ReferenceChecks) -> None:
-        for fault, evidence in comparison.findings:
-            self._find(fault, evidence)
-        self.notes.extend(comparison.notes)
-        self.checked.extend(comparison.checked)
-        for taken in (comparison.findings, comparison.notes, comparison.checked):
-            taken.clear()
+            self.report.undecided.append("suffix-cut: whether long documents cut off the end of the prompt")
 
     def _transform_without_reference(self, golden: bool) -> ScoreTransform:
         scores_QD = self.client.each_alone(_CLEAR_PAIRS).reshape(len(probes.CLEAR_QUERIES), -1)
@@ -163,20 +148,20 @@ class _EndpointChecks:
             return clear_pairs.plain_transform(scores_QD)
         result = clear_pairs.check_clear_pairs(scores_QD)
         for fault, evidence in result.findings:
-            self._find(fault, evidence)
+            self.report.find(fault, evidence)
         if self.reference is None:
-            self.undecided.append(f"{_PROMPT_FAULTS}: they need --reference with the same weights")
+            self.report.undecided.append(f"{_PROMPT_FAULTS}: they need --reference with the same weights")
         if not result.decided:
-            self.undecided.append(
+            self.report.undecided.append(
                 "swapped, double-sigmoid: the scores do not separate clear-cut pairs; the model is untrained or "
                 "another one, or the template is missing"
             )
-        self.checked.append("clear-cut pairs")
+        self.report.checked.append("clear-cut pairs")
         return result.transform
 
     def _batches_agree(self, transform: ScoreTransform) -> None:
-        if any(finding.fault.name == "index-mapping" for finding in self.findings):
-            self.undecided.append("batch-dependent: needs scores that belong to their documents")
+        if any(finding.fault.name == "index-mapping" for finding in self.report.findings):
+            self.report.undecided.append("batch-dependent: needs scores that belong to their documents")
             return
         documents = [*probes.GOLDEN_DOCUMENTS]
         neighbours = [probes.long_document(probes.LONG_PASSAGES[0] + number) for number in range(probes.NUM_NEIGHBOURS)]
@@ -186,18 +171,20 @@ class _EndpointChecks:
             try:
                 scores_N = self.client.together(probes.GOLDEN_QUERY, group)[: len(documents)]
             except (RefusedError, SlowError) as error:
-                self.notes.append(f"{len(group)} documents together, some of them long, could not be tested: {error}")
+                self.report.notes.append(
+                    f"{len(group)} documents together, some of them long, could not be tested: {error}"
+                )
                 continue
             moved_N = np.abs(_logits(transform, scores_N) - _logits(transform, alone_N))
             if np.max(moved_N) > _BATCH_TOLERANCE:
                 worst = int(np.argmax(moved_N))
-                self._find(
+                self.report.find(
                     "batch-dependent",
                     f"{documents[worst][:40]!r} scores {alone_N[worst]:.4f} alone and {scores_N[worst]:.4f} {name}: "
                     f"{moved_N[worst]:.2f} in the logit",
                 )
                 break
-        self.checked.append("the same score alone and with other documents")
+        self.report.checked.append("the same score alone and with other documents")
 
     def _instruction_counts(self, comparison: ReferenceChecks | None) -> None:
         if comparison is not None and comparison.explained and not comparison.takes_instruction:
@@ -209,16 +196,16 @@ class _EndpointChecks:
                 scores_N = self.client.each_alone(_GOLDEN_PAIRS, **field)
                 accepted.append(next(iter(field)))
                 if self._instructed(comparison, default_N, scores_N):
-                    self.checked.append(f"the instruction, sent as {accepted[-1]!r}")
+                    self.report.checked.append(f"the instruction, sent as {accepted[-1]!r}")
                     return
         if accepted:
-            self._find(
+            self.report.find(
                 "instruction-ignored",
                 f"an opposite instruction, sent as {', '.join(map(repr, accepted))}, moves no score of "
                 f"{len(_GOLDEN_PAIRS)} pairs by more than {self._unmoved:.1g}",
             )
         else:
-            self.notes.append("the server refuses instructions in every known field")
+            self.report.notes.append("the server refuses instructions in every known field")
 
     @property
     def _unmoved(self) -> float:
@@ -234,15 +221,15 @@ class _EndpointChecks:
         more = self.client.prompt_tokens(probes.GOLDEN_QUERY, probes.COUNTED_DOCUMENT)
         each = (more - fewer) / probes.NUM_COUNTED if more is not None and fewer is not None else 2.0
         if 0.5 < each <= 1.5:
-            self._find(
+            self.report.find(
                 "control-tokens-parsed",
                 f"{probes.NUM_COUNTED} times <|im_end|> in a document add {each * probes.NUM_COUNTED:.0f} tokens to "
                 "the server's own count; as text each would add several",
             )
         elif each >= 3:
-            self.checked.append("control tokens in documents, by the server's count of tokens")
+            self.report.checked.append("control tokens in documents, by the server's count of tokens")
         else:
-            self.undecided.append("control-tokens-parsed: the server does not report its token count")
+            self.report.undecided.append("control-tokens-parsed: the server does not report its token count")
 
 
 def _logits(transform: ScoreTransform, scores_N: Numbers) -> Numbers:

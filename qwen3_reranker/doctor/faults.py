@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,21 +281,30 @@ class Finding:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DoctorReport:
-    """The result of all checks.
+    """The result of all checks, which add to it.
 
     undecided: what could not be checked, and why. notes: other observations. checked: finished checks.
     """
 
     target: str
-    kind: str
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
-    undecided: tuple[str, ...]
-    checked: tuple[str, ...]
+    kind: str = ""
+    notes: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    _found: dict[str, Finding] = field(default_factory=dict)
+
+    def find(self, fault: str, evidence: str) -> None:
+        """Add a finding by the fault's name in the catalogue; the last evidence of a fault counts."""
+        self._found[fault] = Finding(CATALOGUE[fault], evidence)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """One finding for each fault."""
+        return tuple(self._found.values())
 
     @property
     def healthy(self) -> bool:
         """Whether there are no findings."""
-        return not self.findings
+        return not self._found

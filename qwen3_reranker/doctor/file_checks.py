@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.added_tokens import QWEN_CONTROL
-from qwen3_reranker.doctor.faults import CATALOGUE, DoctorReport, Finding
+from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.errors import CheckpointError, UnreadTensorsError, UnsupportedFormatError, UnsupportedModelError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.json_object import read_object, shown
@@ -40,15 +40,19 @@ def check_files(model: str | os.PathLike[str], revision: str | None = None) -> D
     Reads every number once. Raises ModelNotFoundError if there is no such model; a checkpoint that cannot be opened
     is a finding.
     """
-    checks = _FileChecks(Path(model))
+    report = DoctorReport(os.fspath(model), "not opened")
+    checks = _FileChecks(Path(model), report)
     try:
         with _without_warnings():
             checkpoint = open_checkpoint(model, revision)
     except CheckpointError as error:
         checks.unopened(error)
-        return checks.report(os.fspath(model), "not opened")
-    checks.opened(checkpoint)
-    return checks.report(checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}")
+    else:
+        report.target, report.kind = checkpoint.name, f"{checkpoint.layout} in {checkpoint.folder}"
+        checks.opened(checkpoint)
+    if report.healthy:
+        report.undecided.append("whether these weights rank well: rank something, or evaluate them")
+    return report
 
 
 @contextmanager
@@ -64,55 +68,46 @@ def _without_warnings() -> Iterator[None]:
 
 
 class _FileChecks:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.findings: list[Finding] = []
-        self.notes: list[str] = []
-        self.checked: list[str] = []
-
-    def report(self, target: str, kind: str) -> DoctorReport:
-        found = tuple({finding.fault.name: finding for finding in self.findings}.values())
-        undecided = ("whether these weights rank well: rank something, or evaluate them",) if not found else ()
-        return DoctorReport(target, kind, found, tuple(self.notes), undecided, tuple(self.checked))
+    def __init__(self, path: Path, report: DoctorReport) -> None:
+        self.path, self.report = path, report
 
     def unopened(self, error: CheckpointError) -> None:
         """Find why a checkpoint cannot be opened: its kind, its index, its head, or what the error says."""
         if isinstance(error, UnsupportedModelError):
             is_format = isinstance(error, UnsupportedFormatError)
-            self._find("unread-format" if is_format else "unsupported-model", str(error))
+            self.report.find("unread-format" if is_format else "unsupported-model", str(error))
             return
         if not self._index_agrees(self.path):
             return
         if isinstance(error, UnreadTensorsError):
-            self._find("unread-tensors", str(error))
+            self.report.find("unread-tensors", str(error))
             return
         missing_head = any(
             words in str(error) for words in ("'lm_head.weight' is missing", "'score.weight' is missing")
         )
-        self._find("missing-head" if missing_head else "unreadable-files", str(error))
+        self.report.find("missing-head" if missing_head else "unreadable-files", str(error))
 
     def opened(self, checkpoint: Checkpoint) -> None:
         """Check everything in files that can be opened."""
-        self.checked.append("every tensor's name, shape and position")
+        self.report.checked.append("every tensor's name, shape and position")
         if self._index_agrees(checkpoint.folder) and (checkpoint.folder / _INDEX).is_file():
-            self.checked.append("the index of the weights")
+            self.report.checked.append("the index of the weights")
         if checkpoint.stored_head is None:
             # The other checks are for models with a score head.
             file = checkpoint.embedding_tensor.file
-            self._find("embedding-model", f"{file}: the tensors of a network that pools its last token, and no head")
+            self.report.find(
+                "embedding-model", f"{file}: the tensors of a network that pools its last token, and no head"
+            )
             return
         damaged = first_not_finite(checkpoint)
         if damaged is not None:
-            self._find("damaged-weights", f"{damaged.file}: {damaged.name} holds NaN or infinity")
-        self.checked.append("that every number is finite")
+            self.report.find("damaged-weights", f"{damaged.file}: {damaged.name} holds NaN or infinity")
+        self.report.checked.append("that every number is finite")
         tokens = self._tokenizer(checkpoint)
         if tokens is not None:
             self._head(checkpoint, tokens)
         self._config(checkpoint)
         self._prompt(checkpoint)
-
-    def _find(self, fault: str, evidence: str) -> None:
-        self.findings.append(Finding(CATALOGUE[fault], evidence))
 
     def _index_agrees(self, folder: Path) -> bool:
         if not (folder / _INDEX).is_file():
@@ -128,18 +123,20 @@ class _FileChecks:
                     raise CheckpointError(f"the index names {file}, which is missing")
                 stored.update({name: (file, entry.num_bytes) for name, entry in read_entries(folder / file).items()})
         except CheckpointError as error:
-            self._find("index-mismatch", str(error))
+            self.report.find("index-mismatch", str(error))
             return False
         if unlisted := [name for name in stored if name not in names]:
-            self.notes.append(f"tensors that the index does not list, and nothing reads: {_some(unlisted)}")
+            self.report.notes.append(f"tensors that the index does not list, and nothing reads: {_some(unlisted)}")
         misplaced = [name for name, file in names.items() if stored.get(name, ("",))[0] != file]
         metadata = listed.get("metadata")
         expected = metadata.get("total_size") if isinstance(metadata, Mapping) else None
         total = sum(num_bytes for _, num_bytes in stored.values())
         if misplaced:
-            self._find("index-mismatch", f"{len(misplaced)} tensors are not where the index says, {misplaced[0]} first")
+            self.report.find(
+                "index-mismatch", f"{len(misplaced)} tensors are not where the index says, {misplaced[0]} first"
+            )
         elif expected is not None and expected != total:
-            self._find("index-mismatch", f"the index says {expected:,} bytes in total, the files hold {total:,}")
+            self.report.find("index-mismatch", f"the index says {expected:,} bytes in total, the files hold {total:,}")
         else:
             return True
         return False
@@ -149,10 +146,10 @@ class _FileChecks:
             limit = checkpoint.config.max_position_embeddings
             tokens = Tokens(checkpoint.tokenizer, prefix=_CARD.prefix, suffix=_CARD.suffix, max_length=limit)
         except CheckpointError as error:
-            self._find("wrong-tokenizer", str(error))
+            self.report.find("wrong-tokenizer", str(error))
             return None
         if tokens.num_entries > checkpoint.config.vocab_size:
-            self._find(
+            self.report.find(
                 "wrong-tokenizer",
                 f"{tokens.num_entries:,} entries, but word vectors for only {checkpoint.config.vocab_size:,}",
             )
@@ -161,59 +158,59 @@ class _FileChecks:
         other = {word: ids.get(word) for word, number in _QWEN3_IDS.items() if ids.get(word) != number}
         if checkpoint.config.vocab_size >= _QWEN3_ENTRIES and other:
             word = next(iter(other))
-            self._find("wrong-tokenizer", f"{word!r} is {other[word]}, in Qwen3's vocabulary {_QWEN3_IDS[word]}")
-        self.checked.append("the tokenizer's words and control tokens")
+            self.report.find("wrong-tokenizer", f"{word!r} is {other[word]}, in Qwen3's vocabulary {_QWEN3_IDS[word]}")
+        self.report.checked.append("the tokenizer's words and control tokens")
         if tokens.added_words:
-            self.notes.append(f"added words, which texts may contain: {_some(tokens.added_words)}")
+            self.report.notes.append(f"added words, which texts may contain: {_some(tokens.added_words)}")
         if own := tokens.control_ids.keys() - QWEN_CONTROL:
-            self.notes.append(f"added control tokens, which no text becomes by default: {_some(sorted(own))}")
+            self.report.notes.append(f"added control tokens, which no text becomes by default: {_some(sorted(own))}")
         return tokens
 
     def _head(self, checkpoint: Checkpoint, tokens: Tokens) -> None:
         head = checkpoint.head
         if head.tensor.dtype not in _PLAIN:
-            self._find("quantized-head", f"{head.tensor.name} is stored as {head.tensor.dtype}")
+            self.report.find("quantized-head", f"{head.tensor.name} is stored as {head.tensor.dtype}")
         if checkpoint.layout == "gguf" and head.note.startswith("rebuilt"):
-            self._find("no-rank-head", f"the score head is {head.note}")
+            self.report.find("no-rank-head", f"the score head is {head.note}")
         rows = head.rows(tokens.yes_id, tokens.no_id)
         try:
             weight_D = YesNoHead(rows, head.tensor.name).weight_D
         except CheckpointError as error:
-            self._find("no-judge", str(error))
+            self.report.find("no-judge", str(error))
             return
-        self.checked.append(f"the score head, a vector of length {float(np.linalg.norm(weight_D)):.3g}")
+        self.report.checked.append(f"the score head, a vector of length {float(np.linalg.norm(weight_D)):.3g}")
         if head.note == UNTIED:
-            self._find("untied-head", f"{head.tensor.file}: {head.tensor.name} is {head.note}")
+            self.report.find("untied-head", f"{head.tensor.file}: {head.tensor.name} is {head.note}")
         elif head.note and not head.note.startswith("rebuilt"):
-            self.notes.append(f"the score head is {head.note}")
+            self.report.notes.append(f"the score head is {head.note}")
 
     def _config(self, checkpoint: Checkpoint) -> None:
         config = checkpoint.config
         # GGUF holds both in float32.
         usual = math.isclose(config.rope_theta, _ROPE_THETA, rel_tol=1e-5)
         if not usual or not math.isclose(config.rms_norm_eps, _NORM_EPS, rel_tol=1e-5):
-            self._find(
+            self.report.find(
                 "other-config",
                 f"rope_theta {config.rope_theta:,.0f} and rms_norm_eps {config.rms_norm_eps:g}; every Qwen3-Reranker "
                 f"has {_ROPE_THETA:,.0f} and {_NORM_EPS:g}",
             )
         if checkpoint.layout == "seq-cls" and _json(checkpoint.folder / "config.json").get("pad_token_id") is None:
-            self._find("no-pad-token", "config.json of a sequence classifier has no pad_token_id")
-        self.checked.append("rotary base, epsilon, padding")
+            self.report.find("no-pad-token", "config.json of a sequence classifier has no pad_token_id")
+        self.report.checked.append("rotary base, epsilon, padding")
 
     def _prompt(self, checkpoint: Checkpoint) -> None:
         stored = checkpoint.stored_prompt
         if stored.unknown:
-            self._find("other-judge", stored.unknown)
+            self.report.find("other-judge", stored.unknown)
         elif stored.name in _FAULTY_TEMPLATES:
-            self._find(_FAULTY_TEMPLATES[stored.name], stored.note)
+            self.report.find(_FAULTY_TEMPLATES[stored.name], stored.note)
         else:
             if stored.name is not None:
-                self.checked.append(f"the stored template, as text: it is the prompt {stored.name}")
+                self.report.checked.append(f"the stored template, as text: it is the prompt {stored.name}")
             elif not stored.note:
-                self.notes.append("no stored template for reranking: a server that needs one must be given it")
+                self.report.notes.append("no stored template for reranking: a server that needs one must be given it")
             if stored.note:
-                self.notes.append(stored.note)
+                self.report.notes.append(stored.note)
 
 
 def _some(words: Iterable[str]) -> str:

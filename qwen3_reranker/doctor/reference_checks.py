@@ -9,6 +9,7 @@ import numpy as np
 from qwen3_reranker.doctor import probes
 from qwen3_reranker.doctor.client import Client
 from qwen3_reranker.doctor.endpoint import RefusedError, SlowError
+from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.doctor.hypotheses import Ids, Pair, Prompt, ReferenceModel
 from qwen3_reranker.doctor.matching import (
     Numbers,
@@ -29,33 +30,31 @@ _LONG_QUERIES = probes.CLEAR_QUERIES[:4]
 
 
 class ReferenceChecks:
-    """Compares an endpoint with a reference; collects findings, notes and finished checks."""
+    """Compares an endpoint with a reference model, and adds to the report."""
 
-    def __init__(self, reference: ReferenceModel, client: Client, pairs: list[Pair], scores_N: Numbers) -> None:
-        self._reference, self._client = reference, client
-        self.findings: list[tuple[str, str]] = []
-        self.notes: list[str] = []
-        self.checked: list[str] = []
+    def __init__(
+        self, report: DoctorReport, reference: ReferenceModel, client: Client, pairs: list[Pair], scores_N: Numbers
+    ) -> None:
+        self.report, self._reference, self._client = report, reference, client
         verdict = explain(reference, pairs, scores_N)
         self._best = verdict.best
         self._limit = loose(verdict.spread)
-        self.checked.append(f"prompt, head and scale, compared with {reference.name}")
+        report.checked.append(f"prompt, head and scale, compared with {reference.name}")
         healthy = "no scale fits" if verdict.healthy is None else f"{verdict.healthy.error:.3f}"
         if self._best is None:
-            self.findings.append(
-                (
-                    "unexplained",
-                    f"over {len(pairs)} pairs logits differ from the reference's by {healthy} (root mean square)",
-                )
-            )
+            evidence = f"over {len(pairs)} pairs logits differ from the reference's by {healthy} (root mean square)"
+            report.find("unexplained", evidence)
         elif self._best.faults:
             evidence = (
                 f"{self._best.description}: this gives the endpoint's logits of {len(pairs)} pairs to within "
                 f"{self._best.error:.3f} (root mean square); the canonical prompt differs by {healthy}"
             )
-            self.findings.extend((fault, evidence) for fault in self._best.faults)
+            for fault in self._best.faults:
+                report.find(fault, evidence)
         else:
-            self.notes.append(f"logits equal the reference's to within {self._best.error:.2g} (root mean square)")
+            self.report.notes.append(
+                f"logits equal the reference's to within {self._best.error:.2g} (root mean square)"
+            )
 
     @property
     def explained(self) -> bool:
@@ -86,7 +85,7 @@ class ReferenceChecks:
         try:
             observed_N = self._observed(self._client.each_alone(pairs))
         except RefusedError:
-            self.notes.append("the server refuses documents with control tokens")
+            self.report.notes.append("the server refuses documents with control tokens")
             return
         removed = [(query, _CONTROL.sub("", document)) for query, document in pairs]
         prompt = self._prompt
@@ -100,9 +99,9 @@ class ReferenceChecks:
                 f"for {len(pairs)} documents with control tokens in their text, parsing them gives the endpoint's "
                 f"logits to within {parsed:.3f}; encoding them as text differs by {errors['literal']:.3f}"
             )
-            self.findings.append(("control-tokens-parsed", evidence))
+            self.report.find("control-tokens-parsed", evidence)
         else:
-            self.checked.append("control tokens in documents")
+            self.report.checked.append("control tokens in documents")
 
     def long_documents(self) -> None:
         """Check whether a long document cuts off the end or the beginning of the prompt."""
@@ -111,16 +110,16 @@ class ReferenceChecks:
             rows = self._reference.rows(self._prompt, pairs)
             longest = max(map(len, rows))
             if longest > self._reference.max_length:
-                self.notes.append(f"documents of {longest:,} tokens were not tested: too long for the reference")
+                self.report.notes.append(f"documents of {longest:,} tokens were not tested: too long for the reference")
                 return
             try:
                 observed_N = self._observed(self._client.each_alone(pairs))
             except (RefusedError, SlowError) as error:
-                self.notes.append(f"documents of {longest:,} tokens could not be tested: {error}")
+                self.report.notes.append(f"documents of {longest:,} tokens could not be tested: {error}")
                 return
             if not self._healthy_length(rows, observed_N, search=passages == probes.LONG_PASSAGES[0]):
                 return
-            self.checked.append(f"documents of {longest:,} tokens")
+            self.report.checked.append(f"documents of {longest:,} tokens")
 
     def _healthy_length(self, rows: list[Ids], observed_N: Numbers, search: bool) -> bool:
         whole_N = self._logits(rows)
@@ -141,18 +140,20 @@ class ReferenceChecks:
                 name, error = other, other_error
         if plainly_nearer(error, fine, self._limit):
             kept = f"the first {name:,}" if name > 0 else f"the last {-name:,}"
-            self.findings.append(
-                (
-                    "suffix-cut",
-                    f"of rows of {length:,} tokens only {kept} are read: this gives the endpoint's logits to within "
-                    f"{error:.3f}; the whole prompt differs by {distance(observed_N, whole_N):.3f}",
-                )
+            self.report.find(
+                "suffix-cut",
+                f"of rows of {length:,} tokens only {kept} are read: this gives the endpoint's logits to within "
+                f"{error:.3f}; the whole prompt differs by {distance(observed_N, whole_N):.3f}",
             )
             return False
         if fine > self._limit:
-            self.notes.append(f"scores of documents of {length:,} tokens fit neither the whole text nor a common limit")
+            self.report.notes.append(
+                f"scores of documents of {length:,} tokens fit neither the whole text nor a common limit"
+            )
         elif healthy != "whole":
-            self.notes.append(f"documents of {length:,} tokens are cut, and the prompt's end is kept ({healthy})")
+            self.report.notes.append(
+                f"documents of {length:,} tokens are cut, and the prompt's end is kept ({healthy})"
+            )
         return True
 
     def _document_cuts(self, rows: list[Ids], limits: list[int]) -> dict[str, Numbers]:

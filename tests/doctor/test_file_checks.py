@@ -109,7 +109,7 @@ def test_whole_files_are_accused_of_nothing(tmp_path: Path, tokenizer: Path, sha
     (folder / "chat_template.jinja").write_text(plain())
     report = check_files(folder)
     assert found(report) == []
-    assert report.notes == ()
+    assert not report.notes
 
 
 def test_words_and_control_tokens_that_were_added_are_noted(tmp_path: Path, tokenizer: Path) -> None:
@@ -120,10 +120,10 @@ def test_words_and_control_tokens_that_were_added_are_noted(tmp_path: Path, toke
     extended.save(str(folder / "tokenizer.json"))
     report = check_files(folder)
     assert found(report) == []
-    assert report.notes[:2] == (
+    assert report.notes[:2] == [
         "added words, which texts may contain: 2 ('part-no', 'C++26')",
         "added control tokens, which no text becomes by default: 1 ('<|domain|>')",
-    )
+    ]
 
 
 def test_the_bundled_model_is_accused_of_nothing() -> None:
