@@ -1,4 +1,4 @@
-"""Whether two commits give the same bits: every logit of nano and of six random checkpoints, in every precision.
+"""Whether two commits give equal logits, bit for bit: nano and six random checkpoints, every precision.
 
     python -m benchmarks.bits store .bits      # on the first commit: writes the checkpoints and their logits
     python -m benchmarks.bits compare .bits    # on the second commit, same machine: compares bit for bit
@@ -88,7 +88,7 @@ WORDS = (
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Three queries with documents of 0 to 300 words, two of which begin alike and two of which are the same."""
+    """Three queries with documents of 0 to 300 words; two begin alike and two are equal."""
     random = np.random.default_rng(14)
     texts = [" ".join(random.choice(WORDS, count)) for count in (0, 1, 7, 40, 90, 300)]
     texts += [f"{texts[4]} and more", texts[2]]

@@ -63,7 +63,7 @@ GIB = 2**30
 
 
 def documents(tokens: int, count: int) -> list[str]:
-    """English texts of about that many tokens each: words of one token, shuffled so that no two texts start alike."""
+    """English texts of about that many one-token words, shuffled so that no two start alike."""
     random = np.random.default_rng(tokens)
     return [" ".join(random.choice(WORDS, tokens - 1)) for _ in range(count)]
 
@@ -129,7 +129,7 @@ def growth(folder: Path, rounds: int, precisions: Sequence[str]) -> None:
 
 
 def steadiness(folder: Path, reranker: Reranker) -> None:
-    """How far a logit moves with its neighbours, its batch and its order: float32 rounding, and nothing else."""
+    """How far a logit moves with neighbours, batch and order: only float32 rounding."""
     pairs = [(QUERY, text) for text in (*documents(40, 6), *documents(144, 6))]
     together = reranker.logits(pairs)
     alone = np.concatenate([reranker.logits([pair]) for pair in pairs])
@@ -159,7 +159,7 @@ def start(folder: Path, precisions: Sequence[str]) -> None:
 
 
 def peak_memory(folder: Path, count: int, precision: str = "float32") -> tuple[int, int]:
-    """Bytes of the weights on disk, and the peak of one process that loads them and ranks documents of 500 tokens."""
+    """Bytes of the weights on disk, and peak memory of ranking documents of 500 tokens."""
     command = [sys.executable, "-m", "benchmarks.core", "--rank-in", str(folder), "--count", str(count)]
     command += ["--precision", precision]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
@@ -216,7 +216,7 @@ def large(scratch: Path, tokenizer_file: Path) -> None:
 
 
 def rank_and_print_peak(folder: Path, count: int, precision: str) -> None:
-    """In a process of its own: rank, then print the bytes of the weights on disk and the peak resident memory."""
+    """Rank in a new process, then print the weights' bytes and the peak resident memory."""
     with Reranker(str(folder), precision=precision) as reranker:
         reranker.rank(QUERY, documents(500, count))
         weights = reranker.checkpoint.num_bytes

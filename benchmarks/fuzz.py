@@ -1,4 +1,4 @@
-"""Damages small files at random, hands them to a reader, and keeps those that break its promises as tests.
+"""Damages small files at random, and keeps those that break a reader's promises as tests.
 
     python -m benchmarks.fuzz --cases 100000 --reader gguf
 

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def compare(runs: dict[str, Encode], beside: str, texts: Sequence[str]) -> None:
-    """Say who gives other tokens: on the texts that are measured, and on every character in a few surroundings."""
+    """Print which library gives other tokens, on the measured texts and on every character."""
     every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     for what, some in (
         ("the text", texts),

@@ -40,7 +40,7 @@ def looped(suffix: str = SUFFIX) -> str:
 
 
 def blocks() -> str:
-    """The same with blocks on lines of their own, which Jinja takes away, and the instruction in a branch."""
+    """The same with blocks on separate lines, which Jinja removes, and the instruction in a branch."""
     return (
         "{# the judge #}\n"
         f"{PREFIX}<Instruct>: {{% if messages[0].role == 'system' %}}{{{{ messages[0].content }}}}"

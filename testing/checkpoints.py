@@ -117,7 +117,7 @@ def tensor_shapes(config: Mapping[str, Any], with_head: bool) -> Shapes:
 
 
 def to_stored(values: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 values as they are stored: F32 and F16 as such, BF16 as the bits, rounded to nearest even."""
+    """float32 values as stored: F32 and F16 as such, BF16 as rounded bits."""
     if dtype != "BF16":
         return values.astype({"F32": np.float32, "F16": np.float16}[dtype])
     bits = values.astype(np.float32).view(np.uint32)

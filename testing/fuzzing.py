@@ -65,7 +65,7 @@ def read_config(path: Path) -> None:
 
 
 def read_quantised(path: Path) -> None:
-    """Open the folder in the file, its config.json up to the first NUL and then its weights, and read every tensor."""
+    """Read every tensor of the folder in the file: config.json, a NUL byte, then the weights."""
     contents = path.read_bytes().partition(b"\0")
     config, weights = _places_in_folder(path)
     config.write_bytes(contents[0])

@@ -1,4 +1,4 @@
-"""A real Postgres server in a folder of its own, which can be stopped and started, and a line to it that can be cut."""
+"""A real Postgres server that can stop and start, and a connection that can break."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Kind:
 
 
 def write_quantised(folder: Path, base: Path, kind: Kind) -> Path:
-    """Write `base`, a folder with plain weights in one file, in that format, and its decoded twin in folder/decoded."""
+    """Write `base`, a folder of plain weights, in that format, and the decoded weights in folder/decoded."""
     twin = folder / "decoded"
     for target in (folder, twin):
         target.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
-"""Real text in many languages and in code, cut to any length: article 1 of the declaration of human rights."""
+"""Real text in many languages and in code, of any length."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# The declaration is in the public domain; the spellings are those of the United Nations' translations.
+# Article 1 of the Universal Declaration of Human Rights, which is in the public domain, in the spellings of the United
+# Nations' translations.
 PASSAGES = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and "
     "should act towards one another in a spirit of brotherhood.",

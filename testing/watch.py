@@ -13,7 +13,7 @@ from testing.patience import PATIENCE_SECONDS
 
 
 class Watch:
-    """Passes rows on to the real model: keeps them, waits while the door is shut, fails those it is told to."""
+    """Passes rows to the real model: records them, waits while the door is shut, fails chosen ones."""
 
     def __init__(self, reranker: Reranker) -> None:
         self._judge = reranker.judge

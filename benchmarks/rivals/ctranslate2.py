@@ -46,7 +46,7 @@ class CTranslate2:
         shutil.rmtree(source)
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
-        """A few documents wait for the workers at any time, so that a time limit leaves little to be finished."""
+        """A few documents wait for the workers, so little is left to finish at a time limit."""
         split = self.rows.split(pairs)
         pending: deque[tuple[int, int, Any]] = deque()
         known: list[int] = []

@@ -1,4 +1,4 @@
-"""OpenVINO without a pipeline: the head's keys and values are kept by hand, and no logits of all words are made."""
+"""OpenVINO without a pipeline: kept keys and values of the head, no logits of all words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.rivals.weights import yes_no_difference
 
 
 class OpenVinoDirect:
-    """One thread a request and one document a request at a time, each behind the keys and values of its head."""
+    """One thread and one document per request, each with the keys and values of its head."""
 
     def __init__(self, model: Path, prepared: Path, threads: int, settings: protocol.Settings) -> None:
         self.rows = Rows(model)
@@ -90,7 +90,7 @@ def _inputs(ids: list[int], start: int) -> dict[str, Any]:
 
 
 def _end_at_last_hidden_state(network: openvino.Model) -> None:
-    """Make the last position's final hidden state the output, in place of a product with the matrix of all words."""
+    """Make the last position's final hidden state the output, instead of logits of all words."""
     logits = network.output("logits").get_node()
     product = logits.input_value(0).get_node()
     while product.get_type_name() != "MatMul":

@@ -26,7 +26,7 @@ PAD = 151_643
 
 
 def causal(model: Path, prepared: Path) -> None:
-    """The causal model that takes keys and values in and gives them out: with them as state, long rows are slow."""
+    """The causal model with keys and values as input and output; as state, long rows are slow."""
     source = _source(model, prepared)
     (source / "model.safetensors").symlink_to((model / "model.safetensors").resolve())
     _export(source, prepared, OVModelForCausalLM, stateful=False, use_cache=True)

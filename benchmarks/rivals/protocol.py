@@ -19,7 +19,7 @@ Settings = dict[str, Any]
 
 
 class Batch(NamedTuple):
-    """What a rival scored in one go: places in the list of pairs, their logits, and the tokens that it computed."""
+    """One batch of a rival: indices of pairs, their logits, and the computed tokens."""
 
     places: Sequence[int]
     logits: Sequence[float]

@@ -1,4 +1,4 @@
-"""vLLM on the CPU: int8 weights and activations (W8A8), prefix caching, one score a row and no logits of words."""
+"""vLLM on the CPU: int8 weights and activations (W8A8), prefix caching, one score per row."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class VllmCpu:
         (prepared / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
-        """`call` pairs a call in input order: long enough to fill its batches, short enough for a time limit."""
+        """`call` pairs per call, in input order: enough for full batches, few enough for a time limit."""
         rows = self.rows.rows(pairs)
         self.engine.reset_prefix_cache()
         options = self.vllm.PoolingParams(use_activation=False)

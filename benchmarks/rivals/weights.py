@@ -28,7 +28,7 @@ def tensors(model: Path, only: str | None = None) -> Iterator[tuple[str, NDArray
 
 
 def yes_no_difference(model: Path) -> NDArray[np.float32]:
-    """The row of yes less the row of no, of the matrix of words (tied models score with it)."""
+    """The row of yes minus the row of no of the word matrix (tied models)."""
     ((_, words),) = tensors(model, "model.embed_tokens.weight")
     difference: NDArray[np.float32] = words[YES] - words[NO]
     return difference

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Participant:
-    """A worker's module, the environment it runs in (None: this one), and its settings in words and as data."""
+    """A worker's module, environment (None: this one) and settings, as words and as data."""
 
     name: str
     title: str
@@ -23,7 +23,7 @@ class Participant:
 
     @property
     def worker(self) -> str:
-        """Participants with the same key share a process, one after the other: they differ by the call alone."""
+        """Participants with the same key share a process in turns; only their calls differ."""
         return f"{self.module} {json.dumps(self.load, sort_keys=True)}"
 
 

@@ -1,4 +1,4 @@
-"""The interleaved run: in every round each participant scores the workload once, and only one computes at a time."""
+"""The interleaved run: in every round each participant scores the workload once, in turns."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Result:
 
 @dataclass
 class Outcome:
-    """All results of one workload, the logits they are held against, and torch's rates in the same rounds."""
+    """Results of one workload, the reference logits, and torch's rates in the same rounds."""
 
     workload: Workload
     results: list[Result]

@@ -1,4 +1,4 @@
-"""The driver's end of a worker process: ask, wait at most so long, and end the process with everything it started.
+"""The driver's end of a worker process: requests, timeouts, and the end of all its children.
 
 A worker sleeps while others compute: some engines' threads spin for a while after their own work, or for ever.
 """
@@ -23,7 +23,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process in a session of its own, so that Ctrl-C reaches the driver alone, which then ends its workers."""
+    """A process in its own session, so only the driver gets Ctrl-C and ends its workers."""
 
     def __init__(self, command: list[str], variables: dict[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)

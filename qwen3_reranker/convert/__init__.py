@@ -1,4 +1,4 @@
-"""Convert: a checkpoint in any layout -> any other layout, with a report of how far scores moved."""
+"""A checkpoint in any layout -> any other layout, and how far its scores moved."""
 
 from qwen3_reranker.convert.conversion import ENCODINGS_OF, LAYOUTS, Conversion, convert
 from qwen3_reranker.convert.parity import BOUNDS, Parity, measure_parity

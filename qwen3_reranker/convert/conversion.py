@@ -1,4 +1,4 @@
-"""A checkpoint and a layout -> files in that layout, with one chunk in memory at a time."""
+"""A checkpoint and a layout -> files, written with one chunk in memory."""
 
 from __future__ import annotations
 

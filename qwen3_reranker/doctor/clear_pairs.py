@@ -1,4 +1,4 @@
-"""Scores of clear-cut pairs, without a reference -> their scale, and whether yes and no are swapped."""
+"""Scores of clear-cut pairs -> their scale, and whether yes and no are swapped."""
 
 from __future__ import annotations
 

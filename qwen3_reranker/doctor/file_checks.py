@@ -72,7 +72,7 @@ class _FileChecks:
         self.path, self.report = path, report
 
     def unopened(self, error: CheckpointError) -> None:
-        """Find why a checkpoint cannot be opened: its kind, its index, its head, or what the error says."""
+        """Find why a checkpoint cannot be opened: kind, index, head, or another error."""
         if isinstance(error, UnsupportedModelError):
             is_format = isinstance(error, UnsupportedFormatError)
             self.report.find("unread-format" if is_format else "unsupported-model", str(error))

@@ -20,7 +20,9 @@ K1, B = 1.2, 0.75
 
 
 class WordIndex:
-    """BM25 over documents given as words, with Lucene's idf = log(1 + (N - n + 0.5) / (n + 0.5)).
+    """BM25 over documents given as words.
+
+    idf = log(1 + (N - n + 0.5) / (n + 0.5)), as in Lucene.
 
     Raises UnavailableError if bm25s is not installed.
     """

@@ -1,4 +1,4 @@
-"""Rows of groups -> one tree on a device, in which every shared prefix is computed once.
+"""Rows of groups -> one tree on a device, with every shared prefix once.
 
 Shapes: G groups, D documents of the largest.
 """

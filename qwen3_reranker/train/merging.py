@@ -29,7 +29,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class BlendedTensor(Tensor):
-    """The sum of tensors with a weight each, added in float64 and rounded once when it is read."""
+    """A weighted sum of tensors, added in float64 and rounded once when read."""
 
     parts: tuple[Tensor, ...] = field(repr=False)
     shares: tuple[float, ...]

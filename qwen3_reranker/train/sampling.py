@@ -1,4 +1,4 @@
-"""Examples -> the groups of each step, from seed, epoch and example only, so a run resumes exactly."""
+"""Examples -> the groups of each step, which depend only on seed, epoch and example."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class TrainedTensor(StoredTensor):
 
 
 def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
-    """The base that an adapter of this checkpoint names: a Hub id, nano, or a folder's absolute path.
+    """The base that an adapter names: a Hub id, nano, or a folder's absolute path.
 
     Raises CheckpointError for a GGUF file, which no adapter can name.
     """

@@ -1,4 +1,4 @@
-"""Examples -> those to train on and those held out for evaluation, by the hash of each query."""
+"""Examples -> training and held-out examples, by the hash of each query."""
 
 from __future__ import annotations
 

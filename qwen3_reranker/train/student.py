@@ -1,4 +1,4 @@
-"""A checkpoint -> the network to train with its score head: all weights, or adapters of frozen ones.
+"""A checkpoint -> the network to train: all weights, or adapters of frozen ones.
 
 Shapes: G groups, D documents of the largest, F distinct rows, C hidden width, V words.
 """

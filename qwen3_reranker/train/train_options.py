@@ -138,7 +138,7 @@ class TrainOptions:
 
 
 def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: str) -> None:
-    """Raise InputError for the first setting that differs from the saved run, unless no weight depends on it."""
+    """Raise InputError for the first changed setting that weights depend on."""
     for name in sorted(set(saved) | set(wanted)):
         if name not in _FREE and json.dumps(saved.get(name)) != json.dumps(wanted.get(name)):
             raise InputError(

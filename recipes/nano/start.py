@@ -115,13 +115,13 @@ def _start_layer(layer: Qwen3DecoderLayer, num_layers: int, generator: torch.Gen
 
 
 def _still(width: int, rope_theta: float) -> Tensor:
-    """Which entries of a head turn so slowly that they know no position within a row, (E,)."""
+    """Entries of a head whose rotation within a row is negligible, (E,)."""
     turns = rope_theta ** -(torch.arange(0, width, 2) / width)
     return (turns < SLOWEST_TURN).repeat(2)
 
 
 def _start_matching(attention: Qwen3Attention, still_E: Tensor) -> None:
-    """The first key head and its query heads: equal maps, blind to position, so that like attends to like."""
+    """First key head and its query heads: equal maps without position, so equal tokens match."""
     heads = _Heads(attention)
     heads.k_KEC[0, ~still_E] *= FAINT
     heads.k_KEC[0, :, :ENTRIES] = 0.0
@@ -129,7 +129,7 @@ def _start_matching(attention: Qwen3Attention, still_E: Tensor) -> None:
 
 
 def _start_marks(attention: Qwen3Attention, still_E: Tensor, generator: torch.Generator) -> None:
-    """The last key head of the first layer: every token attends to the marks before it, and so knows its part."""
+    """Last key head of layer 0: every token attends to the marks before it."""
     heads = _Heads(attention)
     sign_E = _sign(still_E, generator)
     heads.q_KREC[-1] *= FAINT
@@ -142,7 +142,7 @@ def _start_marks(attention: Qwen3Attention, still_E: Tensor, generator: torch.Ge
 
 
 def _start_answer(attention: Qwen3Attention, still_E: Tensor, yes_C: Tensor, generator: torch.Generator) -> None:
-    """The first key head of the last layer: the last token attends to rare matched tokens and counts them as yes."""
+    """First key head of the last layer: the last token counts rare matched tokens as yes."""
     heads = _Heads(attention)
     sign_E = _sign(still_E, generator)
     heads.q_KREC[0] *= FAINT

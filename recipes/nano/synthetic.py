@@ -45,7 +45,7 @@ def records(originals: Iterable[Record], seed: int, most_per_pool: int) -> Itera
 
 
 def window(passage: str, rng: random.Random) -> str:
-    """A part of the passage short enough that training cuts nothing of it: its start, or from a random place."""
+    """A part of the passage that training does not cut: its start, or a random part."""
     longest = rng.randint(120, 240) if _UNSPACED.search(passage) else rng.randint(200, 500)
     if len(passage) <= longest or rng.random() < 0.4:
         return passage[:longest]

@@ -102,7 +102,7 @@ def words(fields: dict[str, Any]) -> NDArray[np.int32]:
 
 
 def sample(records: Sequence[Record], seed: int, characters_per_pool: int) -> Iterator[str]:
-    """Queries and documents, as many characters of each pool at most, and the words that must be one token."""
+    """Queries and documents, limited in characters per pool, and the words that must be one token."""
     rng = random.Random(seed)
     room: dict[str, int] = {}
     for record in rng.sample(records, len(records)):
