@@ -111,7 +111,7 @@ def logits(model: str, precision: str, exact_prefix: bool) -> list[NDArray[np.fl
     """The logits of each question's documents; no option of a Reranker leaves the prefix inexact, so we run it here."""
     with Reranker(model, plan_only=True) as reranker:
         options = reranker.options
-        reranker.backend = CpuBackend(
+        reranker.runner.backend = CpuBackend(
             reranker.checkpoint,
             max_batch_tokens=options.max_batch_tokens,
             prefix_cache_tokens=options.prefix_cache_tokens,

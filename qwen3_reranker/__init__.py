@@ -18,13 +18,14 @@ from qwen3_reranker.errors import (
 
 if TYPE_CHECKING:
     from qwen3_reranker.embedder import Embedder
-    from qwen3_reranker.records import Embeddings, Hit, Ranking, Receipt, TextReceipt, Usage
+    from qwen3_reranker.records import DocumentScores, Embeddings, Hit, Ranking, Receipt, TextReceipt, Usage
     from qwen3_reranker.reranker import Reranker
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "DocumentScores",
     "Embedder",
     "Embeddings",
     "Hit",
@@ -55,7 +56,7 @@ def __getattr__(name: str) -> Any:
         from qwen3_reranker.embedder import Embedder
 
         return Embedder
-    if name in ("Embeddings", "Hit", "Ranking", "Receipt", "TextReceipt", "Usage"):
+    if name in ("DocumentScores", "Embeddings", "Hit", "Ranking", "Receipt", "TextReceipt", "Usage"):
         from qwen3_reranker import records
 
         return getattr(records, name)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from qwen3_reranker.errors import InputError, NotUnicodeError
+from qwen3_reranker.prompt import is_blank
 
 
 def is_whole(value: Any, least: int, most: int | None = None) -> bool:
@@ -21,6 +22,19 @@ def refuse_non_instruction(instruction: object) -> None:
     """Raise InputError unless it is a string or None."""
     if instruction is not None and not isinstance(instruction, str):
         raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
+
+
+def refuse_non_query(query: object) -> None:
+    """Raise InputError unless it is a string that is not blank."""
+    if not isinstance(query, str):
+        raise InputError(f"query must be a string, got {type(query).__name__}")
+    refuse_blank("query", query)
+
+
+def refuse_blank(name: str, query: str) -> None:
+    """Raise InputError for a query, an argument of that name, that holds nothing to judge by."""
+    if is_blank(query):
+        raise InputError(f"{name} must not be blank")
 
 
 def refuse_non_strings(name: str, texts: object) -> None:

@@ -13,11 +13,12 @@ from qwen3_reranker import prompt
 from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_strings, surrogates_found
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.opening import open_backend
-from qwen3_reranker.engine import PlanRunner, refuse_larger_tokenizer
 from qwen3_reranker.engine_options import EmbedderOptions, EngineOptions, shows_options
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.heads import EmbeddingHead
-from qwen3_reranker.records import Embeddings, Row, TextReceipt
+from qwen3_reranker.opened_model import OpenedModel
+from qwen3_reranker.records import Embeddings, Row, TextReceipt, Usage
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
@@ -26,7 +27,7 @@ ROLES = ("query", "document")
 _JUDGES_OPTIONS = ("prompt", "truncate_queries")
 
 
-class Embedder(PlanRunner):
+class Embedder(OpenedModel):
     """A Qwen3-Embedding model, ready to embed queries and documents.
 
     model: a Hub id such as "Qwen/Qwen3-Embedding-0.6B" or "owner/name:Q8_0", a folder or a GGUF file.
@@ -48,21 +49,22 @@ class Embedder(PlanRunner):
     ) -> None:
         chosen = EngineOptions.of(options)
         _refuse_judges_options(chosen)
-        self.checkpoint = open_checkpoint(model, revision)
-        _refuse_judges(self.checkpoint)
-        self.head = EmbeddingHead(self.config.hidden_size, dim)
+        checkpoint = open_checkpoint(model, revision)
+        _refuse_judges(checkpoint)
+        self.head = EmbeddingHead(checkpoint.config.hidden_size, dim)
         self.tokens = Tokens(
-            self.checkpoint.tokenizer,
+            checkpoint.tokenizer,
             prefix="",
             suffix=prompt.EMBEDDING_SUFFIX,
-            max_length=self.config.row_length(chosen.max_length),
+            max_length=checkpoint.config.row_length(chosen.max_length),
             special_tokens=chosen.special_tokens,
+            fast=SPECS[chosen.backend].overlap_characters is not None,
         )
         # Published networks of 4B and 8B have no word vectors for the tokenizer's last control tokens, which only text
         # that is parsed can become.
-        refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1), self.checkpoint)
-        backend = open_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
-        super().__init__(chosen, backend, {"model": model, "revision": revision, "dim": dim, **options})
+        checkpoint.refuse_larger_tokenizer(max(self.tokens.num_words, int(self.tokens.suffix_ids.max()) + 1))
+        backend = open_backend(checkpoint, chosen, self.tokens.prefix_ids)
+        super().__init__(checkpoint, chosen, backend, {"model": model, "revision": revision, "dim": dim, **options})
 
     @property
     def dim(self) -> int:
@@ -106,11 +108,15 @@ class Embedder(PlanRunner):
         refuse_non_strings("texts", texts)
 
         def rows_of(some: slice) -> list[Row]:
-            return self._rows(texts[some], role, instruction, some.start)
+            return self._rows(texts[some], role, instruction, some.start or 0)
 
         with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
-            hidden_ND, rows, usage = self._run(texts, rows_of, on_progress)
-        return Embeddings(self._read_out(self.head, hidden_ND), tuple(self._receipt(row) for row in rows), usage)
+            rows, executed = self.runner.run(texts, rows_of, on_progress)
+        return Embeddings(
+            self.runner.read_out(self.head, executed),
+            tuple(self._receipt(row) for row in rows),
+            Usage.of(rows, executed.computed_tokens, executed.cached_tokens),
+        )
 
     def count(self, texts: Sequence[str], *, role: str, instruction: str | None = None) -> int:
         """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""

@@ -71,10 +71,17 @@ _HARD = (
 
 
 class FastTokenizer:
-    """Encodes what it vouches for; made by `proven`."""
+    """Encodes what it vouches for, and the rest with the exact tokenizer; made by `proven`."""
 
-    def __init__(self, encoder: _GigatokenEncoder) -> None:
+    def __init__(self, encoder: _GigatokenEncoder, exact: Exact) -> None:
         self._encoder = encoder
+        self._exact = exact
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The tokens of each text; raises what the exact tokenizer raises."""
+        found = [self.ids(text) for text in texts]
+        rest = iter(self._exact([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        return [next(rest) if ids is None else ids for ids in found]
 
     def ids(self, text: str) -> Ids | None:
         """The tokens of `text`, or None where the exact tokenizer must be asked."""
@@ -107,7 +114,7 @@ def proven(written: str, fields: dict[str, Any], exact: Exact) -> FastTokenizer 
         reason = f"it failed: {shown(str(error))}"
     else:
         _LOG.info("tokenizer: gigatoken, which gave the tokens of tokenizers on every hard text")
-        return FastTokenizer(encoder)
+        return FastTokenizer(encoder, exact)
     _LOG.info("tokenizer: tokenizers; gigatoken is not used: %s", reason)
     return None
 

@@ -5,6 +5,9 @@ The one thread of the child is a copy of the thread that forked. What the others
 
 from __future__ import annotations
 
+# Hooks run in the order of their registration: thread pools hold a lock over a fork, which must be free in a child
+# before ours start one.
+import concurrent.futures.thread  # noqa: F401
 import os
 from typing import Protocol
 from weakref import WeakSet

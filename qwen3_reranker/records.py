@@ -69,7 +69,7 @@ class Row:
 
     @property
     def num_public_tokens(self) -> int:
-        """Tokens of the prefix, which is nobody's secret."""
+        """Tokens of the prefix, which all callers share."""
         return self.boundaries[0] if self.boundaries else 0
 
 
@@ -103,6 +103,30 @@ class Usage:
     computed_tokens: int
     cached_tokens: int
     truncated_documents: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], computed_tokens: int, cached_tokens: int) -> Usage:
+        """The usage of a call that took these rows."""
+        prompt_tokens = sum(len(row.ids) for row in rows)
+        truncated = sum(row.receipt.kept_tokens < row.receipt.document_tokens for row in rows)
+        return cls(prompt_tokens, computed_tokens, cached_tokens, truncated)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DocumentScores:
+    """The scores of documents, in input order.
+
+    logits: yes - no, (num_documents,) float32; probabilities: their sigmoid, the same shape; receipts: what was cut
+    from each document.
+    """
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    receipts: tuple[Receipt, ...]
+    usage: Usage
+
+    def __repr__(self) -> str:
+        return f"<DocumentScores: {len(self.receipts):,} logits, {self.usage}>"
 
 
 @dataclass(frozen=True, slots=True)

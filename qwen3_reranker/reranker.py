@@ -1,40 +1,48 @@
-"""Reranker: the whole flow, from texts to a ranking."""
+"""Reranker: the whole flow, from a query and documents to a ranking.
+
+rows = prompt and tokens of each pair      tokens.py
+plan = every distinct prefix once          plan/
+states = the network at each row's end     runner.py, backends/
+logits = yes - no of each state            heads.py
+ranking = probability and order            score.py
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker import prompt, score
-from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_strings, surrogates_found
+from qwen3_reranker import score
+from qwen3_reranker.arguments import (
+    numbered,
+    refuse_blank,
+    refuse_non_instruction,
+    refuse_non_query,
+    refuse_non_strings,
+    surrogates_found,
+)
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.opening import open_backend
-from qwen3_reranker.engine import PlanRunner, refuse_larger_tokenizer
 from qwen3_reranker.engine_options import EngineOptions, RerankerOptions, shows_options
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.heads import YesNoHead
+from qwen3_reranker.opened_model import OpenedModel
 from qwen3_reranker.plan import Plan
-from qwen3_reranker.records import NO_LIMITS, Limits, Ranking, Receipt, Row, Usage
+from qwen3_reranker.records import NO_LIMITS, DocumentScores, Limits, Ranking, Row, Usage
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.tokens import Tokens, refuse_framed_texts
 from qwen3_reranker.weights import open_checkpoint
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Scored:
-    logits_N: NDArray[np.float32]
-    receipts: list[Receipt]
-    usage: Usage
-
-
-class Reranker(PlanRunner):
+class Reranker(OpenedModel):
     """A Qwen3-Reranker model, ready to judge documents.
 
     model: "nano" (bundled), a Hub id such as "Qwen/Qwen3-Reranker-0.6B" or "owner/name:Q8_0", a folder or a GGUF
@@ -54,27 +62,28 @@ class Reranker(PlanRunner):
         **options: Unpack[RerankerOptions],
     ) -> None:
         chosen = EngineOptions.of(options)
-        self.checkpoint = open_checkpoint(model, revision)
-        head = self.checkpoint.head
-        self._template = self.checkpoint.template(chosen.prompt)
+        checkpoint = open_checkpoint(model, revision)
+        head = checkpoint.head
+        self._template = checkpoint.template(chosen.prompt)
         if not self._template.prefix:
-            refuse_framed_texts(self.checkpoint.tokenizer)
-        if chosen.prompt is None and self.checkpoint.stored_prompt.note:
-            _LOG.warning("%s", self.checkpoint.stored_prompt.note)
+            refuse_framed_texts(checkpoint.tokenizer)
+        if chosen.prompt is None and checkpoint.stored_prompt.note:
+            _LOG.warning("%s", checkpoint.stored_prompt.note)
         self.tokens = Tokens(
-            self.checkpoint.tokenizer,
+            checkpoint.tokenizer,
             **self._template.constants,
-            max_length=self.config.row_length(chosen.max_length),
+            max_length=checkpoint.config.row_length(chosen.max_length),
             special_tokens=chosen.special_tokens,
             truncate_queries=chosen.truncate_queries,
+            fast=SPECS[chosen.backend].overlap_characters is not None,
         )
-        refuse_larger_tokenizer(self.tokens.num_entries, self.checkpoint)
+        checkpoint.refuse_larger_tokenizer(self.tokens.num_entries)
         #: The rows of the head's tensor that judge.
         self.answer_ids = head.labels or tuple(self.tokens.word_id(word) for word in self._template.answers)
         self.head = YesNoHead(head.rows(*self.answer_ids), f"{head.tensor.file}: {head.tensor.name}")
-        backend = None if plan_only else open_backend(self.checkpoint, chosen, self.tokens.prefix_ids)
-        made_of = {"model": model, "revision": revision, "plan_only": plan_only, **options}
-        super().__init__(replace(chosen, prompt=self._template.name), backend, made_of)
+        backend = None if plan_only else open_backend(checkpoint, chosen, self.tokens.prefix_ids)
+        arguments = {"model": model, "revision": revision, "plan_only": plan_only, **options}
+        super().__init__(checkpoint, replace(chosen, prompt=self._template.name), backend, arguments)
 
     @property
     def default_instruction(self) -> str | None:
@@ -93,15 +102,29 @@ class Reranker(PlanRunner):
         """The documents by how strongly the model says that they answer the query, best first.
 
         top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
-        None takes `default_instruction`. on_progress is told the share done, up to 1.
+        None takes `default_instruction`. on_progress is called with the share done, up to 1.
         Documents with equal logits keep their input order. Raises InputError, QueryTooLongError, and CheckpointError
         for weights that give no finite logit.
         """
         top_k = score.checked_top_k(top_k)
-        _refuse_unusable(query, documents)
+        return score.rank(self.score(query, documents, instruction, on_progress=on_progress), documents, top_k)
+
+    def score(
+        self,
+        query: str,
+        documents: Sequence[str],
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> DocumentScores:
+        """Logit and probability of each document for the query, in input order, with what was cut and the usage.
+
+        instruction, on_progress and errors are those of `rank`.
+        """
+        refuse_non_query(query)
+        refuse_non_strings("documents", documents)
         with surrogates_found(lambda: _named(query, documents, instruction)):
-            scored = self._score([query] * len(documents), documents, instruction, on_progress)
-        return Ranking(score.rank(scored.logits_N, documents, scored.receipts, top_k), scored.usage)
+            return self._score([query] * len(documents), documents, instruction, on_progress)
 
     def logits(
         self,
@@ -123,7 +146,7 @@ class Reranker(PlanRunner):
             yield "instruction", instruction or ""
 
         with surrogates_found(named):
-            return self._score(queries, documents, instruction, on_progress).logits_N
+            return self._score(queries, documents, instruction, on_progress).logits
 
     def probabilities(
         self,
@@ -152,7 +175,7 @@ class Reranker(PlanRunner):
         refuse_non_strings("queries", queries)
         refuse_non_strings("documents", documents)
         for index, query in enumerate(queries):
-            _refuse_blank(f"queries[{index}]", query)
+            refuse_blank(f"queries[{index}]", query)
 
         def named() -> list[tuple[str, str]]:
             texts = [*numbered("queries", queries), *numbered("documents", documents)]
@@ -166,14 +189,15 @@ class Reranker(PlanRunner):
 
         Raises CheckpointError for weights, and PrecisionError for a precision, that give no finite logit.
         """
-        executed = yield from self._steps(self._grow(rows))
-        return self._read_out(self.head, executed.hidden_ND)
+        executed = yield from self.runner.steps(self.runner.plan(rows))
+        return self.runner.read_out(self.head, executed)
 
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
-        _refuse_unusable(query, documents)
+        refuse_non_query(query)
+        refuse_non_strings("documents", documents)
         with surrogates_found(lambda: _named(query, documents, instruction)):
-            return self._grow(self._rows([query] * len(documents), documents, instruction))
+            return self.runner.plan(self._rows([query] * len(documents), documents, instruction))
 
     def _rows(
         self,
@@ -193,24 +217,18 @@ class Reranker(PlanRunner):
         documents: Sequence[str],
         instruction: str | None,
         on_progress: OnProgress | None,
-    ) -> _Scored:
+    ) -> DocumentScores:
         def rows_of(some: slice) -> list[Row]:
             return self._rows(queries[some], documents[some], instruction)
 
-        hidden_ND, rows, usage = self._run(documents, rows_of, on_progress)
-        return _Scored(self._read_out(self.head, hidden_ND), [row.receipt for row in rows], usage)
-
-
-def _refuse_unusable(query: object, documents: object) -> None:
-    if not isinstance(query, str):
-        raise InputError(f"query must be a string, got {type(query).__name__}")
-    _refuse_blank("query", query)
-    refuse_non_strings("documents", documents)
-
-
-def _refuse_blank(name: str, query: str) -> None:
-    if prompt.is_blank(query):
-        raise InputError(f"{name} must not be blank")
+        rows, executed = self.runner.run(documents, rows_of, on_progress)
+        logits_N = self.runner.read_out(self.head, executed)
+        return DocumentScores(
+            logits_N,
+            score.probabilities(logits_N),
+            tuple(row.receipt for row in rows),
+            Usage.of(rows, executed.computed_tokens, executed.cached_tokens),
+        )
 
 
 def _named(query: str, documents: Sequence[str], instruction: str | None) -> list[tuple[str, str]]:
@@ -225,7 +243,7 @@ def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
     for index, pair in enumerate(pairs):
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
-        _refuse_blank(f"the query of pairs[{index}]", pair[0])
+        refuse_blank(f"the query of pairs[{index}]", pair[0])
         queries.append(pair[0])
         documents.append(pair[1])
     return queries, documents

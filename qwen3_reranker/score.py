@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.records import Hit, Receipt
+from qwen3_reranker.records import DocumentScores, Hit, Ranking
 
 
 def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,16 +19,14 @@ def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
     return (0.5 + 0.5 * np.tanh(0.5 * logits_N.astype(np.float64))).astype(np.float32)
 
 
-def rank(
-    logits_N: NDArray[np.float32], documents: Sequence[str], receipts: Sequence[Receipt], top_k: int | None
-) -> tuple[Hit, ...]:
+def rank(scores: DocumentScores, documents: Sequence[str], top_k: int | None) -> Ranking:
     """The best `top_k` documents (None: all), best first by logit; equal logits keep their input order."""
-    order = np.argsort(-logits_N, kind="stable")[:top_k]
-    likely_N = probabilities(logits_N)
-    return tuple(
-        Hit(index, float(logits_N[index]), float(likely_N[index]), documents[index], receipts[index])
-        for index in order.tolist()
+    order = np.argsort(-scores.logits, kind="stable")[:top_k].tolist()
+    logits, probabilities = scores.logits.tolist(), scores.probabilities.tolist()
+    hits = tuple(
+        Hit(index, logits[index], probabilities[index], documents[index], scores.receipts[index]) for index in order
     )
+    return Ranking(hits, scores.usage)
 
 
 def checked_top_k(top_k: int | None) -> int | None:

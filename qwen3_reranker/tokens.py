@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from qwen3_reranker import fast_tokenizer
 from qwen3_reranker.added_tokens import AddedTokens
 from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
+from qwen3_reranker.fast_tokenizer import FastTokenizer, proven
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.records import NO_LIMITS, Limits, QueryPrefix, Receipt, Row
 
@@ -71,6 +71,7 @@ class Tokens:
     max_length: tokens of a whole row. A document's tail is cut to fit; prefix, labels, query and suffix stay.
     special_tokens: "literal", or "parse" to let user text become control tokens as the reference code does. Words that
         a fine-tuning added to the tokenizer are read in either mode, in the prompt too.
+    fast: encode with the faster library where it is installed and proven to give the same tokens.
     Raises CheckpointError for a tokenizer that cannot be read or lacks the template's control tokens.
     """
 
@@ -84,6 +85,7 @@ class Tokens:
         max_length: int,
         special_tokens: str = "literal",
         truncate_queries: bool = False,
+        fast: bool = False,
     ) -> None:
         fields, source = tokenizer.fields, tokenizer.source
         literal = _written({**fields, "added_tokens": []}, source)
@@ -96,12 +98,12 @@ class Tokens:
         if self.added_words:
             with_words = _written({**fields, "added_tokens": self._added.word_fields}, source)
             self._prompt = _TextEncoder(_load(with_words, source), self.added_words)
-        self._user = self._prompt
+        #: What encodes the callers' texts.
+        self.text_encoder: _TextEncoder | FastTokenizer = self._prompt
         if special_tokens == "parse":
-            self._user = self._parsing(fields, source)
-        self._fast = None
-        if self._user.tokenizer is self._literal:
-            self._fast = fast_tokenizer.proven(literal, fields, self._user.encode)
+            self.text_encoder = self._parsing(fields, source)
+        elif fast and not self.added_words:
+            self.text_encoder = proven(literal, fields, self._prompt.encode) or self._prompt
         #: One more than the largest id of a word, control tokens left out.
         self.num_words = max([*vocabulary.values(), *self.added_words.values()], default=-1) + 1
         #: One more than the largest id this tokenizer can give.
@@ -148,7 +150,7 @@ class Tokens:
             budget = min(budget, limits.row_tokens - self._num_constant)
         distinct_prefixes, distinct_tails = list(dict.fromkeys(prefixes)), list(dict.fromkeys(tails))
         prefix_of = dict(zip(distinct_prefixes, self._encode_prefixes(distinct_prefixes, budget, limits), strict=True))
-        tail_of = dict(zip(distinct_tails, self._encode_user(distinct_tails), strict=True))
+        tail_of = dict(zip(distinct_tails, self.text_encoder.encode(distinct_tails), strict=True))
         # Without a prompt the two texts of a pair are encoded apart by everybody.
         if self.added_words and self._num_constant:
             self._refuse_spans(prefixes, tails)
@@ -191,7 +193,7 @@ class Tokens:
         parts = [(each.text, each.opening, each.query, each.closing) for each in prefixes]
         # Queries share their instruction: what is equal is encoded once.
         distinct = list(dict.fromkeys(chain.from_iterable(parts)))
-        ids = dict(zip(distinct, self._encode_user(distinct), strict=True))
+        ids = dict(zip(distinct, self.text_encoder.encode(distinct), strict=True))
         most = limits.query_tokens
         return [self._fitted(*(ids[text] for text in texts), budget=budget, most=most) for texts in parts]
 
@@ -222,13 +224,6 @@ class Tokens:
         # Half of the room is left to the document: a row without any of it could not be judged.
         kept = query[: room // 2]
         return _EncodedPrefix(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
-
-    def _encode_user(self, texts: Sequence[str]) -> list[Ids]:
-        if self._fast is None:
-            return self._user.encode(texts)
-        found = [self._fast.ids(text) for text in texts]
-        rest = iter(self._user.encode([text for text, ids in zip(texts, found, strict=True) if ids is None]))
-        return [next(rest) if ids is None else ids for ids in found]
 
     def _constant(self, text: str, source: str) -> Ids:
         ids: list[int] = []

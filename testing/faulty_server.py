@@ -17,7 +17,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from qwen3_reranker import Reranker, plan
-from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.records import Receipt, Row
 from testing.local_server import Quiet, serving
 
@@ -50,9 +49,8 @@ class Model:
     def logits(self, rows: list[list[int]], words: tuple[str, str] = ("yes", "no")) -> np.ndarray:
         """The difference of the two words at the end of each row."""
         made = [Row(np.array(ids, dtype=np.int32), (), Receipt(0, 0, 0, 0)) for ids in rows]
-        assert self.reranker.backend is not None
         with self.turn:
-            hidden = run_all(self.reranker.backend.steps(plan.build(made))).hidden_ND
+            hidden = self.reranker.runner.execute(plan.build(made)).hidden_ND
         ids = [self.literal.encode(word, add_special_tokens=False).ids[0] for word in words]
         vectors = self.reranker.checkpoint.head.tensor.rows(np.array(ids, dtype=np.int32))
         return hidden.astype(np.float64) @ (vectors[0] - vectors[1]).astype(np.float64)

@@ -38,7 +38,7 @@ def qwen3_tokenizer(qwen3_tokenizer_file: Path) -> TokenizerJson:
 def qwen3_tokens(qwen3_tokenizer: TokenizerJson) -> Tokens:
     """Rows of the card's prompt in the real tokenizer's tokens; it takes a second to load."""
     card = prompt.template("card")
-    return Tokens(qwen3_tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192)
+    return Tokens(qwen3_tokenizer, prefix=card.prefix, suffix=card.suffix, max_length=8192, fast=True)
 
 
 @pytest.fixture(scope="session")

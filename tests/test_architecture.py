@@ -16,8 +16,9 @@ LAYERS = [
     {"config", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads", "model_facts"},
     {"backends"},
-    {"waves"},
-    {"engine"},
+    {"overlap"},
+    {"runner"},
+    {"opened_model"},
     {"reranker", "embedder"},
     {"search"},
     {"bench", "drift", "evaluate"},
@@ -31,8 +32,18 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Which part may import which library beyond the standard one.
 LIBRARIES = {
     "numpy": set(LEVEL)
-    - {"errors", "file_text", "json_object", "option_fields", "placeholders", "prompt", "row_table", "config", "waves"}
-    - {"__init__", "__main__", "arguments", "engine_options", "registry", "text_lines"},
+    - {
+        "errors",
+        "file_text",
+        "json_object",
+        "option_fields",
+        "placeholders",
+        "prompt",
+        "row_table",
+        "config",
+        "overlap",
+    }
+    - {"__init__", "__main__", "arguments", "engine_options", "opened_model", "registry", "text_lines"},
     "tokenizers": {"tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
     "huggingface_hub": {"weights"},

@@ -294,7 +294,7 @@ def test_closed_or_used_from_its_own_progress_it_says_so(folder: Path) -> None:
     shares: list[float] = []
     with Embedder(folder) as embedder:
         embedder.documents(TEXTS, on_progress=shares.append)
-        with pytest.raises(InputError, match="an Embedder cannot be used from inside its own on_progress"):
+        with pytest.raises(InputError, match="this Embedder cannot be used from inside its own on_progress"):
             embedder.documents(["a"], on_progress=lambda _: embedder.queries(["b"]) and None)
     assert shares[-1] == 1
     with pytest.raises(InputError, match="this Embedder is closed"):

@@ -169,7 +169,7 @@ def test_tokenizers_neither_waits_for_its_parents_threads_nor_prints_about_them(
 tokens = Reranker(folder, plan_only=True).tokens
 texts = [f"{number} of many texts" * 20 for number in range(300)]
 def ids():
-    return [each.tolist() for each in tokens._user.encode(texts)]
+    return [each.tolist() for each in tokens.text_encoder.encode(texts)]
 expected = ids()
 stop = threading.Event()
 def work():

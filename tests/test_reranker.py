@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import CheckpointError, InputError, ModelNotFoundError, QueryTooLongError, Reranker
+from qwen3_reranker.fast_tokenizer import FastTokenizer
 from testing.checkpoints import write_checkpoint
 from testing.patience import PATIENCE_SECONDS
 from testing.texts import documents
@@ -323,3 +324,17 @@ def test_a_closed_reranker_says_so(small_checkpoint: Path) -> None:
     with pytest.raises(InputError, match="closed"):
         reranker.rank("q", ["a"])
     reranker.close()
+
+
+def test_scores_stand_in_input_order_and_are_those_of_the_ranking(small_reranker: Reranker) -> None:
+    texts = documents(6, 7, 40)
+    scores, ranking = small_reranker.score(QUERY, texts, "Find it"), small_reranker.rank(QUERY, texts, None, "Find it")
+    assert [hit.logit for hit in ranking] == [float(scores.logits[hit.index]) for hit in ranking]
+    assert [hit.probability for hit in ranking] == [float(scores.probabilities[hit.index]) for hit in ranking]
+    assert [hit.receipt for hit in ranking] == [scores.receipts[hit.index] for hit in ranking]
+    assert scores.usage.prompt_tokens == ranking.usage.prompt_tokens
+    assert scores.logits.dtype == scores.probabilities.dtype == np.float32
+
+
+def test_texts_for_a_processor_are_encoded_by_the_exact_tokenizer(small_reranker: Reranker) -> None:
+    assert not isinstance(small_reranker.tokens.text_encoder, FastTokenizer)

@@ -89,7 +89,7 @@ def messy_text() -> st.SearchStrategy[str]:
 def test_published_vectors_give_the_published_ids(literal: Tokens, name: str) -> None:
     for case in json.loads((VECTORS / name).read_text(encoding="utf-8"))["cases"]:
         if "<|" not in case["text"]:
-            assert literal._encode_user([case["text"]])[0].tolist() == case["ids"]
+            assert literal.text_encoder.encode([case["text"]])[0].tolist() == case["ids"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -213,7 +213,7 @@ def test_a_query_is_cut_where_that_was_asked_for_and_labels_and_document_keep_ro
 ) -> None:
     tokens = tokens_of(nano_tokenizer, max_length=100, truncate_queries=True)
     row = encode(tokens, "word " * 500, "document " * 50)
-    labels = tokens._encode_user(["\n<Document>:"])[0].tolist()
+    labels = tokens.text_encoder.encode(["\n<Document>:"])[0].tolist()
     assert len(row.ids) == 100
     assert row.ids[: row.boundaries[-1]].tolist()[-len(labels) :] == labels
     assert row.receipt.query_truncated

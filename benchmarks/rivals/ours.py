@@ -24,7 +24,7 @@ class Ours:
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
         """All pairs in one call."""
-        backend = self.reranker.backend
+        backend = self.reranker.runner.backend
         assert isinstance(backend, CpuBackend)
         before = backend.computed_tokens
         logits = self.reranker.logits(pairs).tolist()

@@ -135,7 +135,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _round(reranker: Reranker, pairs: Pairs, on_progress: OnProgress) -> Round:
-    backend = reranker.backend
+    backend = reranker.runner.backend
     assert isinstance(backend, CpuBackend)
     tokens, before = backend.computed_tokens, backend.kernel_seconds()
     start = time.perf_counter()

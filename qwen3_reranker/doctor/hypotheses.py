@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker import plan
-from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import template
 from qwen3_reranker.records import QueryPrefix, Receipt, Row
@@ -151,10 +149,9 @@ class ReferenceModel:
 
     def hidden(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
         """The hidden state at the last token of each row, (N, D)."""
-        assert self._reranker.backend is not None
         made = [Row(ids, (), Receipt(0, 0, 0, 0)) for ids in rows]
-        tree = plan.build(made, self._reranker.options.min_shared_tokens)
-        return run_all(self._reranker.backend.steps(tree)).hidden_ND.astype(np.float64)
+        runner = self._reranker.runner
+        return runner.execute(runner.plan(made)).hidden_ND.astype(np.float64)
 
     def logits(self, rows: Sequence[Ids]) -> NDArray[np.float64]:
         """Logit yes - no of each row, (N,)."""

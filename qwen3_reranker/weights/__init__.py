@@ -6,7 +6,7 @@ import os
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.weights.checkpoint import Checkpoint
-from qwen3_reranker.weights.finite import first_not_finite
+from qwen3_reranker.weights.finite import first_not_finite, why_not_finite
 from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import lasting_name, resolve
@@ -24,6 +24,7 @@ __all__ = [
     "open_checkpoint",
     "read_entries",
     "resolve",
+    "why_not_finite",
 ]
 
 

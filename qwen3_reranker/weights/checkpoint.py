@@ -91,6 +91,14 @@ class Checkpoint:
         """The tokenizer's fields; raises CheckpointError where there is none or it cannot be read."""
         return self.read_tokenizer()
 
+    def refuse_larger_tokenizer(self, num_entries: int) -> None:
+        """Raise CheckpointError if token ids below `num_entries` go beyond the network's word vectors."""
+        if num_entries > self.config.vocab_size:
+            raise CheckpointError(
+                f"{self.tokenizer.source}: has {num_entries} entries, but the network embeds only "
+                f"{self.config.vocab_size} (vocab_size in config.json); this is another model's tokenizer"
+            )
+
     @property
     def embedding_tensor(self) -> Tensor:
         """The word vectors, (vocab_size, hidden_size)."""

@@ -1,9 +1,10 @@
-"""Every number of a checkpoint, read once -> the first tensor that holds NaN or infinity, if any does."""
+"""Every number of a checkpoint, read once -> the tensor that holds NaN or infinity, and why scores are not finite."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from qwen3_reranker.errors import CheckpointError, PrecisionError
 from qwen3_reranker.weights.checkpoint import Checkpoint
 from qwen3_reranker.weights.tensor import Tensor
 
@@ -17,6 +18,29 @@ def first_not_finite(checkpoint: Checkpoint) -> Tensor | None:
     head = [] if checkpoint.stored_head is None else [checkpoint.stored_head.tensor]
     every = {tensor.name: tensor for tensor in (*checkpoint.tensors.values(), *head)}
     return next((tensor for tensor in every.values() if not _is_finite(tensor)), None)
+
+
+def why_not_finite(checkpoint: Checkpoint, precision: str) -> CheckpointError | PrecisionError:
+    """Why the network gives numbers that are not finite in that precision, as an error; reads every weight."""
+    damaged = first_not_finite(checkpoint)
+    if damaged is not None:
+        return CheckpointError(
+            f"{damaged.file}: tensor {damaged.name!r} holds NaN or infinity; the checkpoint is damaged, fetch or "
+            "convert it again"
+        )
+    if precision in ("float32", "float64"):
+        return CheckpointError(
+            f"every weight is finite, but the network's numbers grow beyond {precision}; its training diverged, or "
+            "weights and configuration are not of one model"
+        )
+    if precision == "float16":
+        return PrecisionError(
+            "float16 cannot hold this network's numbers (its largest is 65,504), and every weight is finite: use "
+            'precision="bfloat16" or precision="float32"'
+        )
+    return PrecisionError(
+        f'{precision} cannot hold this network\'s numbers, and every weight is finite: use precision="float32"'
+    )
 
 
 def _is_finite(tensor: Tensor) -> bool:

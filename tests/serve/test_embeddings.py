@@ -69,7 +69,7 @@ def test_vectors_are_the_embedders_own_as_numbers_and_in_base64(
 
 def test_who_cannot_pay_or_may_not_embed_is_told_before_anything_is_computed(live: Live, place: str) -> None:
     [served] = live.application.context.models.embedders
-    backend = served.embedder.backend
+    backend = served.embedder.runner.backend
     assert backend is not None
     before = backend.computed_tokens
     assert embed(live, key(place, credit=1)).status_code == 402

@@ -56,7 +56,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def ids(tokenizer: Tokens, text: str) -> list[int]:
-    return list(tokenizer._encode_user([text])[0])
+    return list(tokenizer.text_encoder.encode([text])[0])
 
 
 def without_flags(fields: Mapping[str, Any]) -> dict[str, Any]:

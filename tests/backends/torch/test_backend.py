@@ -61,8 +61,8 @@ def test_a_device_that_is_not_there_is_an_error_and_nothing_else_is_used() -> No
 
 def test_the_first_device_there_is_chosen_and_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "qwen3_reranker"), Reranker("nano", backend="torch") as reranker:
-        assert isinstance(reranker.backend, TorchBackend)
-        kind = reranker.backend.device.type
+        assert isinstance(reranker.runner.backend, TorchBackend)
+        kind = reranker.runner.backend.device.type
     assert f"device {kind}, the first that is there" in caplog.text
 
 
