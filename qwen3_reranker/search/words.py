@@ -20,5 +20,5 @@ _WORD = re.compile(
 def words(text: str) -> list[str]:
     """Lower-case words in normal form NFKC; a script without spaces gives pairs of characters."""
     text = unicodedata.normalize("NFKC", text).lower()
-    pairs = [run[place : place + 2] for run in _PAIRED.findall(text) for place in range(max(1, len(run) - 1))]
+    pairs = [run[index : index + 2] for run in _PAIRED.findall(text) for index in range(max(1, len(run) - 1))]
     return _WORD.findall(_PAIRED.sub(" ", text)) + pairs

@@ -11,11 +11,11 @@ from typing import Any
 from qwen3_reranker.prompt import Template
 from qwen3_reranker.train.group_measures import gain_interval
 from qwen3_reranker.train.run import TrainRun
-from qwen3_reranker.train.saving import Base
+from qwen3_reranker.train.saving import AdapterBase
 from qwen3_reranker.train.trainer import TrainState
 
 
-def card(run: TrainRun, base: Base | None, template: Template, state: TrainState) -> str:
+def card(run: TrainRun, base: AdapterBase | None, template: Template, state: TrainState) -> str:
     """The README.md of the model's folder, with front matter for the Hub.
 
     base: of an adapter, None for a whole checkpoint. template: the prompt of training.

@@ -65,6 +65,6 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def shown(measures: Mapping[str, float]) -> str:
+def as_line(measures: Mapping[str, float]) -> str:
     """The measures as one line of text."""
     return "  ".join(f"{name} {value:.4f}" for name, value in measures.items())

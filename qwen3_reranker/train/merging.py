@@ -97,17 +97,17 @@ def slerp_shares(products_MM: Weights, weights_M: Weights) -> Weights:
     """
     shares_M: Weights = np.zeros(len(weights_M))
     shares_M[0] = 1.0
-    for place in range(1, len(weights_M)):
-        share = weights_M[place] / weights_M[: place + 1].sum()
-        lengths = shares_M @ products_MM @ shares_M, products_MM[place, place]
+    for index in range(1, len(weights_M)):
+        share = weights_M[index] / weights_M[: index + 1].sum()
+        lengths = shares_M @ products_MM @ shares_M, products_MM[index, index]
         scale = math.sqrt(max(lengths[0], 0.0) * max(lengths[1], 0.0))
-        cosine = float(shares_M @ products_MM[:, place]) / scale if scale else 1.0
+        cosine = float(shares_M @ products_MM[:, index]) / scale if scale else 1.0
         angle = math.acos(min(1.0, max(-1.0, cosine)))
         before, after = 1.0 - share, share
         if math.sin(angle) > _PARALLEL:
             before, after = math.sin(before * angle) / math.sin(angle), math.sin(after * angle) / math.sin(angle)
         shares_M *= before
-        shares_M[place] = after
+        shares_M[index] = after
     return shares_M
 
 
@@ -116,8 +116,8 @@ def _blended(parts: Sequence[Tensor], method: str, weights_M: Weights) -> Blende
     # Norms are scales, not directions.
     is_turned = method == "slerp" and len(first.shape) > 1
     shares_M = slerp_shares(_products(parts), weights_M) if is_turned else weights_M
-    place = (first.name, first.shape, first.dtype, first.source, first.offset, first.num_bytes)
-    return BlendedTensor(*place, parts=tuple(parts), shares=tuple(map(float, shares_M)))
+    fields = (first.name, first.shape, first.dtype, first.source, first.offset, first.num_bytes)
+    return BlendedTensor(*fields, parts=tuple(parts), shares=tuple(map(float, shares_M)))
 
 
 def _products(parts: Sequence[Tensor]) -> Weights:

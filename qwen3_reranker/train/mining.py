@@ -45,7 +45,7 @@ class MiningOptions:
 
 
 @dataclass(slots=True)
-class Mined:
+class MiningCounts:
     """Counts of a mining run.
 
     candidates: within the ranks. labelled: positives and repeated texts. too_near: above the margin. doubted: by the
@@ -109,12 +109,12 @@ def mine(
     options: MiningOptions,
     teacher: Reranker | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> tuple[list[TrainExample], Mined]:
+) -> tuple[list[TrainExample], MiningCounts]:
     """The examples with mined negatives instead of their own, and the counts.
 
     With a teacher, they get its scores too. Raises InputError for an example without positives.
     """
-    mined, found = Mined(), []
+    mined, found = MiningCounts(), []
     for number, example in enumerate(examples):
         if not example.positives:
             raise InputError(
@@ -132,7 +132,7 @@ def _mined(
     options: MiningOptions,
     teacher: Reranker | None,
     number: int,
-    mined: Mined,
+    mined: MiningCounts,
 ) -> TrainExample:
     known = {normal(text) for text in example.positives}
     reached = [score for text, score in ranked if normal(text) in known]

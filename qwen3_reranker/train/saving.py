@@ -31,7 +31,7 @@ from qwen3_reranker.weights.hub_name import read_hub_name
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class AdapterBase:
     """The base model of an adapter, as adapter_config.json names it."""
 
     name: str
@@ -40,7 +40,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class TrainedTensor(StoredTensor):
-    """A weight in training under its published name; read slab by slab, so a checkpoint is written in little memory."""
+    """A weight in training under its published name, read in chunks to write a checkpoint with little memory."""
 
     weight: Tensor = field(repr=False)
 
@@ -59,7 +59,7 @@ class TrainedTensor(StoredTensor):
         return self.weight.detach()[wanted].float().cpu().numpy().astype(dtype)
 
 
-def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
+def base_of(checkpoint: Checkpoint, revision: str | None) -> AdapterBase:
     """The base that an adapter names: a Hub id, nano, or a folder's absolute path.
 
     Raises CheckpointError for a GGUF file, which no adapter can name.
@@ -71,21 +71,21 @@ def base_of(checkpoint: Checkpoint, revision: str | None) -> Base:
         )
     if checkpoint.layout == "lora":
         fields = read_object(checkpoint.folder / CONFIG)
-        name, beside = (
-            str(fields["base_model_name_or_path"]),
-            checkpoint.folder / str(fields["base_model_name_or_path"]),
-        )
+        name = str(fields["base_model_name_or_path"])
+        folder = checkpoint.folder / name
         found = fields.get("revision")
-        return Base(str(beside.resolve()) if beside.is_dir() else name, found if isinstance(found, str) else None)
+        return AdapterBase(
+            str(folder.resolve()) if folder.is_dir() else name, found if isinstance(found, str) else None
+        )
     if checkpoint.name in BUNDLED:
-        return Base(checkpoint.name, None)
+        return AdapterBase(checkpoint.name, None)
     wanted = None if os.path.exists(os.path.expanduser(checkpoint.name)) else read_hub_name(checkpoint.name)
     if wanted is None:
-        return Base(str(checkpoint.folder.resolve()), None)
-    return Base(wanted.repository, wanted.revision or revision)
+        return AdapterBase(str(checkpoint.folder.resolve()), None)
+    return AdapterBase(wanted.repository, wanted.revision or revision)
 
 
-def save(student: Student, checkpoint: Checkpoint, base: Base | None, card: str, folder: Path) -> None:
+def save(student: Student, checkpoint: Checkpoint, base: AdapterBase | None, card: str, folder: Path) -> None:
     """Write the folder completely or not at all; base: of the adapters, None for a whole checkpoint."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
@@ -116,11 +116,11 @@ def _as_trained(student: Student, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _trained(stored: StoredTensor, weight: Tensor) -> TrainedTensor:
-    place = (stored.name, stored.shape, stored.dtype, stored.source, stored.offset, stored.num_bytes)
-    return TrainedTensor(*place, weight=weight)
+    fields = (stored.name, stored.shape, stored.dtype, stored.source, stored.offset, stored.num_bytes)
+    return TrainedTensor(*fields, weight=weight)
 
 
-def _write_adapter(student: Student, checkpoint: Checkpoint, base: Base, folder: Path) -> None:
+def _write_adapter(student: Student, checkpoint: Checkpoint, base: AdapterBase, folder: Path) -> None:
     found = dict(adapters(student.network))
     parts = [
         OutputTensor(f"base_model.model.{name}.lora_{letter}.weight", "F32", weight.detach().float().cpu().numpy())

@@ -85,7 +85,7 @@ class SynthesisOptions:
 
 
 @dataclass(slots=True)
-class Synthesised:
+class SynthesisCounts:
     """Counts of a synthesis. unusable: answers without the requested JSON. dropped: by the filter."""
 
     passages: int = 0
@@ -105,7 +105,7 @@ def synthesise(
     *,
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
-) -> Synthesised:
+) -> SynthesisCounts:
     """Write an example for each passage with a good query; `mine` adds the negatives.
 
     judge: the reranker that filters; None keeps every query. resume: continue after the last passage in `output`.
@@ -113,7 +113,7 @@ def synthesise(
     answers are unusable.
     """
     options = options or SynthesisOptions()
-    path, found = Path(output), Synthesised()
+    path, found = Path(output), SynthesisCounts()
     if path.exists() and not resume:
         raise InputError(f"{path} exists already: choose another path, or continue with --resume")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def synthesise(
 
 
 def _asked(
-    passage: str, number: int, chat: Chat, nearest: Bm25, options: SynthesisOptions, found: Synthesised
+    passage: str, number: int, chat: Chat, nearest: Bm25, options: SynthesisOptions, found: SynthesisCounts
 ) -> TrainExample | None:
     rng = np.random.default_rng((options.seed, number))
     seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
@@ -172,7 +172,7 @@ def _asked(
 
 
 def _is_kept(
-    example: TrainExample, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: Synthesised
+    example: TrainExample, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: SynthesisCounts
 ) -> bool:
     if normal(example.query) in known or normal(example.query) == normal(example.positives[0]):
         found.repeated += 1
@@ -186,7 +186,7 @@ def _is_kept(
     return True
 
 
-def _object(answer: str, found: Synthesised) -> Mapping[str, Any]:
+def _object(answer: str, found: SynthesisCounts) -> Mapping[str, Any]:
     """The JSON object in an answer, without thinking or other text; empty if there is none."""
     text = answer.rpartition("</think>")[2]
     match = re.search(r"\{.*\}", text, re.DOTALL)

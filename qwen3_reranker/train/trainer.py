@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.train.group_measures import Quality, quality, shown
+from qwen3_reranker.train.group_measures import Quality, as_line, quality
 from qwen3_reranker.train.interruption import Interruption
 from qwen3_reranker.train.loss_mix import parse_mix
 from qwen3_reranker.train.losses import LossOptions, anchor, bce, mixed
@@ -261,7 +261,7 @@ class Trainer:
         state.evaluated = state.step
         if self._log:
             self._log.evaluation(state.step, found.to_json())
-        self.show(f"step {state.step:,}/{self._run.total_steps:,}  {shown(found.to_json())}")
+        self.show(f"step {state.step:,}/{self._run.total_steps:,}  {as_line(found.to_json())}")
         if state.step == 0:
             state.start = state.best = found
         elif state.best is None or found.beats(state.best):

@@ -83,7 +83,7 @@ class Groups:
         self.cache, self.mix, self.seed, self.label = cache, mix, seed, label
         self.rarity_V = rarity(cache, len(word_V))
         self._pools = _pools(cache, word_V)
-        self._answers = _answers(cache)
+        self.answers = _answers(cache)
         train = ~cache.held_out
         self._rows = {kind: _by_source(cache, train & (cache.synthetic == kind)) for kind in (False, True)}
 
@@ -121,7 +121,7 @@ class Groups:
         count = mix.short_documents if len(cache.documents[positive]) <= SHORT else mix.documents
         pool = self._pools[cache.pool[row]]
         scores_N = pool.scores(asked)
-        answers = self._answers[cache.query[row]]
+        answers = self.answers[cache.query[row]]
         hard = rng.permutation(cache.negatives[row])
         hard = hard[~np.isin(hard, answers)][: int(mix.hard * count)]
         ranked = rng.permutation(self._ranked(pool, scores_N, rng))
@@ -133,7 +133,7 @@ class Groups:
         is_default = not is_synthetic and rng.random() < mix.default_instruction
         opening = cache.openings[cache.default_opening if is_default else cache.opening[row]]
         at_best = not is_synthetic and rng.random() < mix.best_window
-        documents = tuple(self._part(asked, cache.documents[place], cut if at_best else 0, cut) for place in chosen)
+        documents = tuple(self.cut(asked, cache.documents[index], cut if at_best else 0, cut) for index in chosen)
         return Group(
             np.concatenate((opening, query)),
             documents,
@@ -151,7 +151,7 @@ class Groups:
         best: NDArray[np.int32] = pool.members_N[corpus]
         return best
 
-    def _part(self, asked: Tokens, document: Tokens, window: int, cut: int) -> Tokens:
+    def cut(self, asked: Tokens, document: Tokens, window: int, cut: int) -> Tokens:
         """The document's first `cut` tokens, or the `window` tokens that share most with the query."""
         if window == 0 or len(document) <= window:
             return document[:cut]
@@ -164,8 +164,8 @@ class Groups:
 
 def _of(scores_N: NDArray[np.float32], members_N: NDArray[np.int32], chosen: NDArray[np.int32]) -> NDArray[np.float32]:
     """The scores of the chosen documents; 0 for a labelled negative outside the pool."""
-    places = np.searchsorted(members_N, chosen).clip(max=len(members_N) - 1)
-    return np.where(members_N[places] == chosen, scores_N[places], np.float32(0.0)).astype(np.float32)
+    indices = np.searchsorted(members_N, chosen).clip(max=len(members_N) - 1)
+    return np.where(members_N[indices] == chosen, scores_N[indices], np.float32(0.0)).astype(np.float32)
 
 
 def rarity(cache: Cache, vocab_size: int) -> NDArray[np.float32]:
@@ -199,7 +199,7 @@ def shuffled_batches(groups: Groups, number: int, synthetic_share: float, max_to
     """The batches of one chunk, in an order that depends only on the seed and the chunk's number."""
     cut = batches(groups.chunk(number, synthetic_share), max_tokens)
     order = np.random.default_rng((groups.seed, number, 1)).permutation(len(cut))
-    return (cut[place] for place in order)
+    return (cut[index] for index in order)
 
 
 def _by_source(cache: Cache, chosen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -33,7 +33,7 @@ class Pool:
     @cached_property
     def _index(self) -> WordIndex:
         # Built on first use: there are hundreds of pools.
-        return WordIndex(self._words(self._documents[place]) for place in self.members_N)
+        return WordIndex(self._words(self._documents[index]) for index in self.members_N)
 
     def _words(self, tokens: NDArray[Any]) -> list[int]:
         words = self._word_V[tokens]

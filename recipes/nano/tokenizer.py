@@ -54,9 +54,9 @@ def train(texts: Iterable[str], vocab_size: int) -> dict[str, Any]:
     fields: dict[str, Any] = json.loads(tokenizer.to_str())
     first = len(fields["model"]["vocab"])
     fields["added_tokens"] = [
-        {"id": first + place, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+        {"id": first + index, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
          "normalized": False, "special": content in SPECIAL}
-        for place, content in enumerate(SPECIAL + NOT_SPECIAL)
+        for index, content in enumerate(SPECIAL + NOT_SPECIAL)
     ]  # fmt: skip
     return fields
 

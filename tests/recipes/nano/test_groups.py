@@ -62,10 +62,10 @@ def test_batches_hold_every_group_once_within_the_token_budget(groups: Groups) -
 
 
 def test_no_answer_of_the_same_query_in_another_record_is_a_negative(cache: Cache, groups: Groups) -> None:
-    twice = [row for row in range(len(cache)) if len(groups._answers[cache.query[row]]) > len(cache.positives[row])]
+    twice = [row for row in range(len(cache)) if len(groups.answers[cache.query[row]]) > len(cache.positives[row])]
     assert twice
     for row in twice:
-        answers = {cache.documents[place].tobytes() for place in groups._answers[cache.query[row]]}
+        answers = {cache.documents[place].tobytes() for place in groups.answers[cache.query[row]]}
         for _ in range(3):
             group = groups.group(row, np.random.default_rng(3), 512)
             assert answers.isdisjoint(document.tobytes() for document in group.documents[1:])
@@ -83,6 +83,6 @@ def test_negatives_from_bm25_match_the_query_better_than_any_documents(cache: Ca
 
 def test_the_part_kept_of_a_long_document_shares_the_query_s_words(groups: Groups) -> None:
     document = np.arange(300, dtype=np.uint16)
-    part = groups._part(np.array([250, 251], np.uint16), document, 20, 20)
+    part = groups.cut(np.array([250, 251], np.uint16), document, 20, 20)
     assert len(part) == 20
     assert {250, 251} <= set(part.tolist())
