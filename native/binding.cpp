@@ -216,7 +216,7 @@ class TransformerCpu {
     };
     const auto done = [&](int64_t index) {
       unlocked.with_lock([&] {
-        // A layer that was made for this call alone is freed before the next one is made.
+        // A layer that was made only for this call is freed before the next one is made.
         held.reset();
         layer_done(index);
       });
@@ -314,7 +314,6 @@ NB_MODULE(qwen3_reranker_kernels, module) {
   // be printed says; the tests of these sources look for leaks under AddressSanitizer.
   nb::set_leak_warnings(false);
   module.attr("interface") = kInterface;
-  module.attr("int8_nr") = kernels::kInt8NR;
   module.def("variants", [] {
     std::vector<std::string> names;
     for (const kernels::KernelTable* table : transformer::usable_variants()) names.emplace_back(table->name);
@@ -326,9 +325,10 @@ NB_MODULE(qwen3_reranker_kernels, module) {
              nb::arg("group"), nb::arg("planes"));
   module.def("int8_sizes", &int8_sizes, nb::arg("outputs"), nb::arg("inputs"), nb::arg("group"),
              "Bytes and scales that an 8-bit matrix takes.");
-  nb::class_<HeldLayer>(module, "Layer").def("__init__", [](HeldLayer* self, std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndim<1>>> norms) {
-    new (self) HeldLayer(make_layer(std::move(matrices), std::move(norms)));
-  }, nb::arg("matrices"), nb::arg("norms"));
+  nb::class_<HeldLayer>(module, "Layer")
+      .def("__init__", [](HeldLayer* self, std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndim<1>>> norms) {
+        new (self) HeldLayer(make_layer(std::move(matrices), std::move(norms)));
+      }, nb::arg("matrices"), nb::arg("norms"));
   nb::class_<TransformerCpu>(module, "TransformerCpu")
       .def(nb::init<const std::string&, int64_t, int64_t, int64_t, int64_t, float, int64_t>(), nb::arg("variant"),
            nb::arg("hidden"), nb::arg("heads"), nb::arg("num_kv_heads"), nb::arg("head_dim"), nb::arg("epsilon"),

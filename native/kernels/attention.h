@@ -136,7 +136,8 @@ void attention(const kernels::QueryBlock* query_blocks, int64_t count, const ker
     held_start = block.segment_start, held_stop = block.stop;
 
     // A row is one query head of one token.
-    const int64_t rows = (block.stop - block.start) * heads_per_kv, first_seen = ancestors + block.start - block.segment_start;
+    const int64_t rows = (block.stop - block.start) * heads_per_kv;
+    const int64_t first_seen = ancestors + block.start - block.segment_start;
     for (int64_t row = 0; row < rows; row += kF32MR) {
       const int64_t here = rows - row < kF32MR ? rows - row : kF32MR;
       const float* query = own_queries + (block.query * heads_per_kv + row) * head_dim;

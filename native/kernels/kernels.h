@@ -1,7 +1,7 @@
 // The table of kernels that every variant of the processor offers. Each kernel runs on one thread; transformer/ cuts the
 // work and calls them.
 //
-// The words are those of BLIS. A product C = A B^T is computed in tiles of MR tokens times NR outputs, whose sums stay in
+// The words are those of BLIS. A product C = A B^T is computed in tiles of MR tokens times NR outputs. Their sums stay in
 // registers. A micropanel holds MR rows of A, or NR outputs of B, in the order in which the microkernel reads them. KC is
 // the depth, in inputs, that a micropanel of B has at once.
 #pragma once

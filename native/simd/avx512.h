@@ -12,7 +12,7 @@ using Floats = __m512;
 using Integers = __m512i;
 
 constexpr int kLanes = 16;
-// A tile of the float32 product: rows by vectors of columns. 24 sums, 2 vectors of weights, 1 activation: 27 of 32 registers.
+// 24 sums, 2 vectors of weights, 1 activation: 27 of 32 registers.
 constexpr int kF32MR = 12;
 constexpr int kF32Vectors = 2;
 

@@ -16,9 +16,9 @@
 namespace transformer {
 namespace {
 
-// Rounds of yielding before a thread sleeps: a few tens of microseconds, less than waking costs, and no more than
-// that taken from a neighbour who needs the core.
-constexpr int kPatience = 200;
+// Rounds of yielding before a thread sleeps: a few tens of microseconds, less than waking costs, and
+// no more than that is taken from another process that needs the core.
+constexpr int kSpinRounds = 200;
 
 int64_t this_process() {
 #ifdef _WIN32
@@ -31,9 +31,9 @@ int64_t this_process() {
 }  // namespace
 
 // The threads other than the caller's, and how they learn of work.
-class Crew {
+class Workers {
  public:
-  explicit Crew(int64_t helpers) {
+  explicit Workers(int64_t helpers) {
     threads_.reserve(helpers);
     try {
       for (int64_t helper = 0; helper < helpers; helper++)
@@ -43,7 +43,7 @@ class Crew {
     }
   }
 
-  ~Crew() {
+  ~Workers() {
     closing_ = true;
     announce();
     for (std::thread& thread : threads_) thread.join();
@@ -57,7 +57,7 @@ class Crew {
     announce();
     take_tasks(0);
     const auto all_done = [this] { return busy_.load(std::memory_order_acquire) == 0; };
-    if (!patient(all_done)) {
+    if (!spins_until(all_done)) {
       std::unique_lock<std::mutex> lock(mutex_);
       all_done_.wait(lock, all_done);
     }
@@ -65,8 +65,8 @@ class Crew {
   }
 
  private:
-  template <typename Happened> static bool patient(const Happened& happened) {
-    for (int round = 0; round < kPatience; round++) {
+  template <typename Happened> static bool spins_until(const Happened& happened) {
+    for (int round = 0; round < kSpinRounds; round++) {
       if (happened()) return true;
       std::this_thread::yield();
     }
@@ -85,7 +85,7 @@ class Crew {
     try {
       for (int64_t task = next_++; task < tasks_; task = next_++) (*work_)(task, thread);
     } catch (...) {
-      // Memory may run out. The others must be done before the caller hears of it, as they still use what is its.
+      // Memory may run out. The caller learns of it when the others are done, as they still use its arrays.
       next_ = tasks_;
       std::lock_guard<std::mutex> lock(mutex_);
       failure_ = std::current_exception();
@@ -96,7 +96,7 @@ class Crew {
     uint64_t seen = 0;
     while (true) {
       const auto called = [&] { return turn_.load(std::memory_order_acquire) != seen; };
-      if (!patient(called)) {
+      if (!spins_until(called)) {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, called);
       }
@@ -124,25 +124,25 @@ class Crew {
 
 ThreadPool::ThreadPool(int64_t threads) : threads_(threads < 1 ? 1 : threads) {}
 
-ThreadPool::~ThreadPool() { forget_the_parents(); }
+ThreadPool::~ThreadPool() { abandon_parent_threads(); }
 
 void ThreadPool::run(int64_t tasks, const Work& work) {
   if (threads_ == 1 || tasks < 2) {
     for (int64_t task = 0; task < tasks; task++) work(task, 0);
     return;
   }
-  forget_the_parents();
-  if (!crew_) {
+  abandon_parent_threads();
+  if (!workers_) {
     process_ = this_process();
-    crew_ = std::make_unique<Crew>(threads_ - 1);
+    workers_ = std::make_unique<Workers>(threads_ - 1);
   }
-  crew_->run(tasks, work);
+  workers_->run(tasks, work);
 }
 
-// Threads do not survive a fork. A child must not touch its parent's: not join them, nor wake them, nor free what they
+// Threads do not survive a fork. A child must not touch its parent's threads: not join or wake them, nor free what they
 // wait on.
-void ThreadPool::forget_the_parents() {
-  if (crew_ && process_ != this_process()) static_cast<void>(crew_.release());
+void ThreadPool::abandon_parent_threads() {
+  if (workers_ && process_ != this_process()) static_cast<void>(workers_.release());
 }
 
 }  // namespace transformer

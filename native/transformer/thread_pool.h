@@ -7,7 +7,7 @@
 
 namespace transformer {
 
-class Crew;
+class Workers;
 
 class ThreadPool {
  public:
@@ -23,11 +23,11 @@ class ThreadPool {
   void run(int64_t tasks, const Work& work);
 
  private:
-  void forget_the_parents();
+  void abandon_parent_threads();
 
   const int64_t threads_;
   int64_t process_ = 0;
-  std::unique_ptr<Crew> crew_;
+  std::unique_ptr<Workers> workers_;
 };
 
 }  // namespace transformer

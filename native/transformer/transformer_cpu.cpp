@@ -406,10 +406,11 @@ void TransformerCpu::repack_q8_0(const uint8_t* blocks, int64_t outputs, int64_t
       const int64_t output = panel * kernels::kInt8NR + n;
       for (int64_t g = 0; g < groups; g++) {
         const uint8_t* block = blocks + (output * groups + g) * kQ8BlockBytes;
-        const int64_t place = panel * groups + g;
-        scales[place * kernels::kInt8NR + n] = output < outputs ? kernels::f16_to_f32(block[0] | block[1] << 8) : 0.0f;
-        uint8_t* to = bytes + place * kQ8Group * kernels::kInt8NR + n * 4;
-        // 128 stands for 0.
+        const int64_t panel_group = panel * groups + g;
+        scales[panel_group * kernels::kInt8NR + n] =
+            output < outputs ? kernels::f16_to_f32(block[0] | block[1] << 8) : 0.0f;
+        uint8_t* to = bytes + panel_group * kQ8Group * kernels::kInt8NR + n * 4;
+        // 128 means 0.
         for (int64_t k = 0; k < kQ8Group; k++)
           to[k / 4 * 4 * kernels::kInt8NR + k % 4] = output < outputs ? block[2 + k] ^ 0x80 : 0x80;
       }

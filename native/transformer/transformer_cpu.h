@@ -143,7 +143,7 @@ class TransformerCpu {
   void multiply(const Matrix& matrix, const float* x, int64_t tokens, float* out);
   // An 8-bit matrix from a stored one. bytes, scales: as kernels::Int8Matrix has them
   void quantize_int8(const kernels::StoredMatrix& matrix, int64_t group, uint8_t* bytes, float* scales);
-  // An 8-bit matrix from blocks of GGUF's Q8_0, whose integers and scales stay as they are.
+  // An 8-bit matrix from blocks of GGUF's Q8_0: integers and scales stay as they are.
   // blocks (outputs, inputs / 32, 34): a float16 scale and 32 signed bytes each
   void repack_q8_0(const uint8_t* blocks, int64_t outputs, int64_t inputs, uint8_t* bytes, float* scales);
 

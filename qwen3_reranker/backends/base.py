@@ -20,7 +20,7 @@ class Executed:
     """What a run gave.
 
     hidden_ND: state after the final norm at each row's last token, (num_rows, hidden_size), in input order; float32, or
-        float64 from a backend asked for it.
+        float64 from a backend that runs in it.
     computed_tokens: tokens that went through the network; cached_tokens: tokens known from an earlier run.
     """
 
@@ -67,7 +67,7 @@ class Backend(Protocol):
         ...
 
     def in_forked_child(self, interrupted: bool) -> Backend:
-        """What takes its place in a forked child, itself if it goes on there; it must not wait for anything.
+        """The backend to use in a forked child, itself if it goes on there; it must not wait for anything.
 
         interrupted: another thread was running it at the fork, so its caches and buffers may be half written.
         """

@@ -67,7 +67,7 @@ class ReferenceBackend:
         return self._norm(x_TD, self._final_norm_D)
 
     def residual_stream(self, tokens_T: NDArray[np.int32]) -> Iterator[Floats]:
-        """What the layers of one row read and add to: the word vectors, then the sum behind each layer, (T, D)."""
+        """What the layers of one row read and add to: the word vectors, then the sum after each layer, (T, D)."""
         x_TD = self._embedding.rows(tokens_T, self._dtype)
         yield x_TD
         rotation = self._rotation(len(tokens_T))

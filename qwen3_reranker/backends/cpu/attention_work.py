@@ -17,7 +17,7 @@ KvRange = tuple[int, int, int]
 
 # A work item has at least so many queries, where there are enough.
 _ITEM_QUERIES = 128
-#: Attention scores of one head that a block of queries has at most, so that a long segment is shared by threads.
+#: The maximum number of a query block's attention scores in one head: threads share a long segment.
 BLOCK_SCORES = 256 * 4096
 
 
@@ -53,7 +53,7 @@ def attention_work(plan: Plan, layout: BatchLayout, kept: Collection[int]) -> At
     leaves: list[tuple[int, ...]] = []
     for segment, tokens in slices.items():
         path = _kv_ranges(plan, segment, slices, kept, sources)
-        # Equal paths have one place in `ranges`, by which the kernels see that they have gathered it already.
+        # Equal paths share their ranges, so that the kernels gather them once for blocks in a row.
         if path not in found:
             found[path] = (len(ranges), len(ranges) + len(path))
             ranges.extend(path)

@@ -76,6 +76,6 @@ def compute_prefix(
         arrays["keys_values"][...] = kv_cache[0]
 
     name = hashlib.sha256(tokens.tobytes()).hexdigest()[:_HASH_DIGITS]
-    # Variants add in orders of their own: the bits of one must not show where another was asked for.
+    # Variants add in orders of their own: a cache file of one variant must not be read by another.
     arrays = cache.arrays(f"prefix-{_FORMAT}-{variant}-{name}", {"keys_values": ("float32", shape)}, fill)
     return ConstantPrefix(tokens, arrays["keys_values"])

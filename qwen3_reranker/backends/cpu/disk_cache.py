@@ -32,7 +32,7 @@ from qwen3_reranker.weights import Checkpoint, Tensor
 
 FOLDER = ".qwen3_reranker"
 _DIGESTS = "digests.json"
-# Models whose digests one folder remembers; the user's folder serves all models whose own folder is read-only.
+# Models whose digests one folder remembers; the user's folder serves all models in read-only folders.
 _MAX_DIGESTS = 100
 # Digits of the content's SHA-256 in a file's name: 96 bits.
 _DIGEST_DIGITS = 24

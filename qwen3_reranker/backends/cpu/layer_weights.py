@@ -21,7 +21,7 @@ from qwen3_reranker.weights import Checkpoint, LayerTensors, Source, Tensor
 PLANES = {"int8": 1, "int8x2": 2}
 #: Inputs that share a scale.
 GROUP = 64
-#: The group of GGUF's Q8_0, whose integers and scales stay as they are.
+#: The group of GGUF's Q8_0: its integers and scales stay as they are.
 Q8_0_GROUP = 32
 # The kernels' numbers for the types of a checkpoint's values.
 _DTYPES = {"BF16": 0, "F16": 1, "F32": 2}

@@ -27,7 +27,7 @@ _TOKENS_OF_A_ROW = 6
 def memory_needed(
     checkpoint: Checkpoint, options: EngineOptions, *, max_length: int, tokenizer_entries: int, prefix_tokens: int
 ) -> list[MemoryItem]:
-    """The most that ranking takes with these options on the cpu backend; the items may all be full at once.
+    """The maximum that ranking takes with these options on the cpu backend; all items may be full at once.
 
     max_length: tokens of a row. prefix_tokens: those of the template that every row begins with.
     """
@@ -51,7 +51,7 @@ def memory_needed(
         reason = f"keys and values of the template's first {prefix_tokens:,} tokens, in float32 in every precision"
         items.append(MemoryItem("constant prefix", 2 * prefix_tokens * kept, reason))
     program = _PROCESS + tokenizer_entries * _PER_TOKENIZER_ENTRY
-    # The tokenizer is loaded before the rest, which takes the room that loading has given back.
+    # The tokenizer is loaded before the rest, which takes the memory that loading has given back.
     loading = _PROCESS + tokenizer_entries * _PER_ENTRY_WHILE_LOADING
     program = max(program, loading - sum(item.num_bytes for item in items))
     return [*items, MemoryItem("program", program, "Python, numpy and the loaded tokenizer")]

@@ -31,7 +31,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 def _from_group_up(mount: Path, group: str) -> Iterator[Path]:
     # A group above may be the narrower one. In a container the path may be the host's, while the container's own group
-    # lies at the mount itself.
+    # is at the mount itself.
     path = mount / group.lstrip("/")
     yield path
     while path != mount and mount in path.parents:
@@ -39,9 +39,9 @@ def _from_group_up(mount: Path, group: str) -> Iterator[Path]:
         yield path
 
 
-def _words(path: Path, most: int = 1) -> list[str]:
+def _words(path: Path, count: int = 1) -> list[str]:
     with suppress(OSError):
-        return path.read_text(encoding="utf-8", errors="replace").split()[:most]
+        return path.read_text(encoding="utf-8", errors="replace").split()[:count]
     return []
 
 
