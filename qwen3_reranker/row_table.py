@@ -34,6 +34,10 @@ class Column:
     style: str = ""
 
 
+#: A last column with cells that may go on past the end of the line.
+OPEN_ENDED = Column(width=0)
+
+
 @dataclass(frozen=True, slots=True)
 class RowTable:
     """Columns, and a row of cells for each line; a cell of a terminal may be a `rich.text.Text` with its own styles.

@@ -37,11 +37,13 @@ def test_a_verb_takes_groups_of_options_and_repeats_none() -> None:
                 assert count <= _MOST_PARAMETERS, f"{path}: {node.name} takes {count} parameters"
 
 
-def test_flags_of_the_server_are_its_settings_and_show_their_defaults() -> None:
+def test_flags_of_the_server_say_what_its_settings_say() -> None:
     for name, facts in option_facts(ServerOptions).items():
-        default = ServerSettings.model_fields[name].default
+        setting = ServerSettings.model_fields[name]
+        default = setting.default
         shown = f"{default:,.0f}" if type(default) is float else f"{default:,}" if name.startswith("max_") else default
         assert facts.shown == ("" if default in (None, False) else f"{shown}"), name
+        assert facts.help == setting.description, name
 
 
 def test_the_page_of_training_lists_every_option_with_its_default() -> None:

@@ -19,7 +19,7 @@ REPLACED = {
 # Arguments of varlen attention, in FlashAttention's order: flash_attn_varlen_func(q, k, v, ...).
 VARLEN = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
 # What is still to be renamed; nothing is ever added.
-KNOWN_REPLACED = {"Judged", "lasting"}
+KNOWN_REPLACED = {"lasting"}
 
 
 def test_no_two_classes_share_a_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from typing import Annotated, ClassVar
 
@@ -10,10 +11,11 @@ from typer import Argument, Exit
 
 from qwen3_reranker.cli.declared_options import declared, only, without
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
-from qwen3_reranker.cli.terminal import visible
+from qwen3_reranker.cli.terminal import console_for, print_table
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.row_table import OPEN_ENDED, Column, RowTable
 
 LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
 ENCODINGS = ("f32", "f16", "bf16", "q8_0", "q4_0")
@@ -117,25 +119,28 @@ def convert(
             )
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}
-    print(json.dumps(facts, indent=2) if output.chosen == "json" else _table(facts))
+    if output.chosen == "json":
+        print(json.dumps(facts, indent=2))
+    else:
+        print_table(RowTable([Column(), OPEN_ENDED], _rows(facts)), console_for(sys.stdout), headed=False)
     if not holds:
         raise Exit(NO_PARITY)
 
 
-def _table(facts: dict[str, object]) -> str:
+def _rows(facts: dict[str, object]) -> list[list[str]]:
     kept = "every number kept" if facts["exact"] else "rounded"
-    lines = [
-        ("written", f"{facts['destination']}"),
-        ("layout", f"{facts['source_layout']} -> {facts['layout']}"),
-        ("weights", f"{facts['bytes']:,} bytes, {facts['stored']} ({kept})"),
+    rows = [
+        ["written", f"{facts['destination']}"],
+        ["layout", f"{facts['source_layout']} -> {facts['layout']}"],
+        ["weights", f"{facts['bytes']:,} bytes, {facts['stored']} ({kept})"],
     ]
     parity = facts.get("parity")
     if isinstance(parity, dict):
         verdict = "holds" if parity["holds"] else "DOES NOT HOLD"
-        lines += [
-            ("scores", f"{parity['pairs']} pairs scored from both, in float32"),
-            ("", f"max |delta logit| {parity['max_delta']:.2g}, mean {parity['mean_delta']:.2g}"),
-            ("", f"Kendall tau {parity['kendall_tau']:.3f}"),
-            ("parity", f"{verdict}: at most {parity['bound']:g} was allowed"),
+        rows += [
+            ["scores", f"{parity['pairs']} pairs scored from both, in float32"],
+            ["", f"max |delta logit| {parity['max_delta']:.2g}, mean {parity['mean_delta']:.2g}"],
+            ["", f"Kendall tau {parity['kendall_tau']:.3f}"],
+            ["parity", f"{verdict}: at most {parity['bound']:g} was allowed"],
         ]
-    return "\n".join(f"{name:<8}  {visible(value)}" for name, value in lines)
+    return rows

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO
 
 from typer import Argument, Exit
 
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
-from qwen3_reranker.cli.terminal import coloured, visible
+from qwen3_reranker.cli.terminal import console_for, print_line, print_table
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.row_table import GAP, Column, RowTable, wrapped
 
 if TYPE_CHECKING:
-    from qwen3_reranker.doctor import DoctorReport
+    from qwen3_reranker.doctor import DoctorReport, Finding
 
 DIALECTS = ("auto", "cohere", "jina", "tei", "vllm-score", "llama.cpp")
 FOUND = 1
 KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 _WIDEST = 100
-_INDENT = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +96,7 @@ def doctor(
     if output.chosen == "json":
         print(json.dumps(_facts(report), indent=2))
     else:
-        print("\n".join(_lines(report)))
+        _write(report, sys.stdout)
     if not report.healthy:
         raise Exit(FOUND)
 
@@ -127,49 +125,35 @@ def _facts(report: DoctorReport) -> dict[str, Any]:
         "target": report.target,
         "kind": report.kind,
         "healthy": report.healthy,
-        "findings": [
-            {
-                "fault": finding.fault.name,
-                "meaning": finding.fault.meaning,
-                "evidence": finding.evidence,
-                "cause": finding.fault.cause,
-                "fix": finding.fault.fix,
-            }
-            for finding in report.findings
-        ],
+        "findings": [{"fault": finding.fault.name, **_parts(finding)} for finding in report.findings],
         "notes": list(report.notes),
         "undecided": list(report.undecided),
         "checked": list(report.checked),
     }
 
 
-def _lines(report: DoctorReport) -> Iterator[str]:
-    red, green, bold, plain = (
-        ("\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m") if coloured(sys.stdout) else ("", "", "", "")
-    )
-    yield from _wrapped("", f"{report.target} ({report.kind})", 0)
-    yield ""
+def _parts(finding: Finding) -> dict[str, str]:
+    fault = finding.fault
+    return {"meaning": fault.meaning, "evidence": finding.evidence, "cause": fault.cause, "fix": fault.fix}
+
+
+def _write(report: DoctorReport, stream: TextIO) -> None:
+    from rich.text import Text
+
+    console = console_for(stream)
+    console.width = max(40, min(_WIDEST, console.width))
+
+    def section(title: Text, rows: Iterable[Sequence[str]]) -> None:
+        print_line(console, "\n", title)
+        print_table(RowTable([Column(), Column(fit=wrapped)], list(rows)), console, indent=GAP, headed=False)
+
+    target = [[f"{report.target} ({report.kind})"]]
+    print_table(RowTable([Column(fit=wrapped)], target), console, headed=False)
     count = len(report.findings)
-    if report.healthy:
-        yield f"{green}{bold}No fault found.{plain}"
-    else:
-        yield f"{red}{bold}{count} {'fault' if count == 1 else 'faults'} found{plain}"
+    found = f"{count} {'fault' if count == 1 else 'faults'} found"
+    section(Text("No fault found.", "bold green") if report.healthy else Text(found, "bold red"), [])
     for finding in report.findings:
-        fault = finding.fault
-        yield ""
-        yield f"{bold}{fault.name}{plain}"
-        parts = (("meaning", fault.meaning), ("evidence", finding.evidence), ("cause", fault.cause), ("fix", fault.fix))
-        for name, text in parts:
-            yield from _wrapped(f"  {name}", text, _INDENT + 2)
+        section(Text(finding.fault.name, "bold"), _parts(finding).items())
     for title, texts in (("Checked", report.checked), ("Noted", report.notes), ("Not decided", report.undecided)):
         if texts:
-            yield ""
-            yield f"{bold}{title}{plain}"
-            for text in texts:
-                yield from _wrapped("  -", text, 4)
-
-
-def _wrapped(lead: str, text: str, indent: int) -> list[str]:
-    width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
-    filled = textwrap.wrap(visible(text), width - indent, break_on_hyphens=False) or [""]
-    return [f"{lead:<{indent}}{filled[0]}", *(" " * indent + line for line in filled[1:])]
+            section(Text(title, "bold"), (("-", text) for text in texts))

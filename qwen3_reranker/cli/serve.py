@@ -43,14 +43,22 @@ class ServerOptions:
 
     group: ClassVar[str] = "Server"
     host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1")
-    port: int | None = option(None, "The port; 0 for a free one.", unit="N", flag="--port, -p", shown="8000")
+    port: int | None = option(None, "Port to listen on; 0 for a free one.", unit="N", flag="--port, -p", shown="8000")
     keys: str | None = option(
-        None, "A file or a database URL that holds keys; every request then needs one.", unit="PATH|URL"
+        None, "SQLite file or database URL of keys and usage; without it no request needs a key.", unit="PATH|URL"
     )
     allow_public: bool | None = option(None, "Serve without keys on an address that others can reach.")
-    timeout: float | None = option(None, "Longest time of a request.", unit="SECONDS", shown="60")
-    max_waiting_tokens: int | None = option(None, "Tokens that may wait for a model.", unit="N", shown="2,000,000")
-    log_format: str | None = option(None, "Lines of the log.", choices=("text", "json"), shown="text")
+    timeout: float | None = option(
+        None,
+        "Seconds that a request may take; a client may set fewer with `x-request-timeout`, as openai's SDK does by "
+        "itself.",
+        unit="SECONDS",
+        shown="60",
+    )
+    max_waiting_tokens: int | None = option(
+        None, "Tokens of each model that are admitted and not yet computed.", unit="N", shown="2,000,000"
+    )
+    log_format: str | None = option(None, "Lines of the log: text or json.", choices=("text", "json"), shown="text")
 
 
 @declared

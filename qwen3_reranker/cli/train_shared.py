@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qwen3_reranker.cli.shared_options import PrintOptions
-from qwen3_reranker.cli.terminal import note, visible
+from qwen3_reranker.cli.terminal import console_for, note, print_table
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option, required
+from qwen3_reranker.row_table import OPEN_ENDED, Column, RowTable
 
 if TYPE_CHECKING:
     from qwen3_reranker.train.example_file import TrainExample
@@ -54,6 +56,7 @@ def print_facts(facts: dict[str, Any], form: str) -> None:
     if form == "json":
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    for name, value in facts.items():
-        shown = f"{value:,}" if type(value) is int else visible(str(value))
-        print(f"{name.replace('_', ' '):<14}  {shown}")
+    rows = [
+        [name.replace("_", " "), f"{value:,}" if type(value) is int else f"{value}"] for name, value in facts.items()
+    ]
+    print_table(RowTable([Column(), OPEN_ENDED], rows), console_for(sys.stdout), headed=False)

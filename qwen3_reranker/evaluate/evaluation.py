@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.evaluate.first_stage import FirstStage, fused, oracle, stored
-from qwen3_reranker.evaluate.judgements import JudgementsFile, file_name
 from qwen3_reranker.evaluate.judging import Cost, belonging, fingerprint, judge
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
+from qwen3_reranker.evaluate.logits_file import LogitsFile, file_name
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
@@ -113,7 +113,7 @@ def _all_judged(
                             on_progress((before + share * some) / total)
 
                     settings = belonging(reranker, hashed, labelled, stage, candidate.instruction)
-                    with JudgementsFile(folder / file_name(labelled.name), model, settings) as file:
+                    with LogitsFile(folder / file_name(labelled.name), model, settings) as file:
                         run, took = judge(reranker, labelled, stage, candidate.instruction, file, advance)
                     judged.append(run)
                     cost = cost + took

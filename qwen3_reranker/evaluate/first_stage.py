@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.evaluate.judgements import file_name
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
+from qwen3_reranker.evaluate.logits_file import file_name
 from qwen3_reranker.evaluate.trec import missing_documents, read_run, write_run
 from qwen3_reranker.search import Bm25, Dense
 

@@ -11,8 +11,8 @@ from typing import Any
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.first_stage import FirstStage
-from qwen3_reranker.evaluate.judgements import Judged, JudgementsFile
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
+from qwen3_reranker.evaluate.logits_file import LogitsFile, QueryLogits
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.reranker import Reranker
 
@@ -80,7 +80,7 @@ def judge(
     labelled: LabelledSet,
     stage: FirstStage,
     instruction: str | None,
-    file: JudgementsFile,
+    file: LogitsFile,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[Run, Cost]:
     """The logits of every list, those of the file read and all others added to it, and what all of them took.
@@ -124,7 +124,7 @@ def _judged(
     documents: tuple[str, ...],
     instruction: str | None,
     on_progress: Callable[[float], None],
-) -> Judged:
+) -> QueryLogits:
     try:
         texts = [labelled.documents[document] for document in documents]
     except KeyError as error:
@@ -137,7 +137,7 @@ def _judged(
     for hit in ranking:
         logits[hit.index] = hit.logit
     usage = ranking.usage
-    return Judged(
+    return QueryLogits(
         query,
         documents,
         tuple(logits),

@@ -9,6 +9,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.cli import convert as verb
 from qwen3_reranker.cli import main
 from qwen3_reranker.convert import BOUNDS, ENCODINGS_OF, LAYOUTS
+from qwen3_reranker.option_fields import option_facts
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_the_help_names_what_the_conversion_takes() -> None:
     assert verb.LAYOUTS == LAYOUTS
     assert tuple(dict.fromkeys(each for encodings in ENCODINGS_OF.values() for each in encodings)) == verb.ENCODINGS
-    [bounds] = [each.help for each in verb.Bound.__metadata__]
+    bounds = option_facts(verb.ConversionOptions)["bound"].shown
     for encoding in ("f16", "bf16", "q8_0", "q4_0"):
         assert f"{encoding} {BOUNDS[encoding]:g}" in bounds
 

@@ -23,6 +23,10 @@ from tests.train.tuning import fifty
 ROOT = str(Path(__file__).parents[2])
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
+
+
 def test_the_help_names_what_there_is() -> None:
     assert ("auto", *FORMATS) == train_data.INPUT_FORMATS
     assert train_merge.METHODS[::-1] == METHODS
@@ -138,7 +142,7 @@ def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
         return len((out / "log.csv").read_text(encoding="utf-8").splitlines()) if (out / "log.csv").exists() else 0
 
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT}
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
     ) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if line.startswith("step 0/"))
@@ -176,7 +180,7 @@ def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None
     command = [sys.executable, "-m", "qwen3_reranker", "train", "distil", str(data), "--teacher", "nano"]
     output = tmp_path / "taught.jsonl"
     with subprocess.Popen(
-        [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ROOT}
+        [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
         while not output.exists() or not output.read_bytes():
             assert process.poll() is None

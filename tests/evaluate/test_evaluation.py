@@ -26,8 +26,8 @@ from qwen3_reranker.evaluate import (
     page,
     write_run,
 )
-from qwen3_reranker.evaluate.judgements import JudgementsFile
 from qwen3_reranker.evaluate.judging import belonging, fingerprint, judge
+from qwen3_reranker.evaluate.logits_file import LogitsFile
 from qwen3_reranker.evaluate.report import language_rows, set_rows
 from qwen3_reranker.evaluate.tuning import held_out, tune
 
@@ -97,8 +97,8 @@ def test_a_tie_across_the_depth_is_not_reranked_as_ids_must_not_choose(tasks: La
 def test_a_stopped_evaluation_goes_on_where_it_stopped(
     tasks: LabelledSet, stage: FirstStage, nano: Reranker, tmp_path: Path
 ) -> None:
-    def of(folder: str) -> JudgementsFile:
-        return JudgementsFile(tmp_path / folder, "nano", belonging(nano, fingerprint(nano), tasks, stage, None))
+    def of(folder: str) -> LogitsFile:
+        return LogitsFile(tmp_path / folder, "nano", belonging(nano, fingerprint(nano), tasks, stage, None))
 
     with of("whole") as file:
         whole, _ = judge(nano, tasks, stage, None, file)
@@ -129,7 +129,7 @@ def test_a_query_that_was_cut_is_counted_also_when_its_judgement_was_kept(
         asked = replace(tasks, queries={**tasks.queries, "q0": "undo the last commit " * 40})
         about = belonging(short, "weights", asked, stage, None)
         for _ in range(2):
-            with JudgementsFile(tmp_path, "nano", about) as file:
+            with LogitsFile(tmp_path, "nano", about) as file:
                 _, cost = judge(short, asked, stage, None, file)
             assert cost.truncated_queries == 1
 
@@ -168,14 +168,14 @@ def test_the_file_says_what_it_belongs_to_and_another_setting_is_another_file(
 
 
 def test_a_file_that_belongs_to_something_else_is_not_continued(tmp_path: Path) -> None:
-    with JudgementsFile(tmp_path, "m", {"model": "a"}) as file:
+    with LogitsFile(tmp_path, "m", {"model": "a"}) as file:
         pass
     file.path.write_text('{"format": 1, "model": "b"}\n', encoding="utf-8")
     with pytest.raises(InputError, match="belongs to another evaluation"):
-        JudgementsFile(tmp_path, "m", {"model": "a"})
+        LogitsFile(tmp_path, "m", {"model": "a"})
     file.path.write_text('{"format": 1, "model": "a"}\n{"query": 1}\n', encoding="utf-8")
     with pytest.raises(InputError, match="damaged"):
-        JudgementsFile(tmp_path, "m", {"model": "a"})
+        LogitsFile(tmp_path, "m", {"model": "a"})
 
 
 def test_another_model_has_another_fingerprint(nano: Reranker, small_reranker: Reranker) -> None:
@@ -245,7 +245,7 @@ def test_a_blank_query_is_named_before_anything_is_judged(
     nano: Reranker, tasks: LabelledSet, stage: FirstStage, tmp_path: Path
 ) -> None:
     blank = replace(tasks, queries={**tasks.queries, "q3": " \n"})
-    with JudgementsFile(tmp_path, "nano", belonging(nano, fingerprint(nano), blank, stage, None)) as file:
+    with LogitsFile(tmp_path, "nano", belonging(nano, fingerprint(nano), blank, stage, None)) as file:
         with pytest.raises(InputError, match="tasks: the text of query q3 must not be blank; take the query out"):
             judge(nano, blank, stage, None, file)
         assert not file.judged

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class QueryLogits:
     """One query's list with the model's logits, in the list's order, and what that took."""
 
     query: str
@@ -30,8 +30,8 @@ class Judged:
     query_truncated: bool = False
 
 
-class JudgementsFile:
-    """Judged queries on disk; what a stopped run left is read, and a line that it did not finish is dropped.
+class LogitsFile:
+    """Logits of queries on disk; what a stopped run left is read, and a line that it did not finish is dropped.
 
     belongs_to: everything that logits depend on, and the first line. Its hash is part of the file's name, so another
     model, instruction, prompt, precision or first stage never continues this file. Raises InputError for a file that
@@ -43,7 +43,7 @@ class JudgementsFile:
         header = json.dumps(self.belongs_to, sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         self.path = folder / f"{file_name(name)}-{digest}.jsonl"
-        self.judged: dict[str, Judged] = {}
+        self.judged: dict[str, QueryLogits] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self.path.exists() or not self._read():
@@ -52,7 +52,7 @@ class JudgementsFile:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read or written ({error.strerror})") from None
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: QueryLogits) -> None:
         """Keep one more query, on disk when this returns."""
         self._file.write(json.dumps(asdict(judged), ensure_ascii=False) + "\n")
         self._file.flush()
@@ -75,7 +75,7 @@ class JudgementsFile:
             return False
         try:
             header, *rows = map(json.loads, lines)
-            self.judged = {row["query"]: _judged(row) for row in rows}
+            self.judged = {row["query"]: _query_logits(row) for row in rows}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{self.path}: damaged ({error}); delete it and run again") from None
         if header != self.belongs_to:
@@ -85,9 +85,9 @@ class JudgementsFile:
         return True
 
 
-def _judged(row: dict[str, Any]) -> Judged:
+def _query_logits(row: dict[str, Any]) -> QueryLogits:
     row["documents"], row["logits"] = tuple(row["documents"]), tuple(row["logits"])
-    return Judged(**row)
+    return QueryLogits(**row)
 
 
 def file_name(text: str) -> str:
