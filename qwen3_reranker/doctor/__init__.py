@@ -6,7 +6,7 @@ from qwen3_reranker.doctor.endpoint import Endpoint
 from qwen3_reranker.doctor.endpoint_checks import check_endpoint
 from qwen3_reranker.doctor.faults import CATALOGUE, ENDPOINT_FAULTS, FILE_FAULTS, DoctorReport, Fault, Finding
 from qwen3_reranker.doctor.file_checks import check_files
-from qwen3_reranker.doctor.hypotheses import ReferenceModel
+from qwen3_reranker.doctor.reference_model import ReferenceModel
 
 __all__ = [
     "CATALOGUE",

@@ -11,9 +11,9 @@ from qwen3_reranker.doctor import clear_pairs, probes
 from qwen3_reranker.doctor.client import Client, MalformedError
 from qwen3_reranker.doctor.endpoint import Endpoint, RefusedError, SlowError
 from qwen3_reranker.doctor.faults import DoctorReport
-from qwen3_reranker.doctor.hypotheses import ReferenceModel
 from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
 from qwen3_reranker.doctor.reference_checks import ReferenceChecks
+from qwen3_reranker.doctor.reference_model import ReferenceModel
 
 _PROMPT_FAULTS = "no-template, no-think-block, lost-newline, other forms of the prompt"
 # Each query has an answer, so some score must be higher; llama.cpp without a rank head gives 1e-20 to 1e-28.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS, Pair, Prompt, ReferenceModel
+from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS, Prompt
+from qwen3_reranker.doctor.reference_model import Pair, ReferenceModel
 
 Numbers = NDArray[np.float64]
 

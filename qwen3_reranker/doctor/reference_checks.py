@@ -10,7 +10,7 @@ from qwen3_reranker.doctor import probes
 from qwen3_reranker.doctor.client import Client
 from qwen3_reranker.doctor.endpoint import RefusedError, SlowError
 from qwen3_reranker.doctor.faults import DoctorReport
-from qwen3_reranker.doctor.hypotheses import Ids, Pair, Prompt, ReferenceModel
+from qwen3_reranker.doctor.hypotheses import Prompt
 from qwen3_reranker.doctor.matching import (
     Numbers,
     ScoreTransform,
@@ -20,6 +20,7 @@ from qwen3_reranker.doctor.matching import (
     nearest,
     plainly_nearer,
 )
+from qwen3_reranker.doctor.reference_model import Ids, Pair, ReferenceModel
 
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|</?think>")
 # Share of the loosest fit: if the uncut document fits this well, no other length is tried.

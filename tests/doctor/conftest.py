@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.doctor import DoctorReport, Endpoint, ReferenceModel, check_endpoint
-from qwen3_reranker.doctor.hypotheses import Ids
+from qwen3_reranker.doctor.reference_model import Ids
 from testing.checkpoints import write_nano_checkpoint
 from testing.faulty_server import Model, Patient, serve
 
