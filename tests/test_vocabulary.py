@@ -3,10 +3,10 @@
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 # Module names with the same role in every folder that has one.
 STANDARD_MODULES = {"__init__", "__main__", "base", "backend", "memory", "routes", "protocol"}
 # Names that a term of the field has replaced, or another of our own.
@@ -23,29 +23,35 @@ KNOWN_REPLACED = {"lasting"}
 
 
 def test_no_two_classes_share_a_name() -> None:
-    classes = Counter(node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef))
+    classes = Counter(node.name for tree in trees().values() for node in tree.body if isinstance(node, ast.ClassDef))
     assert not {name for name, count in classes.items() if count > 1}
 
 
 def test_no_two_modules_share_a_name() -> None:
-    modules = Counter(path.stem for path in TREES)
+    modules = Counter(path.stem for path in trees())
     assert {name for name, count in modules.items() if count > 1} <= STANDARD_MODULES
 
 
 def test_no_replaced_name_comes_back() -> None:
-    found = {name: path for path, tree in TREES.items() for name in names_of(tree) if name in REPLACED}
+    found = {name: path for path, tree in trees().items() for name in names_of(tree) if name in REPLACED}
     assert set(found) <= KNOWN_REPLACED, found
 
 
 def test_varlen_attention_is_called_with_the_names_of_flash_attention() -> None:
     calls = [
         [ast.unparse(each).rpartition(".")[2] for each in node.args[3:7]]
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("_flash_attention_forward")
     ]
     assert calls
     assert all(name.startswith(word) for call in calls for word, name in zip(VARLEN, call, strict=True))
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """The syntax tree of each module of the package."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def names_of(tree: ast.Module) -> Iterator[str]:

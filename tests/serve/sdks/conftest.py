@@ -32,6 +32,11 @@ _THEIRS = (
 )
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Do not import the SDKs, which take seconds to load, where slow tests are left out."""
+    return config.option.markexpr == "not slow" or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test of an SDK is slow to import, and what the SDK warns of is not ours."""
     for item in items:
