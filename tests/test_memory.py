@@ -36,15 +36,15 @@ pytestmark = [
 def test_a_network_of_the_shape_of_0_6b_ranks_within_its_weights_on_disk_and_one_gib(
     tmp_path: Path, qwen3_tokenizer_file: Path
 ) -> None:
-    # Ten documents of 500 tokens fill a batch; the next test shows that more of them take no more.
+    # Seven documents of 500 tokens fill a batch; the next test shows that more of them take no more.
     shape = {**SHAPE_0_6B, "num_hidden_layers": LAYERS_0_6B, "dtype": "BF16"}
     folder = write_checkpoint(tmp_path / "model", tokenizer_file=qwen3_tokenizer_file, **shape)
-    weights, peak = peak_memory(folder, 10)
+    weights, peak = peak_memory(folder, 8)
     assert peak < weights + GIB
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_three_hundred_documents_take_no_more_than_thirty_once_both_fill_a_batch(
+def test_a_hundred_documents_take_no_more_than_ten_once_both_fill_a_batch(
     tmp_path: Path, qwen3_tokenizer_file: Path, precision: str
 ) -> None:
     shape = {**SHAPE_0_6B, "num_hidden_layers": 2, "dtype": "BF16"}
@@ -52,10 +52,10 @@ def test_three_hundred_documents_take_no_more_than_thirty_once_both_fill_a_batch
     options = {"precision": precision, "max_batch_tokens": 1024}
     # The first start also rounds the weights to 8 bits.
     peak_while_ranking(folder, 1, options)
-    thirty = peak_while_ranking(folder, 30, options)
-    three_hundred = peak_while_ranking(folder, 300, options)
-    # All 300 texts and their tokens are 2 MiB; the allocator's own holes differ by some more from run to run.
-    assert three_hundred < thirty + 12 * 2**20
+    ten = peak_while_ranking(folder, 10, options)
+    hundred = peak_while_ranking(folder, 100, options)
+    # All 100 texts and their tokens are 1 MiB; the allocator's own holes differ by some more from run to run.
+    assert hundred < ten + 12 * 2**20
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -75,8 +75,8 @@ def test_the_need_that_inspect_states_holds_for_a_run_that_fills_all_of_it_and_i
         )
     stated = sum(item.num_bytes for item in items)
     # The first start has the weights of one matrix at a time beside what it makes of them.
-    first = peak_while_ranking(folder, 60, options)
-    later = peak_while_ranking(folder, 60, options)
+    first = peak_while_ranking(folder, 25, options)
+    later = peak_while_ranking(folder, 25, options)
     assert max(first, later) < stated < 1.35 * later
 
 
