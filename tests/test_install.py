@@ -13,27 +13,42 @@ ROOT = Path(__file__).parents[1]
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
-@pytest.mark.slow
-def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    programs = tmp_path / "venv" / "bin"
-    install = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "--constraint", ROOT / "constraints.txt", ROOT], check=True, cwd=tmp_path)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the package and what it needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("environment")
+    # The pip of the tests installs into it: a pip of its own takes longer to install than the package.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    install(folder / "bin" / "python")
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *options: str, **environment: str) -> None:
+    """`pip install .`; compiled Python is left to be made when it is used."""
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+    command = [*pip, "install", "--no-compile", "--constraint", ROOT / "constraints.txt", *options, ROOT]
+    subprocess.run(command, check=True, cwd=python.parent, env={**os.environ, **environment})
+
+
+def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(python: Path, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "undo.md").write_text("To undo your last commit, run git reset --soft HEAD~1.\n")
     (folder / "rice.md").write_text("Rinse the rice, add water and let it simmer for twelve minutes.\n")
-    command = [programs / "qwen3-reranker", "rank", "take back my last commit", "docs"]
+    command = [python.with_name("qwen3-reranker"), "rank", "take back my last commit", "docs"]
     environment = {**os.environ, **NO_NETWORK}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     hits = [json.loads(line) for line in done.stdout.splitlines()]
     assert [hit["source"] for hit in hits] == ["docs/undo.md", "docs/rice.md"]
     # Type checkers read the annotations of a package that says so.
-    assert list((tmp_path / "venv").glob("lib/*/site-packages/qwen3_reranker/py.typed"))
-    drift = [programs / "qwen3-reranker", "inspect", "nano", "--drift", "--format", "json"]
+    assert list(python.parents[1].glob("lib/*/site-packages/qwen3_reranker/py.typed"))
+    drift = [python.with_name("qwen3-reranker"), "inspect", "nano", "--drift", "--format", "json"]
     done = subprocess.run(drift, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["drift"]["documents"] == 180
-    probe = [programs / "python", "-c", "import torch"]
+    probe = [python, "-c", "import torch"]
     assert subprocess.run(probe, capture_output=True, check=False).returncode == 1
     # Nor is the faster tokenizer there: the exact one encodes, and a log line says so.
     program = (
@@ -42,10 +57,9 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
         "tokens = Tokens(r.checkpoint.tokenizer, prefix='', suffix='', max_length=9, fast=True); "
         "print(type(tokens.text_encoder) is type(r.tokens.text_encoder))"
     )
-    logged = subprocess.run(
-        [programs / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert logged.stdout == "True\n"
+    logged = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert logged.stdout == "True
+"
     assert "gigatoken is not used: it is not installed (the extra fast-tokenizer)" in logged.stderr
     refused = subprocess.run(
         [*command, "--backend", "torch"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -55,26 +69,19 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(t
     assert 'pip install "qwen3_reranker[torch]"' in refused.stderr
 
 
-@pytest.mark.slow
-def test_without_a_compiler_the_package_installs_and_the_reference_ranks_when_requested_by_name(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    programs = tmp_path / "venv" / "bin"
-    install = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    compilers = dict.fromkeys(("CC", "CXX"), str(tmp_path / "no-compiler"))
-    subprocess.run(
-        [*install, "--constraint", ROOT / "constraints.txt", ROOT],
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, **compilers},
-    )
+def test_without_a_compiler_the_package_installs_and_the_reference_ranks_when_requested_by_name(
+    python: Path, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "no-compiler")
+    install(python, "--force-reinstall", "--no-deps", CC=missing, CXX=missing)
 
     def rank(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [programs / "qwen3-reranker", "rank", "q", "-", *options]
+        command = [python.with_name("qwen3-reranker"), "rank", "q", "-", *options]
         return subprocess.run(command, cwd=tmp_path, input="one\ntwo\n", capture_output=True, text=True, check=False)
 
     refused = rank()
     assert refused.returncode == 4
     assert refused.stderr.count("\n") == 1
     assert "C++17 compiler" in refused.stderr
-    assert 'backend="torch", or backend="reference" with precision="float32"' in refused.stderr
+    assert "--backend torch, or --backend reference with --precision float32" in refused.stderr
     assert len(rank("--backend", "reference", "--precision", "float32").stdout.splitlines()) == 2

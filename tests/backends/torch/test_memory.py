@@ -59,10 +59,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("precision", "batch_tokens", "workload"),
     [
-        ("float32", 4096, (1, 150, 20)),
+        ("float32", 4096, (1, 100, 20)),
         ("float32", 16_384, (1, 1, 5000)),
-        ("bfloat16", 2048, (4, 10, 300)),
-        ("bfloat16", 16_384, (1, 1, 12_000)),
+        ("bfloat16", 2048, (2, 7, 300)),
+        ("bfloat16", 16_384, (1, 1, 8_000)),
     ],
     ids=str,
 )

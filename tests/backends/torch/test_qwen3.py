@@ -20,6 +20,8 @@ from testing.checkpoints import write_checkpoint
 from testing.rows import tree_rows
 
 CPU = torch.device("cpu")
+# Once weights are loaded, the number type of the files proves nothing more.
+one_folder = pytest.mark.parametrize("folder", ["F32"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=["F32", "BF16"])
@@ -57,6 +59,7 @@ def test_merged_matrices_take_no_more_memory_and_give_the_same_states(folder: Pa
         assert torch.allclose(hidden(plain, built), hidden(merged, built), atol=1e-6)
 
 
+@one_folder
 def test_gradients_through_the_tree_are_those_of_rows_computed_one_by_one(folder: Path) -> None:
     some = tree_rows(2, 9, 30)
     tree = plan.build(some, 1)
@@ -75,6 +78,7 @@ def test_gradients_through_the_tree_are_those_of_rows_computed_one_by_one(folder
         assert torch.allclose(gradients[0][name], expected, rtol=0, atol=1e-4 * scale), name
 
 
+@one_folder
 @pytest.mark.parametrize("chunk_tokens", [1, 7, 50])
 def test_chunks_do_not_move_a_state(folder: Path, chunk_tokens: int) -> None:
     checkpoint, built = open_checkpoint(str(folder)), plan.build(tree_rows(4, 9, 30), 4)
@@ -115,6 +119,7 @@ def test_eight_bits_are_the_product_of_rounded_rows() -> None:
     assert 1e-4 < (ours.float() - exact).norm() / exact.norm() < 0.05
 
 
+@one_folder
 @pytest.mark.slow
 def test_gradients_are_those_of_transformers(folder: Path) -> None:
     from transformers import AutoModel
@@ -137,6 +142,7 @@ def test_gradients_are_those_of_transformers(folder: Path) -> None:
         assert torch.allclose(each.grad, expected[name], atol=1e-4 * scale), name
 
 
+@one_folder
 @pytest.mark.slow
 # torch's own compiler uses what torch has deprecated.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore:.*deprecated.*", "ignore::FutureWarning:torch")
