@@ -58,8 +58,7 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(p
         "print(type(tokens.text_encoder) is type(r.tokens.text_encoder))"
     )
     logged = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert logged.stdout == "True
-"
+    assert logged.stdout == "True\n"
     assert "gigatoken is not used: it is not installed (the extra fast-tokenizer)" in logged.stderr
     refused = subprocess.run(
         [*command, "--backend", "torch"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

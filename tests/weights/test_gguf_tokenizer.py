@@ -48,13 +48,13 @@ class Both:
 
 
 @pytest.fixture(scope="module", params=[pytest.param("Qwen3", marks=pytest.mark.slow), "nano"])
-def name(request: pytest.FixtureRequest) -> str:
+def tokenizer_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def published(name: str, request: pytest.FixtureRequest) -> TokenizerJson:
-    return TokenizerJson.read(request.getfixturevalue("qwen3_tokenizer_file") if name == "Qwen3" else NANO)
+def published(tokenizer_name: str, request: pytest.FixtureRequest) -> TokenizerJson:
+    return TokenizerJson.read(request.getfixturevalue("qwen3_tokenizer_file") if tokenizer_name == "Qwen3" else NANO)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def ours(published: TokenizerJson, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def both(name: str, published: TokenizerJson, ours: TokenizerJson) -> Both:
-    return Both(name, *({mode: tokens(each, mode) for mode in MODES} for each in (published, ours)))
+def both(tokenizer_name: str, published: TokenizerJson, ours: TokenizerJson) -> Both:
+    return Both(tokenizer_name, *({mode: tokens(each, mode) for mode in MODES} for each in (published, ours)))
 
 
 def ids(tokenizer: Tokens, text: str) -> list[int]:
