@@ -18,8 +18,6 @@ REPLACED = {
 }  # fmt: skip
 # Arguments of varlen attention, in FlashAttention's order: flash_attn_varlen_func(q, k, v, ...).
 VARLEN = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
-# What is still to be renamed; nothing is ever added.
-KNOWN_REPLACED = {"lasting"}
 
 
 def test_no_two_classes_share_a_name() -> None:
@@ -34,7 +32,7 @@ def test_no_two_modules_share_a_name() -> None:
 
 def test_no_replaced_name_comes_back() -> None:
     found = {name: path for path, tree in trees().items() for name in names_of(tree) if name in REPLACED}
-    assert set(found) <= KNOWN_REPLACED, found
+    assert not found
 
 
 def test_varlen_attention_is_called_with_the_names_of_flash_attention() -> None:
