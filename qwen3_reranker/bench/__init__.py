@@ -1,4 +1,4 @@
-"""Bench: a model and this machine -> how fast it ranks, in which precision, and what the time goes to."""
+"""Bench: a model -> its speed on this machine, in each precision."""
 
 from qwen3_reranker.bench.measure import BenchReport, Measured, measure
 from qwen3_reranker.bench.workloads import DEFAULT, SIZES, BenchWorkload, build

@@ -1,4 +1,4 @@
-"""Rounds in which precisions take turns, so that a busy machine slows all of them -> medians."""
+"""Rounds in which the precisions take turns -> medians, fair on a busy machine."""
 
 from __future__ import annotations
 

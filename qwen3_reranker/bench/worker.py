@@ -1,4 +1,4 @@
-"""A process for each precision, so that each has a peak of memory of its own."""
+"""A process for each precision, so that each has its own peak of memory."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Worker:
             on_progress(answer)
 
     def close(self) -> None:
-        """End the process, even in the middle of a round or of writing what is kept on disk."""
+        """End the process, even during a round or while it writes to the disk cache."""
         self._process.terminate()
         try:
             with suppress(BrokenPipeError, subprocess.TimeoutExpired):
@@ -103,7 +103,7 @@ class Worker:
 
 
 def serve() -> None:
-    """The process's own end: model and options, then pairs after pairs, come on stdin; answers go to stdout."""
+    """The process: reads a model, options and then pairs from stdin, and answers on stdout."""
 
     def answer(message: object) -> None:
         pickle.dump(message, sys.stdout.buffer)

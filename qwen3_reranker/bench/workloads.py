@@ -1,4 +1,4 @@
-"""What is scored: sentences of real text, laid out as queries and documents of given lengths."""
+"""Sentences of real text -> queries and documents of given lengths."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 @dataclass(frozen=True, slots=True)
 class BenchWorkload:
-    """Pairs of a query and a document; `tokens` counts the rows of all pairs as they run, template included.
+    """Pairs of a query and a document. `tokens` counts the rows of all pairs as they run, template included.
 
     mean_document_tokens: what is kept of a document; cut_documents: those of which not all fits a row.
     """
@@ -74,7 +74,7 @@ def build(
 
 
 class _Writer:
-    """Documents of whole sentences, the last one cut; none begins like another until every sentence has begun one."""
+    """Documents of whole sentences, the last one cut. No two begin alike until every sentence has begun one."""
 
     def __init__(self, name: str, reranker: Reranker, texts: Iterable[str]) -> None:
         self._tokens = reranker.tokens

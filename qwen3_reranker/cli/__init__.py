@@ -1,4 +1,4 @@
-"""The command line: `main` runs one verb, and every error becomes one line on stderr and an exit code."""
+"""The command line: `main` runs one verb; an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READER_GONE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `qwen3-reranker ARGUMENTS` (None: this process's own) and return the exit code; only a bug of ours raises."""
+    """Run `qwen3-reranker ARGUMENTS` (None: this process's own) and return the exit code. Only a bug of ours raises."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the process
     if sys.stdout is None:

@@ -1,4 +1,4 @@
-"""`bench`: a model -> how fast it ranks on this machine, in which precision, and what the time goes to."""
+"""`bench`: a model -> its speed on this machine, in each precision."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _prepared(
 
 
 def _listed(name: str, given: Sequence[str] | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
-    """The names given, in any number of lists with commas, each once; raises InputError for an unknown one or none."""
+    """The names given, in any number of lists with commas, each once. Raises InputError for an unknown one or none."""
     if given is None:
         return list(default)
     names = [part.strip() for each in given for part in each.split(",") if part.strip()]

@@ -1,4 +1,4 @@
-"""`convert`: a model -> the same model in another layout, and whether it still scores the same."""
+"""`convert`: a model -> the same model in another layout, with a comparison of scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields of dataclasses -> the options of a verb; what was given -> instances of the dataclasses."""
+"""Fields of dataclasses -> options of a verb -> instances of the dataclasses."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ def without(*names: str) -> Keep:
 
 
 def declared(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb as typer reads it: a parameter that is a dataclass becomes an option for each field with a group.
+    """The verb as typer reads it, with an option for each field of a dataclass.
 
-    The class attribute `group` is the group of fields without one. `Annotated[Kind, only("a")]` and `without("a")`
-    choose among the fields. The verb gets instances of the dataclasses. Raises InputError, before the verb begins, for
-    a value that is no choice of its option or too low; a dataclass with a __post_init__ checks its values itself.
+    A field becomes an option if it has a group, or its class the attribute `group`. `Annotated[Kind, only("a")]` and
+    `without("a")` choose among the fields. The verb gets instances of the dataclasses. Raises InputError, before the
+    verb begins, for a value that is no choice of its option or too low; a dataclass with a __post_init__ checks its
+    values itself.
     """
     kinds: dict[str, tuple[type, list[Field[Any]]]] = {}
     parameters: dict[str, Parameter] = {}

@@ -1,4 +1,4 @@
-"""`doctor`: a server or a checkpoint -> what is wrong with it, the numbers that show it, how to repair it."""
+"""`doctor`: a server or a checkpoint -> its faults, their evidence, and repairs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDEST = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ServerUnderTest:
-    """How to reach a server and what to ask it as; reference: the same weights on this machine."""
+    """A server to check, and how to reach it. reference: the same weights on this machine."""
 
     group: ClassVar[str] = "Server"
     reference: str | None = option(

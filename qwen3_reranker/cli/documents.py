@@ -1,4 +1,4 @@
-"""What the caller names (files, folders, standard input) -> documents, each with the place it came from."""
+"""Files, folders and standard input -> documents, each with its source."""
 
 from __future__ import annotations
 

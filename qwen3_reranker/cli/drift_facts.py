@@ -10,7 +10,7 @@ from qwen3_reranker.registry import SPECS
 
 
 def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dict[str, Any]:
-    """Measure a model's drift, with a progress bar, by these options' length, batches, threads, kernels and cache."""
+    """Measure a model's drift with these options, with a progress bar."""
     from qwen3_reranker.cli.progress import ProgressBar
     from qwen3_reranker.drift import MEAN_LIMIT, measure_drift
 

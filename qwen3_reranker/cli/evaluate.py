@@ -1,4 +1,4 @@
-"""`evaluate`: models and labelled data -> whether reranking helps on these data, and how sure that is."""
+"""`evaluate`: models and labelled data -> whether reranking helps, and how sure that is."""
 
 from __future__ import annotations
 

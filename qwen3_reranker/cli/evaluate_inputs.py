@@ -36,9 +36,10 @@ _NOT_OF_EMBEDDER = ("prompt", "truncate_queries", "special_tokens", "max_length"
 
 @dataclass(frozen=True, slots=True)
 class FirstStageOptions:
-    """How lists are made: their depth, the seed of ties, the folder that keeps them, and an embedding model's options.
+    """How lists are made.
 
-    depth: None for 100, or all documents of lists that are there.
+    depth: None for 100, or all documents of lists that are there. seed: of ties. folder: where lists are stored.
+    embedder: options of an embedding model.
     """
 
     depth: int | None
@@ -124,7 +125,7 @@ def systems(
 
 
 def retrieved(sets: Sequence[LabelledSet], wanted: Sequence[str], options: FirstStageOptions) -> list[FirstStage]:
-    """The lists of each set, by the first stage that is wanted for it, or by the one that is wanted for all."""
+    """The lists of each set, from its own first stage or from the one for all."""
     if len(wanted) not in (1, len(sets)):
         raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
     chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)

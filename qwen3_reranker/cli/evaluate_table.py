@@ -1,4 +1,4 @@
-"""What `evaluate` found -> tables as wide as the terminal: systems, sets, and which differences are significant."""
+"""The result of `evaluate` -> tables as wide as the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder -> its text files, sorted; what is not text is left out and counted."""
+"""A folder -> its text files, sorted. What is not text is left out and counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qwen3_reranker.file_text import ENOUGH, decoded, is_binary, other_kind
 
 @dataclass(slots=True)
 class Skipped:
-    """Files left out, by reason, a word for all files of a kind; as text, the whole story in one line."""
+    """Files left out, by reason. As text, one line."""
 
     reasons: dict[str, list[str]] = field(default_factory=dict)
 
@@ -27,7 +27,7 @@ class Skipped:
 
 
 def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tuple[str, str]]:
-    """Path and text of each text file below a folder, by path; `glob` is for names, or for paths if it has a /."""
+    """Path and text of each text file below a folder, by path. glob: for names, or for paths if it has a /."""
     for path in _paths(folder, skipped):
         below = os.path.relpath(path, folder).replace(os.sep, "/")
         if glob is not None and not fnmatchcase(below if "/" in glob else os.path.basename(path), glob):

@@ -1,4 +1,4 @@
-"""Help pages: examples, then options in groups; plain text, as the rich pages of typer take too long to appear."""
+"""Help pages in plain text, as rich's are slow: examples, then groups of options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Verb(TyperCommand):
         return _page(ctx, usage, self.help or "", _option_groups(ctx))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it; an error of the library leaves with flags in place of the library's names."""
+        """Run the verb. An error of the library then names flags instead of the library's options."""
         try:
             return super().invoke(ctx)
         except RerankerError as error:

@@ -1,4 +1,4 @@
-"""`inspect`: a model -> what it is, what judges in it, what running it needs, and on request what 8 bits do to it."""
+"""`inspect`: a model -> what it is, its memory, and the drift of its precisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `inspect` found -> a table for people, a section for each part of the model."""
+"""The facts of `inspect` -> a table with a section for each part of the model."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _sections(found: dict[str, Any]) -> dict[str, RowTable]:
 
 
 def _section(rows: Sequence[Row], *, right: bool = False) -> RowTable:
-    """Name, value and remark of each row; without a remark, the value may go on past its column."""
+    """Name, value and remark of each row. Without a remark, the value may go on past its column."""
     columns = [Column(), Column(right=right), Column(style="dim", fit=wrapped)]
     return RowTable(columns, [row if row[2] else row[:2] for row in rows])
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that comes while Python tidies up, which drops every exception, is not lost: it comes again."""
+"""Raise Ctrl-C again where Python would lose it, as in a destructor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AGAIN_SECONDS = 0.05
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Raise a KeyboardInterrupt again that a destructor or the callback of a weak reference was in the way of."""
+    """Raise a KeyboardInterrupt again that a destructor or a weak reference's callback dropped."""
     before = sys.unraisablehook
 
     def unraisable(dropped: Any) -> None:

@@ -1,4 +1,4 @@
-"""`keys`: who may use a server, how much, and until when; made, listed, revoked and topped up here."""
+"""`keys`: make, list, revoke and top up the keys of a server."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _opened(options: StoreOptions, *, create: bool = False) -> Iterator[Store]:
 
 
 def _chosen(store: Store, wanted: str) -> KeyRecord:
-    """The key that is meant; raises InputError for none and for several, and never says what was given."""
+    """The key that was named. Raises InputError for none and for several, without the name in its text."""
     try:
         found = store.find(store.digest(wanted.encode("utf-8", "surrogateescape")))
         records = [found] if found else []

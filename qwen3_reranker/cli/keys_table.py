@@ -1,4 +1,4 @@
-"""Keys -> a table for people, or a block of lines for each key where the terminal is narrow."""
+"""Keys -> a table, or a block of lines for each key on a narrow terminal."""
 
 from __future__ import annotations
 

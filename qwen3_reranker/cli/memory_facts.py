@@ -1,4 +1,4 @@
-"""What running a model takes of memory, and a workload of it -> their part of what `inspect` prints."""
+"""A model and a workload -> their memory, for `inspect`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUERY = "how do I undo my last commit"
 
 
 def parsed_workload(text: str | None) -> WorkloadShape | None:
-    """1x100x120: one query, 100 documents of 120 tokens; raises InputError for another form, or more than a million."""
+    """1x100x120: one query, 100 documents of 120 tokens. Raises InputError for another form, or more than a million."""
     if text is None:
         return None
     from qwen3_reranker.plan import WorkloadShape
@@ -40,7 +40,7 @@ def parsed_workload(text: str | None) -> WorkloadShape | None:
 def memory_facts(
     checkpoint: Checkpoint, tokens: Tokens, options: EngineOptions, asked: WorkloadShape | None
 ) -> dict[str, Any]:
-    """The memory that ranking takes at most, item by item; for a workload what that one takes, and its tokens."""
+    """An upper bound of ranking's memory, item by item. For a workload, its own bound, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
     from qwen3_reranker.backends.opening import require_torch
     from qwen3_reranker.plan import split, workload_plan

@@ -1,4 +1,4 @@
-"""What the library says of its options -> the same said of a verb's flags, as that is what people typed."""
+"""An error of the library -> the same error with the flags of a verb."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long text -> passages of about so many words, cut at headings and blank lines, covering the text in order."""
+"""A long text -> passages of a limited size, cut at headings and blank lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SENTENCE_ENDS = ".!?。！？"
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a text; lines are counted from 1, and the last one is part of it."""
+    """A part of a text. Lines are counted from 1, and the last one is part of it."""
 
     text: str
     first_line: int
@@ -35,7 +35,7 @@ class _Span:
 
 
 def passages(text: str, most_words: int) -> Iterator[Passage]:
-    """Passages of at most `most_words` words; every word of the text is in exactly one of them.
+    """Passages of at most `most_words` words. Every word of the text is in exactly one of them.
 
     Paragraphs are kept whole where they fit, a heading stays with what follows it, and a passage that is half full ends
     where a heading begins. A paragraph that is too long is cut at ends of sentence, else of line, else between words.

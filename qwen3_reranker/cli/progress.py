@@ -1,4 +1,4 @@
-"""Progress of work that takes long: a bar on a terminal, removed at the end, and elsewhere a line or two."""
+"""Progress of long work: a bar on a terminal, elsewhere a line or two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rank`: a query and documents -> the documents by how strongly the model says that they answer it."""
+"""`rank`: a query and documents -> the documents, best answer first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ranking -> a table with bars that fits the terminal, and one line on what it cost."""
+"""A ranking -> a table with bars as wide as the terminal, and its cost."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _bar(share: float, width: int, console: Console) -> Text:
 
 
 def _below_common_folder(sources: list[str]) -> list[str]:
-    """The sources without the folders that all of them begin with; the caller has just named those."""
+    """The sources without the folders that all of them begin with. The caller has just named those."""
     paths = [source.split("/") for source in sources]
     levels = zip(*(path[:-1] for path in paths), strict=False)
     depth = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))

@@ -1,4 +1,4 @@
-"""How files were read, where that may surprise -> a few notes, however many files there were."""
+"""How files were read -> a few notes where that may surprise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READS = {"jsonl": "field", "json": "field", "csv": "column", "tsv": "column"}
 
 @dataclass(slots=True)
 class ReadingNotes:
-    """Takes note of every file, for a few lines at the end; text_field: the field that holds a record's text."""
+    """Collects notes on files, for a few lines at the end. text_field: the field that holds a record's text."""
 
     text_field: str
     _no_records: dict[str, list[str]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class ReadingNotes:
     _prose: bool = False
 
     def no_records(self, read_as: str, reason: str) -> None:
-        """A file that is called records was read as something else; reason: its name, and why."""
+        """A file that is called records was read as something else. reason: its name, and why."""
         self._no_records.setdefault(read_as, []).append(reason)
 
     def plain(self, text: str, name: str) -> None:
@@ -57,7 +57,7 @@ class ReadingNotes:
 
 
 def _paragraphs(text: str) -> int:
-    """Paragraphs of several lines; two of them are prose, and a line of prose is no document."""
+    """Paragraphs of several lines. Two of them are prose, and a line of prose is no document."""
     found = lines = 0
     for line in text.split("\n"):
         lines = lines + 1 if line.strip() else 0

@@ -1,4 +1,4 @@
-"""Text of JSON lines, of a JSON array, of CSV or TSV -> records, each with the place it came from."""
+"""JSON lines, a JSON array, CSV or TSV -> records, each with its source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_CELL = 2**31 - 1
 
 
 class NoRecordsError(InputError):
-    """The file is not a list of records at all; it may still be one text."""
+    """The file is not a list of records at all. It may still be one text."""
 
 
 def json_lines(text: str, name: str, _field: str) -> Iterator[Entry]:
@@ -57,7 +57,7 @@ def json_array(text: str, name: str, field: str) -> Iterator[Entry]:
 
 
 def comma_separated(text: str, name: str, field: str) -> Iterator[Entry]:
-    """The rows below a header, as `name:line`; what separates is the first of , ; and tab that parts off the field."""
+    """The rows below a header, as `name:line`. The separator is the first of , ; and tab that separates the field."""
     header = text.lstrip("\n").partition("\n")[0]
     parted = {separator: next(csv.reader([header], delimiter=separator), []) for separator in _SEPARATORS}
     known = [separator for separator, columns in parted.items() if field in map(str.strip, columns)]
@@ -65,7 +65,7 @@ def comma_separated(text: str, name: str, field: str) -> Iterator[Entry]:
 
 
 def tab_separated(text: str, name: str, field: str) -> Iterator[Entry]:
-    """The rows below a header, as `name:line`; quotes are letters where they do not quote whole cells."""
+    """The rows below a header, as `name:line`. Quotes are letters unless they quote whole cells."""
     try:
         rows = list(_rows(text, name, field, "\t"))
     except InputError:
@@ -82,7 +82,7 @@ READERS: dict[str, Callable[[str, str, str], Iterator[Entry]]] = {
 
 
 def text_of(entry: Mapping[str, Any] | str, source: str, field: str) -> str:
-    """The text of an entry; raises InputError where the field is missing, no string or no Unicode."""
+    """The text of an entry. Raises InputError where the field is missing, no string or no Unicode."""
     text = entry if isinstance(entry, str) else _field(entry, source, field, "--field")
     if not isinstance(text, str):
         raise InputError(f"{source}: the field {field!r} must be a string, got {kind(text)}")
@@ -180,7 +180,7 @@ def _rows(text: str, name: str, field: str, separator: str, quoted: bool = True)
 
 
 def _columns(cells: list[str], source: str, field: str) -> list[str]:
-    """Names of the columns; those that have none, or one that is taken, are named by their number."""
+    """Names of the columns. Those that have none, or one that is taken, are named by their number."""
     names: list[str] = []
     for number, cell in enumerate(cells, start=1):
         named = cell.strip()

@@ -39,7 +39,7 @@ class ServedOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Settings of the server that have a flag; None leaves one to the file, the environment and its default."""
+    """Settings of the server that have a flag. None leaves one to the file, the environment and its default."""
 
     group: ClassVar[str] = "Server"
     host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1")

@@ -12,14 +12,14 @@ from qwen3_reranker.option_fields import option
 
 
 def format_option(choices: Sequence[str], otherwise: str = "json") -> Any:
-    """The field `form`, with the flag --format; `otherwise`: the default where output does not go to a terminal."""
+    """The field `form`, with the flag --format. `otherwise`: the default where output does not go to a terminal."""
     shown = f"table on a terminal, otherwise {otherwise}"
     return option(None, "How to print the result.", choices=choices, flag="--format", shown=shown, group="Output")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
-    """How to print the result; a verb with other formats has a class of its own."""
+    """How to print the result. A verb with other formats has a class of its own."""
 
     otherwise: ClassVar[str] = "json"
     form: str | None = format_option(("table", "json"))

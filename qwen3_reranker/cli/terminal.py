@@ -1,4 +1,4 @@
-"""Words for people on a terminal: control characters made visible, one message a line, colour only where wanted."""
+"""Text and tables for a terminal: control characters visible, colour only where wanted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def on_terminal(stream: TextIO | None) -> bool:
 
 
 def coloured(stream: TextIO | None) -> bool:
-    """Whether to colour what goes to this stream: a terminal that can, and NO_COLOR (no-color.org) unset or empty."""
+    """Whether to colour text for this stream. It must be a terminal, and NO_COLOR (no-color.org) unset or empty."""
     return on_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

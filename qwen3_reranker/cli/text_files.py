@@ -13,7 +13,7 @@ STDIN = "-"
 
 
 def read_text(path: str) -> str:
-    """A file's text, or that of standard input for `-`; raises InputError if it is not there or not UTF-8 text."""
+    """A file's text, or that of standard input for `-`. Raises InputError if it is not there or not UTF-8 text."""
     if path == STDIN:
         if sys.stdin is None:
             raise InputError("standard input is closed, so - cannot be read")

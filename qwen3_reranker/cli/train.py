@@ -1,4 +1,4 @@
-"""`train`: fine-tune a model, and everything on the way there: data, negatives, a teacher's scores, merging."""
+"""`train`: verbs that prepare data, fine-tune a model and merge the results."""
 
 from __future__ import annotations
 

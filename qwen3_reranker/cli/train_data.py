@@ -1,4 +1,4 @@
-"""`train prepare` and `train validate`: files of any tool -> examples, and what is wrong with them."""
+"""`train prepare` and `train validate`: files of any tool -> checked examples."""
 
 from __future__ import annotations
 

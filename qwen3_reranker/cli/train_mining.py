@@ -1,4 +1,4 @@
-"""`train mine`, `distil` and `synthesise`: what examples lack, found, scored or written; none of it needs torch."""
+"""`train mine`, `distil` and `synthesise`: what examples lack, found, scored or written. None of it needs torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train run`: a model and examples -> a model that knows them, judged on queries that were held out."""
+"""`train run`: a model and examples -> a fine-tuned model, evaluated on held-out queries."""
 
 from __future__ import annotations
 

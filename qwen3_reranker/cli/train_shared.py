@@ -1,4 +1,4 @@
-"""What the verbs of `train` share: the file they write, the examples they read, and how facts are printed."""
+"""What the verbs of `train` share: output options, reading of examples, printing of facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command line that cannot be read -> one sentence that says what is wrong with it."""
+"""A command line that cannot be read -> one sentence that says why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def sentence(error: Any, arguments: Sequence[str]) -> str:
-    """What typer's error of usage says, and the page that helps; arguments: all that the program was given."""
+    """What typer's error of usage says, and the page that helps. arguments: all that the program was given."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "qwen3-reranker"
     return f"{_said(error, arguments)} See {command} --help."

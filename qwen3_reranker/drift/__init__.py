@@ -1,4 +1,4 @@
-"""Drift: a model and precisions -> how far the logits of a built-in text set move from float32's."""
+"""Drift: a model and precisions -> how far logits move from float32's."""
 
 from qwen3_reranker.drift.comparison import MEAN_LIMIT, Drift, compare
 from qwen3_reranker.drift.drift_report import DriftReport, measure_drift

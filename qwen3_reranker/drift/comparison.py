@@ -1,4 +1,4 @@
-"""Two judgements of the same documents -> how far the second is from the first, in logits and in order.
+"""Logits of the same documents in two precisions -> their distance and change of order.
 
 Shapes: D documents of one query.
 """
@@ -66,7 +66,7 @@ def compare(precision: str, expected: Sequence[Logits], logits: Sequence[Logits]
 
 
 def kendall_tau(first_D: Logits, second_D: Logits) -> float:
-    """Kendall's tau-b of two judgements of the same documents, -1 to 1; a pair that ties is neither agreed on nor not.
+    """Kendall's tau-b of two judgements of the same documents, -1 to 1. A pair that ties is neither agreed on nor not.
 
     Where tau-b is 0 / 0: 1 if both tie all documents (there is one, say), 0 if only one of them does.
     """

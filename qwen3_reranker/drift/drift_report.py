@@ -1,4 +1,4 @@
-"""The drift report: the text set scored in float32 and in each precision, one model in memory at a time."""
+"""A model -> the drift of each precision from float32, on a text set."""
 
 from __future__ import annotations
 

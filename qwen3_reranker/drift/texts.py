@@ -1,4 +1,4 @@
-"""The built-in text set: questions in nine languages and of code, each with documents that answer it or do not."""
+"""The built-in text set: questions with documents that answer them or do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query and what may answer it, all in one language; some of `related` answer a part, none of `unrelated`."""
+    """A query and what may answer it, all in one language. Some of `related` answer a part, none of `unrelated`."""
 
     language: str
     query: str

@@ -22,7 +22,7 @@ def is_set(folder: Path) -> bool:
 
 
 def read_folder(folder: Path, name: str | None = None, qrels: Path | None = None) -> LabelledSet:
-    """The set in a folder; qrels: which judgements, None for those named test, or the only ones.
+    """The set in a folder. qrels: which judgements, None for those named test, or the only ones.
 
     A document is its title, on a line of its own, and its text. meta.json may hold a name, which `name` overrides, an
     instruction and a language; a query's metadata may hold its own. Raises InputError for missing files, queries
@@ -96,7 +96,7 @@ def _documents(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_corpus(path: Path) -> dict[str, str]:
-    """Documents by id: JSON lines of an id, a text and perhaps a title; raises InputError for other lines or none."""
+    """Documents by id: JSON lines of an id, a text and perhaps a title. Raises InputError for other lines or none."""
     documents = dict(_corpus_lines(path))
     if not documents:
         raise InputError(f"{path}: expected a document a line, got none")

@@ -1,4 +1,4 @@
-"""The evaluation from sets and systems to a summary: first stage, models, their fusion, oracle, side by side."""
+"""Sets and systems -> a summary of first stage, models, fusions and oracle."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _all_judged(
     folder: Path,
     on_progress: Callable[[float], None] | None,
 ) -> list[_Judgement]:
-    """What each candidate says of each set's lists, in the order of the candidates; a model is loaded once."""
+    """Each candidate's logits of each set's lists, in the order of the candidates. A model is loaded once."""
     pairs = [sum(map(len, stage.run.values())) for stage in stages]
     total, done = max(sum(pairs) * sum(not each.is_run for each in candidates), 1), 0
     found: list[_Judgement] = []

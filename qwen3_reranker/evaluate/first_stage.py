@@ -1,4 +1,4 @@
-"""The lists that are reranked: BM25's, a stored run's or the data's own; and what is made of them without a model."""
+"""The lists to rerank (BM25's, a stored run's, the data's own), fusions and oracle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RANDOM_ORDER = "random order"
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """The best `depth` documents of each judged query; sha256: of all the lists these were taken from."""
+    """The best `depth` documents of each judged query. sha256: of all the lists these were taken from."""
 
     name: str
     depth: int
@@ -108,7 +108,7 @@ def _kept(
 
 
 def given(labelled: LabelledSet, depth: int | None) -> FirstStage:
-    """The lists that came with the data; raises InputError where there are none, or no order to cut them by."""
+    """The lists that came with the data. Raises InputError where there are none, or no order to cut them by."""
     if labelled.candidates is None:
         raise InputError(f"{labelled.name}: the data hold no lists to rerank; take --first-stage bm25 or a run")
     whole = _of_run("lists of the data", labelled, labelled.candidates, None)
@@ -120,7 +120,7 @@ def given(labelled: LabelledSet, depth: int | None) -> FirstStage:
 
 
 def stored(labelled: LabelledSet, path: Path, depth: int | None) -> FirstStage:
-    """The lists of a TREC run; raises InputError if it is of other queries or names documents that are not there."""
+    """The lists of a TREC run. Raises InputError if it is of other queries or names documents that are not there."""
     run = read_run(path)
     if not run.keys() & labelled.qrels.keys():
         raise InputError(f"{path}: none of its queries is judged in {labelled.name}; it belongs to another set")

@@ -1,4 +1,4 @@
-"""p-MRR: how far documents move when the instruction says that they are no longer relevant (FollowIR, 2403.15246)."""
+"""p-MRR: whether documents move when the instruction makes them irrelevant (FollowIR, 2403.15246)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists -> logits, query by query, so that what a query's pairs share is computed once."""
+"""Lists -> logits, query by query, to compute a shared prefix once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cost:
 
 
 def fingerprint(reranker: Reranker) -> str:
-    """A hash of all weights and of the tokenizer; that of large weights is stored next to them."""
+    """A hash of all weights and of the tokenizer. That of large weights is stored next to them."""
     checkpoint = reranker.checkpoint
     enabled = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
     content = hashlib.sha256(DiskCache(checkpoint, enabled).digest().encode())
@@ -83,10 +83,10 @@ def judge(
     file: LogitsFile,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[Run, Cost]:
-    """The logits of every list, those of the file read and all others added to it, and what all of them took.
+    """The logits of every list, and what they took; those of the file are not computed again.
 
     instruction: for all queries; None takes the data's own. on_progress: called with the share of queries done.
-    Raises InputError for lists that name unknown documents or have a blank query, and what Reranker.rank raises.
+    Raises InputError for lists that name unknown documents or have a blank query, and what Reranker.score raises.
     """
     if blank := [query for query in stage.run if is_blank(labelled.queries.get(query, "?"))]:
         raise InputError(f"{labelled.name}: the text of query {blank[0]} must not be blank; take the query out")
@@ -101,7 +101,7 @@ def judge(
                 if on_progress:
                     on_progress((before + share) / total)
 
-            known = _judged(reranker, labelled, query, tuple(scores), instruction, advance)
+            known = _logits_of(reranker, labelled, query, tuple(scores), instruction, advance)
             file.add(known)
         run[query] = dict(zip(known.documents, known.logits, strict=True))
         cost += Cost(
@@ -117,7 +117,7 @@ def judge(
     return run, cost
 
 
-def _judged(
+def _logits_of(
     reranker: Reranker,
     labelled: LabelledSet,
     query: str,
@@ -131,19 +131,15 @@ def _judged(
         raise InputError(f"{labelled.name}: the list of query {query} names the unknown document {error}") from None
     chosen = labelled.instruction_of(query) if instruction is None else instruction
     began = time.perf_counter()
-    ranking = reranker.rank(labelled.queries[query], texts, instruction=chosen, on_progress=on_progress)
+    scores = reranker.score(labelled.queries[query], texts, chosen, on_progress=on_progress)
     seconds = time.perf_counter() - began
-    logits = [0.0] * len(texts)
-    for hit in ranking:
-        logits[hit.index] = hit.logit
-    usage = ranking.usage
     return QueryLogits(
         query,
         documents,
-        tuple(logits),
-        usage.prompt_tokens,
-        usage.computed_tokens,
-        usage.truncated_documents,
+        tuple(scores.logits.tolist()),
+        scores.usage.prompt_tokens,
+        scores.usage.computed_tokens,
+        scores.usage.truncated_documents,
         seconds=round(seconds, 4),
-        query_truncated=len(ranking) > 0 and ranking[0].receipt.query_truncated,
+        query_truncated=any(receipt.query_truncated for receipt in scores.receipts[:1]),
     )

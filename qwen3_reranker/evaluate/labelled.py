@@ -65,7 +65,7 @@ class LabelledSet:
         return self.of_queries({units[place] for place in rng.permutation(len(units))[:most_queries]})
 
     def of_queries(self, units: set[str]) -> LabelledSet:
-        """The same set with these queries alone; in a set for p-MRR, with both versions of each."""
+        """The same set with these queries alone. In a set for p-MRR, with both versions of each."""
 
         def kept(query: str) -> bool:
             return (query.rpartition("-")[0] if self.changed else query) in units

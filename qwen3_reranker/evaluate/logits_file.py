@@ -1,4 +1,4 @@
-"""A file of one model's logits over one set's lists, a query a line: it says what it belongs to, and is continued."""
+"""A file of one model's logits over a set's lists, which a later run continues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class QueryLogits:
 
 
 class LogitsFile:
-    """Logits of queries on disk; what a stopped run left is read, and a line that it did not finish is dropped.
+    """Logits of queries on disk. The lines of a stopped run are read, without one that it did not finish.
 
     belongs_to: everything that logits depend on, and the first line. Its hash is part of the file's name, so another
     model, instruction, prompt, precision or first stage never continues this file. Raises InputError for a file that
@@ -65,7 +65,7 @@ class LogitsFile:
         self._file.close()
 
     def _read(self) -> bool:
-        """Read what is there, cut an unfinished line off; False where not even the first line was finished."""
+        """Read the file and cut an unfinished line off. False if not even the first line is finished."""
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):

@@ -1,4 +1,4 @@
-"""One query's ranked labels -> measures, each as its expectation over the orders of documents with equal scores.
+"""One query's ranked labels -> measures, as expectations over the orders of ties.
 
 Definitions are trec_eval's (gains are labels, a label of 1 is relevant), except nDCG-exp, with a gain of 2^label - 1,
 and Judged, which is ir_measures'. Expectations follow McSherry and Najork, "Computing information retrieval
@@ -44,7 +44,7 @@ class Ranked:
 
 
 def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> Ranked:
-    """A query's documents by score; equal ones by id, backwards, as trec_eval does, and like it in float32."""
+    """A query's documents by score, in float32. Equal scores are ordered by id, backwards, as in trec_eval."""
     ids = sorted(scores, reverse=True)
     return _by_score(
         np.array([scores[document] for document in ids], np.float32),
@@ -55,7 +55,7 @@ def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> Ranked:
 
 
 def ranked_arrays(labels_N: NDArray[Any], scores_N: NDArray[Any]) -> Ranked:
-    """The same of documents that are all judged, none by an id; equal ones in input order."""
+    """The same of documents that are all judged, none by an id. Equal ones in input order."""
     labels_N = labels_N.astype(float)
     return _by_score(scores_N.astype(np.float32), labels_N, np.ones(len(labels_N), bool), labels_N)
 

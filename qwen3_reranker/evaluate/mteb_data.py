@@ -1,4 +1,4 @@
-"""mteb's rows -> texts and labelled sets: what its own wrappers hand to a cross-encoder, without the repetition."""
+"""Rows of mteb -> texts and labelled sets, as mteb's wrappers give them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def queries_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, MtebQuery]:
 
 
 def measure_of(main_score: str) -> Measure:
-    """Our measure of a task's main score, such as ndcg_at_10; raises InputError for one that we do not have."""
+    """Our measure of a task's main score, such as ndcg_at_10. Raises InputError for one that we do not have."""
     found = re.fullmatch(r"([a-z_]+)_at_(\d+)", main_score)
     if main_score == P_MRR:
         return Measure(P_MRR)

@@ -1,4 +1,4 @@
-"""A Reranker as a model of mteb 2, by its search protocol: query by query, so that prefixes are shared."""
+"""A Reranker as a model of mteb 2, by its search protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A summary -> one page of HTML with its plots inside: no script, no font, nothing from another host."""
+"""A summary -> one page of HTML with its plots, without scripts or other files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink) } .grid, .axis { s
 
 
 def page(summary: Summary, tuning: Tuning | None = None) -> str:
-    """The report as one self-contained page; tuning: the result of choosing among instructions, if there is one."""
+    """The report as one self-contained page. tuning: the result of choosing among instructions, if there is one."""
     verdict_of = tuning.verdict if tuning else verdict(summary)
     parts = [f'<h1>Evaluation</h1><p class="verdict">{escape(verdict_of)}</p>']
     for section in sections(summary, tuning):
@@ -86,5 +86,5 @@ def _differences(summary: Summary) -> Iterator[str]:
 
 
 def _wide(content: str) -> str:
-    """What may be wider than a small screen, to be moved from side to side in a place of its own."""
+    """Content that may be wider than the screen, with a scroll bar of its own."""
     return f'<div class="wide">{content}</div>'

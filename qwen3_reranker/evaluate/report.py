@@ -31,7 +31,7 @@ class ReportSection:
 
 
 def sections(summary: Summary, tuning: Tuning | None = None) -> list[ReportSection]:
-    """The tables of the report, in order; tuning: the result of choosing among instructions, if there is one."""
+    """The tables of the report, in order. tuning: the result of choosing among instructions, if there is one."""
     headline = f"Mean {summary.headline_name}"
     found = [
         *([ReportSection(INSTRUCTIONS, tuning_rows(tuning), tuning_remark(tuning))] if tuning else []),
@@ -45,7 +45,7 @@ def sections(summary: Summary, tuning: Tuning | None = None) -> list[ReportSecti
 
 
 def markdown(summary: Summary, tuning: Tuning | None = None) -> str:
-    """The report as one page of Markdown; tuning: the result of choosing among instructions, if there is one."""
+    """The report as one page of Markdown. tuning: the result of choosing among instructions, if there is one."""
     parts = ["# Evaluation", tuning.verdict if tuning else verdict(summary)]
     for section in sections(summary, tuning):
         parts += [f"## {section.title}", *([section.remark] if section.remark else []), section.table.markdown()]
@@ -129,7 +129,7 @@ def set_rows(summary: Summary) -> RowTable:
 
 
 def language_rows(summary: Summary) -> RowTable:
-    """A row a language with the means over its sets, as in `set_rows`; none for one language."""
+    """A row a language with the means over its sets, as in `set_rows`. None for one language."""
     rows = [
         [
             language,

@@ -1,4 +1,4 @@
-"""JSON lines of a query with the documents to rank -> a labelled set that carries its own lists."""
+"""JSON lines of queries with documents -> a labelled set with its own lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run and judgements -> the value of every query, with what ties leave open and what the run misses."""
+"""A run and judgements -> a value for each query, with the range that ties allow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunScores:
 
 
 def score_run(labelled: LabelledSet, run: Run, measures: Sequence[Measure]) -> dict[Measure, RunScores]:
-    """Each measure of a run; raises InputError for p-MRR of a set that names no changed documents."""
+    """Each measure of a run. Raises InputError for p-MRR of a set that names no changed documents."""
     lists = [(labels, ranked(labels, run[query])) if query in run else None for query, labels in labelled.qrels.items()]
     missing = tuple(query for query in labelled.qrels if query not in run)
     tied = sum(each is not None and each[1].has_ties for each in lists)

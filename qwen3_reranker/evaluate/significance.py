@@ -1,4 +1,4 @@
-"""Per-query values -> how sure a mean and a difference are: bootstrap, paired randomisation test, Holm's correction.
+"""Values of queries -> intervals and p values: bootstrap, paired randomisation, Holm.
 
 Several sets are averaged set by set, each by its weight: an array holds the queries of one set, and queries are drawn,
 and signs flipped, within their set. Shapes: Q queries of a set, B draws, K candidates.
@@ -23,7 +23,7 @@ _ROUNDING = 1e-12
 
 
 def weighted_mean(sets: Sequence[Values], weights: Sequence[float]) -> float:
-    """The sum of each set's mean times its weight; raises InputError where a set has no queries."""
+    """The sum of each set's mean times its weight. Raises InputError where a set has no queries."""
     if not sets or not all(len(values_Q) for values_Q in sets):
         raise InputError("expected at least one query in every set, got none")
     return float(sum(weight * values_Q.mean() for values_Q, weight in zip(sets, weights, strict=True)))

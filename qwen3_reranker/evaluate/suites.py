@@ -1,4 +1,4 @@
-"""The columns of the published table as named suites: tasks, splits, measures, instructions; mteb brings the data.
+"""The columns of the published table as named suites: tasks, splits, measures, instructions. mteb provides the data.
 
 The table is Table 4 of the technical report (arXiv 2506.05176): the best 100 of Qwen3-Embedding-0.6B, reranked.
 suites.json has the tasks and instructions of the official evaluation, its spelling included; where that took the first

@@ -1,4 +1,4 @@
-"""Scores of several systems on several sets -> means, intervals, and which differences are more than chance."""
+"""Scores of systems on sets -> means, intervals, and significant differences."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SetFacts:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One way to order the lists, with its scores of each set; depth_curve: the mean when fewer documents are reranked.
+    """One way to order the lists, with its scores of each set. depth_curve: the mean when fewer documents are reranked.
 
     settings: of a model, everything its logits depend on, set apart. cost: what judging took, over all sets.
     """
@@ -111,7 +111,7 @@ class Summary:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the lists of every set have an order; otherwise there is no first stage to gain on."""
+        """Whether the lists of every set have an order. Otherwise there is no first stage to gain on."""
         return all(each.is_ordered for each in self.sets)
 
     @property
@@ -121,7 +121,7 @@ class Summary:
 
     @property
     def missing(self) -> dict[str, tuple[str, ...]]:
-        """By "system on set", the judged queries that it lacks, which count as 0; those of the oracle repeat others."""
+        """By "system on set", the judged queries that it lacks, which count as 0. Those of the oracle repeat others."""
         return {
             f"{system.label} on {facts.name}": self.headline(system, place).missing
             for system in self.systems

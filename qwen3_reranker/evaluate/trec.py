@@ -59,7 +59,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write a run that `read_run` reads back, whole or not at all; scores keep all their digits."""
+    """Write a run that `read_run` reads back, whole or not at all. Scores keep all their digits."""
     scratch = path.with_name(f"{path.name}.part")
     with scratch.open("w", encoding="utf-8", newline="\n") as file:
         for query, scores in run.items():

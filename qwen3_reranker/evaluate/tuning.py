@@ -1,4 +1,4 @@
-"""Several instructions on one half of the queries, the winner on the other: is it better than what luck would choose?
+"""Choose an instruction on half of the queries, and test it on the others.
 
 Shapes: K instructions, Q queries of a half.
 """
@@ -74,7 +74,7 @@ class Tuning:
 
 
 def library() -> list[str]:
-    """The instructions that are tried where none are given; the first is the model's usual one."""
+    """The instructions that are tried where none are given. The first is the model's usual one."""
     texts: list[str] = json.loads(Path(__file__).with_name("instructions.json").read_text(encoding="utf-8"))
     return texts
 
@@ -94,7 +94,7 @@ def held_out(queries: Sequence[str], seed: int) -> NDArray[np.bool_]:
 
 
 def tune(summary: Summary) -> Tuning:
-    """Choose among the models of a summary, which differ in their instructions; the first is the baseline.
+    """Choose among the models of a summary, which differ in their instructions. The first is the baseline.
 
     Every query counts alike, whatever its set. Raises InputError for fewer than two models, for several measures, and
     what `held_out` raises.
