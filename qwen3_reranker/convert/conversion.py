@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.convert.gguf_file import write_gguf
 from qwen3_reranker.convert.gguf_model import gguf_model
@@ -19,7 +21,7 @@ from qwen3_reranker.convert.output_tensor import OutputTensor
 from qwen3_reranker.convert.safetensors_file import write_safetensors
 from qwen3_reranker.convert.source_model import EncodingOf, SourceModel
 from qwen3_reranker.errors import InputError, unknown
-from qwen3_reranker.weights import Checkpoint, Tensor
+from qwen3_reranker.weights import Checkpoint, StoredTensor, Tensor, is_plain
 from qwen3_reranker.weights.hub import is_bundled
 
 LAYOUTS = ("hf", "seq-cls", "sentence-transformers", "gguf")
@@ -83,9 +85,10 @@ def convert(
         with suppress(OSError):
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
         raise
-    exact = all(not isinstance(tensor.values, Tensor) or _holds(tensor.encoding, tensor.values) for tensor in tensors)
-    matrices = [tensor for tensor in tensors if isinstance(tensor.values, Tensor) and len(tensor.shape) == 2]
-    decoded = quantize is None and any(tensor.encoding != tensor.values.dtype for tensor in matrices)
+    copied = [(each.encoding, each.values) for each in tensors if not isinstance(each.values, np.ndarray)]
+    exact = all(_holds(encoding, tensor) for encoding, tensor in copied)
+    matrices = [(encoding, tensor) for encoding, tensor in copied if len(tensor.shape) == 2]
+    decoded = quantize is None and any(encoding != tensor.dtype for encoding, tensor in matrices)
     return Conversion(path, to, sum(tensor.num_bytes for tensor in tensors), exact, decoded)
 
 
@@ -108,13 +111,13 @@ def _checked_path(destination: str | os.PathLike[str], to: str) -> Path:
 
 def _encoding(to: str, quantize: str | None) -> EncodingOf:
     def folder(tensor: Tensor) -> str:
-        return quantize.upper() if quantize else tensor.dtype if tensor.is_plain else "F32"
+        return quantize.upper() if quantize else tensor.dtype if is_plain(tensor) else "F32"
 
     def gguf(tensor: Tensor) -> str:
         # llama.cpp multiplies by norms in float32 only.
         if len(tensor.shape) == 1:
             return "F32"
-        return quantize.upper() if quantize else tensor.dtype if tensor.is_stored else "F32"
+        return quantize.upper() if quantize else tensor.dtype if isinstance(tensor, StoredTensor) else "F32"
 
     return gguf if to == "gguf" else folder
 
@@ -165,4 +168,4 @@ def _replace(scratch: Path, path: Path) -> None:
 
 def _holds(encoding: str, tensor: Tensor) -> bool:
     """Whether the encoding keeps every value of the tensor."""
-    return tensor.is_float32 if encoding == "F32" else tensor.is_stored and encoding == tensor.dtype
+    return tensor.is_float32 if encoding == "F32" else isinstance(tensor, StoredTensor) and encoding == tensor.dtype

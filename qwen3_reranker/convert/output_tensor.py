@@ -9,7 +9,7 @@ import numpy as np
 
 from qwen3_reranker.convert.quantise import quantise
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.weights import Tensor
+from qwen3_reranker.weights import StoredTensor, Tensor
 from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
 
 _VALUES_AT_ONCE = 1 << 20
@@ -41,7 +41,7 @@ class OutputTensor:
 
     def chunks(self) -> Iterator[memoryview | bytes]:
         """The bytes in order; a tensor stored in the same encoding is copied unchanged."""
-        if isinstance(self.values, Tensor) and self.values.is_stored and self.values.dtype == self.encoding:
+        if isinstance(self.values, StoredTensor) and self.values.dtype == self.encoding:
             yield from self.values.content()
             return
         for values in _value_chunks(self.values):

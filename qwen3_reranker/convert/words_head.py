@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qwen3_reranker.weights import Tensor, names
+from qwen3_reranker.weights.computed_tensor import ComputedTensor
 from qwen3_reranker.weights.encodings import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class ReplacedRowsTensor(Tensor):
-    """A word matrix, (vocab_size, hidden_size), with the rows `ids` replaced; float32 holds every number."""
+class ReplacedRowsTensor(ComputedTensor):
+    """A word matrix, (vocab_size, hidden_size), as a language-model head with the rows `ids` replaced."""
 
     words: Tensor = field(repr=False)
     ids: tuple[int, ...]
@@ -23,13 +24,9 @@ class ReplacedRowsTensor(Tensor):
     @classmethod
     def of(cls, words: Tensor, ids: tuple[int, ...], rows_2D: Floats) -> ReplacedRowsTensor:
         """The matrix under the name of a language-model head."""
-        fields = (words.shape, words.dtype, words.source, words.offset, words.num_bytes)
-        return cls(names.HEAD, *fields, words=words, ids=ids, rows_2D=rows_2D)
-
-    @property
-    def is_stored(self) -> bool:
-        """False: no file holds this matrix."""
-        return False
+        return cls(
+            names.HEAD, words.shape, words.dtype, words.num_bytes, words.sources, words=words, ids=ids, rows_2D=rows_2D
+        )
 
     @property
     def is_float32(self) -> bool:

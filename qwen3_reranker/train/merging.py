@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
-from qwen3_reranker.weights import Checkpoint, Source, Tensor, open_checkpoint
+from qwen3_reranker.weights import Checkpoint, Tensor, open_checkpoint
+from qwen3_reranker.weights.computed_tensor import ComputedTensor
 
 METHODS = ("average", "slerp")
 _VALUES_AT_ONCE = 1 << 19
@@ -28,25 +29,19 @@ Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class BlendedTensor(Tensor):
-    """A weighted sum of tensors, added in float64 and rounded once when read."""
+class BlendedTensor(ComputedTensor):
+    """The sum of tensors with a weight each, added in float64 and rounded once when it is read."""
 
     parts: tuple[Tensor, ...] = field(repr=False)
     shares: tuple[float, ...]
 
-    @property
-    def is_stored(self) -> bool:
-        """False: no file holds these numbers."""
-        return False
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """Every file of every part."""
-        return tuple(dict.fromkeys(source for part in self.parts for source in part.sources))
-
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole sum, for vectors; matrices are read by `rows`."""
-        return self._summed(part.read(np.float64) for part in self.parts).astype(dtype)
+        """The whole sum; into `out` if given."""
+        values: NDArray[Any] = self._summed(part.read(np.float64) for part in self.parts).astype(dtype)
+        if out is None:
+            return values
+        out[...] = values
+        return out
 
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids` of the sum, like `Tensor.rows`."""
@@ -116,8 +111,9 @@ def _blended(parts: Sequence[Tensor], method: str, weights_M: Weights) -> Blende
     # Norms are scales, not directions.
     is_turned = method == "slerp" and len(first.shape) > 1
     shares_M = slerp_shares(_products(parts), weights_M) if is_turned else weights_M
-    fields = (first.name, first.shape, first.dtype, first.source, first.offset, first.num_bytes)
-    return BlendedTensor(*fields, parts=tuple(parts), shares=tuple(map(float, shares_M)))
+    sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
+    facts = (first.name, first.shape, first.dtype, first.num_bytes, sources)
+    return BlendedTensor(*facts, parts=tuple(parts), shares=tuple(map(float, shares_M)))
 
 
 def _products(parts: Sequence[Tensor]) -> Weights:

@@ -24,8 +24,9 @@ from qwen3_reranker.json_object import read_object
 from qwen3_reranker.train.lora import TARGETS, adapters
 from qwen3_reranker.train.student import Student
 from qwen3_reranker.weights import Checkpoint, names
-from qwen3_reranker.weights import Tensor as StoredTensor
+from qwen3_reranker.weights import Tensor as CheckpointTensor
 from qwen3_reranker.weights.adapter import CONFIG, WEIGHTS
+from qwen3_reranker.weights.computed_tensor import ComputedTensor
 from qwen3_reranker.weights.hub import BUNDLED
 from qwen3_reranker.weights.hub_name import read_hub_name
 
@@ -39,19 +40,18 @@ class AdapterBase:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedTensor(StoredTensor):
-    """A weight in training under its published name, read in chunks to write a checkpoint with little memory."""
+class TrainedTensor(ComputedTensor):
+    """A weight in training under its published name; read in chunks to write a checkpoint with little memory."""
 
     weight: Tensor = field(repr=False)
 
-    @property
-    def is_stored(self) -> bool:
-        """False: no file holds these numbers yet."""
-        return False
-
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole weight; `out` is not used here."""
-        return self.weight.detach().float().cpu().numpy().astype(dtype)
+        """The whole weight; into `out` if given."""
+        values = self.weight.detach().float().cpu().numpy().astype(dtype)
+        if out is None:
+            return values
+        out[...] = values
+        return out
 
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids`, (num_ids, columns)."""
@@ -115,9 +115,8 @@ def _as_trained(student: Student, checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, tensors=trained, stored_head=head)
 
 
-def _trained(stored: StoredTensor, weight: Tensor) -> TrainedTensor:
-    fields = (stored.name, stored.shape, stored.dtype, stored.source, stored.offset, stored.num_bytes)
-    return TrainedTensor(*fields, weight=weight)
+def _trained(tensor: CheckpointTensor, weight: Tensor) -> TrainedTensor:
+    return TrainedTensor(tensor.name, tensor.shape, tensor.dtype, tensor.num_bytes, tensor.sources, weight=weight)
 
 
 def _write_adapter(student: Student, checkpoint: Checkpoint, base: AdapterBase, folder: Path) -> None:

@@ -12,14 +12,16 @@ from qwen3_reranker.weights.hf import open_folder
 from qwen3_reranker.weights.hub import lasting_name, resolve
 from qwen3_reranker.weights.names import LayerTensors
 from qwen3_reranker.weights.safetensors import read_entries
-from qwen3_reranker.weights.tensor import Source, Tensor
+from qwen3_reranker.weights.tensor import Source, StoredTensor, Tensor, is_plain
 
 __all__ = [
     "Checkpoint",
     "LayerTensors",
     "Source",
+    "StoredTensor",
     "Tensor",
     "first_not_finite",
+    "is_plain",
     "lasting_name",
     "open_checkpoint",
     "read_entries",

@@ -164,7 +164,7 @@ def _merged(
         rank, scale = scales.of(module)
         down = shaped_tensor(module + _DOWN, (rank, inputs), entries[module + _DOWN], f"{CONFIG} and the base")
         up = shaped_tensor(module + _UP, (outputs, rank), entries[module + _UP], f"{CONFIG} and the base")
-        merged[tensor.name] = MergedTensor.of(tensor, up, down, scale, source)
+        merged[tensor.name] = MergedTensor(tensor, up, down, scale, source)
     return merged
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from qwen3_reranker.errors import CheckpointError, PrecisionError
 from qwen3_reranker.weights.checkpoint import Checkpoint
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import Tensor, is_plain
 
 # Of a float whose exponent is all ones: NaN or infinity.
 _EXPONENTS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
@@ -44,7 +44,7 @@ def why_not_finite(checkpoint: Checkpoint, precision: str) -> CheckpointError | 
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    if tensor.is_plain and tensor.dtype in _EXPONENTS:
+    if is_plain(tensor) and tensor.dtype in _EXPONENTS:
         width, exponent = _EXPONENTS[tensor.dtype]
         return not any(((np.frombuffer(piece, width) & exponent) == exponent).any() for piece in tensor.content())
     if len(tensor.shape) != 2:

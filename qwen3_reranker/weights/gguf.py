@@ -22,7 +22,7 @@ from qwen3_reranker.weights.gguf_parts import read_whole_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
 from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_gguf
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor, Tensor
 
 _ARCHITECTURE = "qwen3"
 _POOLING = "qwen3.pooling_type"
@@ -144,7 +144,7 @@ def _rope_type(metadata: Metadata) -> str:
     return "default" if scaling == "none" else scaling
 
 
-def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...]) -> Tensor:
+def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...]) -> StoredTensor:
     found = header.tensors.get(gguf_name)
     where = f"{(found or header).source.path}: tensor {gguf_name!r}"
     if found is None:
@@ -162,7 +162,7 @@ def _tensor(header: GgufHeader, name: str, gguf_name: str, shape: tuple[int, ...
             f"{where}: expected shape {list(shape)} from the metadata, got {shown(list(found.shape))}; "
             "metadata and weights are not of one model"
         )
-    return Tensor(name, shape, found.type, found.source, found.offset, found.num_bytes)
+    return StoredTensor(name, shape, found.type, found.source, found.offset, found.num_bytes)
 
 
 def _refuse_scaled_positions(header: GgufHeader) -> None:
@@ -187,9 +187,9 @@ def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]
         shape = (rows, config.hidden_size)
         tensor = _tensor(header, _CLASSIFIER, _CLASSIFIER, shape[-len(classifier.shape) :])
         return ScoreHead(replace(tensor, shape=shape), _label_rows(header.metadata, rows))
-    tensor = tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD]
-    source = names.gguf_name(tensor.name)
-    return ScoreHead(tensor, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
+    words = tensors[names.EMBEDDING if config.tie_word_embeddings else names.HEAD]
+    source = names.gguf_name(words.name)
+    return ScoreHead(words, note=f"rebuilt from {source}, as the file has no {_CLASSIFIER}")
 
 
 def _label_rows(metadata: Metadata, rows: int) -> tuple[int, ...]:

@@ -25,12 +25,12 @@ from qwen3_reranker.weights.contents import no_model
 from qwen3_reranker.weights.cross_encoder import as_cross_encoder
 from qwen3_reranker.weights.embedding import has_bare_names, is_embedding, refuse_other_pooling, stored_prompts
 from qwen3_reranker.weights.modules import MODULES, read_modules
-from qwen3_reranker.weights.quantised import Quantisation, read_quantisation
+from qwen3_reranker.weights.quantised import Quantisation, QuantisedTensor, read_quantisation
 from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, first_shard, folder_entries, shaped_tensor, weights_file
 from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor, Tensor
 from qwen3_reranker.weights.tied import UNTIED, is_same
 
 _CONFIG = "config.json"
@@ -248,7 +248,7 @@ def _needed(
     quantisation: Quantisation | None,
     bare: bool = False,
 ) -> dict[str, Tensor]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, shape in names.expected_shapes(config):
         stored = names.bare_name(name) if bare else name
         tensors[name] = replace(_tensor(stored, shape, entries, path, quantisation), name=name)
@@ -257,7 +257,7 @@ def _needed(
 
 def _tensor(
     name: str, shape: tuple[int, ...], entries: Mapping[str, TensorEntry], path: Path, quantisation: Quantisation | None
-) -> Tensor:
+) -> StoredTensor | QuantisedTensor:
     decoded = None if quantisation is None else quantisation.matrix(name, shape, entries, path)
     if decoded is not None:
         return decoded

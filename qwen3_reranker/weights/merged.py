@@ -4,49 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qwen3_reranker.weights.tensor import Source, Tensor
+from qwen3_reranker.weights.tensor import Source, StoredTensor, Tensor
 
 # Of the product, in float64: 4 MiB.
 _VALUES_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
-class MergedTensor(Tensor):
+class MergedTensor:
     """base + scale * up @ down, never rounded to the base's dtype; `dtype` and `num_bytes` are those of the base.
 
-    base: (outputs, inputs); up: B, (outputs, rank); down: A, (rank, inputs). Source: LoRA, arXiv 2106.09685, section 4.
+    base: (outputs, inputs); up: B, (outputs, rank); down: A, (rank, inputs). scale_source: the file that states the
+    scale. Source: LoRA, arXiv 2106.09685, section 4.
     """
 
-    base: Tensor = field(repr=False)
-    up: Tensor = field(repr=False)
-    down: Tensor = field(repr=False)
+    base: Tensor
+    up: StoredTensor = field(repr=False)
+    down: StoredTensor = field(repr=False)
     scale: float
     scale_source: Source = field(repr=False)
 
-    @classmethod
-    def of(cls, base: Tensor, up: Tensor, down: Tensor, scale: float, scale_source: Source) -> MergedTensor:
-        """The sum, under the base's name; `scale_source` is the file that says the scale."""
-        place = (base.name, base.shape, base.dtype, base.source, base.offset, base.num_bytes)
-        return cls(*place, base=base, up=up, down=down, scale=scale, scale_source=scale_source)
+    @property
+    def name(self) -> str:
+        return self.base.name
 
     @property
-    def is_stored(self) -> bool:
-        """False: no file holds these numbers."""
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.base.dtype
+
+    @property
+    def num_bytes(self) -> int:
+        return self.base.num_bytes
+
+    @property
+    def file(self) -> Path:
+        """The base's file."""
+        return self.base.file
+
+    @property
+    def is_float32(self) -> bool:
+        """False: the sum is rounded when it is read."""
         return False
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """The base's files and the adapter's, its configuration among them."""
         return (*self.base.sources, *dict.fromkeys((self.up.source, self.down.source)), self.scale_source)
-
-    def stored(self) -> NDArray[np.uint8]:
-        """Never: the file holds the base alone, which would be taken for the sum."""
-        raise AssertionError(f"{self.name} is added up when it is read; no file holds it")
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The whole sum as float32 or float64, like `Tensor.read`; it takes 8 MiB more, and the adapter's two matrices.
@@ -74,3 +87,7 @@ class MergedTensor(Tensor):
         product = self.up.rows(ids, np.float64) @ (self.down.read(np.float64) * self.scale)
         np.add(result, product, out=result, casting="same_kind")
         return result
+
+    def give_back_pages(self) -> None:
+        """Let the base's pages no longer count as memory of this process."""
+        self.base.give_back_pages()

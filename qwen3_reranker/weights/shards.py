@@ -10,7 +10,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights.encodings import PLAIN
 from qwen3_reranker.weights.safetensors import TensorEntry, read_entries
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -50,7 +50,7 @@ def folder_entries(path: Path) -> Mapping[str, TensorEntry]:
     return _entries_of_all(path.parent, int(shard[2])) if shard else read_entries(path)
 
 
-def shaped_tensor(name: str, shape: tuple[int, ...], entry: TensorEntry, reason: str) -> Tensor:
+def shaped_tensor(name: str, shape: tuple[int, ...], entry: TensorEntry, reason: str) -> StoredTensor:
     """The tensor, if it is of `shape`, which `reason` asks for, and of a plain dtype; raises CheckpointError if not."""
     where = f"{entry.source.path}: tensor {name!r}"
     if entry.dtype not in PLAIN:
@@ -63,7 +63,7 @@ def shaped_tensor(name: str, shape: tuple[int, ...], entry: TensorEntry, reason:
             f"{where}: expected shape {list(shape)} from {reason}, got {shown(list(entry.shape))}; "
             "configuration and weights are not of one model"
         )
-    return Tensor(name, shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+    return StoredTensor(name, shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
 
 
 def _sharded_entries(index: Path) -> Mapping[str, TensorEntry]:

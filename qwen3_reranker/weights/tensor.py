@@ -1,4 +1,4 @@
-"""One tensor on disk -> an array: streamed whole through a small buffer, or a few rows through a lasting map."""
+"""A tensor of a checkpoint, and one that a file stores: read whole through a small buffer, or some rows from a map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -70,9 +70,63 @@ class Source:
         return self._map
 
 
+class Tensor(Protocol):
+    """A vector or a matrix of a checkpoint, whose numbers are read, or computed from files, when they are needed.
+
+    dtype: the encoding of what is stored, or a name for it. num_bytes: what that takes on disk.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def num_bytes(self) -> int: ...
+
+    @property
+    def file(self) -> Path:
+        """The file to name in errors."""
+        ...
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every file that its values come from."""
+        ...
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether float32 holds each of its values exactly."""
+        ...
+
+    def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The whole tensor as float32 or float64, into `out` if given.
+
+        Raises CheckpointError if a file was cut or changed, InputError for another dtype or an `out` that is not a
+        C-contiguous array of this shape and dtype.
+        """
+        ...
+
+    def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Rows `ids` of a matrix, (num_ids, columns) in the order given, without the others.
+
+        Raises InputError for an id that is not a row, CheckpointError if a file was cut or changed.
+        """
+        ...
+
+    def content(self) -> Iterator[memoryview | bytes]:
+        """Everything that its values depend on but dtype and shape, in chunks; a chunk is valid until the next."""
+        ...
+
+    def give_back_pages(self) -> None:
+        """Let mapped pages no longer count as memory of this process; they come back when they are read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor of a checkpoint, still on disk: `num_bytes` bytes from byte `offset`; `dtype` names an encoding."""
+class StoredTensor:
+    """A tensor that a file stores: `num_bytes` bytes from byte `offset`; `dtype` names an encoding."""
 
     name: str
     shape: tuple[int, ...]
@@ -92,23 +146,13 @@ class Tensor:
         return ENCODINGS[self.dtype]
 
     @property
-    def is_stored(self) -> bool:
-        """Whether its values are those in the file; False where they are computed from it, as with an adapter."""
+    def is_float32(self) -> bool:
+        """True: no encoding holds more than float32."""
         return True
 
     @property
-    def is_float32(self) -> bool:
-        """Whether float32 holds each of its values, and not one that is nearest to it."""
-        return self.is_stored
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether `stored()` holds the tensor's numbers one by one, as the kernels can read them."""
-        return self.is_stored and self.encoding.is_plain
-
-    @property
     def sources(self) -> tuple[Source, ...]:
-        """Every file that its values come from."""
+        """The file."""
         return (self.source,)
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -117,7 +161,7 @@ class Tensor:
         Every stored value is represented exactly. Raises CheckpointError if the file was cut or changed, InputError
         for another dtype or an `out` that is not a C-contiguous array of this shape and dtype.
         """
-        result = self._destination(dtype, out)
+        result = destination(self, dtype, out)
         flat = result.reshape(-1)
         encoding = self.encoding
         with self.source.opened() as file:
@@ -144,10 +188,7 @@ class Tensor:
         return np.frombuffer(self.source.mapped(), np.uint8, self.num_bytes, self.offset)
 
     def content(self) -> Iterator[memoryview | bytes]:
-        """Everything that its values depend on beside dtype and shape, piece by piece; a piece is good until the next.
-
-        Raises CheckpointError if the file has changed.
-        """
+        """The stored bytes in chunks; raises CheckpointError if the file has changed."""
         stored = self.stored()
         for start in range(0, len(stored), _BYTES_AT_ONCE):
             yield stored[start : start + _BYTES_AT_ONCE].data
@@ -159,7 +200,7 @@ class Tensor:
 
         Raises InputError for an id that is not a row, CheckpointError if the file was cut or changed.
         """
-        indices = self._row_indices(ids)
+        indices = row_indices(self, ids)
         result = np.empty((indices.size, self.shape[1]), readable(dtype))
         row_bytes = self._row_bytes()
         # In the order of the file, so that the rows of one step, and repeated ones, share pages.
@@ -179,17 +220,6 @@ class Tensor:
             begin = self.offset - self.offset % mmap.PAGESIZE
             self.source.mapped().madvise(mmap.MADV_DONTNEED, begin, self.offset + self.num_bytes - begin)
 
-    def _destination(self, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
-        wanted = readable(dtype)
-        if out is None:
-            return np.empty(self.shape, wanted)
-        if out.shape != self.shape or out.dtype != wanted or not out.flags.c_contiguous or not out.flags.writeable:
-            raise InputError(
-                f"tensor {self.name!r}: out must be a writable C-contiguous {wanted} array of shape {self.shape}, "
-                f"got {out.dtype} {out.shape}"
-            )
-        return out
-
     def _fill(self, file: FileIO, values: NDArray[Any]) -> None:
         view = values.data.cast("B")
         filled = 0
@@ -207,19 +237,39 @@ class Tensor:
         assert len(self.shape) == 2, f"{self.name} has no rows: its shape is {self.shape}"
         return self.stored().reshape(self.shape[0], -1)
 
-    def _row_indices(self, ids: ArrayLike) -> NDArray[np.intp]:
-        indices = np.asarray(ids)
-        if indices.size == 0:
-            return np.empty(0, np.intp)
-        if indices.ndim != 1 or indices.dtype.kind not in "iu":
-            raise InputError(f"rows of {self.name!r}: ids must be a list of whole numbers, got {indices.dtype}")
-        lowest, highest = int(indices.min()), int(indices.max())
-        if lowest < 0 or highest >= self.shape[0]:
-            wrong = lowest if lowest < 0 else highest
-            raise InputError(
-                f"rows of {self.name!r}: ids must lie in 0..{self.shape[0] - 1}, got {wrong}; another tokenizer's?"
-            )
-        return indices.astype(np.intp, copy=False)
+
+def is_plain(tensor: Tensor) -> TypeGuard[StoredTensor]:
+    """Whether a file stores the tensor's numbers one by one, as kernels can read them."""
+    return isinstance(tensor, StoredTensor) and tensor.encoding.is_plain
+
+
+def destination(tensor: Tensor, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
+    """The array to read a tensor into: `out`, or a new one; raises InputError for one that does not fit."""
+    wanted = readable(dtype)
+    if out is None:
+        return np.empty(tensor.shape, wanted)
+    if out.shape != tensor.shape or out.dtype != wanted or not out.flags.c_contiguous or not out.flags.writeable:
+        raise InputError(
+            f"tensor {tensor.name!r}: out must be a writable C-contiguous {wanted} array of shape {tensor.shape}, "
+            f"got {out.dtype} {out.shape}"
+        )
+    return out
+
+
+def row_indices(tensor: Tensor, ids: ArrayLike) -> NDArray[np.intp]:
+    """The ids of rows as an array; raises InputError unless each is a row of the tensor."""
+    indices = np.asarray(ids)
+    if indices.size == 0:
+        return np.empty(0, np.intp)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise InputError(f"rows of {tensor.name!r}: ids must be a list of whole numbers, got {indices.dtype}")
+    lowest, highest = int(indices.min()), int(indices.max())
+    if lowest < 0 or highest >= tensor.shape[0]:
+        wrong = lowest if lowest < 0 else highest
+        raise InputError(
+            f"rows of {tensor.name!r}: ids must lie in 0..{tensor.shape[0] - 1}, got {wrong}; another tokenizer's?"
+        )
+    return indices.astype(np.intp, copy=False)
 
 
 def readable(dtype: DTypeLike) -> np.dtype[Any]:

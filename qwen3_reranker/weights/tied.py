@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import Tensor, is_plain
 
 #: What is said of such a head.
 UNTIED = "used though config.json ties it to the word vectors, from which it differs"
@@ -13,7 +13,7 @@ _VALUES_AT_ONCE = 1 << 20
 
 def is_same(head: Tensor, words: Tensor) -> bool:
     """Whether two matrices of one shape hold equal numbers; reads piece by piece, up to the first difference."""
-    if head.is_plain and words.is_plain and head.dtype == words.dtype:
+    if is_plain(head) and is_plain(words) and head.dtype == words.dtype:
         pieces = zip(head.content(), words.content(), strict=True)
         if all(np.array_equal(np.frombuffer(own, np.uint8), np.frombuffer(other, np.uint8)) for own, other in pieces):
             return True

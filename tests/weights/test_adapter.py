@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from qwen3_reranker import Reranker
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
-from qwen3_reranker.weights import Tensor, open_checkpoint
+from qwen3_reranker.weights import StoredTensor, Tensor, is_plain, open_checkpoint
 from testing.checkpoints import write_checkpoint
 from testing.layouts import ADAPTER, edit_json, edit_tensors, write_adapter, write_classifier, write_cross_encoder
 
@@ -52,7 +52,7 @@ def test_a_merged_matrix_is_its_base_and_the_product_rounded_once(base: Path, tm
         np.testing.assert_allclose(tensor.read(np.float64), exact, rtol=1e-13, atol=1e-15)
         np.testing.assert_array_equal(tensor.read(), exact.astype(np.float32))
         np.testing.assert_array_equal(tensor.rows([3, 0, 3]), exact[[3, 0, 3]].astype(np.float32))
-        assert not tensor.is_plain
+        assert not is_plain(tensor)
 
 
 def test_a_matrix_of_many_chunks_is_merged_in_every_one(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_all_that_is_not_adapted_is_the_bases(base: Path, tmp_path: Path) -> Non
     checkpoint, original = open_checkpoint(write_adapter(tmp_path, base, QUERIES)), open_checkpoint(base)
     assert (checkpoint.layout, checkpoint.folder) == ("lora", tmp_path)
     assert (checkpoint.name, checkpoint.config) == (str(tmp_path), original.config)
-    changed = {name for name, tensor in checkpoint.tensors.items() if not tensor.is_stored}
+    changed = {name for name, tensor in checkpoint.tensors.items() if not isinstance(tensor, StoredTensor)}
     assert changed == {f"{module}.weight" for module in QUERIES}
     np.testing.assert_array_equal(checkpoint.head.rows(7, 5), original.head.rows(7, 5))
 

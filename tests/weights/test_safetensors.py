@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from qwen3_reranker.errors import CheckpointError
-from qwen3_reranker.weights import Tensor
+from qwen3_reranker.weights import StoredTensor
 from qwen3_reranker.weights.safetensors import MAX_HEADER_BYTES, TensorEntry, read_entries
 from testing.checkpoints import safetensors_bytes
 
@@ -33,7 +33,7 @@ def test_tensors_written_by_the_safetensors_package_come_back_equal(dtype: str, 
     for name, values in written.items():
         entry = entries[name]
         assert (entry.dtype, entry.shape) == (dtype, tuple(values.shape))
-        tensor = Tensor(name, entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+        tensor = StoredTensor(name, entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
         np.testing.assert_array_equal(tensor.read(), values.float().numpy())
 
 

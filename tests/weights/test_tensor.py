@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker.errors import CheckpointError, InputError
-from qwen3_reranker.weights import Tensor, open_checkpoint
+from qwen3_reranker.weights import StoredTensor, open_checkpoint
 from qwen3_reranker.weights.safetensors import read_entries
 from testing.checkpoints import safetensors_bytes, write_checkpoint
 
@@ -18,7 +18,7 @@ DTYPES = ("F32", "F16", "BF16")
 EMBEDDING = "model.embed_tokens.weight"
 
 
-def embedding(folder: Path, dtype: str = "F32", vocab_size: int = 320, hidden_size: int = 32) -> Tensor:
+def embedding(folder: Path, dtype: str = "F32", vocab_size: int = 320, hidden_size: int = 32) -> StoredTensor:
     write_checkpoint(folder, dtype=dtype, num_hidden_layers=1, vocab_size=vocab_size, hidden_size=hidden_size)
     return open_checkpoint(folder).tensors[EMBEDDING]
 
@@ -71,7 +71,7 @@ def test_bfloat16_widens_bit_for_bit(stored: int, tmp_path: Path) -> None:
     header = {"w": {"dtype": "BF16", "shape": [1, 1], "data_offsets": [0, 2]}}
     (tmp_path / "x.safetensors").write_bytes(safetensors_bytes(header, stored.to_bytes(2, "little")))
     entry = read_entries(tmp_path / "x.safetensors")["w"]
-    tensor = Tensor("w", entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+    tensor = StoredTensor("w", entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
     assert tensor.read().view(np.uint32).item() == stored << 16
     assert tensor.rows([0]).view(np.uint32).item() == stored << 16
 
@@ -83,7 +83,7 @@ def test_a_tensor_that_begins_at_an_odd_byte_reads_the_same(tmp_path: Path) -> N
     (tmp_path / "x.safetensors").write_bytes(safetensors_bytes(text, values.tobytes()))
     entry = read_entries(tmp_path / "x.safetensors")["w"]
     assert entry.offset % 2
-    tensor = Tensor("w", entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+    tensor = StoredTensor("w", entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
     np.testing.assert_array_equal(tensor.read(), values)
     np.testing.assert_array_equal(tensor.rows([3, 0]), values[[3, 0]])
 

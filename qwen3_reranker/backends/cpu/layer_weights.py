@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.backends.cpu.array_file import Arrays
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.kernels import native_module
-from qwen3_reranker.weights import Checkpoint, LayerTensors, Source, Tensor
+from qwen3_reranker.weights import Checkpoint, LayerTensors, Source, StoredTensor, Tensor, is_plain
 
 #: Planes of 8 bits that an activation is rounded to, in each precision below float32.
 PLANES = {"int8": 1, "int8x2": 2}
@@ -67,7 +67,7 @@ def stored_layers(checkpoint: Checkpoint, keep: bool = True) -> LayerWeights:
     tensors = [checkpoint.layer(index) for index in range(checkpoint.config.num_hidden_layers)]
     makers = [partial(_layer, layer, lambda _, tensor: stored_matrix(tensor)) for layer in tensors]
     used = [tensor for layer in tensors for tensor in matrices(layer).values()]
-    mapped = [tensor for tensor in used if tensor.is_plain]
+    mapped = [tensor for tensor in used if is_plain(tensor)]
     return LayerWeights(makers, {tensor.source for tensor in mapped}, keep or len(mapped) == len(used))
 
 
@@ -106,6 +106,7 @@ def int8_arrays(checkpoint: Checkpoint, cache: DiskCache, transformer: Any, grou
         for tensor in tensors:
             values, scales = arrays[f"{tensor.name}.bytes"], arrays[f"{tensor.name}.scales"]
             if as_stored:
+                assert isinstance(tensor, StoredTensor), "Q8_0 is an encoding of files"
                 transformer.repack_q8_0(tensor.stored(), *tensor.shape, values, scales)
             else:
                 transformer.quantize_int8(stored_matrix(tensor), group, values, scales)
@@ -130,7 +131,7 @@ def all_matrices(checkpoint: Checkpoint) -> list[Tensor]:
 def stored_matrix(tensor: Tensor) -> Any:
     """A matrix that the kernels read where the file holds it; one that is stored in blocks as float32 in memory."""
     outputs, inputs = tensor.shape
-    if tensor.is_plain:
+    if is_plain(tensor):
         return native_module().stored_matrix(tensor.stored(), _DTYPES[tensor.dtype], outputs, inputs)
     values = tensor.read().reshape(-1).view(np.uint8)
     return native_module().stored_matrix(values, _DTYPES["F32"], outputs, inputs)

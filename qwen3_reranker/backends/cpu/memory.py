@@ -9,7 +9,7 @@ from qwen3_reranker.backends.cpu.kernels import make_transformer, native_module
 from qwen3_reranker.backends.cpu.layer_weights import PLANES, all_matrices, int8_group
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.weights import Checkpoint
+from qwen3_reranker.weights import Checkpoint, is_plain
 
 _FLOAT = 4
 _MIB = 1 << 20
@@ -65,8 +65,8 @@ def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
         sizes = [native_module().int8_sizes(*tensor.shape, group) for tensor in all_matrices(checkpoint)]
         num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
         return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {group} of them")
-    mapped = [tensor for tensor in all_matrices(checkpoint) if tensor.is_plain]
-    read = [tensor for tensor in all_matrices(checkpoint) if not tensor.is_plain]
+    mapped = [tensor for tensor in all_matrices(checkpoint) if is_plain(tensor)]
+    read = [tensor for tensor in all_matrices(checkpoint) if not is_plain(tensor)]
     num_bytes = sum(tensor.num_bytes for tensor in mapped) + sum(math.prod(tensor.shape) for tensor in read) * _FLOAT
     how = "as the files hold them ({}), mapped into memory" if mapped else "read from {} into float32"
     if mapped and read:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from qwen3_reranker.backends.torch.float8 import round_matrices
 from qwen3_reranker.backends.torch.qwen3 import Qwen3DecoderLayer, Qwen3ForPooling, Qwen3RMSNorm
-from qwen3_reranker.weights import Checkpoint
-from qwen3_reranker.weights import Tensor as StoredTensor
+from qwen3_reranker.weights import Checkpoint, is_plain
+from qwen3_reranker.weights import Tensor as CheckpointTensor
 
 _AS_STORED = {"BF16": torch.bfloat16, "F16": torch.float16}
 
@@ -73,8 +73,8 @@ def _dtype_of(module: nn.Module, name: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if isinstance(parent, Qwen3RMSNorm) else dtype
 
 
-def _read(tensor: StoredTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    if tensor.is_plain and tensor.dtype in _AS_STORED:
+def _read(tensor: CheckpointTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    if is_plain(tensor) and tensor.dtype in _AS_STORED:
         # Half the bytes to move, and exact where the device computes in the same type.
         stored = torch.from_numpy(np.array(tensor.stored())).view(_AS_STORED[tensor.dtype]).view(tensor.shape)
         tensor.give_back_pages()

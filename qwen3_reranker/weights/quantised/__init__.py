@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from qwen3_reranker.weights.quantised.quantisation import Quantisation, read_quantisation
+from qwen3_reranker.weights.quantised.quantised_tensor import QuantisedTensor
 
-__all__ = ["Quantisation", "read_quantisation"]
+__all__ = ["Quantisation", "QuantisedTensor", "read_quantisation"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
 from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_of_columns, float_columns, spread, words
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("qweight", "qzeros", "scales")
 _BITS, _A_WORD = 4, 8
@@ -26,15 +26,15 @@ class Awq:
     digits: (I, outputs / 8) words; zeros: (G, outputs / 8) words; scales: (G, outputs).
     """
 
-    digits: Tensor
-    zeros: Tensor
-    scales: Tensor
+    digits: StoredTensor
+    zeros: StoredTensor
+    scales: StoredTensor
 
     dtype = "AWQ 4-bit"
     recipe = "gemm"
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Digits, zeros, scales."""
         return self.digits, self.zeros, self.scales
 

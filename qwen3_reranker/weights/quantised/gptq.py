@@ -22,7 +22,7 @@ from qwen3_reranker.weights.quantised.parts import (
     spread,
     words,
 )
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("qweight", "qzeros", "scales", "g_idx")
 
@@ -35,10 +35,10 @@ class Gptq:
     (G, outputs); groups: (I,), or None where inputs are grouped in order.
     """
 
-    digits: Tensor
-    zeros: Tensor
-    scales: Tensor
-    groups: Tensor | None
+    digits: StoredTensor
+    zeros: StoredTensor
+    scales: StoredTensor
+    groups: StoredTensor | None
     bits: int
     zero_offset: int
     inputs: int
@@ -54,7 +54,7 @@ class Gptq:
         return f"zeros + {self.zero_offset}"
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Digits, zeros, scales and, if they are stored, groups."""
         return self.digits, self.zeros, self.scales, *(() if self.groups is None else (self.groups,))
 

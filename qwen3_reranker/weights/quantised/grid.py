@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from qwen3_reranker.weights.encodings import Floats
 from qwen3_reranker.weights.quantised.numbers import number_rows
 from qwen3_reranker.weights.quantised.parts import Indices, Parts
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """A number for each block of `height` rows and `width` inputs, the last ones perhaps smaller."""
 
-    numbers: Tensor
+    numbers: StoredTensor
     height: int
     width: int
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from qwen3_reranker.weights.encodings import PLAIN, Floats
 from qwen3_reranker.weights.quantised.parts import Indices, Parts, digits_in_rows, rows_of, spread, words
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("weight", "scales", "biases")
 
@@ -23,9 +23,9 @@ class Mlx:
     digits: (outputs, I * bits / 32) words, rounded up; scales and biases: (outputs, G).
     """
 
-    digits: Tensor
-    scales: Tensor
-    biases: Tensor
+    digits: StoredTensor
+    scales: StoredTensor
+    biases: StoredTensor
     bits: int
     inputs: int
 
@@ -37,7 +37,7 @@ class Mlx:
         return f"MLX {self.bits}-bit"
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Digits, scales, biases."""
         return self.digits, self.scales, self.biases
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
 from qwen3_reranker.weights.quantised.parts import Indices, rows_of
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 
 def _floats(exponent_bits: int, mantissa_bits: int) -> Floats:
@@ -37,7 +37,7 @@ _EIGHT_BITS: dict[str, Callable[[Bytes], Floats]] = {
 }
 
 
-def number_rows(part: Tensor, indices: Indices) -> Floats:
+def number_rows(part: StoredTensor, indices: Indices) -> Floats:
     """Those rows of a part, (R, columns)."""
     stored = rows_of(part, indices)
     if part.dtype in _EIGHT_BITS:

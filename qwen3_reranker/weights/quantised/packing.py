@@ -23,7 +23,7 @@ from qwen3_reranker.weights.quantised.parts import (
     spread,
     words,
 )
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx")
 
@@ -37,10 +37,10 @@ class PackQuantized:
     (I,), or None where inputs are grouped in order.
     """
 
-    digits: Tensor
+    digits: StoredTensor
     scales: Grid
-    zeros: Tensor | Grid | None
-    groups: Tensor | None
+    zeros: StoredTensor | Grid | None
+    groups: StoredTensor | None
     bits: int
     inputs: int
 
@@ -52,7 +52,7 @@ class PackQuantized:
         return f"compressed-tensors {self.bits}-bit"
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Digits, scales and what else is stored."""
         zeros = self.zeros.numbers if isinstance(self.zeros, Grid) else self.zeros
         return self.digits, self.scales.numbers, *(part for part in (zeros, self.groups) if part is not None)
@@ -73,7 +73,7 @@ class PackQuantized:
     def _half(self) -> np.float32:
         return np.float32(1 << self.bits - 1)
 
-    def _packed_zeros(self, zeros: Tensor, indices: Indices) -> Floats:
+    def _packed_zeros(self, zeros: StoredTensor, indices: Indices) -> Floats:
         """The zeros of those rows, (R, G), of which 32 / bits rows share a word."""
         a_word = 32 // self.bits
         words = rows_of(zeros, indices // a_word).view("<u4")
@@ -98,7 +98,7 @@ def packed(parts: Parts) -> PackQuantized:
     return PackQuantized(digits, scales, _zeros(parts, bits, scales), groups, bits, inputs)
 
 
-def _zeros(parts: Parts, bits: int, scales: Grid) -> Tensor | Grid | None:
+def _zeros(parts: Parts, bits: int, scales: Grid) -> StoredTensor | Grid | None:
     if not parts.has("weight_zero_point"):
         return None
     # Packed where there is one a row or more; earlier releases packed none.

@@ -17,7 +17,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
 from qwen3_reranker.weights.safetensors import TensorEntry
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 Indices = NDArray[np.intp]
 
@@ -48,7 +48,7 @@ class Parts:
         """The stored dtype of a part; raises CheckpointError where it is missing."""
         return self._entry(suffix).dtype
 
-    def one(self, suffix: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]) -> Tensor:
+    def one(self, suffix: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]) -> StoredTensor:
         """The part, if it has one of these dtypes and shapes; raises CheckpointError naming file and tensor if not."""
         entry, name = self._entry(suffix), self.called(suffix)
         if entry.dtype not in dtypes:
@@ -56,9 +56,9 @@ class Parts:
         if entry.shape not in shapes:
             expected = " or ".join(str(list(shape)) for shape in dict.fromkeys(shapes))
             raise self.wrong(suffix, f"expected shape {expected}, got {shown(list(entry.shape))}")
-        return Tensor(name, entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
+        return StoredTensor(name, entry.shape, entry.dtype, entry.source, entry.offset, entry.num_bytes)
 
-    def packed(self, suffix: str, dtype: str, by_bits: Mapping[int, tuple[int, int]]) -> tuple[Tensor, int]:
+    def packed(self, suffix: str, dtype: str, by_bits: Mapping[int, tuple[int, int]]) -> tuple[StoredTensor, int]:
         """A part of digits, and their bits, which its shape says."""
         part = self.one(suffix, (dtype,), *by_bits.values())
         return part, next(bits for bits, shape in by_bits.items() if shape == part.shape)
@@ -71,7 +71,7 @@ class Parts:
             raise self.wrong(suffix, f"expected groups that divide {inputs:,} inputs, got shape {shown(list(stored))}")
         return count
 
-    def maybe(self, suffix: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]) -> Tensor | None:
+    def maybe(self, suffix: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]) -> StoredTensor | None:
         """The same for a part that a matrix may lack."""
         return self.one(suffix, dtypes, *shapes) if self.has(suffix) else None
 
@@ -97,19 +97,19 @@ def words(count: int, bits: int) -> int:
     return -(-count * bits // 32)
 
 
-def rows_of(part: Tensor, indices: Indices) -> Bytes:
+def rows_of(part: StoredTensor, indices: Indices) -> Bytes:
     """The bytes of those rows, (R, bytes of a row)."""
     return part.stored().reshape(part.shape[0], -1).take(indices, axis=0)
 
 
-def columns_of(part: Tensor, indices: Indices) -> Bytes:
+def columns_of(part: StoredTensor, indices: Indices) -> Bytes:
     """The bytes of those columns, (R, P, bytes of a number)."""
     rows, columns = part.shape
     taken = part.stored().reshape(rows, columns, -1)[:, indices]
     return np.ascontiguousarray(taken.transpose(1, 0, 2))
 
 
-def float_columns(part: Tensor, indices: Indices) -> Floats:
+def float_columns(part: StoredTensor, indices: Indices) -> Floats:
     """Those columns of a part of plain numbers, (R, P)."""
     taken = columns_of(part, indices)
     return ENCODINGS[part.dtype].decode(taken.reshape(-1, taken.shape[2])).reshape(taken.shape[:2])
@@ -122,7 +122,7 @@ def digits_in_rows(packed: Bytes, bits: int) -> Bytes:
     return np.stack((packed & np.uint8(15), packed >> np.uint8(4)), axis=2).reshape(len(packed), -1)
 
 
-def digits_of_columns(part: Tensor, places: Indices, bits: int) -> Bytes:
+def digits_of_columns(part: StoredTensor, places: Indices, bits: int) -> Bytes:
     """Digits that are packed along the columns of a part, those at `places`: (R, P)."""
     packed = part.stored().reshape(part.shape[0], -1)
     taken = np.ascontiguousarray(packed[:, places * bits // 8].T)
@@ -131,7 +131,7 @@ def digits_of_columns(part: Tensor, places: Indices, bits: int) -> Bytes:
     return taken >> (np.uint8(4) * (places % 2).astype(np.uint8))[:, None] & np.uint8(15)
 
 
-def input_groups(part: Tensor, num_groups: int) -> NDArray[np.int32]:
+def input_groups(part: StoredTensor, num_groups: int) -> NDArray[np.int32]:
     """Each input's group, (I,); raises CheckpointError for a group that there is none of."""
     groups = np.array(part.stored()).view("<i4")
     if groups.min() < 0 or groups.max() >= num_groups:

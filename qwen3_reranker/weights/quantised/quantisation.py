@@ -61,7 +61,7 @@ class Quantisation:
         if not any(each in entries for each in self.stored_names(name)):
             return None
         parts = Parts(name, (shape[0], shape[1]), entries, where, self.format.name)
-        return QuantisedTensor.of(name, shape, self._decoder(parts), self.config)
+        return QuantisedTensor(name, shape, self._decoder(parts), self.config)
 
     def entry_of_rows(self, name: str, entries: Mapping[str, TensorEntry]) -> TensorEntry | None:
         """What the file holds in place of the matrix `name` with its number of rows, if there is such a tensor."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qwen3_reranker.weights.encodings import Floats
-from qwen3_reranker.weights.tensor import Source, Tensor, readable
+from qwen3_reranker.weights.tensor import Source, StoredTensor, destination, readable, row_indices
 
 # Decoding takes a few times their memory, some 3 MiB in all.
 _VALUES_AT_ONCE = 1 << 18
@@ -24,7 +25,7 @@ class Decoder(Protocol):
     def dtype(self) -> str: ...
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Every tensor in the file that the values depend on."""
 
     @property
@@ -36,26 +37,31 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class QuantisedTensor(Tensor):
+class QuantisedTensor:
     """A matrix whose file holds digits and scales; values are float32, the exact product rounded once.
 
-    `dtype` names the format, `num_bytes` is what all its parts take on disk.
+    config: the file that names the format.
     """
 
+    name: str
+    shape: tuple[int, ...]
     decoder: Decoder = field(repr=False)
     config: Source = field(repr=False)
 
-    @classmethod
-    def of(cls, name: str, shape: tuple[int, ...], decoder: Decoder, config: Source) -> QuantisedTensor:
-        """The matrix that `decoder` makes; `config` is the file that names its format."""
-        first = decoder.parts[0]
-        num_bytes = sum(part.num_bytes for part in decoder.parts)
-        return cls(name, shape, decoder.dtype, first.source, first.offset, num_bytes, decoder=decoder, config=config)
+    @property
+    def dtype(self) -> str:
+        """The name of the format."""
+        return self.decoder.dtype
 
     @property
-    def is_stored(self) -> bool:
-        """False: the file holds no such numbers one by one."""
-        return False
+    def num_bytes(self) -> int:
+        """What all its parts take on disk."""
+        return sum(part.num_bytes for part in self.decoder.parts)
+
+    @property
+    def file(self) -> Path:
+        """The file of its first part."""
+        return self.decoder.parts[0].file
 
     @property
     def is_float32(self) -> bool:
@@ -67,13 +73,9 @@ class QuantisedTensor(Tensor):
         """The files of all its parts, and the configuration."""
         return (*dict.fromkeys(part.source for part in self.decoder.parts), self.config)
 
-    def stored(self) -> NDArray[np.uint8]:
-        """Never: the file holds several parts, none of which is the matrix."""
-        raise AssertionError(f"{self.name} is decoded when it is read; no file holds its numbers")
-
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The whole matrix as float32 or float64, like `Tensor.read`; it takes some 3 MiB more."""
-        result = self._destination(dtype, out)
+        result = destination(self, dtype, out)
         at_once = max(1, _VALUES_AT_ONCE // self.shape[1])
         for start in range(0, self.shape[0], at_once):
             result[start : start + at_once] = self._decoded(np.arange(start, min(start + at_once, self.shape[0])))
@@ -89,7 +91,7 @@ class QuantisedTensor(Tensor):
 
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids` of the matrix, like `Tensor.rows`."""
-        indices = self._row_indices(ids)
+        indices = row_indices(self, ids)
         result = np.empty((indices.size, self.shape[1]), readable(dtype))
         # In the order of the file, so that the rows of one step share pages.
         order = np.argsort(indices)

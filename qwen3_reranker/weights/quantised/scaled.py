@@ -12,7 +12,7 @@ from qwen3_reranker.weights.encodings import PLAIN, Floats
 from qwen3_reranker.weights.quantised.grid import Grid, beside, grid
 from qwen3_reranker.weights.quantised.numbers import number_rows
 from qwen3_reranker.weights.quantised.parts import Indices, Parts
-from qwen3_reranker.weights.tensor import Tensor
+from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("weight", "weight_scale", "weight_scale_inv", "weight_zero_point")
 _LABELS = {"F8_E4M3": "FP8", "F8_E5M2": "FP8 (E5M2)", "I8": "INT8"}
@@ -22,7 +22,7 @@ _LABELS = {"F8_E4M3": "FP8", "F8_E5M2": "FP8 (E5M2)", "I8": "INT8"}
 class Scaled:
     """weight = (number - zero) * scale; numbers: (outputs, I)."""
 
-    numbers: Tensor
+    numbers: StoredTensor
     scales: Grid
     zeros: Grid | None
 
@@ -37,7 +37,7 @@ class Scaled:
         return f"{self.scales.height} x {self.scales.width}"
 
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[StoredTensor, ...]:
         """Numbers, scales and, if they are stored, zeros."""
         return self.numbers, self.scales.numbers, *(() if self.zeros is None else (self.zeros.numbers,))
 
