@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.evaluate.first_stage import FirstStage, fused, oracle, stored
-from qwen3_reranker.evaluate.judging import Cost, belonging, fingerprint, judge
+from qwen3_reranker.evaluate.judging import Cost, belonging, judge, model_fingerprint
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
 from qwen3_reranker.evaluate.logits_file import LogitsFile, file_name
 from qwen3_reranker.evaluate.measures import Measure
@@ -101,7 +101,7 @@ def _all_judged(
             found += [(candidate, runs, None, {"run": model}) for candidate in group]
             continue
         with Reranker(model, **options) as reranker:
-            hashed = fingerprint(reranker)
+            hashed = model_fingerprint(reranker)
             for candidate in group:
                 judged: list[Run] = []
                 cost = Cost()

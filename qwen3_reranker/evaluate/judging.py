@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
 from qwen3_reranker.evaluate.logits_file import LogitsFile, QueryLogits
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
 
 # Below this, hashing takes no time, and the hash need not be stored next to the model.
 _REMEMBERED_BYTES = 64 << 20
@@ -42,24 +42,27 @@ class Cost:
         )
 
 
-def fingerprint(reranker: Reranker) -> str:
+def model_fingerprint(reranker: Reranker) -> str:
     """A hash of all weights and of the tokenizer. That of large weights is stored next to them."""
     checkpoint = reranker.checkpoint
-    enabled = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
-    content = hashlib.sha256(DiskCache(checkpoint, enabled).digest().encode())
+    remembered = reranker.options.disk_cache and checkpoint.num_bytes > _REMEMBERED_BYTES
+    content = hashlib.sha256(fingerprint(checkpoint, cache_folders(checkpoint) if remembered else ()).encode())
     content.update(checkpoint.head.rows(*reranker.answer_ids).tobytes())
     content.update(repr(checkpoint.tokenizer.fields).encode())
     return content.hexdigest()[:24]
 
 
 def belonging(
-    reranker: Reranker, model_fingerprint: str, labelled: LabelledSet, stage: FirstStage, instruction: str | None
+    reranker: Reranker, hashed: str, labelled: LabelledSet, stage: FirstStage, instruction: str | None
 ) -> dict[str, Any]:
-    """Everything that the logits depend on; instruction: None for the data's own, else the model's."""
+    """Everything that the logits depend on.
+
+    hashed: the `model_fingerprint`. instruction: None for the data's own, else the model's.
+    """
     options = reranker.options
     return {
         "model": reranker.checkpoint.name,
-        "model_fingerprint": model_fingerprint,
+        "model_fingerprint": hashed,
         "instruction": instruction,
         "default_instruction": reranker.default_instruction,
         "prompt": options.prompt,

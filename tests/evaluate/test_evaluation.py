@@ -26,7 +26,7 @@ from qwen3_reranker.evaluate import (
     page,
     write_run,
 )
-from qwen3_reranker.evaluate.judging import belonging, fingerprint, judge
+from qwen3_reranker.evaluate.judging import belonging, judge, model_fingerprint
 from qwen3_reranker.evaluate.logits_file import LogitsFile
 from qwen3_reranker.evaluate.report import language_rows, set_rows
 from qwen3_reranker.evaluate.tuning import held_out, tune
@@ -98,7 +98,7 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
     tasks: LabelledSet, stage: FirstStage, nano: Reranker, tmp_path: Path
 ) -> None:
     def of(folder: str) -> LogitsFile:
-        return LogitsFile(tmp_path / folder, "nano", belonging(nano, fingerprint(nano), tasks, stage, None))
+        return LogitsFile(tmp_path / folder, "nano", belonging(nano, model_fingerprint(nano), tasks, stage, None))
 
     with of("whole") as file:
         whole, _ = judge(nano, tasks, stage, None, file)
@@ -179,7 +179,7 @@ def test_a_file_that_belongs_to_something_else_is_not_continued(tmp_path: Path) 
 
 
 def test_another_model_has_another_fingerprint(nano: Reranker, small_reranker: Reranker) -> None:
-    assert fingerprint(nano) == fingerprint(nano) != fingerprint(small_reranker)
+    assert model_fingerprint(nano) == model_fingerprint(nano) != model_fingerprint(small_reranker)
 
 
 def test_a_stored_run_is_compared_like_a_model_and_what_it_misses_is_zero_and_named(
@@ -245,7 +245,7 @@ def test_a_blank_query_is_named_before_anything_is_judged(
     nano: Reranker, tasks: LabelledSet, stage: FirstStage, tmp_path: Path
 ) -> None:
     blank = replace(tasks, queries={**tasks.queries, "q3": " \n"})
-    with LogitsFile(tmp_path, "nano", belonging(nano, fingerprint(nano), blank, stage, None)) as file:
+    with LogitsFile(tmp_path, "nano", belonging(nano, model_fingerprint(nano), blank, stage, None)) as file:
         with pytest.raises(InputError, match="tasks: the text of query q3 must not be blank; take the query out"):
             judge(nano, blank, stage, None, file)
         assert not file.judged

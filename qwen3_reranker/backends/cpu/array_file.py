@@ -10,13 +10,12 @@ import json
 import math
 import mmap
 import os
-import secrets
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.errors import CheckpointError
+from qwen3_reranker.weights.replaced_file import PARTIAL, replacing
 
 Arrays = dict[str, NDArray[Any]]
 # For each array its type, uint8 or float32, and its shape.
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 Fill = Callable[[Arrays], None]
 
-#: How the names of files end that are being written.
-PARTIAL = ".partial"
 
 _CHECKSUMS = "crc32"
 _TYPES = {"uint8": "U8", "float32": "F32", "uint32": "U32"}
@@ -91,19 +89,6 @@ def remove_abandoned(folder: Path) -> None:
             with suppress(OSError):
                 if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
                     partial.unlink()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name that no other thread or process has; the file of that name replaces `path` if the block succeeds."""
-    partial = path.with_name(f"{path.stem}.{secrets.token_hex(8)}{PARTIAL}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def _created(path: Path) -> FileIO:
