@@ -24,15 +24,10 @@ def refuse_non_instruction(instruction: object) -> None:
         raise InputError(f"instruction must be a string or None, got {type(instruction).__name__}")
 
 
-def refuse_non_query(query: object) -> None:
-    """Raise InputError unless it is a string that is not blank."""
+def refuse_non_query(name: str, query: object) -> None:
+    """Raise InputError unless a query, an argument of that name, is a string that is not blank."""
     if not isinstance(query, str):
-        raise InputError(f"query must be a string, got {type(query).__name__}")
-    refuse_blank("query", query)
-
-
-def refuse_blank(name: str, query: str) -> None:
-    """Raise InputError for a query, an argument of that name, that holds nothing to judge by."""
+        raise InputError(f"{name} must be a string, got {type(query).__name__}")
     if is_blank(query):
         raise InputError(f"{name} must not be blank")
 

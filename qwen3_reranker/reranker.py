@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from qwen3_reranker import score
 from qwen3_reranker.arguments import (
     numbered,
-    refuse_blank,
     refuse_non_instruction,
     refuse_non_query,
     refuse_non_strings,
@@ -121,7 +120,7 @@ class Reranker(OpenedModel):
 
         instruction, on_progress and errors are those of `rank`.
         """
-        refuse_non_query(query)
+        refuse_non_query("query", query)
         refuse_non_strings("documents", documents)
         with surrogates_found(lambda: _named(query, documents, instruction)):
             return self._score([query] * len(documents), documents, instruction, on_progress)
@@ -175,7 +174,7 @@ class Reranker(OpenedModel):
         refuse_non_strings("queries", queries)
         refuse_non_strings("documents", documents)
         for index, query in enumerate(queries):
-            refuse_blank(f"queries[{index}]", query)
+            refuse_non_query(f"queries[{index}]", query)
 
         def named() -> list[tuple[str, str]]:
             texts = [*numbered("queries", queries), *numbered("documents", documents)]
@@ -194,7 +193,7 @@ class Reranker(OpenedModel):
 
     def tree(self, query: str, documents: Sequence[str], instruction: str | None = None) -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
-        refuse_non_query(query)
+        refuse_non_query("query", query)
         refuse_non_strings("documents", documents)
         with surrogates_found(lambda: _named(query, documents, instruction)):
             return self.runner.plan(self._rows([query] * len(documents), documents, instruction))
@@ -243,7 +242,7 @@ def _unzipped(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
     for index, pair in enumerate(pairs):
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
-        refuse_blank(f"the query of pairs[{index}]", pair[0])
+        refuse_non_query(f"the query of pairs[{index}]", pair[0])
         queries.append(pair[0])
         documents.append(pair[1])
     return queries, documents

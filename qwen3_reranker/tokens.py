@@ -122,19 +122,12 @@ class Tokens:
         self.no_id = self.word_id("no")
         self.max_length = max_length
         self._truncate_queries = truncate_queries
-        if self._body_budget < 1:
+        self._num_constant = len(self.prefix_ids) + len(self._middle_ids) + len(self.suffix_ids)
+        if max_length <= self._num_constant:
             raise InputError(
                 f"max_length={max_length} leaves no room: the template alone takes {self._num_constant} tokens, and "
                 "instruction, query and document come on top"
             )
-
-    @property
-    def _body_budget(self) -> int:
-        return self.max_length - self._num_constant
-
-    @property
-    def _num_constant(self) -> int:
-        return len(self.prefix_ids) + len(self._middle_ids) + len(self.suffix_ids)
 
     def encode(
         self, prefixes: Sequence[QueryPrefix], tails: Sequence[str], limits: Limits = NO_LIMITS, cache_salt: int = 0
@@ -145,9 +138,8 @@ class Tokens:
         template. Raises QueryTooLongError where a query prefix alone does not fit, NotUnicodeError for text that is
         none, TooLongError for a row that does not fit where the limits forbid cutting.
         """
-        budget = self._body_budget
-        if limits.row_tokens is not None:
-            budget = min(budget, limits.row_tokens - self._num_constant)
+        row_tokens = self.max_length if limits.row_tokens is None else min(self.max_length, limits.row_tokens)
+        budget = row_tokens - self._num_constant
         distinct_prefixes, distinct_tails = list(dict.fromkeys(prefixes)), list(dict.fromkeys(tails))
         prefix_of = dict(zip(distinct_prefixes, self._encode_prefixes(distinct_prefixes, budget, limits), strict=True))
         tail_of = dict(zip(distinct_tails, self.text_encoder.encode(distinct_tails), strict=True))

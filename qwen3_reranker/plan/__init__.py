@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from qwen3_reranker.plan.pack import Plan, pack
+from qwen3_reranker.plan.pack import Plan, build, pack
 from qwen3_reranker.plan.split import Batch, cut_long_segments, split
 from qwen3_reranker.plan.tree import Segment, grow, row_key, shared_tokens
 from qwen3_reranker.plan.workload import WorkloadShape, workload_plan
-from qwen3_reranker.records import Row
 
 __all__ = [
     "Batch",
@@ -24,8 +21,3 @@ __all__ = [
     "split",
     "workload_plan",
 ]
-
-
-def build(rows: Sequence[Row], min_shared_tokens: int = 1) -> Plan:
-    """The plan of these rows; a common beginning shorter than `min_shared_tokens` is computed apart."""
-    return pack(*grow(rows, min_shared_tokens), num_row_tokens=sum(len(row.ids) for row in rows))

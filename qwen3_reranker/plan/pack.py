@@ -1,15 +1,16 @@
-"""Prefix tree -> Plan: flat arrays that a backend can run and a person can print."""
+"""Rows -> Plan: their prefix tree as flat arrays, which a backend can run and a person can print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.plan.outline import outline
-from qwen3_reranker.plan.tree import Segment
+from qwen3_reranker.plan.tree import Segment, grow
+from qwen3_reranker.records import Row
 
 Integers = NDArray[np.int32]
 
@@ -77,9 +78,18 @@ class Plan:
         return outline(self.starts_S1, self.parents_S, self.num_rows, self.num_row_tokens)
 
 
+def build(rows: Sequence[Row], min_shared_tokens: int = 1) -> Plan:
+    """The plan of these rows; a common beginning shorter than `min_shared_tokens` is computed apart."""
+    return pack(*grow(rows, min_shared_tokens), num_row_tokens=sum(len(row.ids) for row in rows))
+
+
 def pack(roots: Sequence[Segment], ends: Sequence[Segment], *, num_row_tokens: int) -> Plan:
     """Lay the tree out in depth-first order; `ends` names the segment that ends each row."""
-    segments = list(_depth_first(roots))
+    segments: list[Segment] = []
+    waiting = list(reversed(roots))
+    while waiting:
+        segments.append(waiting.pop())
+        waiting.extend(reversed(segments[-1].children))
     place = {id(segment): index for index, segment in enumerate(segments)}
     starts_S1 = np.zeros(len(segments) + 1, dtype=np.int32)
     np.cumsum([segment.end - segment.start for segment in segments], out=starts_S1[1:])
@@ -96,11 +106,3 @@ def pack(roots: Sequence[Segment], ends: Sequence[Segment], *, num_row_tokens: i
         leaves_N=np.array([starts_S1[place[id(end)] + 1] - 1 for end in ends], dtype=np.int32),
         num_row_tokens=num_row_tokens,
     )
-
-
-def _depth_first(roots: Sequence[Segment]) -> Iterator[Segment]:
-    waiting = list(reversed(roots))
-    while waiting:
-        segment = waiting.pop()
-        yield segment
-        waiting.extend(reversed(segment.children))
