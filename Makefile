@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # A process for each core, four at the most as each takes 2.5 GB, and a file's tests in one, which share what it makes.
 # torch would take every core in each of them.
-PYTEST := OMP_NUM_THREADS=2 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 30
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+  --dist loadfile --no-loadscope-reorder --durations 30
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 

@@ -54,6 +54,7 @@ def test_what_fails_in_a_later_part_is_raised_and_the_thread_ends() -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_a_call_of_several_parts_scores_as_one_and_remembers_what_they_share() -> None:
     documents = [f"Document {number}: " + "revert the commit with git, then push it. " * 130 for number in range(40)]
     assert sum(map(len, documents)) > SPECS["torch"].overlap_characters

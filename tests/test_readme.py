@@ -66,6 +66,7 @@ def test_the_drift_of_nano_is_what_the_precision_page_shows(capsys: pytest.Captu
     assert same("\n".join(shown), "\n".join(printed)), printed
 
 
+@pytest.mark.slow
 def test_every_command_line_in_the_readme_is_understood() -> None:
     lines = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
     ours = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("qwen3-reranker ")]

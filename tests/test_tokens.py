@@ -101,6 +101,7 @@ def test_head_and_document_encoded_apart_are_the_tokens_of_the_whole_prompt(
     assert encode(parsing, query, document, instruction).ids.tolist() == whole.encode(text).ids
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(query=messy_text(), document=messy_text())
 def test_the_turns_of_zerank_encoded_apart_are_the_tokens_of_the_whole_prompt(
@@ -112,6 +113,7 @@ def test_the_turns_of_zerank_encoded_apart_are_the_tokens_of_the_whole_prompt(
     assert row.boundaries[-1] + row.receipt.kept_tokens + len(zerank.suffix_ids) == len(row.ids)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(query=messy_text(), document=messy_text())
 def test_a_plain_pair_is_the_tokens_of_both_texts(whole: Tokenizer, pair: Tokens, query: str, document: str) -> None:

@@ -112,7 +112,7 @@ def cpu(request: pytest.FixtureRequest) -> Cpu:
     return Cpu(request.param)
 
 
-@pytest.fixture(scope="module", params=[*CPU_KERNELS, "torch sdpa"])
+@pytest.fixture(scope="module", params=[*CPU_KERNELS, pytest.param("torch sdpa", marks=pytest.mark.slow)])
 def fast(request: pytest.FixtureRequest) -> Maker:
     backend, _, kernel = request.param.rpartition(" ")
     return Torch(kernel) if backend else Cpu(kernel)

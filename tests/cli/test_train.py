@@ -127,6 +127,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
     tmp_path: Path, small_checkpoint: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
     assert steps() <= max(known, 1) + 1, "the step under way is the last"
 
 
+@pytest.mark.slow
 def test_a_run_that_helps_nothing_writes_no_model_and_says_so(
     tmp_path: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_run_that_helps_nothing_writes_no_model_and_says_so(
     assert (tmp_path / "run" / "model" / "adapter_config.json").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     write_examples(data, fifty(count=2000))

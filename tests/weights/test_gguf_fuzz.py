@@ -14,6 +14,8 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.weights.gguf_header import MOST_FIELDS, MOST_TENSORS, read_header
 from testing.fuzzing import CORPUS, EDITS, READERS, broken_promise, edited, whole_files
 
+pytestmark = pytest.mark.slow
+
 FOUND = sorted(path for path in CORPUS.glob("*/*") if path.parent.name in READERS)
 EDIT = st.tuples(st.sampled_from(EDITS), st.integers(0, 6000), st.integers(0, 2**31))
 

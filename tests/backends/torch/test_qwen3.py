@@ -59,6 +59,7 @@ def test_merged_matrices_take_no_more_memory_and_give_the_same_states(folder: Pa
         assert torch.allclose(hidden(plain, built), hidden(merged, built), atol=1e-6)
 
 
+@pytest.mark.slow
 @one_folder
 def test_gradients_through_the_tree_are_those_of_rows_computed_one_by_one(folder: Path) -> None:
     some = tree_rows(2, 9, 30)

@@ -27,6 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pairs_folder: Path) -> tu
     return folder / "work", folder / "model"
 
 
+@pytest.mark.slow
 def test_the_recipe_s_folder_is_a_model_that_the_product_runs(finished: tuple[Path, Path]) -> None:
     with Reranker(str(finished[1])) as reranker:
         ranking = reranker.rank("Which thing is near 7?", ["The river sings.", "The cheese burns near 7."])
@@ -74,6 +75,7 @@ def _run(work: Path, checkpoint: Path) -> Run:
     return Run(network, groups, schedule, [3, 4], [5, 6], checkpoint, lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(finished: tuple[Path, Path], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     whole = _run(finished[0], tmp_path / "whole.pt")

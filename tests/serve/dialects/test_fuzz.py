@@ -13,6 +13,8 @@ from qwen3_reranker.serve.dialects.openai_embeddings import EmbeddingsBody, read
 from qwen3_reranker.serve.problems import Problem
 from testing.score_results import result_of
 
+pytestmark = pytest.mark.slow
+
 DIALECTS = {dialect.name: dialect for dialect in ROWS}
 # Letters that no message of ours is written in.
 SECRET = "жщю"

@@ -92,6 +92,7 @@ RUN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", RUN.values(), ids=RUN)
 @pytest.mark.parametrize("kind", ["AWQ", "MLX 4-bit"])
 def test_whatever_runs_it_scores_as_it_does_with_the_decoded_matrices(
@@ -154,6 +155,7 @@ def test_an_embedding_model_may_be_quantised(written: Callable[[str], Path], tmp
         np.testing.assert_array_equal(tensor.read(), expected.tensors[name].read(), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf", "gguf"])
 @pytest.mark.parametrize("quantize", [None, "bf16"])
 def test_it_converts_as_its_decoded_numbers_and_says_so(
