@@ -206,7 +206,8 @@ class TransformerCpu {
     // The lock of this object is taken without the interpreter lock and kept while Python is called: a thread that
     // waits for it must not hold the interpreter lock either.
     std::lock_guard<std::mutex> lock(mutex_);
-    const auto layer_at = [&](int64_t index) -> const transformer::Layer& {
+    transformer::TransformerCpu::Callbacks callbacks;
+    callbacks.layer_at = [&](int64_t index) -> const transformer::Layer& {
       return unlocked.with_lock([&]() -> const transformer::Layer& {
         held = layers[nb::int_(index)];
         const HeldLayer& layer = nb::cast<const HeldLayer&>(held);
@@ -214,14 +215,16 @@ class TransformerCpu {
         return layer.layer;
       });
     };
-    const auto done = [&](int64_t index) {
+    // A layer of a large batch takes seconds: Ctrl-C need not wait for its end.
+    callbacks.between_rounds = [&] { unlocked.with_lock([] {}); };
+    callbacks.layer_done = [&](int64_t index) {
       unlocked.with_lock([&] {
         // A layer that was made only for this call is freed before the next one is made.
         held.reset();
         layer_done(index);
       });
     };
-    transformer_.forward(batch, num_layers, layer_at, done, x.data(), workspace.data(), out.data());
+    transformer_.forward(batch, num_layers, callbacks, x.data(), workspace.data(), out.data());
   }
 
   int64_t workspace_floats(int64_t tokens, int64_t leaves) const {

@@ -327,8 +327,10 @@ VARIANT_PROPERTY("forward is the rounds of its layers in a row, reads what was k
     Fenced<float> x(std::vector<float>(sample.x.data(), sample.x.data() + kTokens * hidden));
     Fenced<float> workspace(model.workspace_floats(kTokens, kLeaves)), out(kLeaves * hidden);
     std::vector<int64_t> done;
-    model.forward(batch, kLayers, [&](int64_t) -> const transformer::Layer& { return layer; },
-                  [&](int64_t index) { done.push_back(index); }, x.data(), workspace.data(), out.data());
+    model.forward(batch, kLayers,
+                  {[&](int64_t) -> const transformer::Layer& { return layer; }, [] {},
+                   [&](int64_t index) { done.push_back(index); }},
+                  x.data(), workspace.data(), out.data());
     check::holds(done == std::vector<int64_t>{0, 1}, "layers are done in order");
 
     Fenced<float> expected(std::vector<float>(sample.x.data(), sample.x.data() + kTokens * hidden));

@@ -83,8 +83,8 @@ int64_t TransformerCpu::workspace_floats(int64_t tokens, int64_t leaves) const {
   return tokens * 2 * (shape_.q_width() + shape_.kv_width()) + leaves * shape_.head_dim;
 }
 
-void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const LayerAt& layer_at,
-                             const LayerDone& layer_done, float* x, float* workspace, float* out) {
+void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Callbacks& callbacks, float* x,
+                             float* workspace, float* out) {
   const int64_t tokens = batch.tokens, leaves = static_cast<int64_t>(batch.leaf_queries.size());
   const int64_t hidden = shape_.hidden, half = shape_.head_dim / 2, kv_floats = tokens * shape_.kv_width();
   float* queries = workspace;
@@ -114,13 +114,15 @@ void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Layer
   };
 
   for (int64_t index = 0; index < num_layers; index++) {
-    const Layer& layer = layer_at(index);
+    const Layer& layer = callbacks.layer_at(index);
     const bool last = index == num_layers - 1;
     qkv_proj(layer, x, tokens, batch.cosines, batch.sines, last ? nullptr : queries, keys, values);
     write_kv(index);
+    callbacks.between_rounds();
     if (!last) {
       attention(batch.all_queries.data(), batch.work_items, kv_ranges.data(), index, batch.max_seqlen_k, tokens, tokens,
                 queries, keys, values, attn_out);
+      callbacks.between_rounds();
       output_and_mlp(layer, x, attn_out, tokens);
     } else if (leaves) {
       std::vector<int64_t> items(leaves + 1);
@@ -136,7 +138,7 @@ void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Layer
                 keys, values, attn_out);
       output_and_mlp(layer, out, attn_out, leaves);
     }
-    layer_done(index);
+    callbacks.layer_done(index);
   }
 }
 

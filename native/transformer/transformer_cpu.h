@@ -106,17 +106,20 @@ struct Spent {
 
 class TransformerCpu {
  public:
-  // Called before a layer runs and after it has run.
-  using LayerAt = std::function<const Layer&(int64_t index)>;
-  using LayerDone = std::function<void(int64_t index)>;
+  // The caller's part of a forward pass; what any of them throws ends it.
+  struct Callbacks {
+    std::function<const Layer&(int64_t index)> layer_at;  // before a layer
+    std::function<void()> between_rounds;
+    std::function<void(int64_t index)> layer_done;
+  };
 
   TransformerCpu(const kernels::KernelTable& table, const Shape& shape, int64_t threads);
 
   // All layers. The last one goes on after keys and values with the tokens that end a row.
   // x (T, hidden): embeddings, overwritten; workspace: workspace_floats(T, F);
   // out (F, hidden): state of the leaves before the final norm
-  void forward(const Batch& batch, int64_t num_layers, const LayerAt& layer_at, const LayerDone& layer_done, float* x,
-               float* workspace, float* out);
+  void forward(const Batch& batch, int64_t num_layers, const Callbacks& callbacks, float* x, float* workspace,
+               float* out);
   int64_t workspace_floats(int64_t tokens, int64_t leaves) const;
   // The largest size, in bytes, of the buffers that stay between calls: packed activations and each thread's scratch.
   // like: a matrix of the precision that the layers have
