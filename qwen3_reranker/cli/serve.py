@@ -11,6 +11,7 @@ from typer import Option
 
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
@@ -34,7 +35,6 @@ class ServedOptions:
     embedder: list[str] | None = option(
         None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME"
     )
-    revision: str | None = option(None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,7 @@ class ServerOptions:
 def serve(
     *,
     served: ServedOptions,
+    source: Annotated[ModelOptions, without("model")],
     server: ServerOptions,
     config: Annotated[
         str | None,
@@ -97,11 +98,11 @@ def serve(
     usual = asdict(EngineOptions())
     options = {name: value for name, value in asdict(engine).items() if value != usual[name]}
     fields: dict[str, Any] = {name: value for name, value in asdict(server).items() if value is not None}
-    if served.model or served.embedder or (config is None and (options or served.revision)):
+    if served.model or served.embedder or (config is None and (options or source.revision)):
         named = [(each, "reranker") for each in served.model or ["nano"]]
         named += [(each, "embedder") for each in served.embedder or []]
-        fields["models"] = [_model(name, kind, served.revision, options) for name, kind in named]
-    elif options or served.revision:
+        fields["models"] = [_model(name, kind, source.revision, options) for name, kind in named]
+    elif options or source.revision:
         raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
