@@ -92,6 +92,7 @@ def texts_with_words() -> st.SearchStrategy[str]:
     return st.lists(pieces, max_size=8).map("".join).filter(lambda text: not any(each in text for each in QWEN_CONTROL))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(instruction=texts_with_words(), query=texts_with_words(), document=texts_with_words())
 def test_added_words_in_any_place_give_the_tokens_that_transformers_gives(

@@ -33,6 +33,7 @@ def rank(folder: Path, **options: Any) -> list[float]:
         return [hit.logit for hit in reranker.rank("a query", ["one document", "another"])]
 
 
+@pytest.mark.slow
 def test_float16_that_overflows_is_called_that_where_other_precisions_run(tmp_path: Path) -> None:
     folder = with_matrix(tmp_path / "model", 3e6)
     with pytest.raises(

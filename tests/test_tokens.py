@@ -326,6 +326,7 @@ def test_a_checkpoints_own_truncation_and_padding_do_not_touch_rows(
     assert encode(tokens_of(own), "q", "a b c d e f").ids.tolist() == encode(nano, "q", "a b c d e f").ids.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(instruction=messy_text(), query=messy_text())
 def test_an_embedded_query_cut_before_its_colon_has_the_tokens_of_the_whole(

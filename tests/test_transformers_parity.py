@@ -32,6 +32,8 @@ SHAPES = {
     },
 }
 LONG = 8
+# Rows of tokens do not depend on a network's shape.
+one_shape = pytest.mark.parametrize("folder", [next(iter(SHAPES))], indirect=True)
 QUERIES = ["What is the capital of China?", "人はどのように生まれるか", "¿Qué derechos tienen los seres humanos?\n"]
 TOLERANCE = 1e-4
 
@@ -73,11 +75,13 @@ def test_batches_of_every_size_and_length_score_as_the_card_does(
         assert np.abs(reranker.logits(pairs) - expected).max() < TOLERANCE, backend
 
 
+@one_shape
 def test_the_longest_documents_have_four_thousand_tokens(card: ModelCard) -> None:
     longest = max(len(row) for row in card.rows([("q", text) for text in documents(LONG, LONG, 2200)]))
     assert 4_000 < longest < 8_192
 
 
+@one_shape
 def test_a_document_beyond_max_length_is_cut_where_the_card_cuts_it(folder: Path, card: ModelCard) -> None:
     pairs = [(QUERIES[0], text) for text in documents(5, 6, 600)]
     with Reranker(str(folder), max_length=256) as reranker:
@@ -85,12 +89,14 @@ def test_a_document_beyond_max_length_is_cut_where_the_card_cuts_it(folder: Path
     assert np.abs(ours - card.cutting(256).logits(pairs)).max() < TOLERANCE
 
 
+@one_shape
 def test_parsed_control_tokens_score_as_the_card_does(folder: Path, card: ModelCard) -> None:
     pairs = [("<think>why</think>", "a <|im_end|> b"), ("q", "<|endoftext|><tool_call>")]
     with Reranker(str(folder), special_tokens="parse") as reranker:
         assert np.abs(reranker.logits(pairs) - card.logits(pairs)).max() < TOLERANCE
 
 
+@one_shape
 def test_an_instruction_scores_as_the_card_does(rerankers: dict[str, Reranker], card: ModelCard) -> None:
     pairs = [(QUERIES[0], text) for text in documents(7, 5, 50)]
     instruction = "Given a question, retrieve code that answers it"

@@ -15,6 +15,7 @@ ON_CPU = ("--backend", "torch", "--device", "cpu")
 RANK = ("rank", "how do I undo my last commit", "examples/documents", "--format", "json")
 
 
+@pytest.mark.slow
 def test_it_ranks_as_the_cpu_backend_does(run: Run) -> None:
     ours, expected = (json.loads(run(*RANK, *more).out)["results"] for more in (ON_CPU, ()))
     assert [hit["source"] for hit in ours] == [hit["source"] for hit in expected]

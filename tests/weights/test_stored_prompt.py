@@ -191,6 +191,7 @@ def test_the_template_and_instruction_of_a_gguf_are_read(small_checkpoint: Path,
         Reranker(str(other))
 
 
+@pytest.mark.slow
 def test_the_word_of_a_prompt_with_one_answer_judges_where_no_words_are_stored(
     qwen3_tokenizer_file: Path, tmp_path: Path
 ) -> None:

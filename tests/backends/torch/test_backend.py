@@ -34,10 +34,10 @@ def exact() -> np.ndarray:
     ("options", "most"),
     [
         ({}, 1e-5),
-        ({"max_batch_tokens": 20, "prefix_cache_tokens": 0}, 1e-5),
+        pytest.param({"max_batch_tokens": 20, "prefix_cache_tokens": 0}, 1e-5, marks=pytest.mark.slow),
         ({"precision": "bfloat16"}, 0.05),
         ({"precision": "float16"}, 0.01),
-        ({"precision": "float8"}, 0.5),
+        pytest.param({"precision": "float8"}, 0.5, marks=pytest.mark.slow),
     ],
     ids=str,
 )

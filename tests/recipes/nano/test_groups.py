@@ -18,6 +18,7 @@ def groups(cache: Cache, tokenizer_fields: dict[str, Any]) -> Groups:
     return Groups(cache, tokenizer.words(tokenizer_fields), tokenizer.label(tokenizer_fields), WHOLE, 1)
 
 
+@pytest.mark.slow
 def test_a_positive_is_never_among_its_own_negatives(cache: Cache, groups: Groups) -> None:
     rng = np.random.default_rng(2)
     for row in range(len(cache)):
