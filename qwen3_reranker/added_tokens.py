@@ -24,7 +24,7 @@ _MOST_ENTRIES = 2**31
 
 
 class AddedTokens:
-    """The two kinds of tokens that stand beside a vocabulary.
+    """The two kinds of tokens that are listed apart from a vocabulary.
 
     control: id by content; words: the same for the others. word_fields: what the file says of the words, as
     tokenizers reads it. Raises CheckpointError for entries that are no tokens, and for ids that two tokens share.
@@ -48,7 +48,7 @@ class AddedTokens:
                 self.word_fields.append(token)
         self._source = source
         self._refuse_shared_ids(vocabulary)
-        # By the character that follows: the beginnings of words, as far as texts are cut behind them.
+        # By the character that follows: the beginnings of words, as far as texts are cut after them.
         self._beginnings: dict[str, tuple[str, ...]] = {}
 
     def _refuse_shared_ids(self, vocabulary: Mapping[str, int]) -> None:

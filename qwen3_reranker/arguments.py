@@ -51,13 +51,18 @@ def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator
         yield
     except NotUnicodeError:
         for name, text in named():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise NotUnicodeError(
-                    f"{name}: not valid Unicode: a lone surrogate at character {error.start}"
-                ) from None
+            if (index := lone_surrogate(text)) is not None:
+                raise NotUnicodeError(f"{name}: not valid Unicode: a lone surrogate at character {index}") from None
         raise
+
+
+def lone_surrogate(text: str) -> int | None:
+    """The index of the first lone surrogate, which is half of a character; None in valid Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
 
 
 def numbered(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ class ModelConfig:
         return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
 
     def row_length(self, max_length: int | None) -> int:
-        """Tokens that a row may hold: what was asked for, or 8192; raises InputError for more than the model can."""
+        """Tokens that a row may hold: `max_length`, or 8192; raises InputError for more than the model can."""
         if max_length is None:
             return min(_DEFAULT_MAX_LENGTH, self.max_position_embeddings)
         if max_length > self.max_position_embeddings:

@@ -23,7 +23,7 @@ from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 
 ROLES = ("query", "document")
-# What judges alone have; asked for here, it would silently do nothing.
+# Options that only a Reranker has; here they would silently do nothing.
 _JUDGES_OPTIONS = ("prompt", "truncate_queries")
 
 
@@ -73,12 +73,12 @@ class Embedder(OpenedModel):
 
     @property
     def query_prompt(self) -> str:
-        """What stands before a query of a call without an instruction: what the checkpoint stores, or the card's."""
+        """The text before a query of a call without an instruction: what the checkpoint stores, or the card's."""
         return self.checkpoint.prompts.get("query", prompt.query_prompt(prompt.DEFAULT_INSTRUCTION))
 
     @property
     def document_prompt(self) -> str:
-        """What stands before a document: what the checkpoint stores, or nothing."""
+        """The text before a document: what the checkpoint stores, or nothing."""
         return self.checkpoint.prompts.get("document", "")
 
     def queries(
@@ -87,7 +87,7 @@ class Embedder(OpenedModel):
         """A vector of length 1 for each query, (num_texts, dim) float32, in input order.
 
         instruction: what a query asks for, in English for best results, written as the model card does; None takes
-        `query_prompt`. on_progress is told the share done, up to 1. Raises InputError, QueryTooLongError for an
+        `query_prompt`. on_progress is called with the share done, up to 1. Raises InputError, QueryTooLongError for an
         instruction that alone does not fit, and CheckpointError for weights that give no finite vector.
         """
         return self.embed(texts, role="query", instruction=instruction, on_progress=on_progress).vectors
@@ -125,7 +125,7 @@ class Embedder(OpenedModel):
             return sum(len(row.ids) for row in self._rows(texts, role, instruction))
 
     def _prompt(self, role: str, instruction: str | None) -> str:
-        """What stands before a text."""
+        """The text before a text that is embedded."""
         refuse_non_instruction(instruction)
         if role not in ROLES:
             raise unknown("role", role, ROLES)

@@ -179,7 +179,7 @@ class EngineOptions:
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens computed at once: what was asked for, or the backend's own."""
+        """Tokens computed at once: `max_batch_tokens`, or the backend's own."""
         return self.max_batch_tokens or SPECS[self.backend].batch_tokens
 
 

@@ -84,7 +84,7 @@ class FastTokenizer:
         return [next(rest) if ids is None else ids for ids in found]
 
     def ids(self, text: str) -> Ids | None:
-        """The tokens of `text`, or None where the exact tokenizer must be asked."""
+        """The tokens of `text`, or None where the exact tokenizer must encode it."""
         if not vouched(text):
             return None
         try:
@@ -141,7 +141,7 @@ def _unvouched() -> re.Pattern[str]:
 
 
 class _GigatokenEncoder:
-    """gigatoken's tokenizer, made anew now and then, as it remembers every word it has met."""
+    """gigatoken's tokenizer, made again now and then, as it remembers every word."""
 
     def __init__(self, make: Callable[[str], Any], written: str) -> None:
         self._make, self._written = make, written

@@ -1,4 +1,4 @@
-"""The heads: final hidden states -> logits of a judge, or vectors of an embedding model; neither is ever made up."""
+"""The heads: final hidden states -> logits, or vectors of an embedding model; never initialised at random."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_DIM = 32
 
 
 class NotFiniteError(CheckpointError):
-    """The network gave numbers that are not finite; why, is for whoever knows the weights and the precision."""
+    """The network gave numbers that are not finite; the runner finds out why."""
 
 
 class YesNoHead:

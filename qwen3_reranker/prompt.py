@@ -90,6 +90,17 @@ class Template:
         )
 
 
+# A classifier that sentence-transformers trained on pairs without a template: the tokens of both texts.
+_PAIR = Template(
+    "pair",
+    prefix="",
+    opening="",
+    query_space="",
+    closing="",
+    document_space="",
+    suffix="",
+    default_instruction=None,
+)
 TEMPLATES = {
     template.name: template
     for template in (
@@ -106,28 +117,16 @@ TEMPLATES = {
         Template("card-lost-newline", suffix=_SUFFIX.removesuffix("\n")),
         # What SGLang's qwen3_reranker.jinja renders.
         Template("card-no-think-block", suffix=_ASSISTANT),
-        # A classifier that sentence-transformers trained on pairs without a template: the tokens of both texts.
-        Template(
-            "pair",
-            prefix="",
-            opening="",
-            query_space="",
-            closing="",
-            document_space="",
-            suffix="",
-            default_instruction=None,
-        ),
+        _PAIR,
         # zeroentropy/zerank-1 and -2: the query is the system's turn, and the score is the logit of one word.
-        Template(
-            "zerank",
+        replace(
+            _PAIR,
+            name="zerank",
             prefix="<|im_start|>system",
-            opening="",
             query_space="\n",
-            closing="",
             middle="<|im_end|>\n<|im_start|>user",
             document_space="\n",
             suffix=_ASSISTANT,
-            default_instruction=None,
             answers=("Yes",),
         ),
     )
@@ -158,7 +157,7 @@ def is_blank(query: str) -> bool:
 
 
 def query_prompt(instruction: str) -> str:
-    """What Qwen3-Embedding reads before a query; no space stands behind it, and a document has nothing before it."""
+    """What Qwen3-Embedding reads before a query; no space follows it, and a document has nothing before it."""
     return f"Instruct: {instruction}{_QUERY_LABEL}"
 
 

@@ -32,9 +32,9 @@ class QueryPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was cut from one row, in tokens: the document's tail or, only if asked for, the query's; nothing else.
+    """What was cut from one row, in tokens: the document's tail or, only if requested, the query's; nothing else.
 
-    The space behind a label counts with the text that follows it.
+    The space after a label counts with the text that follows it.
     """
 
     document_tokens: int
@@ -75,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of the texts a caller wants read, in tokens, beside what fits the model: None for no wish.
+    """How many tokens of the texts to read, within what fits the model: None for no limit.
 
     keep: the end of a document that stays when it is cut, "start" or "end". truncate: cut what does not fit, or else
     refuse it.
@@ -133,7 +133,7 @@ class DocumentScores:
 class TextReceipt:
     """What was cut from one embedded text, in tokens: its tail, if anything.
 
-    What stands before a query, its instruction, counts with it; the <|endoftext|> behind every text does not.
+    The instruction before a query counts with it; the <|endoftext|> after every text does not.
     """
 
     tokens: int
@@ -181,7 +181,7 @@ class Hit:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Index, logit, probability and document, and the numbers of the receipt beside them."""
+        """Index, logit, probability and document, and the numbers of the receipt."""
         fields = asdict(self)
         receipt = fields.pop("receipt")
         return {**fields, **receipt}

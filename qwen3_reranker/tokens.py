@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from qwen3_reranker.added_tokens import AddedTokens
+from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
 from qwen3_reranker.fast_tokenizer import FastTokenizer, proven
 from qwen3_reranker.json_object import read_object, shown
@@ -114,8 +115,8 @@ class Tokens:
         self._middle_ids = self._constant(middle, source)
         self._source = source
         if self.added_words:
-            for behind in filter(None, (middle, suffix)):
-                self._added.refuse_end_in(behind)
+            for constant in filter(None, (middle, suffix)):
+                self._added.refuse_end_in(constant)
             constants = {prefix: self.prefix_ids, middle: self._middle_ids, suffix: self.suffix_ids}
             self._refuse_other_prompt(constants, fields, source)
         self.yes_id = self.word_id("yes")
@@ -143,7 +144,7 @@ class Tokens:
         distinct_prefixes, distinct_tails = list(dict.fromkeys(prefixes)), list(dict.fromkeys(tails))
         prefix_of = dict(zip(distinct_prefixes, self._encode_prefixes(distinct_prefixes, budget, limits), strict=True))
         tail_of = dict(zip(distinct_tails, self.text_encoder.encode(distinct_tails), strict=True))
-        # Without a prompt the two texts of a pair are encoded apart by everybody.
+        # Without a prompt the two texts of a pair are encoded apart by every library.
         if self.added_words and self._num_constant:
             self._refuse_spans(prefixes, tails)
         rows = [
@@ -186,14 +187,14 @@ class Tokens:
         # Queries share their instruction: what is equal is encoded once.
         distinct = list(dict.fromkeys(chain.from_iterable(parts)))
         ids = dict(zip(distinct, self.text_encoder.encode(distinct), strict=True))
-        most = limits.query_tokens
-        return [self._fitted(*(ids[text] for text in texts), budget=budget, most=most) for texts in parts]
+        limit = limits.query_tokens
+        return [self._fitted(*(ids[text] for text in texts), budget=budget, limit=limit) for texts in parts]
 
     def _fitted(
-        self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, most: int | None
+        self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, limit: int | None
     ) -> _EncodedPrefix:
         """The whole prefix if it fits, else one with a shorter query; the tokenizer never joins its parts."""
-        wanted = query if most is None else query[:most]
+        wanted = query if limit is None else query[:limit]
         ids = whole if len(wanted) == len(query) else np.concatenate((opening, wanted, closing))
         if len(ids) < budget:
             return _EncodedPrefix(ids, len(opening), len(query), len(wanted))
@@ -254,7 +255,7 @@ class Tokens:
 
 
 class _TextEncoder:
-    """A tokenizer whose added tokens have the ids that the file gives them; the library numbers them anew, in order."""
+    """A tokenizer whose added tokens have the ids of the file; the library numbers them again, in order."""
 
     def __init__(self, tokenizer: Tokenizer, added: Mapping[str, int]) -> None:
         self.tokenizer = tokenizer
@@ -297,10 +298,8 @@ def _by_size(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def _no_unicode(texts: Sequence[str]) -> str:
     for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return f"a text is not valid Unicode: a lone surrogate at character {error.start} of {text!r:.60}"
+        if (index := lone_surrogate(text)) is not None:
+            return f"a text is not valid Unicode: a lone surrogate at character {index} of {text!r:.60}"
     raise AssertionError("the tokenizer refused text that is Unicode")
 
 
@@ -308,7 +307,7 @@ def _written(fields: dict[str, Any], source: str) -> str:
     model = fields.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
         raise CheckpointError(f"{source}: expected a byte-level BPE model; this is no Qwen3 tokenizer")
-    # A checkpoint's own truncation, padding or frame would cut, fill or wrap rows behind our back.
+    # A checkpoint's own truncation, padding or frame would cut, fill or wrap rows unnoticed.
     return json.dumps({**fields, "truncation": None, "padding": None, "post_processor": None})
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.errors import InputError
 
 #: What one entry of a file holds: an object with fields, or a text that is all there is.
@@ -86,10 +87,8 @@ def text_of(entry: Mapping[str, Any] | str, source: str, field: str) -> str:
     text = entry if isinstance(entry, str) else _field(entry, source, field, "--field")
     if not isinstance(text, str):
         raise InputError(f"{source}: the field {field!r} must be a string, got {kind(text)}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{source}: not valid Unicode: the lone surrogate {text[error.start]!r}") from None
+    if (index := lone_surrogate(text)) is not None:
+        raise InputError(f"{source}: not valid Unicode: the lone surrogate {text[index]!r}")
     return text
 
 

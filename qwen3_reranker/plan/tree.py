@@ -15,7 +15,7 @@ Ids = NDArray[np.int32]
 class Segment:
     """A run of tokens without branches: `ids[start:end]` of one row, below `parent`.
 
-    `reusable` says that it ends where rows of other calls are likely to part: after the prefix or after a head.
+    `reusable` says that it ends where rows of other calls are likely to part: after the prefix or after a query prefix.
     `cache_salt`: that of its rows; 0 for what all rows share.
     """
 

@@ -22,13 +22,13 @@ class WorkloadShape:
 def workload_plan(
     workload: WorkloadShape, *, prefix_tokens: int, query_prefix_tokens: int, suffix_tokens: int, max_length: int
 ) -> Plan:
-    """The plan of a workload behind a template: `query_prefix_tokens` are those of instruction, labels and one query.
+    """The plan of a workload with a template: `query_prefix_tokens` are those of instruction, labels and one query.
 
     Documents are cut as the truncation rule cuts them.
     """
     shared = prefix_tokens + query_prefix_tokens
     length = min(max_length, shared + workload.document_tokens + suffix_tokens)
-    # Which tokens stand there does not matter: segments are made as if the rows parted behind prefix and head.
+    # The token ids do not matter: segments are made as if the rows parted after prefix and query prefix.
     ids = np.zeros(length, dtype=np.int32)
     roots: list[Segment] = []
 
@@ -46,6 +46,6 @@ def workload_plan(
         head = below(prefix, shared, reusable=True)
         for _ in range(workload.documents):
             end = below(head, length, reusable=False)
-            assert end is not None, "a document and what stands behind it are at least one token"
+            assert end is not None, "a document and the suffix are at least one token"
             ends.append(end)
     return pack(roots, ends, num_row_tokens=length * len(ends))

@@ -1,4 +1,4 @@
-"""Weights: whatever the caller calls a model -> an opened, validated checkpoint whose tensors are still on disk."""
+"""Weights: a model's name, folder or file -> an opened, validated checkpoint whose tensors are still on disk."""
 
 from __future__ import annotations
 

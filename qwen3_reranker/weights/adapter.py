@@ -53,7 +53,7 @@ _MOST_PATTERNS = 10_000
 def open_adapter(folder: Path, name: str, open_base: Callable[[Path], Checkpoint]) -> Checkpoint:
     """The base's checkpoint with the folder's adapter merged into it; reads headers only.
 
-    open_base opens the folder that base_model_name_or_path leads to: beside the adapter, or wherever a model is found.
+    open_base opens the folder that base_model_name_or_path names: next to the adapter, or where a model is found.
     Raises ModelNotFoundError for a base that is nowhere, CheckpointError naming the field or the tensor of an adapter
     that is damaged, does not fit, or is more than LoRA on the layers' matrices and a trained head.
     """
@@ -130,9 +130,9 @@ def _base_folder(fields: Mapping[str, Any], folder: Path, path: Path) -> Path:
             f"{where} must be a folder or a Hub id, and revision a string or null, got {shown(base)} and "
             f"{shown(revision)}; write where the adapter's base is"
         )
-    beside = folder / base
-    if beside.is_dir():
-        return beside
+    neighbour = folder / base
+    if neighbour.is_dir():
+        return neighbour
     on_disk = base in BUNDLED or os.path.exists(os.path.expanduser(base))
     try:
         found = resolve(base, None if on_disk else revision)

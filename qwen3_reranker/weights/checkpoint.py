@@ -21,7 +21,7 @@ from qwen3_reranker.weights.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ScoreHead:
-    """Where the judge's vector lies: in the rows of the words yes and no, in two labelled rows, or as one difference.
+    """Where the judge's vector is: in the rows of the words yes and no, in two labelled rows, or as one difference.
 
     labels: the rows of yes and of no; a single one where that row is yes - no already; None where the rows are those
     of a language-model head, found by the words' ids. note: what `inspect` says of its origin, if anything.
@@ -32,7 +32,7 @@ class ScoreHead:
     note: str = ""
 
     def rows(self, *answer_ids: int) -> NDArray[np.float32]:
-        """The rows of yes and of no, (2, hidden_size) float32; a difference stands beside a row of zeros.
+        """The rows of yes and of no, (2, hidden_size) float32; a difference comes with a row of zeros.
 
         answer_ids: the words that judge where the rows are those of a language-model head, one or two of them.
         """
@@ -42,7 +42,7 @@ class ScoreHead:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model on disk; `name` is what the caller asked for. All names and shapes agree with `config`.
+    """A model on disk; `name` is what the caller passed. All names and shapes agree with `config`.
 
     layout: causal-lm, seq-cls, sentence-transformers, gguf or lora; embedding for a model that judges nothing, in a
     folder or in GGUF. stored_head: None for an embedding model. stored_prompt: what the files say of the judge's
@@ -63,7 +63,7 @@ class Checkpoint:
 
     @property
     def head(self) -> ScoreHead:
-        """Where the judge's vector lies; raises CheckpointError for an embedding model."""
+        """Where the judge's vector is; raises CheckpointError for an embedding model."""
         if self.stored_head is None:
             raise CheckpointError(
                 f"{self.name}: an embedding model, which has no yes/no head; embed texts with Embedder, serve "
@@ -106,7 +106,7 @@ class Checkpoint:
 
     @property
     def final_norm_tensor(self) -> Tensor:
-        """The norm behind the last layer, (hidden_size,)."""
+        """The norm after the last layer, (hidden_size,)."""
         return self.tensors[names.FINAL_NORM]
 
     @property

@@ -44,7 +44,7 @@ def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
 
 
 def _score_path(folder: Path, modules: list[tuple[str, str]]) -> Path | None:
-    """Where the LogitScore is configured, if there is one behind the Transformer."""
+    """Where the LogitScore is configured, if there is one after the Transformer."""
     kinds = [kind for kind, _ in modules]
     if kinds not in ([TRANSFORMER], [TRANSFORMER, "LogitScore"]):
         raise CheckpointError(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import read_object, shown
 from qwen3_reranker.weights import names
@@ -88,8 +89,6 @@ def _pooling_modes(fields: Mapping[str, Any]) -> list[object]:
 def _text(prompt: object, source: str) -> str:
     if not isinstance(prompt, str):
         raise CheckpointError(f"{source} must be a text, got {shown(prompt)}")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise CheckpointError(f"{source} is not valid Unicode: a lone surrogate at character {error.start}") from None
+    if (index := lone_surrogate(prompt)) is not None:
+        raise CheckpointError(f"{source} is not valid Unicode: a lone surrogate at character {index}")
     return prompt

@@ -1,4 +1,4 @@
-"""How numbers lie in a file: blocks of bytes -> float32. Plain types are blocks of one number.
+"""How a file stores numbers: blocks of bytes -> float32. Plain types are blocks of one number.
 
 Layouts: ggml-common.h and ggml-quants.c of https://github.com/ggml-org/llama.cpp. Shapes: B blocks.
 """
@@ -27,7 +27,7 @@ class Encoding:
 
     @property
     def is_plain(self) -> bool:
-        """Whether each number stands alone, as the kernels can read it."""
+        """Whether each number is stored by itself, as the kernels can read it."""
         return self.block_values == 1
 
     def num_bytes(self, values: int) -> int:
@@ -99,7 +99,7 @@ def _iq4_xs(blocks: Bytes) -> Floats:
 
 
 def _shifted(packed: Bytes, width: int, count: int) -> Bytes:
-    """(B, G, N) bytes -> (B, G, count, N): the numbers of `width` bits that lie in each, lowest first."""
+    """(B, G, N) bytes -> (B, G, count, N): the numbers of `width` bits in each, lowest first."""
     shifts = np.arange(0, width * count, width, dtype=np.uint8)[:, None]
     return packed[:, :, None, :] >> shifts & np.uint8((1 << width) - 1)
 
@@ -164,7 +164,7 @@ def _plain(dtype: str) -> Callable[[Bytes], Floats]:
 
 
 def _quiet(decode: Callable[[Bytes], Floats]) -> Callable[[Bytes], Floats]:
-    # The scale of a damaged block may be infinite; whoever uses what it gives refuses what is not finite.
+    # The scale of a damaged block may be infinite; the head refuses what is not finite.
     def decoded(blocks: Bytes) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):
             return decode(blocks)

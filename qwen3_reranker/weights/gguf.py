@@ -1,4 +1,4 @@
-"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights lie, which rows judge.
+"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights are, which rows judge.
 
 Keys and names: gguf-py/gguf/constants.py and conversion/qwen.py of https://github.com/ggml-org/llama.cpp.
 """
@@ -30,7 +30,7 @@ _POOLING = "qwen3.pooling_type"
 _LAST_TOKEN, _OTHER_POOLINGS = 3, {1: "mean", 2: "cls"}
 _LABELS = "qwen3.classifier.output_labels"
 _CLASSIFIER, _DIVISORS = "cls.output.weight", "rope_freqs.weight"
-# A dense layer or a norm before the classifier, or a number added behind it: none of it is in a Qwen3-Reranker.
+# A dense layer or a norm before the classifier, or a number added after it: none of it is in a Qwen3-Reranker.
 _OTHER_CLASSIFIERS = ("cls.weight", "cls.bias", "cls.norm.weight", "cls.output.bias")
 # For each field of config.json the one of GGUF; the shortest way to one set of checks.
 _WHOLE = {

@@ -37,7 +37,7 @@ _PREAMBLE = Struct("<4sIQQ")
 _SMALLEST_FIELD = 8 + 4 + 1
 _SMALLEST_TENSOR = 8 + 4 + 8 + 4 + 8
 
-# The number of each type of tensor in ggml.h; those that are not in ENCODINGS may lie in a file, but are not read.
+# The number of each type of tensor in ggml.h; those that are not in ENCODINGS may be in a file, but are not read.
 TYPES: Mapping[int, str] = {
     **{0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K"},
     **{12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"},
@@ -62,7 +62,7 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a file says about itself; the metadata's values still lie in it."""
+    """What a file says about itself; the metadata's values are still in it."""
 
     source: Source
     metadata: Metadata

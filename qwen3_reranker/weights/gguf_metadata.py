@@ -1,4 +1,4 @@
-"""The metadata of a .gguf file: fields by key, each turned into Python where it is asked for and by its type."""
+"""The metadata of a .gguf file: fields by key, each turned into Python by its type when it is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LENGTH = Struct("<Q")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Where a field's values lie: bytes start..end of the file, `count` values of type `kind`."""
+    """Where a field's values are: bytes start..end of the file, `count` values of type `kind`."""
 
     kind: int
     count: int
@@ -49,7 +49,7 @@ class Metadata:
 
     @property
     def path(self) -> Path:
-        """The file that the fields lie in."""
+        """The file that holds the fields."""
         return self._source.path
 
     def __contains__(self, key: str) -> bool:

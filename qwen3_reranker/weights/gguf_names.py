@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.ASCII | re.DOTALL)
-# What lies beside models and is none: projectors of images, importances of weights, heads that predict further words.
+# Files next to models that are none: projectors of images, importances of weights, heads that predict further words.
 _BESIDE = ("mmproj", "imatrix", "mtp-")
 # The end of a name that says how its numbers are stored.
 _QUANTISATION = re.compile(r"[-._]((?:UD-)?(?:I?Q\d|TQ\d|B?F16|F32|MXFP4)\w*)$", re.ASCII | re.IGNORECASE)
@@ -24,7 +24,7 @@ def parts(name: str) -> list[str]:
 
 
 def models(names: Iterable[str]) -> list[str]:
-    """One name a model, that of its first part, sorted; what only lies beside models is among them if nothing else."""
+    """One name a model, that of its first part, sorted; companion files only if there is nothing else."""
     every = sorted({_first(name) for name in names})
     return [name for name in every if not any(word in name.rpartition("/")[2] for word in _BESIDE)] or every
 

@@ -77,7 +77,7 @@ def read_gguf_tokenizer(metadata: Metadata) -> TokenizerJson:
 
 
 def _words(metadata: Metadata) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Words of the vocabulary with their ids, and the tokens that stand beside it."""
+    """Words of the vocabulary with their ids, and the tokens that are listed apart."""
     tokens, kinds = metadata.texts(_TOKENS), metadata.numbers(_TYPES).tolist()
     if len(tokens) != len(kinds):
         raise CheckpointError(

@@ -86,7 +86,7 @@ def _named_adapter(folder: Path) -> Path | None:
     if any((folder / name).exists() for name in (adapter.CONFIG, _CONFIG, SINGLE, INDEX)):
         return None
     found = [path for path in folder.iterdir() if (path / adapter.CONFIG).is_file()]
-    # What a training left behind on its way is not what it was for.
+    # A training's intermediate states are not its result.
     return found[0] if len(found) == 1 and not _ON_THE_WAY.fullmatch(found[0].name) else None
 
 
@@ -274,11 +274,11 @@ def _missing(
             f"{where}: tensor {name!r} is missing, and tensors of an adapter are there: a model saved with peft's "
             "layers in it; merge it first (merge_and_unload, then save_pretrained)"
         )
-    beside = next((each for each in entries if each.startswith(name.removesuffix("weight"))), None)
-    if beside is not None:
+    other = next((each for each in entries if each.startswith(name.removesuffix("weight"))), None)
+    if other is not None:
         said = f"and {quantisation.format.name} has no such part" if quantisation else f"and {_CONFIG} says no format"
         return CheckpointError(
-            f"{where}: tensor {name!r} is missing, but {shown(beside)} is there, {said}; configuration and weights are "
+            f"{where}: tensor {name!r} is missing, but {shown(other)} is there, {said}; configuration and weights are "
             "not of one model: fetch all files of one, or take an unquantised checkpoint or a GGUF"
         )
     if name == names.HEAD:

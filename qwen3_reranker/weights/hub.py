@@ -1,4 +1,4 @@
-"""What the caller calls a model -> a local folder or GGUF file; fetches safetensors, JSON, at most one GGUF model."""
+"""A model's name -> a local folder or GGUF file; fetches safetensors, JSON, at most one GGUF model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 
 BUNDLED = ("nano",)
 FETCHED = ("*.safetensors", "*.json", "chat_template.jinja")
-# What this package keeps beside a model (backends/cpu/disk_cache.py) is made here and believed by its name.
+# What this package keeps next to a model (backends/cpu/disk_cache.py) is made on this machine and trusted by name.
 NEVER_FETCHED = (".qwen3_reranker/*",)
 
 _EXPECTED = (
@@ -40,7 +40,7 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
     """The folder or GGUF file that holds `model`; a Hub id is fetched unless it is cached, at `revision` if given.
 
     A file is GGUF by what it begins with, whatever it is called. A folder, or a repository on the Hub, that holds one
-    GGUF model and no safetensors is that file; the first part stands for a model in several. hub_name.py says in which
+    GGUF model and no safetensors is that file; the first part names a model in several. hub_name.py says in which
     forms a model of the Hub may be written.
     Raises ModelNotFoundError if there is no such model or it cannot be fetched, InputError where one of several GGUF
     files must be named, for a revision of anything that is not on the Hub, and for two different ones.
@@ -78,7 +78,7 @@ def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Pa
 
 
 def is_bundled(name: str | os.PathLike[str]) -> bool:
-    """Whether it is the name of a model that comes with the package, whatever lies in the current folder."""
+    """Whether it is the name of a model that comes with the package, whatever the current folder holds."""
     return os.fspath(name) in BUNDLED
 
 
@@ -252,7 +252,7 @@ def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
         if not found:
             if not local_files_only and (instead := foreign(_files(repository, revision))):
                 raise UnsupportedModelError(f"{repository!r}: the Hub repository holds no safetensors; {instead}")
-            # What is missing in a folder of JSON alone is told by whoever opens it.
+            # What is missing in a folder of JSON alone is an error when it is opened.
             if folder.is_dir():
                 return folder
             raise CheckpointError(

@@ -39,7 +39,7 @@ def read_hub_name(name: str) -> HubName | None:
         return _made(found, None)
     rest, revision = name[prefix.end() :], None
     if prefix["scheme"]:
-        # node-llama-cpp writes the branch behind a #.
+        # node-llama-cpp writes the branch after a #.
         rest, _, revision = rest.partition("#")
         return _made(_WITH_FILE.fullmatch(rest), revision or None)
     if prefix["web"]:

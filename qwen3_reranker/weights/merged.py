@@ -75,7 +75,7 @@ class MergedTensor:
         return result
 
     def content(self) -> Iterator[memoryview | bytes]:
-        """Everything that its values depend on beside dtype and shape: base, adapter and scale."""
+        """Everything that its values depend on, except dtype and shape: base, adapter and scale."""
         yield from self.base.content()
         for part in (self.up, self.down):
             yield f"{part.dtype} {part.shape} {self.scale!r}".encode()

@@ -35,7 +35,7 @@ def read_modules(folder: Path) -> list[tuple[str, str]] | None:
 
 
 def refuse_other_places(folder: Path, modules: list[tuple[str, str]]) -> None:
-    """Raise CheckpointError unless the first module lies in the folder itself and the others in folders below it."""
+    """Raise CheckpointError unless the first module is in the folder itself and the others in folders below it."""
     places = [place for _, place in modules]
     if places[0] or not all(_is_plain_name(place) for place in places[1:]):
         raise CheckpointError(

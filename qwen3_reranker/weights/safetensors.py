@@ -22,7 +22,7 @@ MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation
 _LENGTH_BYTES = 8
 _MAX_DIMENSIONS = 64
 
-# A tensor of a type that is not here (F4, and what comes later) may lie in the file; its byte count goes unchecked.
+# A tensor of a type that is not here (F4, and what comes later) may be in the file; its byte count goes unchecked.
 _BYTES_PER_VALUE = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),

@@ -21,7 +21,7 @@ _OTHERWISE = {"F64": "save the model in float32, model.to(torch.float32).save_pr
 
 def weights_file(folder: Path) -> Path | None:
     """The file that says which tensors a folder holds, if it has one."""
-    # A whole file wins over an index beside it, as in transformers.
+    # A whole file wins over an index next to it, as in transformers.
     return next((folder / name for name in (SINGLE, INDEX) if (folder / name).exists()), None)
 
 

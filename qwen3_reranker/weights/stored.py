@@ -1,4 +1,4 @@
-"""The tensors that a checkpoint stores, and which of them were read: what nobody reads is an error that names them."""
+"""The tensors that a checkpoint stores, and which of them were read: an unread one is an error that names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwen3_reranker.json_object import shown
 
 T = TypeVar("T")
 
-# What changes no score, whatever its numbers are. Everything else that lies in a file was trained for something.
+# What changes no score, whatever its numbers are. Everything else in a file was trained for something.
 _HARMLESS = (
     # Computed from rope_theta; older releases of transformers stored it.
     re.compile(r"(.*\.)?rotary(_emb)?\.inv_freq"),
@@ -45,7 +45,7 @@ class Stored(Mapping[str, T]):
         return len(self._tensors)
 
     def refuse_unread(self, where: Path, count_name: str, num_layers: int, spared: Collection[str] = ()) -> None:
-        """Raise UnreadTensorsError if a tensor lies in `where` that was not read, is not `spared` and not harmless.
+        """Raise UnreadTensorsError if `where` holds a tensor that was not read, is not `spared` and not harmless.
 
         count_name: what the number of layers is called where it is written.
         """

@@ -35,7 +35,7 @@ class Source:
     def of(cls, path: Path) -> Source:
         """The file at `path`; raises CheckpointError if there is none or it cannot be read."""
         try:
-            # Opening a pipe that nobody writes to would wait for ever.
+            # Opening a pipe without a writer would wait for ever.
             if not path.is_file():
                 raise CheckpointError(f"{path}: cannot be read (missing, or not a regular file)")
             with FileIO(path) as file:
@@ -64,7 +64,7 @@ class Source:
                     self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 except OSError as error:
                     raise CheckpointError(f"{self.path}: cannot be mapped into memory ({error.strerror})") from None
-        # Touching a page behind the end of a file kills the process, so its length is asked again every time.
+        # Touching a page after the end of a file kills the process, so its length is checked every time.
         if self._map.size() != self.size:
             raise CheckpointError(f"{self.path}: changed since the checkpoint was opened; open the checkpoint again")
         return self._map
@@ -142,7 +142,7 @@ class StoredTensor:
 
     @property
     def encoding(self) -> Encoding:
-        """How its numbers lie in those bytes."""
+        """How those bytes hold its numbers."""
         return ENCODINGS[self.dtype]
 
     @property
@@ -156,7 +156,7 @@ class StoredTensor:
         return (self.source,)
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole tensor as float32 or float64, into `out` if given; beside the result it takes one MiB.
+        """The whole tensor as float32 or float64, into `out` if given; it takes one MiB more than the result.
 
         Every stored value is represented exactly. Raises CheckpointError if the file was cut or changed, InputError
         for another dtype or an `out` that is not a C-contiguous array of this shape and dtype.
@@ -181,7 +181,7 @@ class StoredTensor:
         return result
 
     def stored(self) -> NDArray[np.uint8]:
-        """The tensor's bytes as they lie in the file, (num_bytes,), read-only; they stay there and are paged in.
+        """The tensor's bytes as the file holds them, (num_bytes,), read-only; they stay there and are paged in.
 
         Valid while the file keeps its length, which `source.mapped()` checks. Raises CheckpointError if it has changed.
         """
@@ -196,7 +196,7 @@ class StoredTensor:
             self.give_back_pages()
 
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Rows `ids` of a matrix, (num_ids, columns) in the order asked, without reading the others.
+        """Rows `ids` of a matrix, (num_ids, columns) in the order given, without reading the others.
 
         Raises InputError for an id that is not a row, CheckpointError if the file was cut or changed.
         """

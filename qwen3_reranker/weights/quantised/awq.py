@@ -15,7 +15,7 @@ from qwen3_reranker.weights.tensor import StoredTensor
 
 SUFFIXES = ("qweight", "qzeros", "scales")
 _BITS, _A_WORD = 4, 8
-# Where in its word the digit of each output lies: word = 8 outputs in the order 0, 2, 4, 6, 1, 3, 5, 7.
+# The position of each output's digit in its word: word = 8 outputs in the order 0, 2, 4, 6, 1, 3, 5, 7.
 _PLACES = np.array([0, 4, 1, 5, 2, 6, 3, 7])
 
 

@@ -1,6 +1,6 @@
-"""The tensors beside a quantised matrix, checked; their bytes, digits and scales, gathered by row or by column.
+"""The parts of a quantised matrix, checked; their bytes, digits and scales, gathered by row or by column.
 
-Shapes: R rows of the matrix asked for, I inputs, G groups of inputs, P rows of a part.
+Shapes: R requested rows of the matrix, I inputs, G groups of inputs, P rows of a part.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def float_columns(part: StoredTensor, indices: Indices) -> Floats:
 
 
 def digits_in_rows(packed: Bytes, bits: int) -> Bytes:
-    """(R, N) bytes -> the digits that lie in them, lowest bits first: (R, 8 N / bits), each below 2**bits."""
+    """(R, N) bytes -> the digits in them, lowest bits first: (R, 8 N / bits), each below 2**bits."""
     if bits == 8:
         return packed
     return np.stack((packed & np.uint8(15), packed >> np.uint8(4)), axis=2).reshape(len(packed), -1)

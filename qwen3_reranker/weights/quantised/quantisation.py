@@ -45,7 +45,7 @@ class Quantisation:
     def matrix(
         self, name: str, shape: tuple[int, ...], entries: Mapping[str, TensorEntry], where: Path
     ) -> QuantisedTensor | None:
-        """The matrix `name`, decoded when it is read; None where it lies there as plain numbers, or is no matrix.
+        """The matrix `name`, decoded when it is read; None where it is stored as plain numbers, or is no matrix.
 
         `where` is the file to name if something is missing. Raises CheckpointError where it cannot be decoded: one that
         names the format if this is not read, and otherwise the tensor that is missing or not as it must be.
@@ -87,7 +87,7 @@ class Quantisation:
         return scaled.scaled(parts, self.format.blocks)
 
     def _refuse_both(self, name: str, plain: TensorEntry, entries: Mapping[str, TensorEntry]) -> None:
-        """A library that finds scales beside plain numbers rounds these by them whenever it multiplies."""
+        """A library that finds scales with plain numbers rounds these by them whenever it multiplies."""
         suffixes = () if self.format.layout is None else _SUFFIXES[self.format.layout]
         stem = name.removesuffix("weight")
         beside = next((stem + suffix for suffix in suffixes if suffix != "weight" and stem + suffix in entries), None)
@@ -106,7 +106,7 @@ class Quantisation:
 
 
 def read_quantisation(config: Path, fields: Mapping[str, Any]) -> Quantisation | None:
-    """What config.json (`fields`), or a file beside it, says of quantised matrices; None where nothing does.
+    """What config.json (`fields`), or a file next to it, says of quantised matrices; None where nothing does.
 
     Raises CheckpointError naming the file where what it says makes no sense.
     """

@@ -43,7 +43,7 @@ _NAMES = {
     "torchao": "torchao",
     "vptq": "VPTQ",
 }
-# Of compressed-tensors: what holds one number, or one packed number, for each weight, and scales beside them.
+# Of compressed-tensors: what holds one number, or one packed number, for each weight, and scales.
 _COMPRESSED_READ = ("pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "mixed-precision")
 
 
@@ -162,7 +162,7 @@ _BY_METHOD = {
 
 
 def _bits(fields: Mapping[str, Any], usual: int) -> Any:
-    # AutoAWQ's own file says w_bit. Whatever stands there is shown in a message.
+    # AutoAWQ's own file says w_bit. Its value is shown in a message.
     bits = fields.get("bits", fields.get("w_bit", usual))
     return bits if isinstance(bits, int) else shown(bits)
 

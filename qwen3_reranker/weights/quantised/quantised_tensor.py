@@ -83,7 +83,7 @@ class QuantisedTensor:
         return result
 
     def content(self) -> Iterator[memoryview | bytes]:
-        """Everything that its values depend on beside dtype and shape: every part, and how the parts are read."""
+        """Everything that its values depend on, except dtype and shape: every part, and how the parts are read."""
         yield self.decoder.recipe.encode()
         for part in self.decoder.parts:
             yield f"{part.dtype} {part.shape}".encode()
@@ -107,6 +107,6 @@ class QuantisedTensor:
             part.give_back_pages()
 
     def _decoded(self, indices: NDArray[np.intp]) -> Floats:
-        # The scale of a damaged group may be infinite; whoever uses what it gives refuses what is not finite.
+        # The scale of a damaged group may be infinite; the head refuses what is not finite.
         with np.errstate(over="ignore", invalid="ignore"):
             return self.decoder.rows(indices)
