@@ -1,6 +1,7 @@
 """Imports point down, heavy libraries stay where they belong, and files stay small."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,16 @@ def test_a_file_is_small_and_its_first_line_names_its_station(path: Path) -> Non
     docstring = ast.get_docstring(ast.parse(source))
     assert docstring, f"{path} has no docstring"
     assert path.stem not in ("utils", "helpers", "common", "misc")
+
+
+def test_design_shows_the_layers_that_are_enforced() -> None:
+    page = (PACKAGE.parent / "DESIGN.md").read_text(encoding="utf-8")
+    _, _, listed = page.partition("parts on one line do not import one another:\n\n")
+    lines = [set(line.partition("(")[0].split()) for line in listed.partition("\n\n")[0].splitlines()]
+    assert lines == [parts - {"__main__"} for parts in LAYERS]
+
+
+def test_every_file_that_design_names_exists() -> None:
+    page = (PACKAGE.parent / "DESIGN.md").read_text(encoding="utf-8")
+    existing = {path.name for folder in ("qwen3_reranker", "native") for path in (PACKAGE.parent / folder).rglob("*.*")}
+    assert set(re.findall(r"`(\w+\.(?:py|h|cpp))`", page)) <= existing

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from qwen3_reranker.cli.folder import Skipped, files_below
+from qwen3_reranker.cli.folder import SkippedFiles, files_below
 from qwen3_reranker.cli.passages import passages
 from qwen3_reranker.cli.reading_notes import ReadingNotes
 from qwen3_reranker.cli.record_files import READERS, NoRecordsError, id_of, text_of
@@ -83,7 +83,7 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
     """
     if places.count(STDIN) > 1:
         raise InputError("standard input (-) can be read only once")
-    skipped, notes = Skipped(), ReadingNotes(options.field)
+    skipped, notes = SkippedFiles(), ReadingNotes(options.field)
     documents: list[Document] = []
     for place in places:
         if os.path.isdir(place):

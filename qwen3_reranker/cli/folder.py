@@ -13,7 +13,7 @@ from qwen3_reranker.file_text import ENOUGH, decoded, is_binary, other_kind
 
 
 @dataclass(slots=True)
-class Skipped:
+class SkippedFiles:
     """Files left out, by reason. As text, one line."""
 
     reasons: dict[str, list[str]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Skipped:
         return ", ".join(f"{reason} ({_first(paths)})" for reason, paths in self.reasons.items())
 
 
-def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tuple[str, str]]:
+def files_below(folder: str, glob: str | None, skipped: SkippedFiles) -> Iterator[tuple[str, str]]:
     """Path and text of each text file below a folder, by path. glob: for names, or for paths if it has a /."""
     for path in _paths(folder, skipped):
         below = os.path.relpath(path, folder).replace(os.sep, "/")
@@ -39,7 +39,7 @@ def files_below(folder: str, glob: str | None, skipped: Skipped) -> Iterator[tup
             yield path, text
 
 
-def _paths(folder: str, skipped: Skipped) -> Iterator[str]:
+def _paths(folder: str, skipped: SkippedFiles) -> Iterator[str]:
     # A stack of our own: folders may be nested deeper than Python calls.
     try:
         waiting = _entries(folder)

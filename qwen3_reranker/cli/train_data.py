@@ -22,7 +22,7 @@ INPUT_FORMATS = ("auto", "examples", "triplets", "pairs", "lists", "flag-embeddi
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreparationOptions:
+class TrainPrepareOptions:
     """What the files are, and what becomes of them."""
 
     group: ClassVar[str] = "Data"
@@ -55,7 +55,7 @@ class ValidationOptions:
 def prepare(
     files: Annotated[list[str], Argument(metavar="FILE...")],
     *,
-    options: PreparationOptions,
+    options: TrainPrepareOptions,
     output: Annotated[ExamplesOutput, without("resume")],
 ) -> None:
     """Turn training files of other tools into examples.

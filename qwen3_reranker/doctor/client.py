@@ -12,7 +12,7 @@ from qwen3_reranker.doctor.endpoint import Endpoint, EndpointResponse
 from qwen3_reranker.doctor.matching import Numbers
 
 
-class MalformedError(Exception):
+class MalformedReplyError(Exception):
     """A response that lacks a valid score for each document.
 
     fault: its name in the catalogue. evidence: what shows it.
@@ -33,11 +33,11 @@ class Client:
         self.unsorted: str | None = None
 
     def together(self, query: str, documents: Sequence[str], **extra: Any) -> Numbers:
-        """Scores of documents sent in one request, (num_documents,). Raises MalformedError."""
+        """Scores of documents sent in one request, (num_documents,). Raises MalformedReplyError."""
         return self._aligned(self._endpoint.ask(query, documents, **extra), documents)
 
     def alone(self, query: str, document: str, **extra: Any) -> float:
-        """The score of a document sent by itself. Raises MalformedError."""
+        """The score of a document sent by itself. Raises MalformedReplyError."""
         if extra or (query, document) not in self._alone:
             score = float(self.together(query, [document], **extra)[0])
             if extra:
@@ -46,7 +46,7 @@ class Client:
         return self._alone[query, document]
 
     def each_alone(self, pairs: Sequence[tuple[str, str]], **extra: Any) -> Numbers:
-        """The score of each pair, one request each, (num_pairs,). Raises MalformedError."""
+        """The score of each pair, one request each, (num_pairs,). Raises MalformedReplyError."""
         return np.array([self.alone(query, document, **extra) for query, document in pairs])
 
     def prompt_tokens(self, query: str, document: str) -> int | None:
@@ -58,11 +58,11 @@ class Client:
         for score in scores:
             if score is None or not math.isfinite(score):
                 shown = "no number" if score is None else str(score)
-                raise MalformedError("not-a-number", f"{shown} as a score, in {len(scores)} entries")
+                raise MalformedReplyError("not-a-number", f"{shown} as a score, in {len(scores)} entries")
         indices = [entry.index for entry in answer.entries]
         if sorted(index for index in indices if index is not None) != list(range(len(documents))):
             listed = ", ".join("none" if index is None else str(index) for index in indices[:8]) or "nothing"
-            raise MalformedError(
+            raise MalformedReplyError(
                 "response-shape", f"{len(documents)} documents were sent, and the indices that came back are {listed}"
             )
         aligned_N = np.empty(len(documents))
@@ -71,7 +71,7 @@ class Client:
             assert entry.score is not None
             # The echoed text may be cut or cleaned. It is a fault only if it equals another document of ours.
             if entry.document is not None and entry.document != documents[entry.index] and entry.document in documents:
-                raise MalformedError(
+                raise MalformedReplyError(
                     "index-mapping",
                     f"index {entry.index} comes with the text of document {documents.index(entry.document)}",
                 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.doctor import clear_pairs, probes
-from qwen3_reranker.doctor.client import Client, MalformedError
+from qwen3_reranker.doctor.client import Client, MalformedReplyError
 from qwen3_reranker.doctor.endpoint import Endpoint, RefusedError, SlowError
 from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
@@ -55,7 +55,7 @@ class _EndpointChecks:
         try:
             if self._requests_agree() and self._scores_vary():
                 self._compare_scores()
-        except MalformedError as malformed:
+        except MalformedReplyError as malformed:
             self.report.find(malformed.fault, malformed.evidence)
             self.report.undecided.append("everything that needs a score of every document; repair the above first")
         if self.client.unsorted is not None:

@@ -11,7 +11,7 @@ from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import best_of_p, holm, mean_interval, paired_p
 from qwen3_reranker.evaluate.sources import read_sets
 from qwen3_reranker.evaluate.suites import SUITE_NAMES, suite, suite_sets
-from qwen3_reranker.evaluate.summary import Comparison, Summary, System, compared, narrowed
+from qwen3_reranker.evaluate.summary import Summary, System, SystemComparison, compared, narrowed
 from qwen3_reranker.evaluate.trec import read_qrels, read_run, write_run
 from qwen3_reranker.evaluate.tuning import Tuning, held_out, library, tune
 
@@ -19,7 +19,6 @@ __all__ = [
     "RUN_ENDINGS",
     "SUITE_NAMES",
     "Candidate",
-    "Comparison",
     "FirstStage",
     "LabelledSet",
     "Measure",
@@ -29,6 +28,7 @@ __all__ = [
     "RunScores",
     "Summary",
     "System",
+    "SystemComparison",
     "Tuning",
     "as_json",
     "best_of_p",

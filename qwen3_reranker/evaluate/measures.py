@@ -22,7 +22,7 @@ Labels = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
+class RankedLabels:
     """What one query's list says: labels_N (0 where unjudged), judged_N, tie_N and labels_J of all judged documents.
 
     tie_N numbers groups of equal scores from 0 up; a list without ties counts its places.
@@ -38,12 +38,12 @@ class Ranked:
         """Whether two documents have one score."""
         return len(self.tie_N) > 0 and int(self.tie_N[-1]) + 1 < len(self.tie_N)
 
-    def reordered(self, order: NDArray[np.int64]) -> Ranked:
+    def reordered(self, order: NDArray[np.int64]) -> RankedLabels:
         """The same documents in one strict order."""
-        return Ranked(self.labels_N[order], self.judged_N[order], np.arange(len(order)), self.labels_J)
+        return RankedLabels(self.labels_N[order], self.judged_N[order], np.arange(len(order)), self.labels_J)
 
 
-def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> Ranked:
+def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> RankedLabels:
     """A query's documents by score, in float32. Equal scores are ordered by id, backwards, as in trec_eval."""
     ids = sorted(scores, reverse=True)
     return _by_score(
@@ -54,16 +54,18 @@ def ranked(labels: Mapping[str, int], scores: Mapping[str, float]) -> Ranked:
     )
 
 
-def ranked_arrays(labels_N: NDArray[Any], scores_N: NDArray[Any]) -> Ranked:
+def ranked_arrays(labels_N: NDArray[Any], scores_N: NDArray[Any]) -> RankedLabels:
     """The same of documents that are all judged, none by an id. Equal ones in input order."""
     labels_N = labels_N.astype(float)
     return _by_score(scores_N.astype(np.float32), labels_N, np.ones(len(labels_N), bool), labels_N)
 
 
-def _by_score(score_N: NDArray[np.float32], labels_N: Labels, judged_N: NDArray[np.bool_], labels_J: Labels) -> Ranked:
+def _by_score(
+    score_N: NDArray[np.float32], labels_N: Labels, judged_N: NDArray[np.bool_], labels_J: Labels
+) -> RankedLabels:
     order = np.argsort(-score_N, kind="stable")
     tie_N = np.cumsum(np.diff(score_N[order], prepend=score_N[order[:1]]) != 0)
-    return Ranked(labels_N[order], judged_N[order], tie_N, labels_J)
+    return RankedLabels(labels_N[order], judged_N[order], tie_N, labels_J)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +92,30 @@ class Measure:
         """As `parse` reads it."""
         return self.kind if self.cut is None else f"{self.kind}@{self.cut}"
 
-    def expected(self, query: Ranked) -> float:
+    def expected(self, query: RankedLabels) -> float:
         """The mean over all orders of tied documents; without ties, the measure itself."""
         return _EXPECTED[self.kind](query, self.cut) if len(query.labels_N) else 0.0
 
-    def range(self, query: Ranked) -> tuple[float, float]:
+    def range(self, query: RankedLabels) -> tuple[float, float]:
         """The lowest and the highest that an order of tied documents can give."""
         key_N = query.judged_N.astype(float) if self.kind == "Judged" else query.labels_N
         worst, best = (np.lexsort((sign * key_N, query.tie_N)) for sign in (1, -1))
         return self.expected(query.reordered(worst)), self.expected(query.reordered(best))
 
-    def in_trec_eval_order(self, query: Ranked) -> float:
+    def in_trec_eval_order(self, query: RankedLabels) -> float:
         """What trec_eval says, for which a tie is broken by the documents' ids."""
         return self.expected(query.reordered(np.arange(len(query.labels_N))))
 
 
-def _ndcg(query: Ranked, cut: int | None) -> float:
+def _ndcg(query: RankedLabels, cut: int | None) -> float:
     return _discounted(query.labels_N, query, query.labels_J, cut)
 
 
-def _ndcg_exponential(query: Ranked, cut: int | None) -> float:
+def _ndcg_exponential(query: RankedLabels, cut: int | None) -> float:
     return _discounted(2**query.labels_N - 1, query, 2**query.labels_J - 1, cut)
 
 
-def _discounted(gains_N: Labels, query: Ranked, gains_J: Labels, cut: int | None) -> float:
+def _discounted(gains_N: Labels, query: RankedLabels, gains_J: Labels, cut: int | None) -> float:
     def dcg(gains: Labels) -> float:
         return float((gains / np.log2(np.arange(2, len(gains) + 2)))[:cut].sum())
 
@@ -121,7 +123,7 @@ def _discounted(gains_N: Labels, query: Ranked, gains_J: Labels, cut: int | None
     return dcg(_mean_in_tie(gains_N, query.tie_N)) / best if best else 0.0
 
 
-def _average_precision(query: Ranked, cut: int | None) -> float:
+def _average_precision(query: RankedLabels, cut: int | None) -> float:
     relevant_N = (query.labels_N >= 1).astype(float)
     size_N, first_N = _ties(query.tie_N)
     inside_N = _mean_in_tie(relevant_N, query.tie_N) * size_N
@@ -133,36 +135,36 @@ def _average_precision(query: Ranked, cut: int | None) -> float:
     return _share(float(terms_N[:cut].sum()), _num_relevant(query))
 
 
-def _reciprocal_rank(query: Ranked, cut: int | None) -> float:
+def _reciprocal_rank(query: RankedLabels, cut: int | None) -> float:
     chance_N = _first_relevant(query)
     return float((chance_N / np.arange(1, len(chance_N) + 1))[:cut].sum())
 
 
-def _success(query: Ranked, cut: int | None) -> float:
+def _success(query: RankedLabels, cut: int | None) -> float:
     return float(_first_relevant(query)[:cut].sum())
 
 
-def _recall(query: Ranked, cut: int | None) -> float:
+def _recall(query: RankedLabels, cut: int | None) -> float:
     return _share(_relevant_within(query, cut), _num_relevant(query))
 
 
-def _precision(query: Ranked, cut: int | None) -> float:
+def _precision(query: RankedLabels, cut: int | None) -> float:
     return _share(_relevant_within(query, cut), cut or 0)
 
 
-def _judged(query: Ranked, cut: int | None) -> float:
+def _judged(query: RankedLabels, cut: int | None) -> float:
     return float(_mean_in_tie(query.judged_N.astype(float), query.tie_N)[:cut].mean())
 
 
-def _relevant_within(query: Ranked, cut: int | None) -> float:
+def _relevant_within(query: RankedLabels, cut: int | None) -> float:
     return float(_mean_in_tie((query.labels_N >= 1).astype(float), query.tie_N)[:cut].sum())
 
 
-def _num_relevant(query: Ranked) -> int:
+def _num_relevant(query: RankedLabels) -> int:
     return int((query.labels_J >= 1).sum())
 
 
-def _first_relevant(query: Ranked) -> NDArray[np.float64]:
+def _first_relevant(query: RankedLabels) -> NDArray[np.float64]:
     """The chance of each place to hold the first relevant document, (N,)."""
     relevant_N = query.labels_N >= 1
     chance_N = np.zeros(len(relevant_N))
@@ -194,7 +196,7 @@ def _share(part: float, whole: int) -> float:
 
 #: Computed from two lists of a query, by instruction_following.py.
 P_MRR = "p-MRR"
-_EXPECTED: dict[str, Callable[[Ranked, int | None], float]] = {
+_EXPECTED: dict[str, Callable[[RankedLabels, int | None], float]] = {
     "nDCG": _ndcg,
     "nDCG-exp": _ndcg_exponential,
     "AP": _average_precision,

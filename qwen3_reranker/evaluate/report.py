@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, SIGNIFICANT, Comparison, Summary, System
+from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, SIGNIFICANT, Summary, System, SystemComparison
 from qwen3_reranker.evaluate.tuning import Tuning
 from qwen3_reranker.row_table import Column, RowTable, cut_end
 
@@ -77,7 +77,7 @@ def _without_order(summary: Summary) -> str:
     )
 
 
-def _sentence(each: Comparison) -> str:
+def _sentence(each: SystemComparison) -> str:
     p = shown_p(each.corrected_p)
     change = f"{each.difference:+.3f} [{each.low:+.3f}, {each.high:+.3f}], p {p if p.startswith('<') else f'= {p}'}"
     if not each.significant:

@@ -9,7 +9,7 @@ import numpy as np
 
 from qwen3_reranker.evaluate.instruction_following import p_mrr
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
-from qwen3_reranker.evaluate.measures import P_MRR, Measure, Ranked, ranked
+from qwen3_reranker.evaluate.measures import P_MRR, Measure, RankedLabels, ranked
 from qwen3_reranker.evaluate.significance import Values
 
 
@@ -53,7 +53,7 @@ def score_run(labelled: LabelledSet, run: Run, measures: Sequence[Measure]) -> d
     return scored
 
 
-def _row(measure: Measure, query: Ranked) -> tuple[float, float, float, float]:
+def _row(measure: Measure, query: RankedLabels) -> tuple[float, float, float, float]:
     expected = measure.expected(query)
     if not query.has_ties:
         return expected, expected, expected, expected

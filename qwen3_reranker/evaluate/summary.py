@@ -58,7 +58,7 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SystemComparison:
     """One system minus another: the mean difference, its 95 % interval and p, and on how many queries it won and lost.
 
     corrected_p: by Holm's method, over all comparisons of the summary.
@@ -93,7 +93,7 @@ class Summary:
     systems: tuple[System, ...]
     measures: tuple[Measure, ...]
     seed: int
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[SystemComparison, ...] = ()
     by_set: tuple[Summary, ...] = ()
     by_language: Mapping[str, Summary] = field(default_factory=dict)
 
@@ -206,7 +206,7 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={})
 
 
-def _compared(summary: Summary, system: System, baseline: System) -> Comparison:
+def _compared(summary: Summary, system: System, baseline: System) -> SystemComparison:
     differences = [
         summary.headline(system, place).values_Q - summary.headline(baseline, place).values_Q
         for place in range(len(summary.sets))
@@ -214,7 +214,7 @@ def _compared(summary: Summary, system: System, baseline: System) -> Comparison:
     set_weights = [each.weight for each in summary.sets]
     low, high = mean_interval(differences, set_weights, seed=summary.seed)
     all_N = np.concatenate(differences)
-    return Comparison(
+    return SystemComparison(
         system=system.label,
         baseline=baseline.label,
         difference=weighted_mean(differences, set_weights),

@@ -20,9 +20,9 @@ from qwen3_reranker.weights.gguf_header import GgufHeader
 from qwen3_reranker.weights.gguf_metadata import Metadata
 from qwen3_reranker.weights.gguf_parts import read_whole_header
 from qwen3_reranker.weights.gguf_tokenizer import read_gguf_tokenizer
-from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_gguf
 from qwen3_reranker.weights.tensor import StoredTensor, Tensor
+from qwen3_reranker.weights.tracked_tensors import TrackedTensors
 
 _ARCHITECTURE = "qwen3"
 _POOLING = "qwen3.pooling_type"
@@ -55,7 +55,7 @@ def open_gguf(path: Path, name: str) -> Checkpoint:
     llama.cpp knew Qwen3-Reranker are like that.
     """
     header = read_whole_header(path)
-    present = Stored(header.tensors)
+    present = TrackedTensors(header.tensors)
     header = replace(header, tensors=present)
     config = _config(header)
     embedding = _is_embedding(header)

@@ -19,7 +19,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.json_object import shown
 from qwen3_reranker.placeholders import NUM_BYTES, placeholder
 from qwen3_reranker.weights.encodings import ENCODINGS
-from qwen3_reranker.weights.gguf_metadata import ARRAY, BOOL, FIXED, STRING, Metadata, Value
+from qwen3_reranker.weights.gguf_metadata import ARRAY, BOOL, FIXED, STRING, Metadata, MetadataValue
 from qwen3_reranker.weights.tensor import Source
 
 # Far beyond any Qwen3's, and what keeps a header of a few bytes a field from becoming a hundred times that in memory.
@@ -90,7 +90,7 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         num_tensors, num_fields = self._preamble()
-        fields: dict[str, Value] = {}
+        fields: dict[str, MetadataValue] = {}
         for _ in range(num_fields):
             key = self._name("a metadata key", _LONGEST_KEY)
             if key in fields:
@@ -175,7 +175,7 @@ class _Reader:
             )
         return encoding.num_bytes(math.prod(shape))
 
-    def _value(self, where: str) -> Value:
+    def _value(self, where: str) -> MetadataValue:
         kind = self._integer(_U32, where)
         if kind != ARRAY:
             return self._run(where, kind, 1, False)
@@ -184,7 +184,7 @@ class _Reader:
             raise self._wrong(f"{where}: arrays of arrays are not read")
         return self._run(where, kind, count, True)
 
-    def _run(self, where: str, kind: int, count: int, is_array: bool) -> Value:
+    def _run(self, where: str, kind: int, count: int, is_array: bool) -> MetadataValue:
         """`count` values of one type from here on, which are skipped."""
         if kind == STRING:
             width = _U64.size
@@ -201,7 +201,7 @@ class _Reader:
             self.place += count * width
             if kind == BOOL and self.data[start : self.place].strip(b"\0\1"):
                 raise self._wrong(f"{where}: a truth value must be 0 or 1")
-        return Value(kind, count, is_array, start, self.place)
+        return MetadataValue(kind, count, is_array, start, self.place)
 
     def _skip_strings(self, where: str, count: int) -> None:
         data, place, last, unpack = self.data, self.place, self.source.size - _U64.size, _U64.unpack_from

@@ -27,7 +27,7 @@ _LENGTH = Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class MetadataValue:
     """Where a field's values are: bytes start..end of the file, `count` values of type `kind`."""
 
     kind: int
@@ -43,7 +43,7 @@ class Metadata:
     Asking for a field raises CheckpointError, naming file and key, where it is missing or of another type.
     """
 
-    def __init__(self, source: Source, values: Mapping[str, Value]) -> None:
+    def __init__(self, source: Source, values: Mapping[str, MetadataValue]) -> None:
         self._source = source
         self._values = values
 
@@ -96,16 +96,16 @@ class Metadata:
         """How many values the field has: 1, or an array's length."""
         return self._value(key).count
 
-    def _value(self, key: str) -> Value:
+    def _value(self, key: str) -> MetadataValue:
         if key not in self._values:
             raise CheckpointError(f"{self.path}: metadata field {key!r} is missing; fetch the file again")
         return self._values[key]
 
-    def _fixed(self, value: Value) -> NDArray[Any]:
+    def _fixed(self, value: MetadataValue) -> NDArray[Any]:
         # Copied: a view would keep the whole file mapped.
         return np.frombuffer(self._source.mapped()[value.start : value.end], FIXED[value.kind])
 
-    def _strings(self, key: str, value: Value) -> list[str]:
+    def _strings(self, key: str, value: MetadataValue) -> list[str]:
         # In one piece: the file may be replaced while it is read, and lengths must be those that were checked.
         data = self._source.mapped()[value.start : value.end]
         texts, place = [], 0

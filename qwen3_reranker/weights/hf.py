@@ -28,10 +28,10 @@ from qwen3_reranker.weights.modules import MODULES, read_modules
 from qwen3_reranker.weights.quantised import Quantisation, QuantisedTensor, read_quantisation
 from qwen3_reranker.weights.safetensors import TensorEntry
 from qwen3_reranker.weights.shards import INDEX, SINGLE, first_shard, folder_entries, shaped_tensor, weights_file
-from qwen3_reranker.weights.stored import Stored
 from qwen3_reranker.weights.stored_prompt import NOTHING_STORED, prompt_of_folder
 from qwen3_reranker.weights.tensor import StoredTensor, Tensor
 from qwen3_reranker.weights.tied import UNTIED, is_same
+from qwen3_reranker.weights.tracked_tensors import TrackedTensors
 
 _CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -110,7 +110,7 @@ def _open_whole(folder: Path, name: str) -> Checkpoint:
     path = weights_file(folder) or first_shard(folder)
     if path is None:
         raise no_model(folder, f"{folder / SINGLE}: missing, and so is {INDEX}")
-    entries = Stored(names.without_wrappers(folder_entries(path)))
+    entries = TrackedTensors(names.without_wrappers(folder_entries(path)))
     modules = read_modules(folder)
     if is_embedding(modules, entries):
         refuse_other_pooling(folder, modules, config.hidden_size)
@@ -155,7 +155,7 @@ def _open_embedding(
     folder: Path,
     name: str,
     config: ModelConfig,
-    entries: Stored[TensorEntry],
+    entries: TrackedTensors[TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
 ) -> Checkpoint:
@@ -210,7 +210,7 @@ def _stored_names(name: str, quantisation: Quantisation | None) -> tuple[str, ..
 
 def _refuse_unread(
     config: ModelConfig,
-    entries: Stored[TensorEntry],
+    entries: TrackedTensors[TensorEntry],
     path: Path,
     quantisation: Quantisation | None,
     spared: Collection[str],

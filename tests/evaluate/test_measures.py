@@ -10,7 +10,7 @@ import pytest
 import pytrec_eval
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.evaluate.measures import KINDS, Measure, Ranked, ranked
+from qwen3_reranker.evaluate.measures import KINDS, Measure, RankedLabels, ranked
 
 # Our name, and that of trec_eval's own.
 OF_TREC_EVAL = {
@@ -88,7 +88,7 @@ def test_expectation_and_range_are_those_of_all_orders_of_tied_documents(name: s
     assert with_ties >= 2
 
 
-def _keeps_ties(query: Ranked, order: tuple[int, ...]) -> bool:
+def _keeps_ties(query: RankedLabels, order: tuple[int, ...]) -> bool:
     return bool(np.all(query.tie_N[list(order)] == query.tie_N))
 
 

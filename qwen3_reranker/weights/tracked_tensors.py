@@ -23,7 +23,7 @@ _LAYER = re.compile(r"(?:.*\.)?(?:layers|blk)\.(\d{1,9})\..*", re.DOTALL)
 _SHOWN = 3
 
 
-class Stored(Mapping[str, T]):
+class TrackedTensors(Mapping[str, T]):
     """Tensors by name. Taking one by its name counts as reading it; listing names and asking for one do not."""
 
     def __init__(self, tensors: Mapping[str, T]) -> None:
