@@ -77,7 +77,7 @@ def test_all_relevant_documents_can_be_added_to_the_lists(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [60, 80, 140])
+@pytest.mark.parametrize("columns", [60, 140])
 def test_the_tables_fit_the_terminal(folder: Path, columns: int) -> None:
     write_set(folder.parent / "all" / "one")
     write_set(folder.parent / "all" / "another-set-whose-name-is-long-enough-to-be-cut")
