@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 def open_backend(checkpoint: Checkpoint, options: EngineOptions, _constant_prefix: NDArray[np.int32]) -> Backend:
     """The checkpoint's network, loaded as the options say.
 
-    Raises InputError for what names no device, UnavailableError for a device or a precision that is not to be had.
+    Raises InputError for the name of no device, UnavailableError for a device or a precision that is not available.
     """
     device = choose_device(options.device)
     if is_forked_child():
@@ -103,13 +103,13 @@ class TorchBackend:
             torch.set_num_threads(threads)
 
     def close(self) -> None:
-        """Give the memory of weights and cache back; nothing runs afterwards."""
-        self._forget()
+        """Free the memory of weights and cache; the backend cannot be used afterwards."""
+        self._drop_caches()
         self._graphs = None
         del self.network
 
     def in_forked_child(self, interrupted: bool) -> Backend:
-        """On a processor the same in another thread; otherwise one that says why it is none."""
+        """On a processor the same backend in another thread, elsewhere one that raises UnavailableError."""
         return backend_in_child(self, self.device, interrupted)
 
     def _run_or_halve(self, plan: Plan, on_progress: OnProgress | None) -> Steps:
@@ -123,7 +123,7 @@ class TorchBackend:
         # After the except clause: the error's frames hold the tensors that memory is short of.
         largest = max(int(np.diff(plan.starts_S1).max()), min(self._max_batch_tokens, plan.num_tokens))
         half = max(1, largest // 2)
-        self._forget()
+        self._drop_caches()
         _log.warning("out of memory in batches of %d tokens; trying once more with %d: %s", largest, half, first)
         try:
             return (yield from self._run(cut_long_segments(plan, half), half, on_progress))
@@ -131,7 +131,7 @@ class TorchBackend:
             if not is_out_of_memory(error):
                 raise
             second = str(error)
-        self._forget()
+        self._drop_caches()
         raise out_of_memory(self.network, self.device, (largest, half), second)
 
     def _run(self, plan: Plan, max_batch_tokens: int, on_progress: OnProgress | None) -> Steps:
@@ -198,7 +198,7 @@ class TorchBackend:
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
-    def _forget(self) -> None:
+    def _drop_caches(self) -> None:
         self._prefix_cache.clear()
         if self._graphs:
             self._graphs.clear()
@@ -209,7 +209,7 @@ class TorchBackend:
 
 
 def _refuse_without_compiler(error: BaseException) -> None:
-    """Raise UnavailableError if it was compiling that failed."""
+    """Raise UnavailableError if compiling failed."""
     # By name, as importing the compiler to ask takes seconds. Triton's launchers are compiled in C as they are used.
     names = {kind.__name__ for kind in type(error).__mro__}
     if "TorchDynamoException" in names or "C compiler" in str(error):

@@ -59,12 +59,12 @@ def memory_of(device: torch.device) -> tuple[int, int] | None:
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info(device)
-    # What torch holds in reserve is free to us.
+    # What torch holds in reserve is free for us.
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
 
 
 def _multiplies_float8(device: torch.device) -> bool:
-    """Whether this release multiplies rows with a scale each there: it is asked, as no table says so."""
+    """Whether this torch multiplies float8 matrices there; one is multiplied, as no table says so."""
     if device.type == "mps":
         return False
     rows = torch.zeros(16, 16, device=device).to(torch.float8_e4m3fn)

@@ -51,7 +51,7 @@ class SingleThreadBackend:
             self._thread.submit(steps.close).result()
 
     def close(self) -> None:
-        """Give the memory back, and end the thread."""
+        """Free the memory, and end the thread."""
         self._thread.submit(self._backend.close).result()
         self._thread.shutdown()
 

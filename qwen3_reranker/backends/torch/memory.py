@@ -1,6 +1,6 @@
-"""What running a plan takes of a device's memory on the torch backend, item by item, before anything is loaded.
+"""The memory of a device that a plan needs on the torch backend, item by item, before anything is loaded.
 
-Sizes follow qwen3.py and attention.py: what is alive at once in the layer's widest moment, for the largest batch.
+Sizes follow qwen3.py and attention.py: what is alive where a layer needs the maximum, for the largest batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_CODES = 1024
 
 
 def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan) -> list[MemoryItem]:
-    """The most that one device takes for this plan with these options; what torch itself takes is not among it."""
+    """The maximum for this plan with these options, without the memory of torch itself."""
     width = _BYTES[options.precision]
     matrix_bytes = 1 if options.precision == "float8" else width
     words = config.vocab_size * config.hidden_size
@@ -58,7 +58,7 @@ def device_memory_needed(config: ModelConfig, options: EngineOptions, plan: Plan
             f"weights of {config.num_hidden_layers} layers in {options.precision}",
         ),
         MemoryItem("word vectors", words * width, f"{config.vocab_size:,} of {config.hidden_size:,} numbers"),
-        MemoryItem("batch", batch, f"{tokens:,} tokens at once, in the widest moment of a layer"),
+        MemoryItem("batch", batch, f"{tokens:,} tokens at once, where a layer needs the maximum"),
         # Twice: the segments, and the pool that a batch gathers from them.
         MemoryItem("shared", 2 * kept * a_token, f"keys and values of {kept:,} tokens that several batches read"),
         MemoryItem(
