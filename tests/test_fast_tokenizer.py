@@ -84,6 +84,7 @@ def test_mixed_text_is_not_vouched_for_or_gives_the_same_tokens(
     assert_alike(fast, exact, ["".join(text)])
 
 
+@pytest.mark.slow
 def test_long_words_of_one_or_two_repeated_characters_give_the_same_tokens(
     fast: FastTokenizer, exact: Callable[[Sequence[str]], list[Ids]]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import write_embedding_model
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")]
 
 BEGINNING = """
 import json, os, signal, sys, threading, time
@@ -95,7 +95,6 @@ def test_a_child_forked_while_another_thread_ranks_gives_what_its_parent_gives(
     assert max(differences) <= most
 
 
-@pytest.mark.slow
 def test_a_child_forked_while_another_thread_computes_on_torch_says_so(folder: Path) -> None:
     answers = run(WHILE_RANKING, folder, backend="torch", device="cpu", prefix_cache_tokens=0)
     assert isinstance(answers, list)
@@ -122,7 +121,6 @@ def test_a_child_of_an_idle_process_ranks_and_so_do_its_own_child_and_the_parent
     assert parents < 1e-5
 
 
-@pytest.mark.slow
 def test_a_child_opens_and_closes_a_model_on_torch_after_its_parent_used_torch(folder: Path) -> None:
     program = """
 def logits():
@@ -134,7 +132,6 @@ print(json.dumps(in_child(logits) == expected))
     assert run(program, folder, backend="torch", device="cpu") is True
 
 
-@pytest.mark.slow
 def test_on_torch_in_a_child_using_a_reranker_from_its_own_progress_is_an_error_and_not_a_deadlock(
     folder: Path,
 ) -> None:

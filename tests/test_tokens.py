@@ -92,6 +92,7 @@ def test_published_vectors_give_the_published_ids(literal: Tokens, name: str) ->
             assert literal.text_encoder.encode([case["text"]])[0].tolist() == case["ids"]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(instruction=messy_text(), query=messy_text(), document=messy_text())
 def test_head_and_document_encoded_apart_are_the_tokens_of_the_whole_prompt(

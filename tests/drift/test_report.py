@@ -13,6 +13,7 @@ def nano() -> DriftReport:
     return measure_drift()
 
 
+@pytest.mark.slow
 def test_nano_moves_little_and_less_with_activations_of_16_bits(nano: DriftReport) -> None:
     int8, int8x2 = nano.drifts
     assert (int8.precision, int8x2.precision) == ("int8", "int8x2")

@@ -13,6 +13,8 @@ from qwen3_reranker.train.student import Student
 from qwen3_reranker.train.train_options import TrainOptions
 from tests.train.tuning import fifty, groups_of, opened
 
+pytestmark = pytest.mark.slow
+
 FULL = TrainOptions(method="full", batch_groups=4, negatives=3)
 CPU = torch.device("cpu")
 
@@ -21,7 +23,6 @@ def groups(folder: Path, options: TrainOptions = FULL) -> Groups:
     return groups_of(fifty(), opened(folder)[1], options)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bce", "sft"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_gradients_of_a_tree_are_those_of_padded_rows_in_transformers(

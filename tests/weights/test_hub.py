@@ -226,6 +226,7 @@ def test_a_folder_of_one_gguf_file_is_that_file_unless_there_are_safetensors(tmp
     assert open_checkpoint(model).layout == "causal-lm"
 
 
+@pytest.mark.slow
 def test_a_repository_of_one_gguf_file_is_that_file_and_of_several_the_one_that_is_named(
     hub: Hub, tmp_path: Path
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_repository_of_one_gguf_file_is_that_file_and_of_several_the_one_that_
     assert offline.fetched == []
 
 
+@pytest.mark.slow
 def test_a_quantisation_finds_the_one_file_whose_name_ends_with_it(hub: Hub, tmp_path: Path) -> None:
     models = ["org/quants:Q8_0", "org/quants:q4_k_m", "hf.co/org/quants:IQ4_XS", "org/both:f16"]
     answers = ask(hub, tmp_path, *((model, None) for model in models))
@@ -279,6 +281,7 @@ def test_all_parts_of_a_split_model_are_fetched_and_read_as_one(hub: Hub, tmp_pa
     assert sorted(set(answers.fetched)) == parts
 
 
+@pytest.mark.slow
 def test_a_model_of_another_kind_is_named_before_its_weights_are_fetched(hub: Hub, tmp_path: Path) -> None:
     answers = ask(hub, tmp_path, ("org/bert", None), ("org/onnx", None), ("BAAI/bge-reranker-v2-m3", None))
     assert [error for error, _ in answers.results] == ["UnsupportedModelError"] * 2 + ["ModelNotFoundError"]
@@ -289,6 +292,7 @@ def test_a_model_of_another_kind_is_named_before_its_weights_are_fetched(hub: Hu
     assert "by its name it is of another family" in str(offline.results[0][1])
 
 
+@pytest.mark.slow
 def test_a_quantisation_that_is_nowhere_is_told_as_any_model_is(hub: Hub, tmp_path: Path) -> None:
     none = ask(hub, tmp_path, ("org/none:Q8_0", None)).results[0]
     offline = ask(hub, tmp_path, ("org/none:Q8_0", None), HF_HUB_OFFLINE="1").results[0]

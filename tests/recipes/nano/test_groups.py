@@ -28,6 +28,7 @@ def test_a_positive_is_never_among_its_own_negatives(cache: Cache, groups: Group
         assert positives.isdisjoint(document.tobytes() for document in group.documents[1:])
 
 
+@pytest.mark.slow
 def test_a_group_has_as_many_documents_as_asked_for_and_its_hard_negatives_first(cache: Cache, groups: Groups) -> None:
     rng = np.random.default_rng(2)
     for row in range(len(cache)):

@@ -34,6 +34,7 @@ def test_the_recipe_s_folder_is_a_model_that_the_product_runs(finished: tuple[Pa
     assert len(ranking) == 2
 
 
+@pytest.mark.slow
 def test_the_recipe_s_record_names_data_seed_and_result(finished: tuple[Path, Path]) -> None:
     record = json.loads((finished[1] / "recipe.json").read_text(encoding="utf-8"))
     assert record["recipe"]["seed"] == SMALLEST.seed

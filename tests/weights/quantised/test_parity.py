@@ -21,6 +21,8 @@ from testing.model_card import ModelCard
 from testing.quantised import KINDS, Kind, write_quantised
 from testing.texts import documents
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4
 PAIRS = [("What is the capital of China?", text) for text in documents(4, 10, 40)]
@@ -57,7 +59,6 @@ def far(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(left - right).max())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_those_of_transformers_with_the_decoded_matrices(
     kind: str, qwen3_tokenizer_file: Path, tmp_path: Path
@@ -92,7 +93,6 @@ RUN = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", RUN.values(), ids=RUN)
 @pytest.mark.parametrize("kind", ["AWQ", "MLX 4-bit"])
 def test_whatever_runs_it_scores_as_it_does_with_the_decoded_matrices(
@@ -155,7 +155,6 @@ def test_an_embedding_model_may_be_quantised(written: Callable[[str], Path], tmp
         np.testing.assert_array_equal(tensor.read(), expected.tensors[name].read(), name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf", "gguf"])
 @pytest.mark.parametrize("quantize", [None, "bf16"])
 def test_it_converts_as_its_decoded_numbers_and_says_so(
