@@ -21,7 +21,7 @@ _NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheu
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServedOptions:
+class ModelsToServe:
     """Which models to serve."""
 
     group: ClassVar[str] = "Model"
@@ -64,7 +64,7 @@ class ServerOptions:
 @declared
 def serve(
     *,
-    served: ServedOptions,
+    served: ModelsToServe,
     source: Annotated[ModelOptions, without("model")],
     server: ServerOptions,
     config: Annotated[
