@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter, Signature
 from typing import Literal, TypedDict, TypeVar, get_args, get_type_hints
 
@@ -181,6 +181,19 @@ class EngineOptions:
     def batch_tokens(self) -> int:
         """Tokens computed at once: `max_batch_tokens`, or the backend's own."""
         return self.max_batch_tokens or SPECS[self.backend].batch_tokens
+
+    def memory_options(self) -> dict[str, object]:
+        """The options that memory depends on, by name, with the backend's own number where none was chosen."""
+        return {
+            "backend": self.backend,
+            "max_batch_tokens": self.batch_tokens,
+            "precision": self.precision,
+            "kernels": self.kernels,
+        }
+
+    def for_tokens(self, num_tokens: int) -> EngineOptions:
+        """The same options, with batches no larger than the `num_tokens` of a whole plan."""
+        return replace(self, max_batch_tokens=min(self.batch_tokens, num_tokens))
 
 
 def shows_options(options: type) -> Callable[[Init], Init]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.engine_options import EngineOptions
@@ -46,13 +46,7 @@ def memory_facts(
     from qwen3_reranker.plan import split, workload_plan
 
     workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)
-    facts: dict[str, Any] = {
-        "backend": options.backend,
-        "max_length": tokens.max_length,
-        "max_batch_tokens": options.batch_tokens,
-        "precision": options.precision,
-        "kernels": options.kernels,
-    }
+    facts: dict[str, Any] = {"max_length": tokens.max_length, **options.memory_options()}
     length = tokens.max_length
     if workload is not None:
         # Texts that are embedded share nothing that is worth stating.
@@ -73,7 +67,7 @@ def memory_facts(
             "computed_tokens": plan.num_tokens,
             "batches": len(split(plan, options.batch_tokens)),
         }
-        options = replace(options, max_batch_tokens=min(options.batch_tokens, plan.num_tokens))
+        options = options.for_tokens(plan.num_tokens)
     if options.backend == "torch":
         require_torch()
         from qwen3_reranker.backends.torch.memory import device_memory_needed
