@@ -120,6 +120,11 @@ def test_torch_is_imported_by_the_torch_backend_and_training_alone() -> None:
     assert found == {Path("backends/torch"), Path("train")}
 
 
+def test_a_native_file_is_small() -> None:
+    sources = [path for kind in ("*.h", "*.cpp") for path in (PACKAGE.parent / "native").rglob(kind)]
+    assert {path.name for path in sources if path.read_text(encoding="utf-8").count("\n") > 400} == set()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_is_small_and_its_first_line_names_its_station(path: Path) -> None:
     source = path.read_text(encoding="utf-8")

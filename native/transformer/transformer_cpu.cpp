@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <stdexcept>
 
 #include "kernels/float16.h"
 
@@ -27,44 +26,7 @@ int64_t now() {
       .count();
 }
 
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
 }  // namespace
-
-void Batch::check() const {
-  std::vector<int64_t> lengths;
-  for (const SourceRange& range : kv_ranges) {
-    require(range.source >= 0 && range.source <= static_cast<int64_t>(kv_cache.size()), "a kv range has no source");
-    const int64_t held = range.source ? kv_cache[range.source - 1].tokens : tokens;
-    require(range.first >= 0 && range.tokens >= 0 && range.tokens <= held && range.first <= held - range.tokens,
-            "a kv range ends after its source");
-    lengths.push_back(range.tokens);
-  }
-  const auto check_block = [&](const kernels::QueryBlock& block, int64_t query_tokens) {
-    require(block.segment_start >= 0 && block.segment_start <= block.start && block.start < block.stop &&
-                block.stop <= tokens && block.query >= 0 && block.query <= query_tokens - (block.stop - block.start) &&
-                block.first_range >= 0 && block.first_range <= block.last_range &&
-                block.last_range <= static_cast<int64_t>(lengths.size()),
-            "a query block is outside of the batch");
-    int64_t seqlen_k = block.stop - block.segment_start;
-    for (int64_t range = block.first_range; range < block.last_range; range++) seqlen_k += lengths[range];
-    require(seqlen_k <= max_seqlen_k, "a query block sees more than max_seqlen_k tokens");
-  };
-  for (const kernels::QueryBlock& block : all_queries) check_block(block, tokens);
-  for (const kernels::QueryBlock& block : leaf_queries) {
-    require(block.stop - block.start == 1, "a block of a leaf has one query");
-    check_block(block, static_cast<int64_t>(leaf_queries.size()));
-  }
-  require(!work_items.empty() && work_items.front() == 0 &&
-              work_items.back() == static_cast<int64_t>(all_queries.size()) &&
-              std::is_sorted(work_items.begin(), work_items.end()),
-          "work items must rise and cover the query blocks");
-  for (const NewKv& each : new_kv)
-    require(each.start >= 0 && each.tokens >= 0 && each.tokens <= tokens && each.start <= tokens - each.tokens,
-            "new keys and values are outside of the batch");
-}
 
 TransformerCpu::TransformerCpu(const kernels::KernelTable& table, const Shape& shape, int64_t threads)
     : table_(table), shape_(shape), pool_(threads), scratch_(pool_.threads()), clocks_(pool_.threads()) {}
@@ -254,7 +216,7 @@ void TransformerCpu::pack(Packed& packed, const Matrix& matrix, const float* x, 
 // Tasks of `widths[i]` outputs of matrix i, `together` matrices in each (1, or all of them).
 // finish(range, first row, rows, sums, stride, size) takes what came out: `size` floats a matrix, `stride` a row.
 template <typename Finish>
-void TransformerCpu::product(const Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
+void TransformerCpu::product(Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
                              int64_t tokens, int64_t together, const Finish& finish) {
   std::vector<OutputRange> ranges;
   for (int64_t which = 0; which < count; which += together)
@@ -277,7 +239,7 @@ void TransformerCpu::product(const Packed& packed, const Matrix* const* matrices
       const Matrix& matrix = *matrices[range.which + i];
       float* out = sums + i * size;
       if (matrix.is_int8) {
-        const kernels::Int8Activations from = int8_from(const_cast<Packed&>(packed), matrix, first_panel * rows);
+        const kernels::Int8Activations from = int8_from(packed, matrix, first_panel * rows);
         table_.gemm_int8(from, here, matrix.planes, matrix.int8, range.first, stride, out, stride,
                          sums + together * size);
       } else {
@@ -407,14 +369,14 @@ void TransformerCpu::repack_q8_0(const uint8_t* blocks, int64_t outputs, int64_t
     for (int64_t n = 0; n < kernels::kInt8NR; n++) {
       const int64_t output = panel * kernels::kInt8NR + n;
       for (int64_t g = 0; g < groups; g++) {
-        const uint8_t* block = blocks + (output * groups + g) * kQ8BlockBytes;
+        // The last panel may have more outputs than the matrix: their weights are 0.
+        const uint8_t* block = output < outputs ? blocks + (output * groups + g) * kQ8BlockBytes : nullptr;
         const int64_t panel_group = panel * groups + g;
-        scales[panel_group * kernels::kInt8NR + n] =
-            output < outputs ? kernels::f16_to_f32(block[0] | block[1] << 8) : 0.0f;
+        scales[panel_group * kernels::kInt8NR + n] = block ? kernels::f16_to_f32(block[0] | block[1] << 8) : 0.0f;
         uint8_t* to = bytes + panel_group * kQ8Group * kernels::kInt8NR + n * 4;
         // 128 means 0.
         for (int64_t k = 0; k < kQ8Group; k++)
-          to[k / 4 * 4 * kernels::kInt8NR + k % 4] = output < outputs ? block[2 + k] ^ 0x80 : 0x80;
+          to[k / 4 * 4 * kernels::kInt8NR + k % 4] = block ? block[2 + k] ^ 0x80 : 0x80;
       }
     }
   });

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "transformer/batch.h"
 #include "transformer/thread_pool.h"
 
 namespace transformer {
@@ -42,43 +43,6 @@ struct Shape {
 
   int64_t q_width() const { return num_kv_heads * heads_per_kv * head_dim; }
   int64_t kv_width() const { return num_kv_heads * head_dim; }
-};
-
-// Keys and values of a segment in every layer, (layers, 2, num_kv_heads, tokens, head_dim).
-struct KvCache {
-  const float* data;
-  int64_t tokens;
-};
-
-// Where to write keys and values of tokens start..start+tokens of the batch, (layers, 2, num_kv_heads, tokens, head_dim).
-struct NewKv {
-  float* data;
-  int64_t start;
-  int64_t tokens;
-};
-
-// Consecutive tokens: of the batch where `source` is 0, otherwise of kv_cache[source - 1].
-struct SourceRange {
-  int64_t source;
-  int64_t first;
-  int64_t tokens;
-};
-
-// What the layers have to know of a batch. It is checked and built once for all layers.
-struct Batch {
-  int64_t tokens = 0;
-  const float* cosines = nullptr;                // (T, head_dim / 2)
-  const float* sines = nullptr;                  // (T, head_dim / 2)
-  std::vector<kernels::QueryBlock> all_queries;  // every token, in order of their work items
-  std::vector<int64_t> work_items;               // item i is all_queries[work_items[i]..work_items[i + 1]]
-  std::vector<kernels::QueryBlock> leaf_queries;  // one block of one query for each token that ends a row
-  std::vector<SourceRange> kv_ranges;
-  std::vector<KvCache> kv_cache;
-  std::vector<NewKv> new_kv;
-  int64_t max_seqlen_k = 0;
-
-  // Throws std::invalid_argument for what would read or write outside of the batch.
-  void check() const;
 };
 
 // Activations packed for a product, of one chunk of tokens.
@@ -173,7 +137,7 @@ class TransformerCpu {
   kernels::Int8Activations int8_from(Packed& packed, const Matrix& matrix, int64_t first_row) const;
   void pack(Packed& packed, const Matrix& matrix, const float* x, int64_t stride, int64_t tokens, const float* norm);
   template <typename Finish>
-  void product(const Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
+  void product(Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
                int64_t tokens, int64_t together, const Finish& finish);
   float* scratch(int64_t thread, int64_t floats);
 
