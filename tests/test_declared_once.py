@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.cli.declared_options import long_flag
-from qwen3_reranker.cli.serve import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.option_fields import option_facts
+from qwen3_reranker.serve.server_options import ServerOptions
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.train.train_options import TrainOptions
 

@@ -16,6 +16,7 @@ from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.serve.server_options import ServerOptions
 
 _NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheus_client", "jinja2")
 
@@ -35,30 +36,6 @@ class ModelsToServe:
     embedder: list[str] | None = option(
         None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerOptions:
-    """Settings of the server that have a flag. None leaves one to the file, the environment and its default."""
-
-    group: ClassVar[str] = "Server"
-    host: str | None = option(None, "Address to listen on.", unit="ADDRESS", shown="127.0.0.1")
-    port: int | None = option(None, "Port to listen on; 0 for a free one.", unit="N", flag="--port, -p", shown="8000")
-    keys: str | None = option(
-        None, "SQLite file or database URL of keys and usage; without it no request needs a key.", unit="PATH|URL"
-    )
-    allow_public: bool | None = option(None, "Serve without keys on an address that others can reach.")
-    timeout: float | None = option(
-        None,
-        "Seconds that a request may take; a client may set fewer with `x-request-timeout`, as openai's SDK does by "
-        "itself.",
-        unit="SECONDS",
-        shown="60",
-    )
-    max_waiting_tokens: int | None = option(
-        None, "Tokens of each model that are admitted and not yet computed.", unit="N", shown="2,000,000"
-    )
-    log_format: str | None = option(None, "Lines of the log: text or json.", choices=("text", "json"), shown="text")
 
 
 @declared

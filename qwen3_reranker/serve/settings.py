@@ -14,10 +14,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError
 
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option_facts
+from qwen3_reranker.serve.server_options import ServerOptions
 
 PREFIX = "QWEN3_RERANKER_"
 #: Names the file if no flag does.
 FILE_VARIABLE = f"{PREFIX}CONFIG"
+# Settings that are flags too are described there.
+_HELP = {name: facts.help for name, facts in option_facts(ServerOptions).items()}
 
 
 class ModelSettings(BaseModel):
@@ -48,18 +52,16 @@ class ServerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for a free one.")
+    host: str = Field("127.0.0.1", description=_HELP["host"])
+    port: int = Field(8000, ge=0, le=65535, description=_HELP["port"])
     models: tuple[ModelSettings, ...] = Field(
         (ModelSettings(),), min_length=1, description="Models to serve; the first of a kind is the default."
     )
-    keys: str | None = Field(
-        None, description="SQLite file or database URL of keys and usage; without it no request needs a key."
-    )
+    keys: str | None = Field(None, description=_HELP["keys"])
     pepper: SecretStr | None = Field(
         None, description="Secret mixed into the hashes of keys, which makes a stolen database useless."
     )
-    allow_public: bool = Field(False, description="Serve without keys on an address that others can reach.")
+    allow_public: bool = Field(False, description=_HELP["allow_public"])
     public_metrics: bool = Field(
         False, description="Answer `/metrics` without a key; otherwise it needs the scope `metrics`."
     )
@@ -70,14 +72,11 @@ class ServerSettings(BaseSettings):
     max_bodies_bytes: int = Field(256 << 20, ge=1024, description="Bytes of all bodies in the server.")
     max_requests: int = Field(256, ge=1, description="Requests in the server at once; more get 503.")
     max_documents: int = Field(1000, ge=1, description="Pairs of one request.")
-    max_waiting_tokens: int = Field(
-        2_000_000, ge=1, description="Tokens of each model that are admitted and not yet computed."
-    )
+    max_waiting_tokens: int = Field(2_000_000, ge=1, description=_HELP["max_waiting_tokens"])
     timeout: float = Field(
         60.0,
         gt=0,
-        description="Seconds that a request may take; a client may set fewer with `x-request-timeout`, as openai's "
-        "SDK does by itself.",
+        description=_HELP["timeout"],
     )
     body_timeout: float = Field(30.0, gt=0, description="Seconds that a body may take to arrive.")
     drain_delay: float = Field(
@@ -87,7 +86,7 @@ class ServerSettings(BaseSettings):
     usage_flush: float = Field(1.0, gt=0, description="Seconds between writes of usage; `kill -9` loses no more.")
     keys_cache: float = Field(5.0, ge=0, description="Seconds that a revoked key may still work.")
     watchdog: float = Field(600.0, gt=0, description="Seconds after which a batch counts as stuck.")
-    log_format: Literal["text", "json"] = Field("text", description="Lines of the log: text or json.")
+    log_format: Literal["text", "json"] = Field("text", description=_HELP["log_format"])
 
     @field_validator("models")
     @classmethod
