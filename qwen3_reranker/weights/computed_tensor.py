@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ _ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
-class ComputedTensor:
+class ComputedTensor(ABC):
     """What such tensors have in common; `rows` is theirs. dtype and num_bytes describe the tensor that it replaces.
 
     sources: every file that its values come from, the first one for errors.
@@ -38,9 +39,9 @@ class ComputedTensor:
         """Whether float32 holds each of its values exactly; False where they are rounded when they are read."""
         return False
 
+    @abstractmethod
     def rows(self, ids: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Rows `ids` of a matrix, (num_ids, columns)."""
-        raise NotImplementedError
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The whole tensor; into `out` if given."""
@@ -55,5 +56,5 @@ class ComputedTensor:
         for start in range(0, self.shape[0], _ROWS_AT_ONCE):
             yield self.rows(np.arange(start, min(start + _ROWS_AT_ONCE, self.shape[0]))).tobytes()
 
-    def give_back_pages(self) -> None:
+    def give_back_pages(self) -> None:  # noqa: B027 - nothing to give back, whatever computes the rows
         """Do nothing: no pages are mapped."""
