@@ -1,6 +1,8 @@
 """What every test may ask for: the real Qwen3 tokenizer, unpacked and loaded once, and a small model."""
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _heed_control_c() -> None:
     # A job in the background of a shell is started deaf to Ctrl-C, and what it starts inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def package_path() -> Iterator[None]:
+    """Programs that a module's tests start, in whatever folder, import this checkout's package."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

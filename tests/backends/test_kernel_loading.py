@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 # Without the finders of an editable installation, which would come before the folder of the test.
 PROGRAM = """
@@ -21,11 +22,11 @@ except UnavailableError as error:
 """
 
 
+@pytest.mark.usefixtures("package_path")
 def test_a_module_that_does_not_load_says_why_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "qwen3_reranker_kernels.so").write_bytes(b"no module")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

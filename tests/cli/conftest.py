@@ -64,7 +64,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
 
 
 @pytest.fixture
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package_path: None) -> Path:
     """The folder in which commands run; it holds a file of three documents."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("first note\n\nsecond note\nthird note\n", encoding="utf-8")

@@ -17,11 +17,9 @@ from qwen3_reranker.serve.accounts.tables import KEYS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package_path: None) -> Path:
     """Commands run in an empty folder, with nothing said of keys elsewhere."""
     monkeypatch.chdir(tmp_path)
     for name in ("QWEN3_RERANKER_KEYS", "QWEN3_RERANKER_PEPPER"):
@@ -198,7 +196,7 @@ def test_the_list_fits_the_terminal(run: Run, columns: int) -> None:
     made = json.loads(run("keys", "create", "b", "--json", "--expires", "30d").out)
     run("keys", "revoke", made["id"])
     arguments = ["-m", "qwen3_reranker", "keys", "list"]
-    shown = on_terminal(arguments, columns=columns, environment={"PYTHONPATH": str(ROOT), "NO_COLOR": "1"})
+    shown = on_terminal(arguments, columns=columns, environment={"NO_COLOR": "1"})
     assert max(map(len, shown.splitlines())) <= columns
     for words in (made["id"], made["shown"], "revoked", "active", "600", "requests/min", "$25.0000", "never", "☂"):
         assert words in shown
@@ -226,9 +224,6 @@ def test_without_the_extra_one_line_names_it(folder: Path) -> None:
         "from qwen3_reranker.cli import main\n"
         "sys.exit(main(['keys', 'list']))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment, cwd=folder
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 4
     assert done.stderr == ('error: keys need sqlalchemy, which is not installed: pip install "qwen3_reranker[serve]"\n')

@@ -19,9 +19,7 @@ from tests.cli.conftest import Run
 PROGRAM = [sys.executable, "-m", "qwen3_reranker"]
 
 
-@pytest.fixture(autouse=True)
-def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+pytestmark = pytest.mark.usefixtures("notes")
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,7 @@ Capture = pytest.CaptureFixture[str]
 RANK = ("-m", "qwen3_reranker", "rank", "which note?")
 
 
-@pytest.fixture(autouse=True)
-def package(monkeypatch: pytest.MonkeyPatch, notes: Path) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+pytestmark = pytest.mark.usefixtures("notes")
 
 
 def test_reading_shows_a_bar_and_ends_at_once_on_control_c(model: str, notes: Path) -> None:

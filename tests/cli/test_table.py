@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -17,8 +16,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture
-def folder(notes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+def folder(notes: Path) -> Path:
     (notes / "notes" / "with a long name").mkdir(parents=True)
     for number in range(12):
         path = notes / "notes" / "with a long name" / f"note number {number} 日本語.md"
@@ -68,10 +66,8 @@ def test_a_table_for_a_file_is_plain_text(run: Run, model: str) -> None:
     assert outcome.err == ""
 
 
-def test_long_work_shows_a_bar_that_leaves_nothing_behind_and_only_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+@pytest.mark.usefixtures("package_path")
+def test_long_work_shows_a_bar_that_leaves_nothing_behind_and_only_on_a_terminal() -> None:
     work = (
         "import time\n"
         "from qwen3_reranker.cli.progress import ProgressBar\n"

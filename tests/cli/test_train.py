@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,10 +20,6 @@ from qwen3_reranker.train.merging import METHODS
 from tests.train.tuning import fifty
 
 ROOT = str(Path(__file__).parents[2])
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
 
 
 def test_the_help_names_what_there_is() -> None:
@@ -128,6 +123,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("package_path")
 def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
     tmp_path: Path, small_checkpoint: Path
 ) -> None:
@@ -142,9 +138,7 @@ def test_ctrl_c_is_answered_at_once_and_ends_the_run_when_its_step_is_whole(
     def steps() -> int:
         return len((out / "log.csv").read_text(encoding="utf-8").splitlines()) if (out / "log.csv").exists() else 0
 
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if line.startswith("step 0/"))
         process.send_signal(signal.SIGINT)
@@ -177,14 +171,13 @@ def test_a_run_that_helps_nothing_writes_no_model_and_says_so(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("package_path")
 def test_ctrl_c_while_a_teacher_scores_says_how_to_go_on(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     write_examples(data, fifty(count=2000))
     command = [sys.executable, "-m", "qwen3_reranker", "train", "distil", str(data), "--teacher", "nano"]
     output = tmp_path / "taught.jsonl"
-    with subprocess.Popen(
-        [*command, "--output", str(output)], stderr=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    with subprocess.Popen([*command, "--output", str(output)], stderr=subprocess.PIPE, text=True) as process:
         while not output.exists() or not output.read_bytes():
             assert process.poll() is None
             time.sleep(0.01)

@@ -24,6 +24,8 @@ from testing.checkpoints import write_checkpoint
 from testing.gguf_files import write_gguf
 from testing.hub_server import Files, Hub, commit_hash, serve
 
+pytestmark = pytest.mark.usefixtures("package_path")
+
 # huggingface_hub reads its environment when it is imported, so every state of the network is a process of its own.
 ASK = """
 import json, sys
@@ -101,7 +103,7 @@ def ask(hub: Hub, home: Path, *models: tuple[str, str | None], **environment: st
     hub.fetched.clear()
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", ASK, json.dumps(models)],
-        env={**inherited, "PYTHONPATH": str(Path(__file__).parents[2]), **settings},
+        env={**inherited, **settings},
         capture_output=True,
         text=True,
         check=True,
@@ -438,5 +440,4 @@ def test_local_models_do_not_wait_for_the_hub_library(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, num_hidden_layers=1)
     code = f"import sys; from qwen3_reranker.weights import open_checkpoint; open_checkpoint({str(folder)!r}); "
     code += "sys.exit('huggingface_hub' in sys.modules)"
-    root = str(Path(__file__).parents[2])
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})
+    subprocess.run([sys.executable, "-c", code], check=True)
