@@ -25,7 +25,7 @@ test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, typ
 native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (2 minutes).
 	native/tests/run
 
-check: $(VENV)/.installed-tests lint types  ## The fast part (4 minutes): lint, types and quick tests.
+check: $(VENV)/.installed-tests lint types  ## The fast part (two and a half minutes on two cores): lint, types and quick tests.
 	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.installed-tests
