@@ -15,7 +15,19 @@ from qwen3_reranker.registry import SPECS
 
 BackendName = Literal["cpu", "torch", "reference"]
 PrecisionName = Literal["float32", "int8", "int8x2", "bfloat16", "float16", "float8", "float64"]
-KernelsName = Literal["native", "avx512-vnni", "avx2", "neon-dot", "portable", "compiled"]
+KernelsName = Literal[
+    "native",
+    "amx",
+    "avx512-bf16",
+    "avx512-vnni",
+    "avx-vnni",
+    "avx2",
+    "neon-bf16",
+    "neon-i8mm",
+    "neon-dot",
+    "portable",
+    "compiled",
+]
 PromptName = Literal["card", "card-vllm", "card-lost-newline", "card-no-think-block", "pair", "zerank"]
 SpecialTokens = Literal["literal", "parse"]
 BACKENDS: tuple[str, ...] = get_args(BackendName)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 class BackendSpec:
     """What a backend can do.
 
-    precisions, kernels: the values that these options may have. reduced_precisions: those that are compared with
-    float32, the fastest first. batch_tokens: tokens that are computed at once by default, enough to keep a processor's
-    caches or a GPU's many units busy. overlap_characters: a longer list of texts is tokenized in parts of that size,
-    each while the part before is computed; None where tokenization takes too little of the time for that.
+    precisions, kernels: the values that these options may have; the kernels of a family of processors are in the order
+    that a processor prefers. reduced_precisions: those that are compared with float32. batch_tokens: tokens that are
+    computed at once by default, enough to keep a processor's caches or a GPU's many units busy. overlap_characters: a
+    longer list of texts is tokenized in parts of that size, each while the part before is computed; None where
+    tokenization takes too little of the time for that.
     """
 
     precisions: tuple[str, ...]
@@ -26,7 +27,12 @@ class BackendSpec:
 SPECS: Mapping[str, BackendSpec] = {
     "cpu": BackendSpec(
         precisions=("float32", "int8", "int8x2"),
-        kernels=("native", "avx512-vnni", "avx2", "neon-dot", "portable"),
+        kernels=(
+            "native",
+            *("amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2"),
+            *("neon-bf16", "neon-i8mm", "neon-dot"),
+            "portable",
+        ),
         batch_tokens=4096,
         reduced_precisions=("int8", "int8x2"),
     ),

@@ -22,19 +22,22 @@ _WARM_UP = (("a query", "a document"),)
 class Measured:
     """One workload in one precision; rates come from the median of the rounds' wall times.
 
-    tokens_per_second counts the rows of all pairs in full, computed_per_second what went through the network.
-    ratio: documents a second, in those of the first precision. shares: of the threads' time in matrix products,
-    attention and the rest, which sum to 1.
+    pairs: of the workload. tokens_per_second counts their rows in full, computed_per_second what went through the
+    network. ratio: documents a second, in those of the first precision. mean_delta: |logit - float32's logit|, mean of
+    the pairs; None where float32 was not measured. shares: of the threads' time in matrix products, attention and the
+    rest, which sum to 1.
     """
 
     workload: str
     precision: str
+    pairs: int
     rounds: int
     seconds: float
     documents_per_second: float
     tokens_per_second: float
     computed_per_second: float
     ratio: float
+    mean_delta: float | None
     shares: tuple[float, float, float]
 
 
@@ -44,6 +47,28 @@ class BenchReport:
 
     measured: list[Measured] = field(default_factory=list)
     peak_bytes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def documents_per_second(self) -> dict[str, float]:
+        """Of each precision, over all workloads."""
+        return {
+            name: sum(each.pairs for each in some) / sum(each.seconds for each in some)
+            for name, some in self._by_precision().items()
+        }
+
+    @property
+    def mean_deltas(self) -> dict[str, float]:
+        """|logit - float32's logit| of every other precision, mean of all pairs; empty where there is no float32."""
+        if "float32" not in self.peak_bytes:
+            return {}
+        return {
+            name: sum((each.mean_delta or 0) * each.pairs for each in some) / sum(each.pairs for each in some)
+            for name, some in self._by_precision().items()
+            if name != "float32"
+        }
+
+    def _by_precision(self) -> dict[str, list[Measured]]:
+        return {name: [each for each in self.measured if each.precision == name] for name in self.peak_bytes}
 
 
 def measure(
@@ -85,25 +110,28 @@ def measure(
                     taken[precision].append(worker.run(workload.pairs, advance))
                     done += workload.tokens
             report.peak_bytes |= {precision: some[-1].peak_bytes for precision, some in taken.items()}
-            first = _median_seconds(taken[precisions[0]])
-            report.measured.extend(_measured(workload, name, some, first) for name, some in taken.items())
+            report.measured.extend(_measured(workload, name, taken) for name in precisions)
 
 
 def _median_seconds(some: Sequence[Round]) -> float:
     return float(np.median([each.seconds for each in some]))
 
 
-def _measured(workload: BenchWorkload, precision: str, some: Sequence[Round], first_seconds: float) -> Measured:
-    seconds = _median_seconds(some)
+def _measured(workload: BenchWorkload, precision: str, taken: Mapping[str, Sequence[Round]]) -> Measured:
+    some = taken[precision]
+    seconds, first_seconds = _median_seconds(some), _median_seconds(next(iter(taken.values())))
+    exact = taken.get("float32")
     spent = np.sum([each.spent for each in some], axis=0)
     return Measured(
         workload=workload.name,
         precision=precision,
+        pairs=len(workload.pairs),
         rounds=len(some),
         seconds=seconds,
         documents_per_second=len(workload.pairs) / seconds,
         tokens_per_second=workload.tokens / seconds,
         computed_per_second=some[0].computed_tokens / seconds,
         ratio=first_seconds / seconds,
+        mean_delta=float(np.abs(some[0].logits_N - exact[0].logits_N).mean()) if exact else None,
         shares=tuple((spent / spent.sum()).tolist()),
     )

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.cpu import CpuBackend
 from qwen3_reranker.errors import RerankerError
@@ -28,9 +31,10 @@ _SECONDS_TO_END = 2
 class Round:
     """One run over some pairs: seconds of wall time, tokens that went through the network, the process's peak so far.
 
-    products, attention, rest: seconds of all threads together.
+    logits_N: of the pairs. spent: seconds of all threads together, in products, attention and the rest.
     """
 
+    logits_N: NDArray[np.float32]
     seconds: float
     computed_tokens: int
     peak_bytes: int
@@ -139,11 +143,11 @@ def _round(reranker: Reranker, pairs: Pairs, on_progress: OnProgress) -> Round:
     assert isinstance(backend, CpuBackend)
     tokens, before = backend.computed_tokens, backend.kernel_seconds()
     start = time.perf_counter()
-    reranker.logits(pairs, on_progress=on_progress)
+    logits_N = reranker.logits(pairs, on_progress=on_progress)
     seconds = time.perf_counter() - start
     after = backend.kernel_seconds()
     spent = (after.products - before.products, after.attention - before.attention, after.rest - before.rest)
-    return Round(seconds, backend.computed_tokens - tokens, _peak_bytes(), spent)
+    return Round(logits_N, seconds, backend.computed_tokens - tokens, _peak_bytes(), spent)
 
 
 def _peak_bytes() -> int:

@@ -68,7 +68,8 @@ def bench(
 
     tokens/s counts all tokens of all pairs, with their prompt; computed/s counts those that went through the network,
     as a beginning that pairs share is computed once. Every round computes it again. products, attention and rest are
-    shares of the time; rest is norms, rounding and the like. Close other programs first: they slow the memory down
+    shares of the time; rest is norms, rounding and the like. Where float32 is compared, the last line names the fastest
+    precision here whose logits stay near float32's. Close other programs first: they slow the memory down
     even where cores are free.
 
     Examples:

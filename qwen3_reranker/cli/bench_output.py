@@ -9,7 +9,9 @@ from itertools import zip_longest
 from typing import TextIO
 
 from qwen3_reranker.bench import BenchReport, BenchWorkload, Measured
+from qwen3_reranker.cli.rate_text import rate_text
 from qwen3_reranker.cli.terminal import console_for, print_line, print_table, visible
+from qwen3_reranker.drift import MEAN_LIMIT, fastest_within_limit
 from qwen3_reranker.row_table import GAP, Column, RowTable
 
 _KINDS = ("products", "attention", "rest")
@@ -48,7 +50,7 @@ def write_bench(
             for each in report.measured
         ]
         table = RowTable([Column("workload"), Column("precision"), *_columns((*_HEADS, *_KINDS))], rows).markdown()
-        stream.write(f"{visible(setting.model)}: {setting.words}\n\n{table}\n\n{_peaks(report)}\n")
+        stream.write(f"{visible(setting.model)}: {setting.words}\n\n{table}\n\n{_closing(report)}\n")
     else:
         _write_tables(setting, described, report, stream)
 
@@ -74,6 +76,11 @@ def _facts(setting: BenchSetting, workloads: dict[str, BenchWorkload], report: B
         },
         "measured": measured,
         "peak_bytes": report.peak_bytes,
+        "mean_deltas": report.mean_deltas,
+        "mean_limit": MEAN_LIMIT,
+        "advised": fastest_within_limit(report.documents_per_second, deltas)
+        if (deltas := report.mean_deltas)
+        else None,
     }
 
 
@@ -102,7 +109,7 @@ def _write_tables(
         if not is_wide and each.shares:
             shares = ", ".join(f"{kind} {share}" for kind, share in zip(_KINDS, _shares(each), strict=True))
             print_line(console, GAP * 2, Text(shares, style="dim"))
-    print_line(console, f"\n{_peaks(report)}")
+    print_line(console, f"\n{_closing(report)}")
 
 
 def _columns(heads: Sequence[str], widths: Sequence[int | None] = ()) -> list[Column]:
@@ -118,9 +125,8 @@ def _described(workload: BenchWorkload) -> str:
 
 
 def _rates(each: Measured) -> tuple[str, ...]:
-    documents = each.documents_per_second
     return (
-        f"{documents:,.0f}" if documents >= 99.95 else f"{documents:#.3g}",
+        rate_text(each.documents_per_second),
         f"{each.tokens_per_second:,.0f}",
         f"{each.computed_per_second:,.0f}",
         f"{each.ratio:.2f}x",
@@ -131,6 +137,14 @@ def _shares(each: Measured) -> tuple[str, ...]:
     return tuple(f"{share:.0%}" for share in each.shares)
 
 
-def _peaks(report: BenchReport) -> str:
+def _closing(report: BenchReport) -> str:
+    """What is said of all workloads together, a line each."""
     sizes = (f"{precision} {size / _MIB:,.0f} MiB" for precision, size in report.peak_bytes.items())
-    return f"peak memory: {', '.join(sizes)}"
+    lines = [f"peak memory: {', '.join(sizes)}"]
+    if deltas := report.mean_deltas:
+        advised = fastest_within_limit(report.documents_per_second, deltas)
+        lines += [
+            f"mean |delta logit|: {', '.join(f'{precision} {delta:.4f}' for precision, delta in deltas.items())}",
+            f"advised: {advised}, the fastest here with a mean of at most {MEAN_LIMIT}",
+        ]
+    return "\n".join(lines)

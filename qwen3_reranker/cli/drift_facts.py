@@ -1,4 +1,4 @@
-"""A model -> how far each precision moves its scores, as facts for `inspect`."""
+"""A model -> how far each precision moves its scores, and how fast it is, as facts for `inspect`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ def drift_facts(model: str, revision: str | None, options: EngineOptions) -> dic
         )
     measured = {}
     for drift in report.drifts:
-        fields = {**asdict(drift), "within_limit": drift.within_limit}
+        speed = report.documents_per_second[drift.precision]
+        fields = {**asdict(drift), "within_limit": drift.within_limit, "documents_per_second": speed}
         measured[fields.pop("precision")] = fields
     return {
         "queries": report.queries,
         "documents": report.documents,
-        "float32": {"lowest": report.lowest, "highest": report.highest, "spread": report.spread},
+        "float32": {
+            "lowest": report.lowest,
+            "highest": report.highest,
+            "spread": report.spread,
+            "documents_per_second": report.documents_per_second["float32"],
+        },
         "precisions": measured,
         "mean_limit": MEAN_LIMIT,
         "advised": report.advised,

@@ -29,7 +29,9 @@ class InspectOptions(PrintOptions):
 
     group: ClassVar[str] = "Output"
     drift: bool = option(
-        False, "Score built-in texts in every precision of the backend, and show how far each moves logits and order."
+        False,
+        "Score built-in texts in every precision of the backend; show how far each moves logits and order, how fast it "
+        "is on this machine, and which one to use.",
     )
     workload: str | None = option(
         None,
@@ -54,7 +56,8 @@ def inspect(
     The memory is an upper bound for ranking with these options: of the process on the cpu backend, of the device on
     torch.
 
-    With --drift the model also ranks 180 built-in texts in each precision, which takes minutes for a large model.
+    With --drift the model also ranks 180 built-in texts in each precision, which takes minutes for a large model. The
+    precision that it advises is the fastest on this machine of those that move a logit by at most 0.05 on average.
 
     Examples:
       qwen3-reranker inspect nano

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
+from qwen3_reranker.cli.rate_text import rate_text
 from qwen3_reranker.cli.terminal import console_for, print_line, print_table, visible
 from qwen3_reranker.row_table import Column, RowTable, wrapped
 
@@ -97,7 +98,12 @@ def _drift_table(facts: dict[str, Any]) -> RowTable:
         row("Kendall tau", "kendall_tau", ".3f", "1 is the same order; mean of queries"),
         row("top 10 kept", "top_overlap", ".1%", "mean of queries"),
         row("top 1 changed", "top1_changed", "d", f"of {facts['queries']:,} queries"),
-        ["advised", facts["advised"], *blank, f"the fastest with a mean of at most {facts['mean_limit']}"],
+        [
+            "documents/s",
+            *(rate_text(drift["documents_per_second"]) for drift in precisions.values()),
+            f"float32: {rate_text(exact['documents_per_second'])}; in turns on this machine",
+        ],
+        ["advised", facts["advised"], *blank, f"the fastest here with a mean of at most {facts['mean_limit']}"],
     ]
     width = max(_DRIFT_CELLS, *map(len, precisions))
     columns = [Column(), *(Column(right=True, width=width) for _ in precisions), Column(style="dim", fit=wrapped)]

@@ -1,7 +1,17 @@
-"""Drift: a model and precisions -> how far logits move from float32's."""
+"""Drift: a model and precisions -> how far logits move from float32's, and which precision to use."""
 
-from qwen3_reranker.drift.comparison import MEAN_LIMIT, Drift, compare
+from qwen3_reranker.drift.advice import MEAN_LIMIT, fastest_within_limit
+from qwen3_reranker.drift.comparison import Drift, compare
 from qwen3_reranker.drift.drift_report import DriftReport, measure_drift
 from qwen3_reranker.drift.texts import Question, text_set
 
-__all__ = ["MEAN_LIMIT", "Drift", "DriftReport", "Question", "compare", "measure_drift", "text_set"]
+__all__ = [
+    "MEAN_LIMIT",
+    "Drift",
+    "DriftReport",
+    "Question",
+    "compare",
+    "fastest_within_limit",
+    "measure_drift",
+    "text_set",
+]

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.drift.advice import MEAN_LIMIT
 from qwen3_reranker.errors import InputError
 
-#: Mean move of a logit up to which a precision is advised: 0.05 moves a probability by at most 0.0125.
-MEAN_LIMIT = 0.05
 TOP = 10
 
 Logits = NDArray[np.floating[Any]]

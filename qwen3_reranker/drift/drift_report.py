@@ -1,9 +1,10 @@
-"""A model -> the drift of each precision from float32, on a text set."""
+"""A model -> the drift of each precision from float32, and its speed, on a text set."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import OnProgress
+from qwen3_reranker.drift.advice import fastest_within_limit
 from qwen3_reranker.drift.comparison import Drift, compare
 from qwen3_reranker.drift.texts import Question, text_set
 from qwen3_reranker.registry import SPECS
 from qwen3_reranker.reranker import Reranker
+
+# Precisions take turns, so that other programs on the machine slow all of them down.
+_TURNS = 3
+# Reads every weight once, which is not a precision's speed.
+_WARM_UP = (Question("English", "a query", ("a document",), (), ()),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class DriftReport:
     """What each precision does to a model's judgement, and float32's logits as the scale to judge it by.
 
     lowest, highest: float32's logits over all documents. spread: their standard deviation among the documents of one
-    query, mean of the queries. documents: of all queries together.
+    query, mean of the queries. documents: of all queries together. documents_per_second: of each precision, from texts
+    to logits, loading left out.
     """
 
     model: str
@@ -32,11 +40,14 @@ class DriftReport:
     highest: float
     spread: float
     drifts: tuple[Drift, ...]
+    documents_per_second: Mapping[str, float]
 
     @property
     def advised(self) -> str:
-        """The first precision that stays within the limit on average, or "float32"."""
-        return next((drift.precision for drift in self.drifts if drift.within_limit), "float32")
+        """The fastest precision that stays within the limit on average, "float32" among them."""
+        return fastest_within_limit(
+            self.documents_per_second, {drift.precision: drift.mean_delta for drift in self.drifts}
+        )
 
 
 def measure_drift(
@@ -47,26 +58,35 @@ def measure_drift(
     on_progress: OnProgress | None = None,
     **options: Any,
 ) -> DriftReport:
-    """Score questions in float32 and in each precision, and compare.
+    """Score questions in float32 and in each precision, and compare logits and speed.
 
-    model, options: those of Reranker, `precision` left out. questions: None for the built-in text set.
-    on_progress: called with the share done, up to 1. Raises what Reranker raises.
+    One model at a time is in memory. model, options: those of Reranker, `precision` left out. questions: None for the
+    built-in text set. on_progress: called with the share done, up to 1. Raises what Reranker raises.
     """
-    chosen = text_set() if questions is None else questions
-    runs = 1 + len(precisions)
+    chosen = list(text_set() if questions is None else questions)
+    names = tuple(dict.fromkeys(("float32", *precisions)))
+    logits: dict[str, list[NDArray[np.float32]]] = {name: [np.empty(0, np.float32)] * len(chosen) for name in names}
+    seconds = dict.fromkeys(names, 0.0)
+    # Fused kernels are compiled anew whenever a model is opened, which takes longer than all texts.
+    is_compiled = options.get("kernels") == "compiled"
+    turns = 1 if is_compiled else min(_TURNS, len(chosen))
+    done = 0
+    for turn in range(turns):
+        some = chosen[turn::turns]
+        for name in names:
 
-    def score(precision: str, before: int) -> list[NDArray[np.float32]]:
-        def advance(share: float) -> None:
-            if on_progress:
-                on_progress((before + share) / runs)
+            def advance(share: float, before: int = done, count: int = len(some)) -> None:
+                if on_progress:
+                    on_progress((before + share * count) / (len(names) * len(chosen)))
 
-        with Reranker(model, **{**options, "precision": precision}) as reranker:
-            return logits_of(reranker, chosen, advance)
-
-    expected = score("float32", 0)
-    drifts = tuple(
-        compare(precision, expected, score(precision, before)) for before, precision in enumerate(precisions, start=1)
-    )
+            with Reranker(model, **{**options, "precision": name}) as reranker:
+                logits_of(reranker, some if is_compiled else _WARM_UP)
+                start = time.perf_counter()
+                logits[name][turn::turns] = logits_of(reranker, some, advance)
+                seconds[name] += time.perf_counter() - start
+            done += len(some)
+    expected = logits["float32"]
+    drifts = tuple(compare(name, expected, logits[name]) for name in precisions)
     together = np.concatenate(expected)
     return DriftReport(
         model=os.fspath(model),
@@ -76,6 +96,7 @@ def measure_drift(
         highest=float(together.max()),
         spread=float(np.mean([logits_D.std() for logits_D in expected])),
         drifts=drifts,
+        documents_per_second={name: len(together) / seconds[name] for name in names},
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from qwen3_reranker.bench import DEFAULT, SIZES
 from qwen3_reranker.cli import bench as verb
+from qwen3_reranker.drift import fastest_within_limit
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
@@ -42,6 +43,8 @@ def test_json_holds_what_was_measured(run: Run) -> None:
         assert each["tokens_per_second"] > each["computed_per_second"]
         assert sum(each["shares"].values()) == pytest.approx(1)
     assert set(found["peak_bytes"]) == {"float32", "int8"}
+    speeds = {each["precision"]: each["documents_per_second"] for each in found["measured"]}
+    assert found["advised"] == fastest_within_limit(speeds, found["mean_deltas"])
 
 
 def test_markdown_is_one_table_with_a_row_for_each_precision(run: Run) -> None:
@@ -49,6 +52,12 @@ def test_markdown_is_one_table_with_a_row_for_each_precision(run: Run) -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert [row.split(" | ")[1] for row in rows[2:]] == ["int8", "float32"]
     assert len({row.count("|") for row in rows}) == 1
+    assert lines[-1].startswith("advised: ")
+
+
+def test_nothing_is_advised_without_float32_to_measure_from(run: Run) -> None:
+    assert "advised" not in run(*QUICK, "--precision", "int8", "--format", "table").out
+    assert json.loads(run(*QUICK, "--precision", "int8").out)["advised"] is None
 
 
 @pytest.mark.parametrize("columns", [60, 140])

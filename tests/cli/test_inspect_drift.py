@@ -8,7 +8,7 @@ import re
 import pytest
 
 from qwen3_reranker.backends.cpu.kernels import native_module
-from qwen3_reranker.drift import measure_drift
+from qwen3_reranker.drift import fastest_within_limit, measure_drift
 from qwen3_reranker.engine_options import KERNELS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
@@ -20,13 +20,17 @@ def test_json_holds_what_was_measured_for_each_precision(run: Run) -> None:
     found = json.loads(run("inspect", "nano", "--drift").out)["drift"]
     report = measure_drift("nano")
     assert (found["queries"], found["documents"]) == (report.queries, report.documents)
-    assert found["float32"] == {"lowest": report.lowest, "highest": report.highest, "spread": report.spread}
+    scale = {"lowest": report.lowest, "highest": report.highest, "spread": report.spread}
+    speed = found["float32"].pop("documents_per_second")
+    assert found["float32"] == scale
+    speeds = {"float32": speed} | {name: each["documents_per_second"] for name, each in found["precisions"].items()}
+    means = {name: each["mean_delta"] for name, each in found["precisions"].items()}
+    assert found["advised"] == fastest_within_limit(speeds, means)
     assert list(found["precisions"]) == ["int8", "int8x2"]
     for drift in report.drifts:
         fields = found["precisions"][drift.precision]
         assert fields["mean_delta"] == drift.mean_delta
         assert fields["within_limit"] == drift.within_limit
-    assert found["advised"] == report.advised
 
 
 def test_without_the_flag_nothing_is_measured(run: Run) -> None:
@@ -38,9 +42,18 @@ def test_without_the_flag_nothing_is_measured(run: Run) -> None:
 def test_the_table_has_a_column_for_each_precision_and_fits_its_terminal(columns: int) -> None:
     shown = on_terminal(["-m", "qwen3_reranker", "inspect", "nano", "--drift"], columns=columns)
     _, _, part = re.sub(r"\x1b\[[0-9;]*m", "", shown).partition("Drift from float32\n")
-    for name in ("", "mean |delta logit|", "max |delta logit|", "Kendall tau", "top 10 kept", "top 1 changed"):
+    names = (
+        "",
+        "mean |delta logit|",
+        "max |delta logit|",
+        "Kendall tau",
+        "top 10 kept",
+        "top 1 changed",
+        "documents/s",
+    )
+    for name in names:
         assert re.search(rf"^  {re.escape(name):<18}   *\S+   *\S+  \S", part, re.MULTILINE), name
-    assert re.search(r"^  advised  +int8  ", part, re.MULTILINE)
+    assert re.search(r"^  advised  +(float32|int8|int8x2)\b", part, re.MULTILINE)
     assert max(len(line) for line in part.splitlines()) <= columns
 
 

@@ -78,9 +78,22 @@ def test_what_cannot_be_compared_is_refused(before: list[np.ndarray], after: lis
 
 
 @pytest.mark.parametrize(
-    ("means", "advised"),
-    [((0.01, 0.001), "int8"), ((MEAN_LIMIT, 0), "int8"), ((1, 0.01), "int8x2"), ((2, 1), "float32")],
+    ("means", "speeds", "advised"),
+    [
+        ((0.01, 0.001), (1, 3, 2), "int8"),
+        ((0.01, 0.001), (1, 2, 3), "int8x2"),
+        ((MEAN_LIMIT, 0), (1, 3, 2), "int8"),
+        ((1, 0.01), (1, 3, 2), "int8x2"),
+        ((2, 1), (1, 3, 2), "float32"),
+        # Eight bits that are slower here, or hardly faster, are no reason to move a logit.
+        ((0.01, 0.001), (4, 3, 2), "float32"),
+        ((0.01, 0.001), (1, 1.05, 0.5), "float32"),
+        ((0.01, 0.001), (1, 3.1, 3), "int8x2"),
+    ],
 )
-def test_the_fastest_precision_within_the_limit_is_advised(means: tuple[float, float], advised: str) -> None:
+def test_the_fastest_precision_within_the_limit_is_advised_and_of_equally_fast_ones_the_nearest(
+    means: tuple[float, float], speeds: tuple[float, float, float], advised: str
+) -> None:
     drifts = tuple(Drift(name, mean, mean, 1, 1, 0) for name, mean in zip(("int8", "int8x2"), means, strict=True))
-    assert DriftReport("m", 1, 1, 0, 0, 0, drifts).advised == advised
+    measured = dict(zip(("float32", "int8", "int8x2"), speeds, strict=True))
+    assert DriftReport("m", 1, 1, 0, 0, 0, drifts, measured).advised == advised

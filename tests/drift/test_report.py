@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qwen3_reranker import InputError, Reranker
@@ -13,6 +15,21 @@ def nano() -> DriftReport:
     return measure_drift()
 
 
+def test_a_speed_is_that_of_scoring_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Reranker.__enter__
+
+    def slow_to_open(reranker: Reranker) -> Reranker:
+        time.sleep(0.25)
+        return opened(reranker)
+
+    monkeypatch.setattr(Reranker, "__enter__", slow_to_open)
+    question = Question("English", "what is tea", ("a drink",), ("a cup",), ("a stone", "a train"))
+    start = time.perf_counter()
+    report = measure_drift("nano", ["int8"], questions=[question])
+    scoring = sum(report.documents / speed for speed in report.documents_per_second.values())
+    assert time.perf_counter() - start - scoring > 2 * 0.25
+
+
 @pytest.mark.slow
 def test_nano_moves_little_and_less_with_activations_of_16_bits(nano: DriftReport) -> None:
     int8, int8x2 = nano.drifts
@@ -20,7 +37,7 @@ def test_nano_moves_little_and_less_with_activations_of_16_bits(nano: DriftRepor
     assert 0 < int8x2.mean_delta < int8.mean_delta < 0.05
     assert int8.kendall_tau > 0.98
     assert int8.top_overlap == 1
-    assert nano.advised == "int8"
+    assert set(nano.documents_per_second) == {"float32", "int8", "int8x2"}
 
 
 def test_float32s_own_logits_are_the_scale(nano: DriftReport) -> None:
