@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import numpy as np
 
 from benchmarks.rivals import protocol
 from benchmarks.rivals.prompt import Rows
+from benchmarks.rivals.weights import linked
 
 
 class CTranslate2:
@@ -33,14 +33,7 @@ class CTranslate2:
     @staticmethod
     def prepare(model: Path, prepared: Path) -> None:
         """Its own converter, given a folder with the tokenizer's configuration that it asks for."""
-        source = prepared.with_name(f"{prepared.name}-source")
-        shutil.rmtree(source, ignore_errors=True)
-        source.mkdir(parents=True)
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
-            (source / name).symlink_to((model / name).resolve())
-        special = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
-        (source / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        source = linked(model, prepared.with_name(f"{prepared.name}-source"), "config.json", "model.safetensors")
         converter = ctranslate2.converters.TransformersConverter(str(source), load_as_float16=False)
         converter.convert(str(prepared), quantization="int8", force=True)
         shutil.rmtree(source)

@@ -28,6 +28,9 @@ class LlamaCpp:
     """`share` keeps the head's keys and values and copies them to each document, which its server does not do."""
 
     def __init__(self, model: Path, prepared: Path, threads: int, settings: protocol.Settings) -> None:
+        told: list[bytes] = []
+        self.listener = llama_cpp.llama_log_callback(lambda level, text, data: told.append(text))
+        llama_cpp.llama_log_set(self.listener, None)
         llama_cpp.llama_backend_init()
         model_options = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(str(prepared / "q8_0.gguf").encode(), model_options)
@@ -46,7 +49,8 @@ class LlamaCpp:
         self.memory = llama_cpp.llama_get_memory(self.context)
         self.batch: Any = llama_cpp.llama_batch_init(MOST_TOKENS, 0, 1)
         self.rows = Rows(model)
-        self.version = f"llama-cpp-python {llama_cpp.__version__}"
+        amx = "with" if any(b"AMX model buffer" in text for text in told) else "without"
+        self.version = f"llama-cpp-python {llama_cpp.__version__}, {amx} AMX"
 
     @staticmethod
     def prepare(model: Path, prepared: Path) -> None:

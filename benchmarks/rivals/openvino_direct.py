@@ -31,7 +31,7 @@ class OpenVinoDirect:
         options = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": settings["hint"],
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": settings["group"],
         }
         compiled = core.compile_model(network, "CPU", options)

@@ -13,29 +13,21 @@ from optimum.intel.openvino.modeling_base import OVBaseModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from benchmarks.rivals.weights import yes_no_difference
+from benchmarks.rivals.weights import linked, yes_no_difference
 
-TOKENIZER = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "pad_token": "<|endoftext|>",
-    "eos_token": "<|im_end|>",
-    "padding_side": "left",
-    "model_max_length": 32768,
-}
 PAD = 151_643
 
 
 def causal(model: Path, prepared: Path) -> None:
     """The causal model with keys and values as input and output; as state, long rows are slow."""
-    source = _source(model, prepared)
-    (source / "model.safetensors").symlink_to((model / "model.safetensors").resolve())
+    source = linked(model, prepared.with_name(f"{prepared.name}-source"), "config.json", "model.safetensors")
     _export(source, prepared, OVModelForCausalLM, stateful=False, use_cache=True)
 
 
 def classifier(model: Path, prepared: Path) -> None:
     """The same network with one output, yes - no, as `Qwen3ForSequenceClassification`: no logits over all words."""
-    source = _source(model, prepared)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    source = linked(model, prepared.with_name(f"{prepared.name}-source"))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     one_label = {"id2label": {"0": "relevant"}, "label2id": {"relevant": 0}, "pad_token_id": PAD}
     config |= {"architectures": ["Qwen3ForSequenceClassification"], **one_label}
     (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -43,16 +35,6 @@ def classifier(model: Path, prepared: Path) -> None:
     tensors["score.weight"] = torch.from_numpy(yes_no_difference(model))[None]
     save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
     _export(source, prepared, OVModelForSequenceClassification)
-
-
-def _source(model: Path, prepared: Path) -> Path:
-    source = prepared.with_name(f"{prepared.name}-source")
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copyfile(model / name, source / name)
-    (source / "tokenizer_config.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
-    return source
 
 
 def _export(source: Path, prepared: Path, kind: type[OVBaseModel], **options: bool) -> None:

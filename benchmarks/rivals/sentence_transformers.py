@@ -1,8 +1,7 @@
-"""sentence-transformers' CrossEncoder in float32, with the chat template that it needs for a causal-LM checkpoint."""
+"""sentence-transformers' CrossEncoder, with the chat template that it needs for a causal-LM checkpoint."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from sentence_transformers import CrossEncoder
 
 from benchmarks.rivals import protocol
 from benchmarks.rivals.prompt import INSTRUCTION, PREFIX, SUFFIX, Rows
+from benchmarks.rivals.weights import linked
 
 TEMPLATE = (
     PREFIX
@@ -34,7 +34,7 @@ class SentenceTransformers:
             str(prepared),
             device="cpu",
             activation_fn=torch.nn.Identity(),
-            model_kwargs={"dtype": torch.float32},
+            model_kwargs={"dtype": settings["dtype"]},
             prompts={"rerank": INSTRUCTION},
             default_prompt_name="rerank",
             local_files_only=True,
@@ -44,17 +44,7 @@ class SentenceTransformers:
     @staticmethod
     def prepare(model: Path, prepared: Path) -> None:
         """A folder with the same weights beside a tokenizer's configuration and the chat template."""
-        prepared.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
-            (prepared / name).symlink_to((model / name).resolve())
-        settings = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "pad_token": "<|endoftext|>",
-            "eos_token": "<|im_end|>",
-            "padding_side": "left",
-            "model_max_length": 32768,
-        }
-        (prepared / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        linked(model, prepared, "config.json", "model.safetensors")
         (prepared / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:

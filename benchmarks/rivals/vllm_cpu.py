@@ -1,4 +1,4 @@
-"""vLLM on the CPU: int8 weights and activations (W8A8), prefix caching, one score per row."""
+"""vLLM on the CPU: 8 bits (W8A8) or the checkpoint as it is, prefix caching, one score per row."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ import numpy as np
 
 from benchmarks.rivals import protocol
 from benchmarks.rivals.prompt import Rows
-from benchmarks.rivals.weights import tensors, yes_no_difference
+from benchmarks.rivals.weights import linked, tensors, yes_no_difference
 
+# What its documentation has for this checkpoint: a sequence classifier made of two words of the head.
+RERANKER = {
+    "architectures": ["Qwen3ForSequenceClassification"],
+    "classifier_from_token": ["no", "yes"],
+    "is_original_qwen3_reranker": True,
+}
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 WEIGHTS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
 ACTIVATIONS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
@@ -28,9 +34,10 @@ class VllmCpu:
         self.vllm = vllm
         self.rows = Rows(model)
         self.engine = vllm.LLM(
-            str(prepared),
+            str(prepared / ("w8a8" if settings["quantised"] else "as-published")),
             runner="pooling",
-            dtype="float32",
+            dtype=settings["dtype"],
+            hf_overrides={} if settings["quantised"] else RERANKER,
             max_model_len=8192,
             block_size=32,
             max_num_batched_tokens=settings["batched_tokens"],
@@ -45,41 +52,9 @@ class VllmCpu:
 
     @staticmethod
     def prepare(model: Path, prepared: Path) -> None:
-        """A sequence classifier in the compressed-tensors format: a scale a row of weights, none for activations."""
-        from safetensors.numpy import save_file
-
-        prepared.mkdir(parents=True, exist_ok=True)
-        stored: dict[str, Any] = {"score.weight": yes_no_difference(model)[None]}
-        for name, values in tensors(model):
-            if name.split(".")[-2] in LINEAR:
-                scale = np.abs(values).max(axis=1, keepdims=True) / 127
-                stored[name] = np.rint(values / scale).astype(np.int8)
-                stored[f"{name}_scale"] = scale
-            else:
-                stored[name] = values
-        save_file(stored, prepared / "model.safetensors", metadata={"format": "pt"})
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        config |= {
-            "architectures": ["Qwen3ForSequenceClassification"],
-            "torch_dtype": "float32",
-            "id2label": {"0": "relevant"},
-            "label2id": {"relevant": 0},
-            "pad_token_id": 151_643,
-            "quantization_config": {
-                "quant_method": "compressed-tensors",
-                "format": "int-quantized",
-                "quantization_status": "compressed",
-                "ignore": ["lm_head", "score"],
-                "config_groups": {
-                    "group_0": {"targets": ["Linear"], "weights": WEIGHTS, "input_activations": ACTIVATIONS}
-                },
-            },
-        }
-        (prepared / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        (prepared / "tokenizer.json").symlink_to((model / "tokenizer.json").resolve())
-        special = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
-        (prepared / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        """The checkpoint as published, and in 8 bits."""
+        linked(model, prepared / "as-published", "config.json", "model.safetensors")
+        _write_w8a8(model, linked(model, prepared / "w8a8"))
 
     def run(self, pairs: list[protocol.Pair], settings: protocol.Settings) -> Iterator[protocol.Batch]:
         """`call` pairs per call, in input order: enough for full batches, few enough for a time limit."""
@@ -92,6 +67,37 @@ class VllmCpu:
             outputs = self.engine.classify(prompts, pooling_params=options, use_tqdm=False)
             computed = sum(len(rows[place]) for place in places) - sum(_cached(output) for output in outputs)
             yield protocol.Batch(places, [output.outputs.probs[0] for output in outputs], computed)
+
+
+def _write_w8a8(model: Path, folder: Path) -> None:
+    """A sequence classifier in the compressed-tensors format: a scale a row of weights, none for activations."""
+    from safetensors.numpy import save_file
+
+    stored: dict[str, Any] = {"score.weight": yes_no_difference(model)[None]}
+    for name, values in tensors(model):
+        if name.split(".")[-2] in LINEAR:
+            scale = np.abs(values).max(axis=1, keepdims=True) / 127
+            stored[name] = np.rint(values / scale).astype(np.int8)
+            stored[f"{name}_scale"] = scale
+        else:
+            stored[name] = values
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config |= {
+        "architectures": ["Qwen3ForSequenceClassification"],
+        "torch_dtype": "float32",
+        "id2label": {"0": "relevant"},
+        "label2id": {"relevant": 0},
+        "pad_token_id": 151_643,
+        "quantization_config": {
+            "quant_method": "compressed-tensors",
+            "format": "int-quantized",
+            "quantization_status": "compressed",
+            "ignore": ["lm_head", "score"],
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": WEIGHTS, "input_activations": ACTIVATIONS}},
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def _cached(output: Any) -> int:

@@ -1,8 +1,9 @@
-"""The tensors of a bfloat16 checkpoint in one file, as float32; numpy alone."""
+"""The tensors of a bfloat16 checkpoint in one file, as float32, and its files in another folder; numpy alone."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 YES, NO = 9693, 2152
+# What libraries ask for beside tokenizer.json.
+TOKENIZER = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "pad_token": "<|endoftext|>",
+    "eos_token": "<|im_end|>",
+    "padding_side": "left",
+    "model_max_length": 32768,
+}
+
+
+def linked(model: Path, folder: Path, *names: str) -> Path:
+    """A new folder with the tokenizer, its configuration, and these files of the checkpoint."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("tokenizer.json", *names):
+        (folder / name).symlink_to((model / name).resolve())
+    (folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
+    return folder
 
 
 def tensors(model: Path, only: str | None = None) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -1,4 +1,7 @@
-"""Ours and pinned rivals in one interleaved run, as Markdown tables; --prepare installs the rivals first."""
+"""Ours and pinned rivals in one interleaved run, as Markdown tables; --prepare installs the rivals first.
+
+Who cannot run on this processor is named below each table.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=Path(".bench"), help="folder of checkpoints and environments")
     parser.add_argument("--rivals", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=", ".join(ALL))
-    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES), metavar="NAME", help=", ".join(SIZES))
+    workloads = f"{', '.join(SIZES)}; request loads everybody anew in each round and times the first two calls"
+    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES), metavar="NAME", help=workloads)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layers", type=int, default=LAYERS_0_6B, help="layers of the random network")
     parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the random weights")

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Participant:
-    """A worker's module, environment (None: this one) and settings, as words and as data."""
+    """A worker's module, environment (None: this one) and settings, as words and as data.
+
+    products: the kind of its matrix products, whose rate by torch its own is compared with.
+    """
 
     name: str
     title: str
@@ -18,7 +21,7 @@ class Participant:
     settings: str
     load: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
-    integer: bool = False
+    products: str = "float32"
     preload: str | None = None
 
     @property
@@ -27,9 +30,32 @@ class Participant:
         return f"{self.module} {json.dumps(self.load, sort_keys=True)}"
 
 
+def _vllm(name: str, form: str, load: dict[str, Any]) -> Participant:
+    return Participant(
+        name,
+        "vLLM",
+        "vllm_cpu",
+        "vllm_cpu",
+        f"{form}, prefix caching in blocks of 32, batches of {load['batched_tokens']} tokens, Intel's OpenMP",
+        load,
+        {"call": 32},
+        products="int8" if load["quantised"] else load["dtype"],
+        preload="lib/libiomp5.so",
+    )
+
+
 OURS = (
     Participant("ours-float32", "**qwen3_reranker**", "ours", None, "float32", {"precision": "float32"}),
-    Participant("ours-int8", "**qwen3_reranker**", "ours", None, "int8", {"precision": "int8"}, integer=True),
+    Participant(
+        "ours-bfloat16",
+        "**qwen3_reranker**",
+        "ours",
+        None,
+        "bfloat16",
+        {"precision": "bfloat16"},
+        products="bfloat16",
+    ),
+    Participant("ours-int8", "**qwen3_reranker**", "ours", None, "int8", {"precision": "int8"}, products="int8"),
 )
 RIVALS = (
     Participant(
@@ -54,7 +80,8 @@ RIVALS = (
         "sentence_transformers",
         "sentence_transformers",
         "CrossEncoder, float32, batch 8",
-        run={"batch": 8},
+        {"dtype": "float32"},
+        {"batch": 8},
     ),
     Participant(
         "st-32",
@@ -62,7 +89,28 @@ RIVALS = (
         "sentence_transformers",
         "sentence_transformers",
         "CrossEncoder, float32, batch 32",
-        run={"batch": 32},
+        {"dtype": "float32"},
+        {"batch": 32},
+    ),
+    Participant(
+        "st-8-bfloat16",
+        "sentence-transformers",
+        "sentence_transformers",
+        "sentence_transformers",
+        "CrossEncoder, bfloat16, batch 8",
+        {"dtype": "bfloat16"},
+        {"batch": 8},
+        products="bfloat16",
+    ),
+    Participant(
+        "st-32-bfloat16",
+        "sentence-transformers",
+        "sentence_transformers",
+        "sentence_transformers",
+        "CrossEncoder, bfloat16, batch 32",
+        {"dtype": "bfloat16"},
+        {"batch": 32},
+        products="bfloat16",
     ),
     Participant(
         "llama-cpp",
@@ -71,7 +119,7 @@ RIVALS = (
         "llama_cpp",
         "Q8_0, batches of 512 tokens without padding",
         run={"share": False, "batch_tokens": 512},
-        integer=True,
+        products="int8",
     ),
     Participant(
         "llama-cpp-shared",
@@ -80,7 +128,7 @@ RIVALS = (
         "llama_cpp",
         "Q8_0, head's K/V copied by hand, batches of 512 tokens",
         run={"share": True, "batch_tokens": 512},
-        integer=True,
+        products="int8",
     ),
     Participant(
         "openvino-genai",
@@ -90,7 +138,7 @@ RIVALS = (
         "TextRerankPipeline, classifier form, int8, groups of 128, batch 1",
         {"group": 128},
         {"batch": 1},
-        integer=True,
+        products="int8",
     ),
     Participant(
         "openvino-direct",
@@ -98,8 +146,17 @@ RIVALS = (
         "openvino_direct",
         "openvino",
         "int8, groups of 128, head's K/V kept by hand, one thread a stream, batch 1",
-        {"group": 128},
-        integer=True,
+        {"group": 128, "hint": "f32"},
+        products="int8",
+    ),
+    Participant(
+        "openvino-direct-bfloat16",
+        "OpenVINO",
+        "openvino_direct",
+        "openvino",
+        "8-bit weights, precision hint bf16, head's K/V kept by hand, one thread a stream, batch 1",
+        {"group": 128, "hint": "bf16"},
+        products="bfloat16",
     ),
     Participant(
         "ctranslate2",
@@ -108,18 +165,14 @@ RIVALS = (
         "ctranslate2",
         "int8, head as static_prompt, one thread a worker, batch 1",
         {"compute_type": "int8"},
-        integer=True,
+        products="int8",
     ),
-    Participant(
-        "vllm-cpu",
-        "vLLM",
-        "vllm_cpu",
-        "vllm_cpu",
-        "W8A8, prefix caching in blocks of 32, batches of 512 tokens, Intel's OpenMP",
-        {"batched_tokens": 512},
-        {"call": 32},
-        integer=True,
-        preload="lib/libiomp5.so",
+    _vllm("vllm-w8a8", "W8A8, float32 activations", {"quantised": True, "dtype": "float32", "batched_tokens": 512}),
+    _vllm(
+        "vllm-w8a8-bfloat16",
+        "W8A8, bfloat16 activations",
+        {"quantised": True, "dtype": "bfloat16", "batched_tokens": 512},
     ),
+    _vllm("vllm-bfloat16", "bfloat16", {"quantised": False, "dtype": "bfloat16", "batched_tokens": 2048}),
 )
 ALL = {participant.name: participant for participant in (*OURS, *RIVALS)}

@@ -26,6 +26,7 @@ LOAD_LIMIT = 900.0
 # Nothing is fetched and nothing is reported to anybody.
 SILENT = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
 REFERENCES = ("ours-float32", "card")
+KINDS = ("float32", "bfloat16", "int8")  # of torch's matrix products
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Result:
     tokens: list[int] = field(default_factory=list)
     computed: list[int | None] = field(default_factory=list)
     peak_bytes: list[int | None] = field(default_factory=list)
+    loading: list[float] = field(default_factory=list)  # these two only where each round starts anew
+    first: list[float] = field(default_factory=list)
     logits: NDArray[np.float32] | None = None  # NaN where a time limit left a pair unscored
     problem: str | None = None
 
@@ -62,8 +65,6 @@ class Race:
         self.time_limit, self.patience = time_limit, patience
         self.environments = Environments(work)
         self.workers: dict[str, Worker] = {}
-        self.versions: dict[str, str] = {}
-        self.warm: set[str] = set()
 
     def run(self, workload: Workload, participants: Sequence[Participant], rounds: int) -> Outcome:
         """Each round begins with another participant, so that none always follows the same one."""
@@ -78,7 +79,7 @@ class Race:
                     self._score(result, workload, self.time_limit)
                     say(f"  round {turn + 1}, {result.participant.name}: {_told(result)}")
         reference, referee = self._reference(workload, results)
-        medians = {kind: float(np.median([rate.get(kind, math.nan) for rate in rates])) for kind in ("float32", "int8")}
+        medians = {kind: float(np.median([rate.get(kind, math.nan) for rate in rates])) for kind in KINDS}
         return Outcome(workload, results, reference, referee, medians)
 
     def close(self) -> None:
@@ -88,14 +89,20 @@ class Race:
 
     def _score(self, result: Result, workload: Workload, time_limit: float) -> None:
         participant = result.participant
+        request = {"do": "score", "pairs": workload.pairs, "settings": participant.run, "time_limit": time_limit}
+        if workload.fresh:
+            request["time_limit"] = math.inf
         try:
+            if workload.fresh and participant.worker in self.workers:
+                self.workers[participant.worker].end()
             worker = self._worker(participant)
-            result.version = self.versions[participant.worker]
-            if participant.name not in self.warm:
-                warm_up = {"do": "score", "pairs": WARM_UP, "settings": participant.run, "time_limit": time_limit}
-                worker.ask(self.patience, **warm_up)
-                self.warm.add(participant.name)
-            request = {"do": "score", "pairs": workload.pairs, "settings": participant.run, "time_limit": time_limit}
+            result.version = worker.version
+            if workload.fresh:
+                result.loading.append(worker.loading)
+                result.first.append(worker.ask(self.patience, **request)["seconds"])
+            elif participant.name not in worker.warm:
+                worker.ask(self.patience, **{**request, "pairs": WARM_UP})
+            worker.warm.add(participant.name)
             answer = worker.ask(self.patience, **request)
         except WorkerError as error:
             result.problem = str(error)
@@ -137,9 +144,8 @@ class Race:
         command = [str(python), "-m", f"benchmarks.rivals.{participant.module}"]
         worker = self.workers[key] = Worker(command, variables, log)
         folders = {"model": str(self.model), "prepared": str(prepared)}
-        load = {"do": "load", **folders, "threads": self.threads, "settings": participant.load}
         try:
-            self.versions[key] = worker.ask(LOAD_LIMIT, **load)["version"]
+            worker.load(LOAD_LIMIT, **folders, threads=self.threads, settings=participant.load)
         except WorkerError:
             worker.end()
             raise

@@ -8,6 +8,7 @@ from benchmarks.speed.participants import OURS
 from benchmarks.speed.race import Outcome, Result
 
 GIB = 2**30
+SECONDS = ("s to load", "s, first call", "s, second call")
 LEGEND = """\
 Medians over rounds in which each participant scores the workload once, one after the other; int8 logits are those of
 random weights, which say nothing about trained ones.
@@ -19,8 +20,10 @@ random weights, which say nothing about trained ones.
 - **computed**: tokens computed, padding included, as a share of the tokens of separate rows.
 - **peak RSS**: of the process during the call, weights included.
 - **useful share**: multiplications and additions a second of the layers' matrix products that separate, unpadded rows
-  take (neither attention nor head), over torch's rate for 1024 x 1024 x 3072 in the same rounds: int8 for 8-bit
-  participants, float32 otherwise. It counts useful work alone, so who computes fewer tokens may pass 100%.
+  take (neither attention nor head), over torch's rate for 1024 x 1024 x 3072 in the same rounds, in the participant's
+  kind of product. It counts useful work alone, so who computes fewer tokens may pass 100%.
+- **s to load, first call, second call**: from the start of a process until the model is loaded, then two calls for all
+  documents. The second repeats the first, so who compiles code for each length has it. docs/s is the second call's.
 - **max |Δ|**: largest difference of a logit from {referee}.
 """
 
@@ -38,13 +41,14 @@ def table(outcome: Outcome, operations_per_token: int) -> str:
         spread = f"logits from {low:.2f} to {high:.2f}, standard deviation {outcome.reference.std():.2f}; "
     else:
         spread = ""
-    rates = outcome.rates
-    lines += [f"{spread}torch multiplies at {rates['float32']:.0f} GFLOP/s, {rates['int8']:.0f} GOPS int8.", ""]
-    heads = ["", "settings", "version", "docs/s", "tokens/s", *(f"ours {name} / theirs" for name in ours)]
-    heads += ["computed", "peak RSS", "useful share", "max \\|Δ\\|"]
+    told = ", ".join(f"{rate:.0f} in {kind}" for kind, rate in outcome.rates.items())
+    lines += [f"{spread}torch multiplies {told} (10^9 operations a second).", ""]
+    heads = ["", "settings", "version", *(SECONDS if outcome.workload.fresh else ()), "docs/s", "tokens/s"]
+    heads += [*(f"ours {name} / theirs" for name in ours), "computed", "peak RSS", "useful share", "max \\|Δ\\|"]
     lines += [_row(heads), _row(["---"] * len(heads))]
-    for result in outcome.results:
-        lines.append(_row(_cells(result, outcome, ours, operations_per_token, len(heads))))
+    ran = [result for result in outcome.results if result.seconds]
+    lines += [_row(_cells(result, outcome, ours, operations_per_token)) for result in ran]
+    lines += ["", *(_not_run(result) for result in outcome.results if not result.seconds)]
     return "\n".join(lines) + "\n"
 
 
@@ -55,19 +59,22 @@ def legend(outcomes: list[Outcome]) -> str:
     return LEGEND.format(referee=" or ".join(referees) or "float32 (which could not be computed)")
 
 
-def _cells(result: Result, outcome: Outcome, ours: dict[str, float], operations: int, width: int) -> list[str]:
+def _not_run(result: Result) -> str:
+    return f"- Not run: {result.participant.title}, {result.participant.settings}: {result.problem}"
+
+
+def _cells(result: Result, outcome: Outcome, ours: dict[str, float], operations: int) -> list[str]:
     who = result.participant
-    kind = f"{who.settings} (8-bit)" if who.integer and "int8" not in who.settings else who.settings
-    names = [who.title, kind, result.version]
-    if not result.seconds:
-        return [*names, f"not run: {result.problem}".replace("|", "\\|"), *[""] * (width - 4)]
+    kind = who.settings if who.products in who.settings else f"{who.settings} ({who.products} products)"
     documents, tokens = _rate(result.documents, result.seconds), _rate(result.tokens, result.seconds)
     least, total = min(result.documents), len(outcome.workload.pairs)
     cut = f" † {least} of {total}" if least < total else ""
     cut += f" (then {result.problem})".replace("|", "\\|") if result.problem else ""
-    rate = outcome.rates["int8" if who.integer else "float32"]
+    rate = outcome.rates[who.products]
+    times = [result.loading, result.first, result.seconds] if outcome.workload.fresh else []
     return [
-        *names,
+        *(who.title, kind, result.version),
+        *(f"{np.median(seconds):.2f}" for seconds in times),
         f"{documents:.3g}{cut}",
         f"{tokens:.0f}",
         *(f"{speed / documents:.2f}x" for speed in ours.values()),

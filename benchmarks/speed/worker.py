@@ -11,6 +11,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class Worker:
     def __init__(self, command: list[str], variables: dict[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
+        self.started = time.perf_counter()
+        self.loading = 0.0  # seconds from the start until the model was loaded
+        self.version = ""
+        self.warm: set[str] = set()  # names of the participants that have scored here
+        path = filter(None, [os.environ.get("PYTHONPATH")])
         with open(log, "wb") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -35,11 +41,16 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *path]), **variables},
                 start_new_session=True,
             )
         self.lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
+
+    def load(self, patience: float, **request: Any) -> None:
+        """Load a model, and note what it took."""
+        self.version = self.ask(patience, do="load", **request)["version"]
+        self.loading = time.perf_counter() - self.started
 
     def ask(self, patience: float, **request: Any) -> dict[str, Any]:
         """Its answer; raises WorkerError when it says that it failed, ends, or says nothing in time."""
@@ -72,6 +83,9 @@ class Worker:
         """Kill it and whatever it started; safe to call twice."""
         self._signal(signal.SIGKILL)
         self.process.wait()
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -79,8 +93,9 @@ class Worker:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.put(line)
+        with self.process.stdout as answers:
+            for line in answers:
+                self.lines.put(line)
         self.lines.put(b"")
 
     def _last_words(self) -> str:

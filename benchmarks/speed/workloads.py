@@ -27,12 +27,16 @@ QUERIES = (
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Pairs to score; `tokens` counts each pair's row in full, as the rivals' own code builds it."""
+    """Pairs to score; `tokens` counts each pair's row in full, as the rivals' own code builds it.
+
+    fresh: each round loads the model anew and times two calls, the first ones after loading.
+    """
 
     name: str
     title: str
     pairs: list[tuple[str, str]]
     tokens: list[int]
+    fresh: bool = False
 
 
 def workload(name: str, model: Path, scale: float = 1.0) -> Workload:
@@ -48,4 +52,4 @@ def workload(name: str, model: Path, scale: float = 1.0) -> Workload:
         f"{built.queries} {'query' if built.queries == 1 else 'queries'} x {count} document{'s' if count > 1 else ''} "
         f"of {built.mean_document_tokens:.0f} tokens, {sum(tokens):,} tokens in separate rows"
     )
-    return Workload(name, title, pairs, tokens)
+    return Workload(name, title, pairs, tokens, fresh=name == "request")

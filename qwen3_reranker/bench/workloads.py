@@ -21,10 +21,11 @@ SIZES = {
     "long": (1, 32, 512),
     "queries": (8, 16, 144),
     "titles": (1, 200, 12),
+    "request": (1, 20, 150),
     "pair": (1, 1, 8000),
 }
 #: All but `pair`, which takes long.
-DEFAULT = ("short", "medium", "long", "queries", "titles")
+DEFAULT = ("short", "medium", "long", "queries", "titles", "request")
 
 _SPREAD = 0.45  # of the logarithm of a document's length
 # Where sentences part, in scripts without spaces as well.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qwen3_reranker.bench import BenchWorkload
     from qwen3_reranker.cli.bench_output import BenchSetting
 
-WORKLOADS = ("short", "medium", "long", "queries", "titles", "pair")
+WORKLOADS = ("short", "medium", "long", "queries", "titles", "request", "pair")
 PRECISIONS = ("float32", "int8")
 
 
@@ -64,6 +64,7 @@ def bench(
       long      1 query, 32 documents of about 512 tokens
       queries   8 queries, each with 16 documents of about 144 tokens
       titles    1 query, 200 documents of about 12 tokens
+      request   1 query, 20 documents of about 150 tokens
       pair      1 query, 1 document of 8,000 tokens
 
     tokens/s counts all tokens of all pairs, with their prompt; computed/s counts those that went through the network,
