@@ -20,7 +20,7 @@ namespace nb = nanobind;
 namespace {
 
 // Raised with every change of what Python and this module say to each other.
-constexpr int kInterface = 2;
+constexpr int kInterface = 3;
 
 // Releases the interpreter lock while it lives.
 class Unlocked {
@@ -81,12 +81,15 @@ struct HeldMatrix {
   Input<nb::ndim<1>> scales;
 };
 
-HeldMatrix stored_matrix(Bytes bytes, int dtype, int64_t outputs, int64_t inputs) {
+// planes: 0 multiplies activations in float32, 1 in bfloat16.
+HeldMatrix stored_matrix(Bytes bytes, int dtype, int64_t outputs, int64_t inputs, int planes) {
+  require(planes == 0 || planes == 1, "planes must be 0 or 1");
   require_size(outputs, "outputs must be at least 1");
   require_size(inputs, "inputs must be at least 1");
   require(dtype >= 0 && dtype <= 2, "dtype must be 0 (bfloat16), 1 (float16) or 2 (float32)");
   require(static_cast<int64_t>(bytes.size()) == outputs * inputs * (dtype == 2 ? 4 : 2), "bytes do not fit the shape");
   HeldMatrix held;
+  held.matrix.planes = planes, held.matrix.layer_is_bf16 = dtype == 0;
   held.matrix.stored = {bytes.data(), static_cast<kernels::DType>(dtype), outputs, inputs};
   held.bytes = bytes;
   return held;
@@ -133,6 +136,10 @@ HeldLayer make_layer(std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndi
     require(each.matrix.is_int8 == matrices[0].matrix.is_int8 && each.matrix.planes == matrices[0].matrix.planes &&
                 each.matrix.int8.group == matrices[0].matrix.int8.group,
             "the matrices of a layer must be of one precision");
+  const bool all_bf16 = std::all_of(matrices.begin(), matrices.end(), [](const HeldMatrix& each) {
+    return !each.matrix.is_int8 && each.matrix.stored.dtype == kernels::DType::kBF16;
+  });
+  for (HeldMatrix& each : matrices) each.matrix.layer_is_bf16 = all_bf16;
   HeldLayer held{{}, matrices, norms};
   held.layer = {norms[0].data(), matrices[0].matrix, matrices[1].matrix, matrices[2].matrix, norms[1].data(),
                 norms[2].data(), matrices[3].matrix, norms[3].data(),    matrices[4].matrix, matrices[5].matrix,
@@ -233,14 +240,15 @@ class TransformerCpu {
     return transformer_.workspace_floats(tokens, leaves);
   }
 
-  // group: of 8-bit matrices, 0 for float32.
+  // group: of 8-bit matrices, otherwise 0, for matrices that are stored in bfloat16.
   int64_t buffer_bytes(int64_t intermediate, int64_t planes, int64_t group, int64_t tokens, int64_t max_seqlen_k) const {
     for (int64_t each : {intermediate, tokens, max_seqlen_k}) require_count(each);
-    require(group == 0 || ((planes == 1 || planes == 2) && (group == 32 || group == 64 || group == 128)),
-            "group must be 0, 32, 64 or 128, and planes 1 or 2");
+    require(group == 0 ? planes == 0 || planes == 1
+                       : (planes == 1 || planes == 2) && (group == 32 || group == 64 || group == 128),
+            "group must be 0, 32, 64 or 128, and planes 1 or 2, or 0 or 1 without a group");
     transformer::Matrix like;
-    like.is_int8 = group > 0;
-    if (group > 0) like.planes = planes, like.int8.group = group;
+    like.is_int8 = group > 0, like.layer_is_bf16 = group == 0;
+    like.planes = planes, like.int8.group = group;
     return transformer_.buffer_bytes(like, intermediate, tokens, max_seqlen_k);
   }
 
@@ -323,7 +331,8 @@ NB_MODULE(qwen3_reranker_kernels, module) {
     return names;
   }, "Names of the variants that this processor runs, best first.");
   nb::class_<HeldMatrix>(module, "Matrix");
-  module.def("stored_matrix", &stored_matrix, nb::arg("bytes"), nb::arg("dtype"), nb::arg("outputs"), nb::arg("inputs"));
+  module.def("stored_matrix", &stored_matrix, nb::arg("bytes"), nb::arg("dtype"), nb::arg("outputs"), nb::arg("inputs"),
+             nb::arg("planes") = 0);
   module.def("int8_matrix", &int8_matrix, nb::arg("bytes"), nb::arg("scales"), nb::arg("outputs"), nb::arg("inputs"),
              nb::arg("group"), nb::arg("planes"));
   module.def("int8_sizes", &int8_sizes, nb::arg("outputs"), nb::arg("inputs"), nb::arg("group"),

@@ -82,8 +82,10 @@ inline void pack_weights_f32(const kernels::StoredMatrix& matrix, int64_t output
   }
 }
 
-void gemm_f32(const float* packed, int64_t panels, const kernels::StoredMatrix& matrix, int64_t first, int64_t columns,
-              float* out, int64_t stride, float* scratch) {
+// prepare(weights, count): what is done to a micropanel of B before it is multiplied
+template <typename Prepare>
+void gemm_f32_with(const float* packed, int64_t panels, const kernels::StoredMatrix& matrix, int64_t first,
+                   int64_t columns, float* out, int64_t stride, float* scratch, const Prepare& prepare) {
   // Blocks of about equal depth, whole cache lines.
   const int64_t blocks = (matrix.inputs + kernels::kF32KC - 1) / kernels::kF32KC;
   const int64_t depth = ((matrix.inputs + blocks - 1) / blocks + 15) / 16 * 16;
@@ -91,6 +93,7 @@ void gemm_f32(const float* packed, int64_t panels, const kernels::StoredMatrix& 
     for (int64_t k = 0; k < matrix.inputs; k += depth) {
       const int64_t here = matrix.inputs - k < depth ? matrix.inputs - k : depth;
       pack_weights_f32(matrix, first + column, k, here, scratch);
+      prepare(scratch, here * kF32NR);
       for (int64_t panel = 0; panel < panels; panel++) {
         const float* a = packed + (panel * matrix.inputs + k) * kF32MR;
         float* c = out + panel * kF32MR * stride + column;
@@ -101,6 +104,11 @@ void gemm_f32(const float* packed, int64_t panels, const kernels::StoredMatrix& 
       }
     }
   }
+}
+
+void gemm_f32(const float* packed, int64_t panels, const kernels::StoredMatrix& matrix, int64_t first, int64_t columns,
+              float* out, int64_t stride, float* scratch) {
+  gemm_f32_with(packed, panels, matrix, first, columns, out, stride, scratch, [](float*, int64_t) {});
 }
 
 }  // namespace

@@ -72,6 +72,32 @@ struct KvRange {
   int64_t tokens;
 };
 
+// The product in bfloat16: activations are a sum of `planes` numbers of bfloat16, weights are rounded to bfloat16, sums are
+// float32. Micropanels of A are in the variant's own form.
+struct Bf16Kernels {
+  int64_t mr;
+  int64_t nr;
+  // Planes with which a product by weights of bfloat16 is as exact as one in float32; 0: gemm_f32 takes its place.
+  int64_t float32_planes;
+  // Bytes of a micropanel of A.
+  int64_t (*panel_bytes)(int64_t inputs, int64_t planes);
+  // Bytes of scratch that the products need.
+  int64_t (*scratch_bytes)(int64_t inputs, int64_t columns);
+
+  // As pack_f32 and rmsnorm_pack_f32; `first` is a multiple of 32.
+  void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t first, int64_t depth,
+               int64_t planes, void* packed);
+  void (*rmsnorm_pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, const float* weight, float epsilon,
+                       int64_t planes, void* packed, float* scratch);
+
+  // As gemm_f32; `columns` are whole panels.
+  void (*gemm)(const void* packed, int64_t panels, int64_t planes, const StoredMatrix& matrix, int64_t first,
+               int64_t columns, float* out, int64_t stride, void* scratch);
+  // The same with 8-bit weights times their scales; nullptr: gemm_int8 takes its place.
+  void (*gemm_int8)(const void* packed, int64_t panels, int64_t planes, const Int8Matrix& matrix, int64_t first,
+                    int64_t columns, float* out, int64_t stride, void* scratch);
+};
+
 struct KernelTable {
   const char* name;
   bool (*supported)();
@@ -107,6 +133,8 @@ struct KernelTable {
   // The same in 8 bits. out (panels * MR / planes, columns), rows `stride` apart; scratch: 128 * max(KC, group) bytes
   void (*gemm_int8)(const Int8Activations& packed, int64_t panels, int64_t planes, const Int8Matrix& matrix,
                     int64_t first, int64_t columns, float* out, int64_t stride, void* scratch);
+
+  Bf16Kernels bf16;
 
   // x += y. x (rows, columns), rows `x_stride` apart; y (rows, columns), rows `y_stride` apart
   void (*add_residual)(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t rows, int64_t columns);

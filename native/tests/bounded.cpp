@@ -130,4 +130,26 @@ Numbers rounded(const Numbers& x, int64_t group, int64_t planes) {
   return near;
 }
 
+// The distance of neighbours of bfloat16, which have 8 significant bits.
+double bf16_step(double x) {
+  int exponent;
+  std::frexp(x, &exponent);
+  return std::ldexp(1.0, exponent - 8);
+}
+
+double nearest_bf16(double x) { return std::nearbyint(x / bf16_step(x)) * bf16_step(x); }
+
+Numbers rounded_to_bf16(const Numbers& x, int64_t planes) {
+  Numbers near;
+  for (const Number& each : x) {
+    const double step = bf16_step(each.value), place = each.value / step;
+    const bool sure = std::fabs(place - std::nearbyint(place)) + each.bound / step < 0.5;
+    if (planes == 1)
+      near.push_back(Number(nearest_bf16(each.value), sure ? 0.0 : each.bound + step));
+    else
+      near.push_back(Number(each.value, each.bound + (planes == 2 ? step / 128.0 : 0.0)));
+  }
+  return near;
+}
+
 }  // namespace bounded

@@ -45,5 +45,8 @@ Numbers attention(const float* query, const std::vector<const float*>& keys, con
                   int64_t head_dim);
 // Values rounded to `planes` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
 Numbers rounded(const Numbers& x, int64_t group, int64_t planes);
+// Values as a sum of `planes` numbers of bfloat16. Where the bound leaves open which number is nearest, it grows by a step.
+Numbers rounded_to_bf16(const Numbers& x, int64_t planes);
+double nearest_bf16(double x);
 
 }  // namespace bounded

@@ -11,11 +11,18 @@
 #include <vector>
 
 #include "check.h"
+#include "emulated_tiles.h"
 #include "transformer/variants.h"
 
 namespace {
 
 constexpr int64_t kShownFailures = 10;
+
+// The variants of the build, and tiles in plain C++.
+std::vector<const kernels::KernelTable*> with_emulated(std::vector<const kernels::KernelTable*> variants) {
+  variants.push_back(&kernels::kEmulatedTiles);
+  return variants;
+}
 
 int64_t checks = 0;
 int64_t failures = 0;
@@ -106,7 +113,7 @@ int main(int count, char** words) {
   const auto wanted = [&](const char* variant, const char* sentence) {
     return (strstr(sentence, word) != nullptr || strcmp(variant, word) == 0) != without;
   };
-  const std::vector<const kernels::KernelTable*> usable = transformer::usable_variants();
+  const std::vector<const kernels::KernelTable*> usable = with_emulated(transformer::usable_variants());
   for (const kernels::KernelTable* table : transformer::built_variants()) {
     bool kv_ranges = false;
     for (const kernels::KernelTable* each : usable) kv_ranges = kv_ranges || each == table;

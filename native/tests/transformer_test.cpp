@@ -16,42 +16,56 @@ using samples::Weights;
 
 constexpr float kEpsilon = 1e-5f;
 
-// How the matrices of a layer are held.
+// How the matrices of a layer are held, and the planes of activations: of bfloat16 or, with a group, of 8 bits.
 struct Precision {
   const char* name;
-  int64_t planes;  // 0: in float32
+  int64_t planes;
   int64_t group;
+  bool layer_is_bf16;
 };
-constexpr Precision kPrecisions[] = {{"float32", 0, 0}, {"8 bits", 1, 32}, {"8 bits, 2 planes", 2, 64}, {"8 bits, wide groups", 1, 128}};
+constexpr Precision kPrecisions[] = {{"float32", 0, 0, false},
+                                     {"float32 by bfloat16", 0, 0, true},
+                                     {"bfloat16", 1, 0, true},
+                                     {"8 bits", 1, 32, false},
+                                     {"8 bits, 2 planes", 2, 64, false},
+                                     {"8 bits, wide groups", 1, 128, false}};
 
 // One matrix, stored or in panels.
 struct HeldMatrix {
   HeldMatrix(const kernels::KernelTable& table, const Precision& precision, int64_t outputs, int64_t inputs, Random& random)
-      : precision(precision), weights(kernels::DType::kBF16, outputs, inputs, random, 1) {
-    if (precision.planes) panels = std::make_unique<Panels>(table, weights, precision.group);
+      : table(table), precision(precision), weights(kernels::DType::kBF16, outputs, inputs, random, 1) {
+    if (precision.group) panels = std::make_unique<Panels>(table, weights, precision.group);
   }
 
   transformer::Matrix matrix() const {
     transformer::Matrix held;
-    held.is_int8 = precision.planes > 0;
+    held.is_int8 = precision.group > 0;
+    held.planes = precision.planes, held.layer_is_bf16 = precision.layer_is_bf16;
     if (held.is_int8)
-      held.planes = precision.planes, held.int8 = panels->matrix();
+      held.int8 = panels->matrix();
     else
       held.stored = weights.stored();
     return held;
   }
   bounded::Numbers times(const bounded::Numbers& x) const {
-    const bounded::Numbers from = precision.planes ? bounded::rounded(x, precision.group, precision.planes) : x;
+    const bool as_bf16 = precision.group ? table.bf16.gemm_int8 != nullptr : precision.planes > 0;
+    const bounded::Numbers from = as_bf16           ? bounded::rounded_to_bf16(x, precision.planes)
+                                  : precision.group ? bounded::rounded(x, precision.group, precision.planes)
+                                                    : x;
     bounded::Numbers all;
     for (int64_t output = 0; output < weights.outputs(); output++) {
       bounded::Numbers row = bounded::exact(weights.row(output), weights.inputs());
-      if (precision.planes)
-        for (int64_t input = 0; input < weights.inputs(); input++) row[input] = panels->at(output, input);
+      if (precision.group)
+        for (int64_t input = 0; input < weights.inputs(); input++) {
+          const double weight = panels->at(output, input);
+          row[input] = as_bf16 ? bounded::nearest_bf16(static_cast<float>(weight)) : weight;
+        }
       all.push_back(bounded::dot(from, row));
     }
     return all;
   }
 
+  const kernels::KernelTable& table;
   const Precision precision;
   Weights weights;
   std::unique_ptr<Panels> panels;
@@ -129,7 +143,7 @@ void check_numbers(const float* actual, const bounded::Numbers& expected, int64_
                 precision.name, int(token), int(first + i));
 }
 
-VARIANT_PROPERTY("qkv_proj is norm, products, norms of the heads and rotation, in float32 and in 8 bits") {
+VARIANT_PROPERTY("qkv_proj is norm, products, norms of the heads and rotation, in every precision") {
   for (const Precision& precision : kPrecisions)
     for (const int64_t head_dim : {24, 80}) {
       const Sample sample(table, precision, 9, head_dim);
@@ -202,7 +216,7 @@ std::vector<float> finished(const kernels::KernelTable& table, const Sample& sam
   return std::vector<float>(x.data(), x.data() + x.size());
 }
 
-VARIANT_PROPERTY("output_and_mlp adds the output of attention and then SwiGLU, in float32 and in 8 bits") {
+VARIANT_PROPERTY("output_and_mlp adds the output of attention and then SwiGLU, in every precision") {
   for (const Precision& precision : kPrecisions) {
     const Sample sample(table, precision, 17);
     const int64_t hidden = sample.shape.hidden, attn_width = sample.width * sample.shape.heads_per_kv;
@@ -289,7 +303,7 @@ VARIANT_PROPERTY("multiply and quantize_int8 are the kernels' own, shared among 
       for (int64_t token = 0; token < tokens; token += 7)
         check_numbers(out.data() + token * outputs, held.times(bounded::exact(x.data() + token * inputs, inputs)), 0,
                       outputs, "multiply", precision, token);
-      if (precision.planes == 0) continue;
+      if (precision.group == 0) continue;
       Panels panels(outputs, inputs, precision.group);
       model.quantize_int8(held.weights.stored(), precision.group, panels.bytes.data(), panels.scales.data());
       check::same_bits(panels.bytes.data(), held.panels->bytes.data(), panels.bytes.bytes(), "%d outputs", int(outputs));

@@ -11,8 +11,6 @@
 namespace transformer {
 namespace {
 
-// Tokens that one product takes at once: enough to repay the conversion of weights, few enough for second-level caches.
-constexpr int64_t kChunkTokens = 512;
 // Panels of activations that one task of packing takes.
 constexpr int64_t kPackPanels = 4;
 // Inputs of a group, and bytes of a block, of GGUF's Q8_0.
@@ -105,125 +103,69 @@ void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Callb
 }
 
 float* TransformerCpu::scratch(int64_t thread, int64_t floats) {
-  std::vector<float>& own = scratch_[thread];
+  Array<float>& own = scratch_[thread];
   if (static_cast<int64_t>(own.size()) < floats) own.resize(floats);
   return own.data();
 }
 
-// Outputs of a micropanel of weights.
-int64_t TransformerCpu::nr(const Matrix& matrix) const { return matrix.is_int8 ? kernels::kInt8NR : table_.f32_nr; }
-
-// Tokens of a micropanel of activations.
-int64_t TransformerCpu::panel_tokens(const Matrix& matrix) const {
-  return matrix.is_int8 ? table_.int8_mr / matrix.planes : table_.f32_mr;
-}
-
 // Outputs that a task of qkv_proj takes: whole heads and whole panels.
-int64_t TransformerCpu::head_columns(const Matrix& matrix) const { return std::lcm(shape_.head_dim, nr(matrix)); }
+int64_t TransformerCpu::head_columns(const Gemm& gemm) const {
+  const int64_t smallest = std::lcm(shape_.head_dim, gemm.nr());
+  return std::max(smallest, gemm.columns() / smallest * smallest);
+}
 
 // Outputs that a task of gate and up takes: whole panels that give whole groups of the next product's inputs.
-int64_t TransformerCpu::mlp_columns(const Matrix& gate, const Matrix& down) const {
-  return down.is_int8 ? std::lcm(nr(gate), down.int8.group) : 2 * nr(gate);
-}
-
-// Floats of scratch that gemm_f32 or gemm_int8 needs.
-int64_t TransformerCpu::gemm_scratch(const Matrix& matrix) const {
-  return std::max(kernels::kF32KC * table_.f32_nr,
-                  kernels::kInt8NR * std::max<int64_t>(kernels::kInt8KC, matrix.int8.group) / 2);
-}
-
-int64_t TransformerCpu::groups(const Matrix& matrix) const {
-  return (matrix.int8.inputs + matrix.int8.group - 1) / matrix.int8.group;
-}
-
-PackedSizes TransformerCpu::packed_sizes(const Matrix& matrix, int64_t tokens) const {
-  const int64_t panels = round_up(tokens, panel_tokens(matrix)) / panel_tokens(matrix);
-  PackedSizes sizes;
-  if (matrix.is_int8) {
-    const int64_t blocks = panels * groups(matrix);
-    sizes.bytes = blocks * matrix.int8.group * table_.int8_mr;
-    sizes.scales = sizes.offsets = blocks * table_.int8_mr;
-  } else {
-    sizes.floats = panels * table_.f32_mr * matrix.stored.inputs;
-  }
-  return sizes;
-}
-
-void TransformerCpu::reserve(Packed& packed, const Matrix& matrix, int64_t tokens) const {
-  const auto grow = [](auto& vector, int64_t size) {
-    if (static_cast<int64_t>(vector.size()) < size) vector.resize(size);
-  };
-  const PackedSizes sizes = packed_sizes(matrix, tokens);
-  grow(packed.floats, sizes.floats);
-  grow(packed.bytes, sizes.bytes);
-  grow(packed.scales, sizes.scales);
-  grow(packed.offsets, sizes.offsets);
+int64_t mlp_columns(const Gemm& gate, const Matrix& down) {
+  return down.is_int8 ? std::lcm(gate.columns(), down.int8.group) : gate.columns();
 }
 
 int64_t TransformerCpu::buffer_bytes(const Matrix& like, int64_t intermediate, int64_t tokens,
                                      int64_t max_seqlen_k) const {
-  const int64_t chunk = std::min(tokens, kChunkTokens);
   const auto with_inputs = [&](int64_t inputs) {
     Matrix matrix = like;
     matrix.stored.inputs = matrix.int8.inputs = inputs;
     return matrix;
   };
   const Matrix input = with_inputs(std::max(shape_.hidden, shape_.q_width())), inner = with_inputs(intermediate);
-  const int64_t columns =
-      std::max({head_columns(like), 2 * round_up(mlp_columns(like, like), nr(like)), 2 * nr(like)});
-  const int64_t product = round_up(chunk, panel_tokens(like)) * columns + gemm_scratch(like);
-  const int64_t scratch =
-      std::max({product, table_.attention_scratch(max_seqlen_k, shape_.head_dim), input.inputs()});
-  return packed_sizes(input, chunk).num_bytes() + packed_sizes(inner, chunk).num_bytes() +
+  const int64_t chunk = std::min(tokens, gemm(input).chunk_tokens()), rows = gemm(input).panel_tokens();
+  const auto product = [&](const Matrix& matrix, int64_t columns, int64_t together) {
+    const int64_t stride = round_up(columns, gemm(matrix).nr());
+    return together * round_up(chunk, rows) * stride + gemm(matrix).scratch_floats(stride);
+  };
+  const int64_t scratch = std::max({product(input, head_columns(gemm(input)), 1),
+                                    product(input, mlp_columns(gemm(input), inner), 2),
+                                    product(inner, gemm(inner).columns(), 1),
+                                    table_.attention_scratch(max_seqlen_k, shape_.head_dim), input.inputs()});
+  return gemm(input).packed_bytes(chunk) + gemm(inner).packed_bytes(chunk) +
          pool_.threads() * scratch * static_cast<int64_t>(sizeof(float));
 }
 
-// The packed activations from a row on that begins a panel.
-kernels::Int8Activations TransformerCpu::int8_from(Packed& packed, const Matrix& matrix, int64_t first_row) const {
-  const int64_t blocks = first_row / panel_tokens(matrix) * groups(matrix);
-  return {packed.bytes.data() + blocks * matrix.int8.group * table_.int8_mr,
-          packed.scales.data() + blocks * panel_tokens(matrix), packed.offsets.data() + blocks * table_.int8_mr};
-}
-
 // x (tokens, inputs), rows `stride` apart; norm (inputs) or nullptr.
-void TransformerCpu::pack(Packed& packed, const Matrix& matrix, const float* x, int64_t stride, int64_t tokens,
-                          const float* norm) {
-  reserve(packed, matrix, tokens);
-  const int64_t rows = panel_tokens(matrix) * kPackPanels, inputs = matrix.inputs();
+void TransformerCpu::pack(const Gemm& gemm, const float* x, int64_t stride, int64_t tokens, const float* norm) {
+  input_.reserve(gemm, tokens);
+  const int64_t rows = gemm.panel_tokens() * kPackPanels, inputs = gemm.inputs();
   pool_.run((tokens + rows - 1) / rows, [&](int64_t task, int64_t thread) {
     const int64_t start = now(), first = task * rows, here = std::min(rows, tokens - first);
     const float* from = x + first * stride;
-    float* row = scratch(thread, inputs);
-    if (matrix.is_int8) {
-      const kernels::Int8Activations out = int8_from(packed, matrix, first);
-      const int64_t group = matrix.int8.group;
-      if (norm)
-        table_.rmsnorm_pack_int8(from, stride, here, inputs, norm, shape_.epsilon, group, groups(matrix), matrix.planes,
-                                 out, row);
-      else
-        table_.pack_int8(from, stride, here, inputs, 0, group, groups(matrix), matrix.planes, out);
-    } else {
-      float* out = packed.floats.data() + first * inputs;
-      if (norm)
-        table_.rmsnorm_pack_f32(from, stride, here, inputs, norm, shape_.epsilon, out, row);
-      else
-        table_.pack_f32(from, stride, here, inputs, 0, inputs, out);
-    }
+    if (norm)
+      input_.rmsnorm_pack(gemm, from, stride, first, here, norm, shape_.epsilon, scratch(thread, inputs));
+    else
+      input_.pack(gemm, from, stride, first, here, 0, inputs);
     clocks_[thread].spent.rest += now() - start;
   });
 }
 
-// Tasks of `widths[i]` outputs of matrix i, `together` matrices in each (1, or all of them).
+// Tasks of `width` outputs of a matrix, `together` matrices in each (1, or all of them).
 // finish(range, first row, rows, sums, stride, size) takes what came out: `size` floats a matrix, `stride` a row.
 template <typename Finish>
-void TransformerCpu::product(Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
+void TransformerCpu::product(const Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width,
                              int64_t tokens, int64_t together, const Finish& finish) {
   std::vector<OutputRange> ranges;
-  for (int64_t which = 0; which < count; which += together)
-    for (int64_t first = 0; first < matrices[which]->outputs(); first += widths[which])
-      ranges.push_back({first, std::min(widths[which], matrices[which]->outputs() - first), which});
-  const Matrix& any = *matrices[0];
-  const int64_t rows = panel_tokens(any), panels = (tokens + rows - 1) / rows;
+  for (int64_t which = 0; which < static_cast<int64_t>(matrices.size()); which += together)
+    for (int64_t first = 0; first < matrices[which]->outputs(); first += width)
+      ranges.push_back({first, std::min(width, matrices[which]->outputs() - first), which});
+  const Gemm any = gemm(*matrices[0]);
+  const int64_t rows = any.panel_tokens(), panels = (tokens + rows - 1) / rows;
   // Where there are fewer ranges than threads want, the rows are cut as well.
   const int64_t wanted = 2 * pool_.threads(), number = static_cast<int64_t>(ranges.size());
   const int64_t cuts = std::max<int64_t>(1, std::min((wanted + number - 1) / number, panels / 8));
@@ -232,23 +174,13 @@ void TransformerCpu::product(Packed& packed, const Matrix* const* matrices, int6
     const OutputRange& range = ranges[task / cuts];
     const int64_t first_panel = task % cuts * cut_panels, here = std::min(cut_panels, panels - first_panel);
     if (here <= 0) return;
-    const int64_t stride = round_up(range.columns, nr(any)), size = here * rows * stride;
-    float* sums = scratch(thread, together * size + gemm_scratch(any));
-    const int64_t start = now();
-    for (int64_t i = 0; i < together; i++) {
-      const Matrix& matrix = *matrices[range.which + i];
-      float* out = sums + i * size;
-      if (matrix.is_int8) {
-        const kernels::Int8Activations from = int8_from(packed, matrix, first_panel * rows);
-        table_.gemm_int8(from, here, matrix.planes, matrix.int8, range.first, stride, out, stride,
-                         sums + together * size);
-      } else {
-        const float* from = packed.floats.data() + first_panel * rows * matrix.stored.inputs;
-        table_.gemm_f32(from, here, matrix.stored, range.first, stride, out, stride, sums + together * size);
-      }
-    }
+    const int64_t stride = round_up(range.columns, any.nr()), size = here * rows * stride;
+    float* sums = scratch(thread, together * size + any.scratch_floats(stride));
+    const int64_t start = now(), first_row = first_panel * rows;
+    for (int64_t i = 0; i < together; i++)
+      packed.multiply(gemm(*matrices[range.which + i]), first_row, here, range.first, stride, sums + i * size, stride,
+                      sums + together * size);
     const int64_t between = now();
-    const int64_t first_row = first_panel * rows;
     finish(range, first_row, std::min(here * rows, tokens - first_row), sums, stride, size);
     clocks_[thread].spent.products += between - start;
     clocks_[thread].spent.rest += now() - between;
@@ -258,21 +190,20 @@ void TransformerCpu::product(Packed& packed, const Matrix* const* matrices, int6
 void TransformerCpu::qkv_proj(const Layer& layer, const float* x, int64_t tokens, const float* cosines,
                               const float* sines, float* queries, float* keys, float* values) {
   const int64_t dim = shape_.head_dim, heads_per_kv = shape_.heads_per_kv;
-  const int64_t width = head_columns(layer.query);
-  const Matrix* matrices[3];
-  float* outs[3];
-  int64_t count = 0;
-  if (queries) matrices[count] = &layer.query, outs[count++] = queries;
+  std::vector<const Matrix*> matrices;
+  std::vector<float*> outs;
+  if (queries) matrices.push_back(&layer.query), outs.push_back(queries);
   if (keys) {
-    matrices[count] = &layer.key, outs[count++] = keys;
-    matrices[count] = &layer.value, outs[count++] = values;
+    matrices.insert(matrices.end(), {&layer.key, &layer.value});
+    outs.insert(outs.end(), {keys, values});
   }
-  const int64_t widths[3] = {width, width, width};
+  const Gemm gemm(table_, layer.query);
+  const int64_t width = head_columns(gemm), chunk = gemm.chunk_tokens();
   const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
-  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
-    const int64_t here = std::min(kChunkTokens, tokens - first);
-    pack(input_, layer.query, x + first * shape_.hidden, shape_.hidden, here, layer.attention_norm);
-    product(input_, matrices, count, widths, here, 1,
+  for (int64_t first = 0; first < tokens; first += chunk) {
+    const int64_t here = std::min(chunk, tokens - first);
+    pack(gemm, x + first * shape_.hidden, shape_.hidden, here, layer.attention_norm);
+    product(input_, matrices, width, here, 1,
             [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
               const int64_t heads = range.columns / dim, token = first + row;
               const bool is_query = outs[range.which] == queries;
@@ -311,43 +242,34 @@ void TransformerCpu::attention(const kernels::QueryBlock* query_blocks, const st
 
 void TransformerCpu::output_and_mlp(const Layer& layer, float* x, const float* attn_out, int64_t tokens) {
   const int64_t hidden = shape_.hidden, attn_width = layer.output.inputs();
-  const Matrix* output[1] = {&layer.output};
-  const Matrix* gate_up[2] = {&layer.gate, &layer.up};
-  const Matrix* down[1] = {&layer.down};
-  const int64_t output_width[1] = {2 * nr(layer.output)}, down_width[1] = {2 * nr(layer.down)};
-  const int64_t gate_width = mlp_columns(layer.gate, layer.down), gate_widths[2] = {gate_width, gate_width};
-  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
-    const int64_t here = std::min(kChunkTokens, tokens - first);
+  const Gemm output(table_, layer.output), gate(table_, layer.gate), down(table_, layer.down);
+  const int64_t chunk = output.chunk_tokens();
+  for (int64_t first = 0; first < tokens; first += chunk) {
+    const int64_t here = std::min(chunk, tokens - first);
     float* own = x + first * hidden;
     const auto add = [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
       table_.add_residual(own + row * hidden + range.first, hidden, sums, stride, rows, range.columns);
     };
-    pack(input_, layer.output, attn_out + first * attn_width, attn_width, here, nullptr);
-    product(input_, output, 1, output_width, here, 1, add);
-    pack(input_, layer.gate, own, hidden, here, layer.mlp_norm);
-    reserve(inner_, layer.down, here);
-    product(input_, gate_up, 2, gate_widths, here, 2,
+    pack(output, attn_out + first * attn_width, attn_width, here, nullptr);
+    product(input_, {&layer.output}, output.columns(), here, 1, add);
+    pack(gate, own, hidden, here, layer.mlp_norm);
+    inner_.reserve(down, here);
+    product(input_, {&layer.gate, &layer.up}, mlp_columns(gate, layer.down), here, 2,
             [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t size) {
               table_.swiglu(sums, sums + size, stride, rows, stride);
-              const Matrix& next = layer.down;
-              if (next.is_int8)
-                table_.pack_int8(sums, stride, rows, range.columns, range.first, next.int8.group, groups(next),
-                                 next.planes, int8_from(inner_, next, row));
-              else
-                table_.pack_f32(sums, stride, rows, range.columns, range.first, next.stored.inputs,
-                                inner_.floats.data() + row * next.stored.inputs);
+              inner_.pack(down, sums, stride, row, rows, range.first, range.columns);
             });
-    product(inner_, down, 1, down_width, here, 1, add);
+    product(inner_, {&layer.down}, down.columns(), here, 1, add);
   }
 }
 
 void TransformerCpu::multiply(const Matrix& matrix, const float* x, int64_t tokens, float* out) {
-  const Matrix* matrices[1] = {&matrix};
-  const int64_t width[1] = {2 * nr(matrix)}, inputs = matrix.inputs(), outputs = matrix.outputs();
-  for (int64_t first = 0; first < tokens; first += kChunkTokens) {
-    const int64_t here = std::min(kChunkTokens, tokens - first);
-    pack(input_, matrix, x + first * inputs, inputs, here, nullptr);
-    product(input_, matrices, 1, width, here, 1,
+  const Gemm gemm(table_, matrix);
+  const int64_t inputs = matrix.inputs(), outputs = matrix.outputs(), chunk = gemm.chunk_tokens();
+  for (int64_t first = 0; first < tokens; first += chunk) {
+    const int64_t here = std::min(chunk, tokens - first);
+    pack(gemm, x + first * inputs, inputs, here, nullptr);
+    product(input_, {&matrix}, gemm.columns(), here, 1,
             [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t) {
               for (int64_t r = 0; r < rows; r++)
                 memcpy(out + (first + row + r) * outputs + range.first, sums + r * stride,

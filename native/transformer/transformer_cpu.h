@@ -9,57 +9,11 @@
 
 #include "kernels/kernels.h"
 #include "transformer/batch.h"
+#include "transformer/matrix.h"
+#include "transformer/packed.h"
 #include "transformer/thread_pool.h"
 
 namespace transformer {
-
-// A weight matrix, in float32 (whatever type it is stored in) or in 8 bits.
-struct Matrix {
-  bool is_int8 = false;
-  int64_t planes = 1;  // of the activations that an 8-bit matrix multiplies
-  kernels::StoredMatrix stored{};
-  kernels::Int8Matrix int8{};
-
-  int64_t outputs() const { return is_int8 ? int8.outputs : stored.outputs; }
-  int64_t inputs() const { return is_int8 ? int8.inputs : stored.inputs; }
-};
-
-struct Layer {
-  const float* attention_norm;
-  Matrix query, key, value;
-  const float* query_norm;
-  const float* key_norm;
-  Matrix output;
-  const float* mlp_norm;
-  Matrix gate, up, down;
-};
-
-struct Shape {
-  int64_t hidden;
-  int64_t num_kv_heads;
-  int64_t heads_per_kv;
-  int64_t head_dim;
-  float epsilon;
-
-  int64_t q_width() const { return num_kv_heads * heads_per_kv * head_dim; }
-  int64_t kv_width() const { return num_kv_heads * head_dim; }
-};
-
-// Activations packed for a product, of one chunk of tokens.
-struct Packed {
-  std::vector<float> floats;
-  std::vector<int8_t> bytes;
-  std::vector<float> scales;
-  std::vector<int32_t> offsets;
-};
-struct PackedSizes {
-  int64_t floats = 0;
-  int64_t bytes = 0;
-  int64_t scales = 0;
-  int64_t offsets = 0;
-
-  int64_t num_bytes() const { return bytes + 4 * (floats + scales + offsets); }
-};
 
 // Nanoseconds that all threads together spent, by kind of work.
 struct Spent {
@@ -126,26 +80,19 @@ class TransformerCpu {
     int64_t which;
   };
 
-  int64_t nr(const Matrix& matrix) const;
-  int64_t panel_tokens(const Matrix& matrix) const;
-  int64_t head_columns(const Matrix& matrix) const;
-  int64_t mlp_columns(const Matrix& gate, const Matrix& down) const;
-  int64_t gemm_scratch(const Matrix& matrix) const;
-  int64_t groups(const Matrix& matrix) const;
-  PackedSizes packed_sizes(const Matrix& matrix, int64_t tokens) const;
-  void reserve(Packed& packed, const Matrix& matrix, int64_t tokens) const;
-  kernels::Int8Activations int8_from(Packed& packed, const Matrix& matrix, int64_t first_row) const;
-  void pack(Packed& packed, const Matrix& matrix, const float* x, int64_t stride, int64_t tokens, const float* norm);
+  int64_t head_columns(const Gemm& gemm) const;
+  Gemm gemm(const Matrix& matrix) const { return Gemm(table_, matrix); }
+  void pack(const Gemm& gemm, const float* x, int64_t stride, int64_t tokens, const float* norm);
   template <typename Finish>
-  void product(Packed& packed, const Matrix* const* matrices, int64_t count, const int64_t* widths,
-               int64_t tokens, int64_t together, const Finish& finish);
+  void product(const Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width, int64_t tokens,
+               int64_t together, const Finish& finish);
   float* scratch(int64_t thread, int64_t floats);
 
   const kernels::KernelTable& table_;
   const Shape shape_;
   ThreadPool pool_;
   Packed input_, inner_;
-  std::vector<std::vector<float>> scratch_;
+  std::vector<Array<float>> scratch_;
   struct alignas(64) Clock {
     Spent spent;
   };

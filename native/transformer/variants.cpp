@@ -1,6 +1,9 @@
 #include "transformer/variants.h"
 
 namespace kernels {
+#ifdef KERNELS_AMX
+extern const KernelTable kAmx;
+#endif
 #ifdef KERNELS_X86
 extern const KernelTable kAvx512Vnni, kAvx2;
 #endif
@@ -14,6 +17,9 @@ namespace transformer {
 
 std::vector<const kernels::KernelTable*> built_variants() {
   return {
+#ifdef KERNELS_AMX
+      &kernels::kAmx,
+#endif
 #ifdef KERNELS_X86
       &kernels::kAvx512Vnni, &kernels::kAvx2,
 #endif

@@ -10,6 +10,7 @@ bool supported() {
 }
 }  // namespace
 
+#include "kernels/gemm_bf16_widened.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {

@@ -93,6 +93,7 @@ inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t
 
 }  // namespace
 
+#include "kernels/gemm_bf16_widened.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {

@@ -1,0 +1,75 @@
+// The product of activations in planes of bfloat16 and weights in bfloat16, with sums in float32.
+//
+// A block of weights, 1,024 inputs of all columns, is packed for all tokens and stays in the second-level cache. Micropanels
+// of activations pass by it, and the one after is fetched meanwhile. Every sum adds inputs in the same order, and planes
+// of 32 inputs one after the other, whatever else is computed.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/pack_bf16.h"
+
+namespace {
+
+constexpr int64_t kBf16MR = kTileRows;
+constexpr int64_t kBf16NR = 32;
+constexpr int64_t kBf16Steps = 32;
+
+inline int64_t block_steps(int64_t inputs) {
+  const int64_t steps = tiles_of(inputs), blocks = (steps + kBf16Steps - 1) / kBf16Steps;
+  return (steps + blocks - 1) / blocks;
+}
+
+// Bytes of scratch that gemm_bf16 needs.
+int64_t gemm_bf16_scratch(int64_t inputs, int64_t columns) { return columns * block_steps(inputs) * kTileInputs * 2; }
+
+// Bf16Registers and bf16_microkernel are the variant's own. The first is there while a product runs.
+//   void bf16_microkernel<panels, planes>(a, panel_stride, b, steps, c, stride, accumulate, ahead, lines)
+//     C = A B or, with `accumulate`, C += A B, over `steps` tiles of 32 inputs
+//     a: micropanels of 16 tokens, (steps, planes, 16, 32) each, `panel_stride` numbers apart;
+//     b (steps, 2, 16 pairs, 16, 2); c (panels * 16, 32), rows `stride` apart;
+//     for each step and panel `lines` cache lines are fetched to the second-level cache, `ahead` numbers from A on
+template <int planes, typename Matrix>
+void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix& matrix, int64_t first, int64_t columns,
+                 float* out, int64_t stride, uint16_t* scratch) {
+  const int64_t all_steps = tiles_of(matrix.inputs), block = block_steps(matrix.inputs), number = columns / kBf16NR;
+  const int64_t panel_stride = all_steps * planes * kTile;
+  // Cache lines of a tile of every plane, in equal shares for the micropanels of B.
+  const int64_t lines = (planes * kTile / 32 + number - 1) / number;
+  for (int64_t step = 0; step < all_steps; step += block) {
+    const int64_t steps = all_steps - step < block ? all_steps - step : block;
+    pack_weights_bf16(matrix, first, columns, step, steps, scratch);
+    for (int64_t panel = 0; panel < panels; panel += 2)
+      for (int64_t column = 0; column < number; column++) {
+        const uint16_t* a = packed + panel * panel_stride + step * planes * kTile;
+        const uint16_t* b = scratch + column * steps * 2 * kTile;
+        float* c = out + panel * kBf16MR * stride + column * kBf16NR;
+        const int64_t ahead = 2 * panel_stride + column * lines * 32;
+        if (panel + 1 < panels)
+          bf16_microkernel<2, planes>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+        else
+          bf16_microkernel<1, planes>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+      }
+  }
+}
+
+template <typename Matrix>
+void gemm_bf16_of(const void* packed, int64_t panels, int64_t planes, const Matrix& matrix, int64_t first,
+                  int64_t columns, float* out, int64_t stride, void* scratch) {
+  [[maybe_unused]] const Bf16Registers registers;
+  (planes == 1   ? gemm_planes<1, Matrix>
+   : planes == 2 ? gemm_planes<2, Matrix>
+                 : gemm_planes<3, Matrix>)(static_cast<const uint16_t*>(packed), panels, matrix, first, columns, out,
+                                           stride, static_cast<uint16_t*>(scratch));
+}
+
+void gemm_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::StoredMatrix& matrix, int64_t first,
+               int64_t columns, float* out, int64_t stride, void* scratch) {
+  gemm_bf16_of(packed, panels, planes, matrix, first, columns, out, stride, scratch);
+}
+
+void gemm_int8_as_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::Int8Matrix& matrix,
+                       int64_t first, int64_t columns, float* out, int64_t stride, void* scratch) {
+  gemm_bf16_of(packed, panels, planes, matrix, first, columns, out, stride, scratch);
+}
+
+}  // namespace

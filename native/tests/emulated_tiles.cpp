@@ -1,0 +1,19 @@
+// The variant "amx" with its tiles in plain C++: for processors without them, and to compare with those that have them.
+#include "emulated_tiles.h"
+
+#include "simd/emulated_tiles.h"
+#include "simd/bf16_tiles.h"
+#include "simd/portable_bf16.h"
+#include "simd/portable_int8.h"
+
+namespace {
+constexpr int64_t kFloat32Planes = 3;
+bool supported() { return true; }
+}  // namespace
+
+#include "kernels/gemm_bf16.h"
+#include "kernels/kernel_table.h"
+
+namespace kernels {
+const KernelTable kEmulatedTiles = kernel_table("emulated");
+}  // namespace kernels

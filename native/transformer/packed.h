@@ -1,0 +1,82 @@
+// Activations of a chunk of tokens in micropanels, as the product with a matrix takes them.
+#pragma once
+
+#include <cstdint>
+#include <new>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "transformer/matrix.h"
+
+namespace transformer {
+
+// Whole cache lines: a tile's rows would otherwise lie in two each.
+template <typename Value>
+struct CacheLineAllocator {
+  using value_type = Value;
+  static constexpr std::align_val_t kAlignment{64};
+
+  CacheLineAllocator() = default;
+  template <typename Other> CacheLineAllocator(const CacheLineAllocator<Other>&) {}
+  Value* allocate(std::size_t count) {
+    return static_cast<Value*>(::operator new(count * sizeof(Value), kAlignment));
+  }
+  void deallocate(Value* values, std::size_t) { ::operator delete(values, kAlignment); }
+  template <typename Other> bool operator==(const CacheLineAllocator<Other>&) const { return true; }
+  template <typename Other> bool operator!=(const CacheLineAllocator<Other>&) const { return false; }
+};
+template <typename Value> using Array = std::vector<Value, CacheLineAllocator<Value>>;
+
+// How a variant multiplies a matrix: which of its products, and the sizes that follow from it.
+class Gemm {
+ public:
+  Gemm(const kernels::KernelTable& table, const Matrix& matrix);
+
+  int64_t inputs() const { return matrix_.inputs(); }
+  int64_t nr() const;            // outputs of a micropanel of weights
+  int64_t panel_tokens() const;  // tokens of a micropanel of activations
+  int64_t chunk_tokens() const;  // tokens that one product takes at once
+  int64_t columns() const;       // outputs that are best multiplied at once
+  int64_t scratch_floats(int64_t columns) const;
+  int64_t packed_bytes(int64_t tokens) const;
+
+ private:
+  friend class Packed;
+  enum class Kind { kF32, kBf16, kInt8 };
+
+  int64_t panels(int64_t tokens) const { return (tokens + panel_tokens() - 1) / panel_tokens(); }
+  int64_t groups() const;
+
+  const kernels::KernelTable& table_;
+  const Matrix& matrix_;
+  Kind kind_;
+  int64_t planes_;
+};
+
+class Packed {
+ public:
+  // Room for as many tokens; what it held is lost.
+  void reserve(const Gemm& gemm, int64_t tokens);
+  // Columns first..first+columns of rows row..row+rows, where `row` begins a micropanel and `first` a group.
+  // x (rows, columns), rows `stride` apart
+  void pack(const Gemm& gemm, const float* x, int64_t stride, int64_t row, int64_t rows, int64_t first,
+            int64_t columns);
+  // RMSNorm, then pack of whole rows. weight (inputs); scratch (inputs)
+  void rmsnorm_pack(const Gemm& gemm, const float* x, int64_t stride, int64_t row, int64_t rows, const float* weight,
+                    float epsilon, float* scratch);
+  // Outputs first..first+columns of `panels` micropanels from row `row` on.
+  // out (panels * panel_tokens, columns), rows `stride` apart; scratch: scratch_floats(columns)
+  void multiply(const Gemm& gemm, int64_t row, int64_t panels, int64_t first, int64_t columns, float* out,
+                int64_t stride, float* scratch) const;
+
+ private:
+  kernels::Int8Activations int8_from(const Gemm& gemm, int64_t row) const;
+  void* bytes_from(const Gemm& gemm, int64_t row) const;
+
+  // Of 8 bits there are also scales and offsets. Written by several threads at once, each to rows of its own.
+  mutable Array<uint8_t> bytes_;
+  mutable Array<float> scales_;
+  mutable Array<int32_t> offsets_;
+};
+
+}  // namespace transformer

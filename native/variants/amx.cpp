@@ -1,0 +1,49 @@
+// x86-64 with AMX: Intel's Xeon from Sapphire Rapids. Products run on tiles, the rest on AVX-512.
+#include "simd/avx512_bf16.h"
+#include "simd/avx512_vnni.h"
+#include "simd/tiles.h"
+#include "simd/bf16_tiles.h"
+
+#include <cpuid.h>
+
+#include <initializer_list>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace {
+
+constexpr int64_t kFloat32Planes = 3;
+
+// Whether the system saves tiles when it switches threads, and lets this process use them.
+bool tiles_permitted() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool supported() {
+  __builtin_cpu_init();
+  for (const bool has : {__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"),
+                         __builtin_cpu_supports("avx512vl"), __builtin_cpu_supports("avx512dq"),
+                         __builtin_cpu_supports("avx512vnni"), __builtin_cpu_supports("avx512bf16")})
+    if (!has) return false;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAmxBf16) && (d & kAmxTile) && tiles_permitted();
+}
+
+}  // namespace
+
+#include "kernels/gemm_bf16.h"
+#include "kernels/kernel_table.h"
+
+namespace kernels {
+extern const KernelTable kAmx;
+const KernelTable kAmx = kernel_table("amx");
+}  // namespace kernels
