@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER, SMALL_ENTRIES, small_tokenizer
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -89,6 +89,13 @@ def write_checkpoint(
 def write_nano_checkpoint(folder: Path, **options: Any) -> Path:
     """A random checkpoint with nano's tokenizer; options of `write_checkpoint`."""
     return write_checkpoint(folder, vocab_size=NANO_ENTRIES, tokenizer_file=NANO_TOKENIZER, **options)
+
+
+def write_small_checkpoint(folder: Path, **options: Any) -> Path:
+    """A random checkpoint with a tokenizer of few words; options of `write_checkpoint`."""
+    write_checkpoint(folder, **{"vocab_size": SMALL_ENTRIES, **options})
+    (folder / "tokenizer.json").write_bytes(small_tokenizer())
+    return folder
 
 
 def tensor_shapes(config: Mapping[str, Any], with_head: bool) -> Shapes:

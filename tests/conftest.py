@@ -10,12 +10,17 @@ from hypothesis import HealthCheck, settings
 
 from qwen3_reranker import Reranker, prompt
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.tokenizer import unpack_tokenizer
 
 # How long an example takes says how loaded the machine is, and nothing of what is tested.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+settings.register_profile("quick", settings.get_profile("all"), max_examples=40)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples of each property where slow tests are left out."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -67,8 +72,8 @@ def qwen3_tokens(qwen3_tokenizer: TokenizerJson) -> Tokens:
 
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network of a few thousand weights behind nano's tokenizer."""
-    return write_nano_checkpoint(tmp_path_factory.mktemp("small"), initializer_range=0.2)
+    """A random network of a few thousand weights behind a tokenizer of few words."""
+    return write_small_checkpoint(tmp_path_factory.mktemp("small"), initializer_range=0.2)
 
 
 @pytest.fixture(scope="session")

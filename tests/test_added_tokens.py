@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
 
 from qwen3_reranker import prompt
 from qwen3_reranker.added_tokens import QWEN_CONTROL
@@ -19,7 +18,7 @@ from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.fast_tokenizer import FastTokenizer
 from qwen3_reranker.records import QueryPrefix
 from qwen3_reranker.tokens import TokenizerJson, Tokens
-from testing.tokenizer import NANO_ENTRIES, NANO_TOKENIZER
+from testing.tokenizer import SMALL_ENTRIES, small_tokenizer
 
 CARD = prompt.template("card")
 # With the flags that a library may give them. None lies across a place where the prompt is cut.
@@ -35,7 +34,7 @@ WORDS: dict[str, dict[str, bool]] = {
     "right": {"rstrip": True},
     "both": {"lstrip": True, "rstrip": True, "normalized": True},
     "alone": {"single_word": True},
-    "the": {"normalized": True},
+    "and": {"normalized": True},
     "<|im_end|>x": {"normalized": True},
     "<|part|>": {},
     "\n\n\n": {},
@@ -48,9 +47,9 @@ def entry(number: int, content: str, **flags: bool) -> dict[str, Any]:
     return {"id": number, "content": content, **plain, **flags}
 
 
-def extended(words: dict[str, dict[str, bool]], first: int = NANO_ENTRIES) -> TokenizerJson:
-    """nano's tokenizer with these words behind its control tokens; one that it knows already keeps its id."""
-    fields = TokenizerJson.read(NANO_TOKENIZER).fields
+def extended(words: dict[str, dict[str, bool]], first: int = SMALL_ENTRIES) -> TokenizerJson:
+    """The small tokenizer with these words behind its control tokens; one that it knows already keeps its id."""
+    fields = json.loads(small_tokenizer())
     known = fields["model"]["vocab"]
     new = [content for content in words if content not in known]
     ids = {**known, **{content: number for number, content in enumerate(new, first)}}
@@ -74,7 +73,9 @@ def tokens(request: pytest.FixtureRequest, tokenizer: TokenizerJson) -> Tokens:
 
 @pytest.fixture(scope="module")
 def whole(tokenizer: TokenizerJson, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """transformers' tokenizer of the same folder."""
+    """transformers' tokenizer of the same folder; it takes seconds to import."""
+    from transformers import AutoTokenizer
+
     folder = tmp_path_factory.mktemp("folder")
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer.fields))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
@@ -93,7 +94,6 @@ def texts_with_words() -> st.SearchStrategy[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
 @given(instruction=texts_with_words(), query=texts_with_words(), document=texts_with_words())
 def test_added_words_in_any_place_give_the_tokens_that_transformers_gives(
     tokens: Tokens, whole: Any, instruction: str, query: str, document: str
@@ -103,7 +103,7 @@ def test_added_words_in_any_place_give_the_tokens_that_transformers_gives(
     assert ids_of_pair(tokens, query, document, instruction) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 @given(instruction=texts_with_words(), query=texts_with_words())
 def test_added_words_in_an_embedded_text_give_the_tokens_that_transformers_gives(
     tokens: Tokens, whole: Any, instruction: str, query: str
@@ -123,7 +123,7 @@ def test_every_added_word_is_one_token_with_the_id_that_the_file_gives_it(tokeni
 
 
 def test_control_tokens_stay_out_of_texts_whatever_their_flag_and_whoever_added_them(tokenizer: TokenizerJson) -> None:
-    own = entry(NANO_ENTRIES + len(WORDS), "<|domain|>", special=True)
+    own = entry(SMALL_ENTRIES + len(WORDS), "<|domain|>", special=True)
     added = [*tokenizer.fields["added_tokens"], own]
     tokens = tokens_of(TokenizerJson({**tokenizer.fields, "added_tokens": added}, "x"))
     assert set(tokens.control_ids) == QWEN_CONTROL | {"<|domain|>"}
@@ -133,8 +133,12 @@ def test_control_tokens_stay_out_of_texts_whatever_their_flag_and_whoever_added_
 
 
 def test_ids_are_those_of_the_file_where_the_library_would_number_the_words_anew() -> None:
-    gap = tokens_of(extended({"<part-no>": {}, "C++26": {"normalized": True}}, first=NANO_ENTRIES + 100))
-    assert [number for number in ids_of_pair(gap, "q", "C++26 <part-no>") if number >= NANO_ENTRIES] == [16_127, 16_126]
+    first = SMALL_ENTRIES + 100
+    gap = tokens_of(extended({"<part-no>": {}, "C++26": {"normalized": True}}, first))
+    assert [number for number in ids_of_pair(gap, "q", "C++26 <part-no>") if number >= SMALL_ENTRIES] == [
+        first + 1,
+        first,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -176,12 +180,12 @@ def test_a_word_that_takes_a_control_token_from_the_prompt_is_refused(word: str,
 
 
 def test_a_word_with_the_id_of_another_is_refused() -> None:
-    fields = TokenizerJson.read(NANO_TOKENIZER).fields
-    for number in (5, fields["model"]["vocab"]["the"]):
+    fields = json.loads(small_tokenizer())
+    for number in (5, fields["model"]["vocab"]["and"]):
         added = [*fields["added_tokens"], entry(number, "<part-no>")]
         with pytest.raises(CheckpointError, match=f"'<part-no>' has the id {number}, which is another word's"):
             tokens_of(TokenizerJson({**fields, "added_tokens": added}, "tokenizer.json"))
-    clash = [*fields["added_tokens"], entry(NANO_ENTRIES - 1, "<part-no>")]
+    clash = [*fields["added_tokens"], entry(SMALL_ENTRIES - 1, "<part-no>")]
     with pytest.raises(CheckpointError, match="belong to control tokens"):
         tokens_of(TokenizerJson({**fields, "added_tokens": clash}, "tokenizer.json"))
 
@@ -198,6 +202,6 @@ def test_the_reading_is_that_of_the_tokenizers_library_on_a_saved_file(
     tokenizer: TokenizerJson, tmp_path: Path
 ) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer.fields))
-    text = "the <part-no> of the C++26 book, Straße and  left right  both  alone aloneness"
+    text = "and <part-no> and the C++26 book, Straße and  left right  both  alone aloneness"
     [ours] = tokens_of(TokenizerJson.read(tmp_path / "tokenizer.json")).text_encoder.encode([text])
     assert list(ours) == Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode(text).ids

@@ -12,21 +12,21 @@ import pytest
 from qwen3_reranker import CheckpointError, Embedder, InputError, QueryTooLongError, Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint, write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.gguf_files import write_gguf
 from testing.layouts import write_embedding_model
 from testing.texts import documents
-from testing.tokenizer import NANO_TOKENIZER
+from testing.tokenizer import SMALL_WORDS
 
-END_OF_TEXT, THINK = 16_000, 16_024
+END_OF_TEXT, THINK = SMALL_WORDS, SMALL_WORDS + 24
 INSTRUCTION = "Given a question, retrieve code that answers it"
 TEXTS = documents(3, 12, 80)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network behind nano's tokenizer, which loads sooner than Qwen's and splits text like it."""
-    return write_nano_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12)
+    """A random network behind a tokenizer of few words, which loads sooner than Qwen's and splits text like it."""
+    return write_small_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_text_of_users_becomes_control_tokens_only_if_asked_for(folder: Path, em
 
 
 def test_control_tokens_without_a_word_vector_do_no_harm_until_text_holds_one(tmp_path: Path) -> None:
-    base = write_checkpoint(tmp_path / "base", vocab_size=THINK, tokenizer_file=NANO_TOKENIZER)
+    base = write_small_checkpoint(tmp_path / "base", vocab_size=THINK)
     folder = write_embedding_model(tmp_path / "embedding", base)
     with Embedder(folder) as embedder:
         assert embedder.documents(["<think>"]).shape == (1, 32)
@@ -177,9 +177,9 @@ def test_control_tokens_without_a_word_vector_do_no_harm_until_text_holds_one(tm
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
-    base = write_checkpoint(tmp_path / "base", vocab_size=END_OF_TEXT, tokenizer_file=NANO_TOKENIZER)
+    base = write_small_checkpoint(tmp_path / "base", vocab_size=END_OF_TEXT)
     folder = write_embedding_model(tmp_path / "embedding", base)
-    with pytest.raises(CheckpointError, match="has 16001 entries, but the network embeds only 16000"):
+    with pytest.raises(CheckpointError, match="has 1025 entries, but the network embeds only 1024"):
         Embedder(folder)
 
 
@@ -201,7 +201,7 @@ def test_stored_prompts_stand_before_texts_and_an_instruction_takes_the_place_of
 @pytest.mark.parametrize("kind", ["F32", "BF16", "Q8_0"])
 def test_a_gguf_file_gives_the_vectors_of_its_folder(base: Path, tmp_path: Path, embedder: Embedder, kind: str) -> None:
     shape = {"intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16}
-    whole = write_nano_checkpoint(tmp_path / "base", hidden_size=64, initializer_range=0.12, **shape)
+    whole = write_small_checkpoint(tmp_path / "base", hidden_size=64, initializer_range=0.12, **shape)
     path = write_gguf(tmp_path / "x.gguf", whole, kind=kind, labels=None, fields={"qwen3.pooling_type": 3})
     with Embedder(write_embedding_model(tmp_path / "embedding", whole)) as from_folder:
         expected = from_folder.queries(TEXTS)

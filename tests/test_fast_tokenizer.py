@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -76,7 +76,6 @@ def characters() -> st.SearchStrategy[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
 @given(text=st.lists(st.one_of(characters(), st.text(max_size=3), st.sampled_from(["'s", "'LL", "<|im_end|>"]))))
 def test_mixed_text_is_not_vouched_for_or_gives_the_same_tokens(
     fast: FastTokenizer, exact: Callable[[Sequence[str]], list[Ids]], text: list[str]

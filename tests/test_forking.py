@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -18,7 +18,7 @@ import json, os, signal, sys, threading, time
 from qwen3_reranker import Reranker, UnavailableError
 
 folder, options = sys.argv[1], json.loads(sys.argv[2])
-TEXTS = [f"document {number} " + "word " * number for number in range(60)]
+TEXTS = [f"document {number} " + "word " * number for number in range(30)]
 PAIRS = [("query", text) for text in TEXTS]
 
 def in_child(work):
@@ -50,7 +50,7 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 answers = []
-for number in range(4):
+for number in range(3):
     time.sleep(0.03 * (number + 1))
     answers.append(in_child(ranked))
 stop.set()
@@ -79,7 +79,7 @@ def run(program: str, folder: Path | str, **options: object) -> object:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_nano_checkpoint(tmp_path_factory.mktemp("forked"), initializer_range=0.2)
+    return write_small_checkpoint(tmp_path_factory.mktemp("forked"), initializer_range=0.2)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_tokenizers_neither_waits_for_its_parents_threads_nor_prints_about_them(
 ) -> None:
     program = """
 tokens = Reranker(folder, plan_only=True).tokens
-texts = [f"{number} of many texts" * 20 for number in range(300)]
+texts = [f"{number} of many texts" * 20 for number in range(100)]
 def ids():
     return [each.tolist() for each in tokens.text_encoder.encode(texts)]
 expected = ids()
@@ -181,7 +181,7 @@ def work():
 thread = threading.Thread(target=work)
 thread.start()
 same = []
-for _ in range(5):
+for _ in range(2):
     time.sleep(0.02)
     same.append(in_child(lambda: ids() == expected))
 stop.set()
@@ -189,7 +189,7 @@ thread.join()
 same.append(in_child(lambda: ids() == expected))
 print(json.dumps([*same, os.environ.get("TOKENIZERS_PARALLELISM")]))
 """
-    assert run(program, folder, environment=asked) == [True] * 6 + [asked.get("TOKENIZERS_PARALLELISM")]
+    assert run(program, folder, environment=asked) == [True] * 3 + [asked.get("TOKENIZERS_PARALLELISM")]
 
 
 def test_processes_of_multiprocessing_that_fork_rank_and_embed(folder: Path, tmp_path: Path) -> None:

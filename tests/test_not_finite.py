@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from qwen3_reranker import CheckpointError, Embedder, PrecisionError, Reranker
 from qwen3_reranker.doctor import check_files
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.layouts import SINGLE, edit_tensors, write_embedding_model
 
 MATRIX = "model.layers.0.mlp.down_proj.weight"
@@ -20,7 +20,7 @@ FLOAT16: dict[str, Any] = {"backend": "torch", "device": "cpu", "precision": "fl
 
 def with_matrix(folder: Path, scale: float, damage: float | None = None) -> Path:
     """A random network with one matrix scaled, and perhaps one number of it replaced."""
-    write_nano_checkpoint(folder, initializer_range=0.12)
+    write_small_checkpoint(folder, initializer_range=0.12)
     matrix = load_file(folder / SINGLE)[MATRIX] * scale
     if damage is not None:
         matrix[3, 5] = damage

@@ -67,8 +67,8 @@ def test_empty_documents_are_scored_and_identical_ones_get_identical_logits(smal
 
 def test_a_hundred_short_documents_compute_under_45_percent_of_what_separate_rows_hold(small_checkpoint: Path) -> None:
     random = np.random.default_rng(0)
-    # Each a word of its own to nano, so that a document of 39 has some 40 tokens.
-    words = ("free equal people rights reason power world born human work act life " * 4).split()
+    # Each is one token, so that a document of 39 has some 40.
+    words = ("answer into sentence you with import return from only search whether text " * 4).split()
     texts = [" ".join(random.permutation(words)[:39]) for _ in range(100)]
     with Reranker(str(small_checkpoint)) as reranker:
         usage = reranker.rank(QUERY, texts).usage

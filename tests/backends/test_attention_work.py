@@ -1,7 +1,7 @@
 """The work of attention names every token of a batch once, and the tokens before it in the order of its row."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import plan
@@ -27,7 +27,6 @@ def seen(built: Plan, layout: BatchLayout, work: AttentionWork, block: np.ndarra
     return [*tokens, *layout.tokens_T[segment_start:stop].tolist()]
 
 
-@settings(max_examples=200, deadline=None)
 @given(some=rows(), limit=st.integers(1, 20))
 def test_blocks_cover_each_token_once_and_see_its_row_and_leaves_end_the_rows(some: list[Row], limit: int) -> None:
     built = plan.cut_long_segments(plan.build(some), limit)

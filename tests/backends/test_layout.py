@@ -1,7 +1,7 @@
 """A batch's layout holds the tokens of its segments in order, and knows where each row ends."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import plan
@@ -9,7 +9,6 @@ from qwen3_reranker.backends.layout import lay_out
 from testing.rows import tree_rows
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), limit=st.sampled_from([1, 7, 30, 10_000]))
 def test_the_layouts_of_all_batches_hold_each_segment_once_and_each_row_ends_at_its_leaf(
     seed: int, count: int, limit: int

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 from tests.cli.conftest import Run
 
@@ -16,7 +16,7 @@ PROMPTS = {"query": "Instruct: Find\nQuery:", "document": ""}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = write_nano_checkpoint(tmp_path_factory.mktemp("base"))
+    base = write_small_checkpoint(tmp_path_factory.mktemp("base"))
     return write_embedding_model(tmp_path_factory.mktemp("embedding"), base, prompts=PROMPTS)
 
 

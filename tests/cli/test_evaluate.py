@@ -166,9 +166,8 @@ def test_the_example_of_the_page_prints_what_the_page_shows(
     assert same(shown.strip(), outcome.out.strip()), outcome.out
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "json"])
 def test_lists_without_an_order_are_called_that_and_nothing_is_better_than_them(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(
@@ -182,17 +181,16 @@ def test_lists_without_an_order_are_called_that_and_nothing_is_better_than_them(
             for number in range(12)
         ],
     )
-    outcome = run("evaluate", "nano", "--on", "lines.jsonl", "--format", form)
-    assert outcome.code == 0
-    texts = [
-        outcome.out,
-        *(Path(f"evaluation/report.{ending}").read_text("utf-8") for ending in ("md", "html", "json")),
-    ]
+    forms = ("table", "markdown", "json")
+    outcomes = [run("evaluate", "nano", "--on", "lines.jsonl", "--format", form) for form in forms]
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0]
+    reports = [Path(f"evaluation/report.{ending}").read_text("utf-8") for ending in ("md", "html", "json")]
+    texts = [*(outcome.out for outcome in outcomes), *reports]
     for text in texts:
         assert "random order" in text
         for claim in ("lists of the data", "nano is better", "is not shown", "nano + ", "2 minus 1", "Differences"):
             assert claim not in text
-    found = json.loads(texts[3])
+    found = json.loads(reports[-1])
     assert [each["kind"] for each in found["systems"]] == ["random order", "model", "oracle"]
     assert found["comparisons"] == []
     assert found["systems"][0]["mean"] == pytest.approx((1 + 1 / np.log2(3) + 0.5) / 3), "the mean over all orders"

@@ -1,7 +1,7 @@
 """Splitting computes every segment once, within the limit, after its ancestors, and forgets what nobody reads."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import plan
@@ -9,7 +9,6 @@ from qwen3_reranker.records import Row
 from tests.plan.test_tree import check, row, rows
 
 
-@settings(max_examples=300, deadline=None)
 @given(some=rows(), limit=st.integers(1, 20))
 def test_cutting_long_segments_changes_no_row(some: list[Row], limit: int) -> None:
     built = plan.build(some)
@@ -19,7 +18,6 @@ def test_cutting_long_segments_changes_no_row(some: list[Row], limit: int) -> No
     assert not cut.num_segments or np.diff(cut.starts_S1).max() <= limit
 
 
-@settings(max_examples=300, deadline=None)
 @given(some=rows(), limit=st.integers(1, 20), data=st.data())
 def test_batches_compute_each_unknown_segment_once_when_its_ancestors_are_there(
     some: list[Row], limit: int, data: st.DataObject

@@ -1,7 +1,7 @@
 """A plan holds every distinct prefix once, in an order that can be computed, and rebuilds every row."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import plan
@@ -43,7 +43,6 @@ def check(built: Plan, some: list[Row]) -> None:
     assert built.leaves_N.tolist() == (built.starts_S1[1:][built.ends()] - 1).tolist()
 
 
-@settings(max_examples=400, deadline=None)
 @given(some=rows())
 def test_every_distinct_prefix_is_held_once_and_every_row_is_rebuilt(some: list[Row]) -> None:
     built = plan.build(some)
@@ -51,7 +50,6 @@ def test_every_distinct_prefix_is_held_once_and_every_row_is_rebuilt(some: list[
     assert built.num_tokens == distinct_prefixes(some)
 
 
-@settings(max_examples=200, deadline=None)
 @given(some=rows(), least=st.integers(2, 6))
 def test_short_shared_beginnings_may_be_computed_apart_and_rows_stay_the_same(some: list[Row], least: int) -> None:
     built = plan.build(some, least)
@@ -96,7 +94,6 @@ def test_a_large_plan_prints_as_a_short_outline() -> None:
     assert len(str(plan.build(some)).splitlines()) < 50
 
 
-@settings(max_examples=300, deadline=None)
 @given(some=rows(), owners=st.lists(st.integers(0, 2), min_size=12, max_size=12))
 def test_rows_of_different_owners_share_the_template_and_nothing_else(some: list[Row], owners: list[int]) -> None:
     prefix = [7, 8, 9]

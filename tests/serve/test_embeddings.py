@@ -9,7 +9,7 @@ import pytest
 
 from qwen3_reranker import Embedder
 from qwen3_reranker.serve.accounts.store import Store
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 from testing.live_server import Live, live_server
 
@@ -20,7 +20,7 @@ TEXTS = ["git revert makes a commit that undoes an earlier one", "日本の首�
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = write_nano_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64)
+    base = write_small_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64)
     return write_embedding_model(tmp_path_factory.mktemp("embedding"), base)
 
 

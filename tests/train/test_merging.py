@@ -13,14 +13,14 @@ from qwen3_reranker.convert import convert
 from qwen3_reranker.errors import CheckpointError, InputError
 from qwen3_reranker.train.merging import merge, slerp_shares
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint, write_nano_checkpoint
+from testing.checkpoints import write_checkpoint, write_small_checkpoint
 from testing.tokenizer import NANO_TOKENIZER
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("three")
-    return [write_nano_checkpoint(folder / str(seed), initializer_range=0.2, seed=seed) for seed in range(3)]
+    return [write_small_checkpoint(folder / str(seed), initializer_range=0.2, seed=seed) for seed in range(3)]
 
 
 def read(folder: Path) -> dict[str, np.ndarray]:
@@ -86,7 +86,7 @@ def test_no_two_models_are_ever_in_memory(three: list[Path], tmp_path: Path) -> 
 
 
 def test_models_that_do_not_fit_are_refused(three: list[Path], tmp_path: Path) -> None:
-    other = write_nano_checkpoint(tmp_path / "other", hidden_size=64)
+    other = write_small_checkpoint(tmp_path / "other", hidden_size=64)
     with pytest.raises(CheckpointError, match="shape differs"):
         merge([three[0], other])
     with pytest.raises(InputError, match="two models"):

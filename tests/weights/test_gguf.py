@@ -23,7 +23,7 @@ from qwen3_reranker.backends.reference import ReferenceBackend
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
-from testing.checkpoints import write_checkpoint, write_nano_checkpoint
+from testing.checkpoints import write_checkpoint, write_small_checkpoint
 from testing.gguf_files import RANDOM_SCALES, WRITTEN, gguf_name, values_of, write_gguf
 from testing.rows import tree_rows
 from testing.tokenizer import NANO_TOKENIZER
@@ -39,8 +39,8 @@ QUERY_MATRIX = "blk.1.attn_q.weight"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network behind nano's tokenizer."""
-    return write_nano_checkpoint(tmp_path_factory.mktemp("folder"), initializer_range=0.1, **SHAPE)
+    """A random network behind a tokenizer of few words."""
+    return write_small_checkpoint(tmp_path_factory.mktemp("folder"), initializer_range=0.1, **SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_whole_files_are_read(reader: str, files: dict[str, list[bytes]], room: 
 
 
 @pytest.mark.parametrize("reader", READERS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(edits=st.lists(EDIT, min_size=1, max_size=4), which=st.integers(0, 20), other=st.integers(0, 20))
 def test_any_damage_is_a_checkpoint_error_in_little_time_and_memory(
     reader: str, edits: list[tuple[str, int, int]], which: int, other: int, files: dict[str, list[bytes]], room: Path
@@ -61,7 +61,7 @@ def test_any_damage_is_a_checkpoint_error_in_little_time_and_memory(
     assert broken_promise(reader, room, len(content)) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(tail=st.binary(max_size=200), num_tensors=st.integers(0, 4), num_fields=st.integers(0, 4))
 def test_any_bytes_behind_the_magic_are_a_checkpoint_error(
     tail: bytes, num_tensors: int, num_fields: int, room: Path

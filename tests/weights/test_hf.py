@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from qwen3_reranker.errors import CheckpointError, UnreadTensorsError
 from qwen3_reranker.weights import open_checkpoint
@@ -66,10 +65,13 @@ def test_a_head_stored_beside_tied_words_that_equals_them_is_no_event(
     assert not caplog.messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_head_stored_beside_tied_words_that_differs_judges_as_in_transformers(
     shards: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from transformers import AutoModelForCausalLM
+
     write_checkpoint(tmp_path, tied=True, store_head=True, shards=shards)
     checkpoint = open_checkpoint(tmp_path)
     assert checkpoint.head.tensor is checkpoint.tensors[HEAD]
@@ -355,7 +357,6 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("fuzz"), num_hidden_layers=1, vocab_size=8, shards=2)
 
 
-@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_damaged_byte_gives_a_readable_checkpoint_or_a_checkpoint_error(data: st.DataObject, fuzzed: Path) -> None:
     path = data.draw(st.sampled_from(sorted(fuzzed.iterdir())))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker.backends.cpu.disk_cache import FOLDER
@@ -404,7 +404,6 @@ NAME_PARTS = (
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     prefix=st.sampled_from(PREFIXES),
     parts=st.lists(st.one_of(st.sampled_from(NAME_PARTS), st.text(max_size=3)), max_size=9),

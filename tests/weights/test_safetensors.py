@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -125,7 +125,6 @@ def fuzzed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "x.safetensors"
 
 
-@settings(max_examples=300, deadline=None)
 @given(content=st.one_of(damaged(), st.binary(max_size=64), st.binary(max_size=64).map(safetensors_bytes)))
 def test_any_damage_gives_tensors_within_the_file_or_a_checkpoint_error(content: bytes, fuzzed_file: Path) -> None:
     fuzzed_file.write_bytes(content)
@@ -141,7 +140,6 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
 @given(
     header=st.dictionaries(
         st.text(max_size=4), JSON | st.fixed_dictionaries({"dtype": JSON, "shape": JSON, "data_offsets": JSON})

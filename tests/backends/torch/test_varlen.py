@@ -1,7 +1,7 @@
 """Attention metadata names the keys of every token: those of its path up to itself, each once, in order."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import plan
@@ -43,7 +43,6 @@ def pool(built: Plan, layout: BatchLayout, metadata: AttentionMetadata) -> list[
     return [*kept, *zip(layout.tokens_T.tolist(), layout.positions_T.tolist(), strict=True)]
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), limit=st.sampled_from([1, 7, 30, 10_000]))
 def test_every_token_sees_the_tokens_of_its_row_up_to_itself_in_the_order_of_positions(
     seed: int, count: int, limit: int
@@ -62,7 +61,6 @@ def test_every_token_sees_the_tokens_of_its_row_up_to_itself_in_the_order_of_pos
     assert rows_seen == built.num_rows
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), limit=st.sampled_from([7, 30, 10_000]))
 def test_padding_a_batch_moves_no_key_of_its_tokens_and_leaves(seed: int, count: int, limit: int) -> None:
     built = plan.build(tree_rows(seed, count, 12), 2)

@@ -49,7 +49,7 @@ def assert_nothing_of_the_body(problem: Problem) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_object_makes_a_request_that_can_be_answered_or_a_problem(dialect: Dialect, data: st.DataObject) -> None:
     body = data.draw(BODIES[dialect.name])
     try:
@@ -64,7 +64,7 @@ def test_any_object_makes_a_request_that_can_be_answered_or_a_problem(dialect: D
 
 
 @given(bodies(EmbeddingsBody))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_object_makes_texts_to_embed_or_a_problem(body: dict[str, Any]) -> None:
     try:
         request = read_embeddings(body)

@@ -29,7 +29,7 @@ def filled(*requests: ScheduledRequest) -> FairQueue:
     return queue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(1, 4), st.lists(st.integers(1, 300), min_size=1, max_size=8)), min_size=1, max_size=8

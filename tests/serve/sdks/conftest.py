@@ -10,7 +10,7 @@ import pytest
 
 from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
-from testing.checkpoints import write_nano_checkpoint
+from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 from testing.live_server import Live, live_server
 
@@ -86,7 +86,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     key, _ = store.create_key("good")
     spent, _ = store.create_key("spent", limits=KeyLimits(tokens=1))
     store.close()
-    base = write_nano_checkpoint(folder / "base")
+    base = write_small_checkpoint(folder / "base")
     embedding = write_embedding_model(folder / "embedding", base)
     models = ({"source": "nano"}, {"source": str(embedding), "id": "small-embedding", "kind": "embedder"})
     with live_server(keys=keys, models=models) as live:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qwen3_reranker.errors import CheckpointError, InputError
@@ -250,7 +250,6 @@ PARTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, str]]]] = {
 WIDTHS = {"I8": 1, "F8_E4M3": 1, "F8_E8M0": 1, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4}
 
 
-@settings(max_examples=300, deadline=None)
 @given(data=st.data(), layout=st.sampled_from(sorted(PARTS)))
 def test_any_parts_are_read_whole_or_refused(
     data: st.DataObject, layout: str, tmp_path_factory: pytest.TempPathFactory

@@ -15,7 +15,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import check_files
 from qwen3_reranker.weights import open_checkpoint
-from testing.checkpoints import write_checkpoint, write_nano_checkpoint
+from testing.checkpoints import write_checkpoint, write_small_checkpoint
 from testing.layouts import write_adapter, write_classifier, write_embedding_model
 from testing.model_card import ModelCard
 from testing.quantised import KINDS, Kind, write_quantised
@@ -28,13 +28,13 @@ TOLERANCE = 1e-4
 PAIRS = [("What is the capital of China?", text) for text in documents(4, 10, 40)]
 # Every matrix is whole groups of 32 and none is whole blocks of 24 and 20.
 SHAPE: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "head_dim": 16}
-YES, NO = 494, 437  # in nano's tokenizer
+YES, NO = 494, 437  # in the tokenizer of few words
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network behind nano's tokenizer."""
-    return write_nano_checkpoint(tmp_path_factory.mktemp("base"), initializer_range=0.2, **SHAPE)
+    """A random network behind a tokenizer of few words."""
+    return write_small_checkpoint(tmp_path_factory.mktemp("base"), initializer_range=0.2, **SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_classifier_may_be_quantised_its_head_included(kind: str, base: Path, 
 
 def test_a_head_of_its_own_may_be_quantised(base: Path, tmp_path: Path) -> None:
     """MLX quantises lm_head where a model is not tied."""
-    untied = write_nano_checkpoint(tmp_path / "untied", initializer_range=0.2, tied=False, **SHAPE)
+    untied = write_small_checkpoint(tmp_path / "untied", initializer_range=0.2, tied=False, **SHAPE)
     kind = KINDS["MLX 4-bit"]
     folder = write_quantised(tmp_path / "quantised", untied, kind)
     quantise_head(folder, kind, "lm_head.")
@@ -174,7 +174,7 @@ def test_it_converts_as_its_decoded_numbers_and_says_so(
 
 def test_a_converted_folder_names_the_type_that_holds_all_its_matrices(tmp_path: Path) -> None:
     """Loaders bring every matrix to the type that config.json names."""
-    base = write_nano_checkpoint(tmp_path / "base", dtype="BF16", **SHAPE)
+    base = write_small_checkpoint(tmp_path / "base", dtype="BF16", **SHAPE)
     folder = write_quantised(tmp_path / "quantised", base, KINDS["AWQ"])
     convert(open_checkpoint(folder), tmp_path / "new", "hf")
     assert open_checkpoint(tmp_path / "new").embedding_tensor.dtype == "BF16"
