@@ -67,7 +67,7 @@ class AddedTokens:
                 )
 
     def refuse_span(self, left: str, right: str) -> None:
-        """Raise CheckpointError if an added word could begin in `left` and end in `right`, which are encoded apart.
+        """Raise CheckpointError if an added word could lie across `left` and `right`, which are encoded apart.
 
         Where none can, the tokens of the two are those of their sum: the words are found from left to right, the
         longest first, so they are found at the same places.
@@ -83,7 +83,7 @@ class AddedTokens:
             )
 
     def refuse_end_in(self, suffix: str) -> None:
-        """Raise CheckpointError if a word that is found before control tokens are could end in what ends every row."""
+        """Raise CheckpointError if a word could end in a row's suffix. Such words are found before control tokens."""
         for token in self.word_fields:
             content = token["content"]
             # Normalised words are looked for in what control tokens have left over.

@@ -1,4 +1,4 @@
-"""Checks of what callers pass: strings, lists of strings, whole numbers; each error says what came."""
+"""Checks of what callers pass: strings, lists of strings, whole numbers. Each error says what came."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwen3_reranker.prompt import is_blank
 
 
 def is_whole(value: Any, least: int, most: int | None = None) -> bool:
-    """Whether a value is an integer, of Python or numpy and no bool, from `least` to `most`."""
+    """Whether a value is an integer from `least` to `most`, of Python or numpy and no bool."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         return False
     return operator.index(value) >= least and (most is None or operator.index(value) <= most)
@@ -25,7 +25,7 @@ def refuse_non_instruction(instruction: object) -> None:
 
 
 def refuse_non_query(name: str, query: object) -> None:
-    """Raise InputError unless a query, an argument of that name, is a string that is not blank."""
+    """Raise InputError unless a query, an argument of that name, is a string with text."""
     if not isinstance(query, str):
         raise InputError(f"{name} must be a string, got {type(query).__name__}")
     if is_blank(query):
@@ -43,7 +43,7 @@ def refuse_non_strings(name: str, texts: object) -> None:
 
 @contextmanager
 def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator[None]:
-    """Let a NotUnicodeError name the text and the position in it; named: the caller's texts by their names.
+    """Let a NotUnicodeError name the text and the position in it. named: the caller's texts by their names.
 
     Texts are searched only when the tokenizer has refused one of them.
     """
@@ -57,7 +57,7 @@ def surrogates_found(named: Callable[[], Iterable[tuple[str, str]]]) -> Iterator
 
 
 def lone_surrogate(text: str) -> int | None:
-    """The index of the first lone surrogate, which is half of a character; None in valid Unicode."""
+    """The index of the first lone surrogate, which is half of a character. None in valid Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

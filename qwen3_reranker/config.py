@@ -42,7 +42,7 @@ class ModelConfig:
         return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
 
     def row_length(self, max_length: int | None) -> int:
-        """Tokens that a row may hold: `max_length`, or 8192; raises InputError for more than the model can."""
+        """Tokens that a row may hold: `max_length`, or 8192. Raises InputError for more than the model can."""
         if max_length is None:
             return min(_DEFAULT_MAX_LENGTH, self.max_position_embeddings)
         if max_length > self.max_position_embeddings:
@@ -53,7 +53,7 @@ class ModelConfig:
         return max_length
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a published config.json that say what the network is: `from_json` reads them back.
+        """The fields of a published config.json that describe the network. `from_json` reads them back.
 
         What belongs to a layout, the words or the storage is the writer's to add: architectures, ids, dtype.
         """

@@ -73,7 +73,7 @@ class Embedder(OpenedModel):
 
     @property
     def query_prompt(self) -> str:
-        """The text before a query of a call without an instruction: what the checkpoint stores, or the card's."""
+        """The text before a query without an instruction: what the checkpoint stores, or the card's."""
         return self.checkpoint.prompts.get("query", prompt.query_prompt(prompt.DEFAULT_INSTRUCTION))
 
     @property
@@ -93,7 +93,7 @@ class Embedder(OpenedModel):
         return self.embed(texts, role="query", instruction=instruction, on_progress=on_progress).vectors
 
     def documents(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
-        """A vector of length 1 for each document, (num_texts, dim) float32, in input order; else like `queries`."""
+        """A vector of length 1 for each document, (num_texts, dim) float32, in input order. Else like `queries`."""
         return self.embed(texts, role="document", on_progress=on_progress).vectors
 
     def embed(
@@ -104,7 +104,7 @@ class Embedder(OpenedModel):
         instruction: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Embeddings:
-        """The vectors of `queries` or `documents`, as `role` says, with what was cut from each text and the usage."""
+        """The vectors of `queries` or `documents`, as `role` says, with receipts and usage."""
         refuse_non_strings("texts", texts)
 
         def rows_of(some: slice) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Every error we raise, as one tree; each knows its exit code and its HTTP status."""
+"""Every error we raise, as one tree. Each knows its exit code and its HTTP status."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class RerankerError(Exception):
 
 
 class InputError(RerankerError, ValueError):
-    """What the caller gave cannot be used as it is: a bad value, an unreadable document, an unknown name."""
+    """What the caller gave cannot be used: a bad value, an unreadable document, an unknown name."""
 
     exit_code = 2
     http_status = 400
 
 
 def unknown(name: str, value: object, known: Iterable[str], listed: str = "expected one of") -> InputError:
-    """An InputError for a value that is none of the known words; it names the word that it is a misspelling of."""
+    """An InputError for a value that is none of the known words. It names the word that it is a misspelling of."""
     from difflib import get_close_matches
 
     words = list(known)
@@ -33,7 +33,7 @@ def unknown(name: str, value: object, known: Iterable[str], listed: str = "expec
 
 
 class QueryTooLongError(InputError):
-    """Instruction and query alone fill the row, so no document fits; truncation of queries was not asked for.
+    """Instruction and query alone fill the row, so no document fits. Truncation of queries was not asked for.
 
     least_tokens: tokens that the row must have for one of a document; 0 where that is not known.
     """
@@ -46,7 +46,7 @@ class QueryTooLongError(InputError):
 
 
 class NotUnicodeError(InputError):
-    """A text holds half of a surrogate pair alone, which no encoding of Unicode can hold."""
+    """A text holds half of a surrogate pair alone, which no encoding can hold."""
 
 
 class TooLongError(InputError):
@@ -60,26 +60,26 @@ class TooLongError(InputError):
 
 
 class ModelNotFoundError(InputError):
-    """No model of that name: not bundled, no such folder, not on the Hub or not in its cache."""
+    """No model of that name: not bundled, no folder, not on the Hub nor in its cache."""
 
     http_status = 404
 
 
 class PrecisionError(InputError):
-    """The precision that was asked for cannot hold the numbers of this network, whose weights are whole."""
+    """The precision cannot hold the numbers of this network, whose weights are whole."""
 
     http_status = 500
 
 
 class CheckpointError(RerankerError, ValueError):
-    """A checkpoint's files are missing, damaged, misshapen or of a kind we do not run; names file and tensor."""
+    """A checkpoint's files are missing, damaged, misshapen or of a kind we do not run. Names file and tensor."""
 
     exit_code = 3
     http_status = 500
 
 
 class UnsupportedModelError(CheckpointError):
-    """A model of a kind that we do not run: another architecture, an export, pickles; nothing about it is damaged."""
+    """A model of a kind that we do not run: another architecture, an export, pickles. Nothing about it is damaged."""
 
     exit_code = 2
 
@@ -89,18 +89,18 @@ class UnsupportedFormatError(UnsupportedModelError):
 
 
 class UnreadTensorsError(CheckpointError):
-    """A checkpoint holds tensors that nothing would read, so its scores would be those of another model."""
+    """A checkpoint holds tensors that nothing reads. Its scores would be another model's."""
 
 
 class UnavailableError(RerankerError, RuntimeError):
-    """What was asked for is not in this installation or does not run on this machine: kernels, devices, extras."""
+    """What was asked for is not installed or does not run here: kernels, devices, extras."""
 
     exit_code = 4
     http_status = 503
 
 
 class OutOfMemoryError(RerankerError, MemoryError):
-    """A call needs more memory than the device or the machine has; it alone failed, and smaller ones still run."""
+    """A call needs more memory than the device or the machine has. It alone failed, and smaller ones still run."""
 
     exit_code = 6
     http_status = 503

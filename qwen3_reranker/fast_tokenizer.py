@@ -1,4 +1,4 @@
-"""A faster tokenizer where it is proven to give the same tokens; every other text stays with the exact one.
+"""A faster tokenizer where it is proven to give the same tokens. Every other text stays with the exact one.
 
 gigatoken (the extra `fast-tokenizer`) is built from the checkpoint's own tokenizer.json. Two things can make its tokens
 differ, and both are shut out: a tokenizer of another kind (`_refusal`, and a comparison on hard texts at load), and
@@ -98,7 +98,7 @@ class FastTokenizer:
 
 
 def proven(written: str, fields: dict[str, Any], exact: Exact) -> FastTokenizer | None:
-    """The faster tokenizer if it is installed and gives the tokens of `exact`, else None; a log line says which.
+    """The faster tokenizer if it is installed and gives the tokens of `exact`, else None. A log line says which.
 
     written: the tokenizer.json that `exact` was made of, without added tokens, as text; fields: the same as an object.
     """
@@ -120,7 +120,7 @@ def proven(written: str, fields: dict[str, Any], exact: Exact) -> FastTokenizer 
 
 
 def vouched(text: str) -> bool:
-    """Whether all characters are so old that every version of Unicode in use treats them alike.
+    """Whether every version of Unicode in use treats all characters alike.
 
     Those are the characters of Unicode 3.2 in the first plane, as what is assigned keeps its normal form for ever, and
     a few blocks of symbols. The two libraries' tables are years apart: in a script that one of them does not
@@ -164,7 +164,7 @@ _ENCODERS: WeakValueDictionary[bytes, _GigatokenEncoder] = WeakValueDictionary()
 
 
 def _shared_encoder(make: Callable[[str], Any], written: str) -> _GigatokenEncoder:
-    """One for all models of a process that have the same tokenizer: it takes a third of a second to make."""
+    """One for all models of a process with the same tokenizer. It takes a third of a second to make."""
     digest = hashlib.sha256(written.encode()).digest()
     encoder = _ENCODERS.get(digest)
     if encoder is None:
@@ -222,7 +222,7 @@ def _splits_as_qwen(pre_tokenizer: object) -> bool:
 
 
 def _trial(words: Iterable[str]) -> list[str]:
-    """Texts on which tokenizers that differ are likely to: hard ones, characters of all kinds, words they know."""
+    """Texts that tell tokenizers apart: hard ones, characters of all kinds, words they know."""
     texts = [text for hard in _HARD for text in (hard, unicodedata.normalize("NFD", hard), f" {hard}x")]
     texts += [f"{start}{each}{end}" for each in _CONTRACTIONS for start in ("", "we", "É", "1 ") for end in ("", "e")]
     some = (each for each in map(chr, range(0x80, 0x10000, 29)) if vouched(each))

@@ -47,7 +47,7 @@ _ZIPPED = (
 
 
 def decoded(content: bytes, name: str) -> str:
-    """The text with `\\n` ends of line and without a byte-order mark; raises InputError for what is not UTF-8 text."""
+    """The text with `\\n` ends of line and without a byte-order mark. Raises InputError for what is not UTF-8 text."""
     refuse_other_kinds(content[:ENOUGH], name)
     if is_binary(content):
         raise InputError(f"{name}: expected text, got a binary file (it holds NUL bytes)")
@@ -61,14 +61,14 @@ def decoded(content: bytes, name: str) -> str:
 
 
 def refuse_other_kinds(beginning: bytes, name: str) -> None:
-    """Raise InputError if a file that begins so is of a kind that we know and that is not text."""
+    """Raise InputError if a file that begins so is of a known kind that is not text."""
     if found := other_kind(beginning):
         what, remedy = found
         raise InputError(f"{name}: expected UTF-8 text, got {what}; {remedy}")
 
 
 def other_kind(beginning: bytes) -> tuple[str, str] | None:
-    """What a file is that begins so, if it is not text, and how text is made of it; None for text and the unknown."""
+    """The kind of a file that begins so, and how to make text of it. None for text and the unknown."""
     if beginning.startswith(_ZIP):
         named = ((what, remedy) for name, what, remedy in _ZIPPED if name in beginning)
         return next(named, ("a zip archive", "unpack it with unzip"))
@@ -93,5 +93,5 @@ def not_utf8(content: bytes, place: int, name: str) -> InputError:
 
 
 def is_binary(content: bytes) -> bool:
-    """Whether no text editor would have written this, by the rule that git and grep use."""
+    """Whether this is no text, by the rule of git and grep."""
     return b"\0" in content

@@ -17,7 +17,7 @@ class Renewable(Protocol):
     """Something that holds locks or threads."""
 
     def in_forked_child(self) -> None:
-        """Called in a child before anything else runs there: make what does not survive a fork anew, wait for none."""
+        """Make anew what does not survive a fork. It is called in a child before anything else, and waits for none."""
         ...
 
 
@@ -26,7 +26,7 @@ _child = False
 
 
 def renew_in_children(each: Renewable) -> None:
-    """Let `each` be renewed in every process that is forked from this one, as long as it lives."""
+    """Let `each` be renewed in every process forked from this one, while it lives."""
     _RENEWED.add(each)
 
 

@@ -1,4 +1,4 @@
-"""The heads: final hidden states -> logits, or vectors of an embedding model; never initialised at random."""
+"""The heads: final hidden states -> logits, or vectors of an embedding model. Never initialised at random."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotFiniteError(CheckpointError):
 
 
 class YesNoHead:
-    """w_yes - w_no of the language-model head; the other rows of that matrix are never needed.
+    """w_yes - w_no of the language-model head. The other rows of that matrix are never needed.
 
     rows_2D: the rows of yes and of no, (2, hidden_size). source: the file and tensor they came from, for errors.
     Raises CheckpointError if the two rows are equal (no judgement is possible) or not finite.
@@ -47,7 +47,7 @@ class YesNoHead:
 
 
 class EmbeddingHead:
-    """The last token's state, cut to its first `dim` numbers and brought to length 1; it has no weights.
+    """The last token's state, cut to its first `dim` numbers and brought to length 1. It has no weights.
 
     dim: None for all of them. Raises InputError for less than 32 or more than hidden_size: that is the range in which
     Qwen3-Embedding was trained to be cut (Matryoshka).

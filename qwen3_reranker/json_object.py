@@ -15,12 +15,12 @@ _MAX_INTEGER_DIGITS = 19
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; raises CheckpointError if it cannot be read or holds anything else."""
+    """The object in a JSON file. Raises CheckpointError if it cannot be read or holds anything else."""
     return parse_object(_content(path), str(path))
 
 
 def read_list(path: Path) -> list[Any]:
-    """The list in a JSON file; raises CheckpointError if it cannot be read or holds anything else."""
+    """The list in a JSON file. Raises CheckpointError if it cannot be read or holds anything else."""
     value = _parsed(_content(path), str(path))
     if not isinstance(value, list):
         raise CheckpointError(f"{path}: expected a JSON list, got {type(value).__name__}")
@@ -66,7 +66,7 @@ def _parsed(content: bytes, source: str) -> object:
 
 
 def shown(value: object) -> str:
-    """A value from a file as it may stand in a one-line message: escaped, and cut where it is long."""
+    """A value from a file for a one-line message: escaped, and cut where it is long."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 

@@ -16,7 +16,7 @@ from qwen3_reranker.weights import Checkpoint, lasting_name
 
 
 class OpenedModel:
-    """An opened model that can be used in `with`, and whose copy opens it again; a Hub model at the same commit.
+    """An opened model that can be used in `with`, and whose copy opens it again, a Hub model at the same commit.
 
     arguments: the keyword arguments that it was made of.
     """
@@ -35,7 +35,7 @@ class OpenedModel:
         return self.checkpoint.config
 
     def close(self) -> None:
-        """Give the memory back, once a call under way has ended; it cannot be used afterwards."""
+        """Give the memory back, once a call under way has ended. It cannot be used afterwards."""
         self.runner.close()
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ Options = TypeVar("Options", bound=type)
 
 @dataclass(frozen=True, slots=True)
 class OptionFacts:
-    """What a command line, `help()` or a document says of an option besides its name, type and default.
+    """What a command line or `help()` says of an option besides name, type and default.
 
     help: one or two sentences. unit: what stands for the value, as N or SECONDS. choices: the values that it may have,
     if they are few. group: the title that it has on a help page; an option without one has no flag. flag: its names
@@ -30,7 +30,7 @@ class OptionFacts:
 
 
 def option(default: Any, help: str, *, choices: Sequence[str] = (), **facts: Any) -> Any:
-    """A field of a dataclass that is an option; default: MISSING for one that must be given. Facts: OptionFacts."""
+    """A field of a dataclass that is an option. default: MISSING for one that must be given. Facts: OptionFacts."""
     return field(default=default, metadata={"option": OptionFacts(help, choices=tuple(choices), **facts)})
 
 
@@ -45,7 +45,7 @@ def option_facts(options: type) -> Mapping[str, OptionFacts]:
 
 
 def option_lines(options: type) -> Mapping[str, str]:
-    """The lines of a docstring for each option of a dataclass, by the names of its fields."""
+    """The docstring's lines of each option of a dataclass, by field name."""
     facts = option_facts(options)
     return {name: fill(f"{name}: {each.help}", 116, subsequent_indent="    ") for name, each in facts.items()}
 

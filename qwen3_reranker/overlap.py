@@ -10,7 +10,7 @@ Prepared = TypeVar("Prepared")
 
 
 def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
-    """Ranges that cover the texts in order, each ended by the text that fills it; always at least one."""
+    """Ranges that cover the texts in order, each ended by the text that fills it. Always at least one."""
     cuts = [0]
     held = 0
     for index, text in enumerate(texts):
@@ -22,7 +22,7 @@ def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
 
 
 def prepared_ahead(prepare: Callable[[slice], Prepared], ranges: Sequence[slice]) -> Iterator[Prepared]:
-    """`prepare` of each range in order; a thread prepares the next one while the caller uses one."""
+    """`prepare` of each range in order. A thread prepares the next one while the caller uses one."""
     with ThreadPoolExecutor(1, thread_name_prefix="tokens") as ahead:
         following = ahead.submit(prepare, ranges[0])
         for next_range in [*ranges[1:], None]:

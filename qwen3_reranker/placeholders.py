@@ -9,7 +9,7 @@ _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<error")
 
 
 def placeholder(beginning: bytes) -> str:
-    """What lies there instead of the file, and what to do; an empty text where nothing is known to be wrong."""
+    """What lies there instead of the file, and what to do. An empty text where nothing is known to be wrong."""
     if beginning.startswith(_POINTER):
         return (
             "a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or fetch the file from the Hub"

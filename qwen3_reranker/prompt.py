@@ -28,7 +28,7 @@ _SUFFIX = _ASSISTANT + "<think>\n\n</think>\n\n"
 
 
 class Constants(TypedDict):
-    """The parts that are the same in every row: before a query prefix, between it and a tail, and after a tail."""
+    """The parts that every row has: before a query prefix, after it, and after a tail."""
 
     prefix: str
     middle: str
@@ -64,7 +64,7 @@ class Template:
     def pieces(
         self, instruction: str | None, queries: Sequence[str], documents: Sequence[str]
     ) -> tuple[list[QueryPrefix], list[str]]:
-        """Query prefix and tail of each pair of a query and a document; a tail is a space and the document.
+        """Query prefix and tail of each pair of a query and a document. A tail is a space and the document.
 
         The cut after `<Document>:` is exact: the pre-tokenizer never joins a colon and the space after it, so a prefix
         and a tail that are encoded apart give the tokens of the whole (the tests repeat the proof). The same holds
@@ -152,12 +152,12 @@ _QUERY_LABEL = "\nQuery:"
 
 
 def is_blank(query: str) -> bool:
-    """Whether a query holds nothing to judge by; library, command line and server refuse it alike."""
+    """Whether a query holds nothing to judge by. Library, command line and server refuse it alike."""
     return not query.strip()
 
 
 def query_prompt(instruction: str) -> str:
-    """What Qwen3-Embedding reads before a query; no space follows it, and a document has nothing before it."""
+    """What Qwen3-Embedding reads before a query. No space follows it, and a document has nothing before it."""
     return f"Instruct: {instruction}{_QUERY_LABEL}"
 
 

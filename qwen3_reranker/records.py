@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueryPrefix:
-    """The text that all documents of a query share after the constant prefix: the query between its labels."""
+    """The text that a query's documents share after the constant prefix: the query between labels."""
 
     opening: str
     query: str
@@ -93,7 +93,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call: what separate rows would hold, what the tree ran, what a cache already knew.
+    """Tokens of one call: of separate rows, of the tree, and what a cache knew.
 
     `prompt_tokens` counts every row in full, as a batch of separate rows without padding would hold it;
     `computed_tokens` went through the network; `cached_tokens` were known from an earlier call.
@@ -147,7 +147,7 @@ class TextReceipt:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Embeddings:
-    """Vectors of length 1, (num_texts, dim) float32, in input order, with what was cut from each text and the usage.
+    """Vectors of length 1, (num_texts, dim) float32, in input order, with receipts and usage.
 
     In `usage`, truncated_documents counts texts of any kind.
     """
@@ -162,7 +162,7 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One document in a ranking: its place in the input, its score, and what was cut from it.
+    """One document in a ranking: its place in the input, its score, what was cut.
 
     `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit.
     """

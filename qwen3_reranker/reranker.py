@@ -86,7 +86,7 @@ class Reranker(OpenedModel):
 
     @property
     def default_instruction(self) -> str | None:
-        """The instruction of a call that gives none: the checkpoint's, or else the prompt's; None if it reads none."""
+        """The instruction of a call that gives none: the checkpoint's, or else the prompt's. None if it reads none."""
         return self._template.default_instruction
 
     def rank(
@@ -116,7 +116,7 @@ class Reranker(OpenedModel):
         *,
         on_progress: OnProgress | None = None,
     ) -> DocumentScores:
-        """Logit and probability of each document for the query, in input order, with what was cut and the usage.
+        """Logit and probability of each document for the query, in input order, with receipts and usage.
 
         instruction, on_progress and errors are those of `rank`.
         """
@@ -166,7 +166,7 @@ class Reranker(OpenedModel):
         limits: Limits = NO_LIMITS,
         cache_salt: int = 0,
     ) -> list[Row]:
-        """The tokens of each pair of a query and a document, for callers who gather the rows of many requests.
+        """The tokens of each pair, for callers who gather the rows of many requests.
 
         limits: what is cut beyond what must be. cache_salt: rows of different salts share only the template.
         Raises InputError, QueryTooLongError.
@@ -184,7 +184,7 @@ class Reranker(OpenedModel):
             return self._rows(queries, documents, instruction, limits, cache_salt)
 
     def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
-        """The logits of rows that `rows` made, (num_rows,) float32, in steps between which others may run.
+        """The logits of rows from `rows`, (num_rows,) float32. Others may run between its steps.
 
         Raises CheckpointError for weights, and PrecisionError for a precision, that give no finite logit.
         """

@@ -40,7 +40,7 @@ OPEN_ENDED = Column(width=0)
 
 @dataclass(frozen=True, slots=True)
 class RowTable:
-    """Columns, and a row of cells for each line; a cell of a terminal may be a `rich.text.Text` with its own styles.
+    """Columns, and a row of cells for each line. A cell of a terminal may be a `rich.text.Text` with its own styles.
 
     A row may have fewer cells than there are columns; its last one may then be longer than its column is wide.
     """
@@ -71,7 +71,7 @@ class RowTable:
         return f"<table><thead>{row(self.heads, 'th')}</thead><tbody>{body}</tbody></table>"
 
     def tsv(self, shown: Callable[[str], str] = str) -> str:
-        """A line of heads, then a line a row; a tab, a line's end and a backslash in a cell are escaped.
+        """A line of heads, then a line a row. A tab, a line's end and a backslash in a cell are escaped.
 
         shown: what is done to each cell after that.
         """
@@ -83,7 +83,7 @@ class RowTable:
         return sum(self._natural()) + len(GAP) * (len(self.columns) - 1) <= width
 
     def terminal(self, width: int, *, headed: bool = True) -> list[Text]:
-        """Lines for a terminal of that many cells; headed: with a line of heads above them."""
+        """Lines for a terminal of that many cells. headed: with a line of heads above them."""
         from rich.text import Text
 
         widths = self._widths(width)

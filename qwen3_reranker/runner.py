@@ -27,7 +27,7 @@ Head = Callable[[NDArray[np.floating[Any]]], NDArray[np.float32]]
 
 
 class Runner:
-    """Runs plans on one backend; calls run one after the other, steps of several plans take turns.
+    """Runs plans on one backend. Calls run one after the other, steps of several plans take turns.
 
     backend: None for a model that only plans. name: what errors call the object that holds this.
     Use from inside its own on_progress is an InputError, not a deadlock.
@@ -49,7 +49,7 @@ class Runner:
     def run(
         self, texts: Sequence[str], rows_of: Callable[[slice], list[Row]], on_progress: OnProgress | None
     ) -> tuple[list[Row], Executed]:
-        """The rows of `texts`, and the final state of each, in input order; rows_of: makes the rows of a range."""
+        """The rows of `texts`, and the final state of each, in input order. rows_of: makes the rows of a range."""
         size = SPECS[self._options.backend].overlap_characters
         if size is not None and sum(map(len, texts)) > size:
             return self._run_overlapped(texts, rows_of, on_progress, size)
@@ -147,7 +147,7 @@ class Runner:
 
     @contextmanager
     def _exclusive(self, done: str) -> Iterator[None]:
-        """Let one thread at a time in; `done` says in an error what the caller does with the model."""
+        """Let one thread at a time in. `done` says in an error what the caller does with the model."""
         if self._calling_thread == threading.get_ident():
             raise InputError(f"this {self._name} cannot be {done} from inside its own on_progress")
         with self._lock:

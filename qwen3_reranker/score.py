@@ -20,7 +20,7 @@ def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def rank(scores: DocumentScores, documents: Sequence[str], top_k: int | None) -> Ranking:
-    """The best `top_k` documents (None: all), best first by logit; equal logits keep their input order."""
+    """The best `top_k` documents (None: all), best first by logit. Equal logits keep their input order."""
     order = np.argsort(-scores.logits, kind="stable")[:top_k].tolist()
     logits, probabilities = scores.logits.tolist(), scores.probabilities.tolist()
     hits = tuple(
@@ -30,7 +30,7 @@ def rank(scores: DocumentScores, documents: Sequence[str], top_k: int | None) ->
 
 
 def checked_top_k(top_k: int | None) -> int | None:
-    """The same number as an int; raises InputError unless it is None or a whole number of at least 1."""
+    """The same number as an int. Raises InputError unless it is None or a whole number of at least 1."""
     if top_k is None:
         return None
     if not is_whole(top_k, 1):

@@ -61,7 +61,7 @@ def columns(
 
 
 def string(fields: dict[str, Any], names: tuple[str, ...], location: str) -> str:
-    """The first existing field of `names` as text, also of an integer; raises InputError for others."""
+    """The first existing field of `names` as text, also of an integer. Raises InputError for others."""
     for name in names:
         value = fields.get(name)
         if isinstance(value, str):

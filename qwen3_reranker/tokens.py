@@ -40,7 +40,7 @@ class TokenizerJson:
 
     @classmethod
     def read(cls, path: Path) -> TokenizerJson:
-        """The file at `path`; raises CheckpointError if it cannot be read or is no JSON object."""
+        """The file at `path`. Raises CheckpointError if it cannot be read or is no JSON object."""
         return cls(read_object(path), str(path))
 
 
@@ -133,7 +133,7 @@ class Tokens:
     def encode(
         self, prefixes: Sequence[QueryPrefix], tails: Sequence[str], limits: Limits = NO_LIMITS, cache_salt: int = 0
     ) -> list[Row]:
-        """One row for each pair of a query prefix and a tail; equal texts are encoded once.
+        """One row for each pair of a query prefix and a tail. Equal texts are encoded once.
 
         limits: what the caller wants cut beyond what must be. cache_salt: rows of different salts share only the
         template. Raises QueryTooLongError where a query prefix alone does not fit, NotUnicodeError for text that is
@@ -193,7 +193,7 @@ class Tokens:
     def _fitted(
         self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, limit: int | None
     ) -> _EncodedPrefix:
-        """The whole prefix if it fits, else one with a shorter query; the tokenizer never joins its parts."""
+        """The whole prefix if it fits, else one with a shorter query. The tokenizer never joins its parts."""
         wanted = query if limit is None else query[:limit]
         ids = whole if len(wanted) == len(query) else np.concatenate((opening, wanted, closing))
         if len(ids) < budget:
@@ -255,7 +255,7 @@ class Tokens:
 
 
 class _TextEncoder:
-    """A tokenizer whose added tokens have the ids of the file; the library numbers them again, in order."""
+    """A tokenizer whose added tokens have the ids of the file. The library numbers them again, in order."""
 
     def __init__(self, tokenizer: Tokenizer, added: Mapping[str, int]) -> None:
         self.tokenizer = tokenizer
@@ -313,7 +313,7 @@ def _written(fields: dict[str, Any], source: str) -> str:
 
 @cache
 def _work_alone_in_children() -> None:
-    """Let tokenizers use no threads of its own in a forked child, where those of its parent are not.
+    """Let tokenizers use no threads in a forked child, where its parent's are missing.
 
     It would wait for them for ever where the environment asks for them. Otherwise some releases turn them off
     themselves, and print a page about it unless they find it done when the child begins; so it is done before.

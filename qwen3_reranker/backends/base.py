@@ -56,7 +56,7 @@ class Backend(Protocol):
     """Runs plans of one checkpoint. It never sees text; a row's state does not depend on the other rows."""
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """Compute the plan batch by batch; `on_progress` is called with the share done, above 0 up to 1.
+        """Compute the plan batch by batch. `on_progress` is called with the share done, above 0 up to 1.
 
         Other plans may run between two steps. A run that is closed early gives its memory back.
         """
@@ -67,7 +67,7 @@ class Backend(Protocol):
         ...
 
     def in_forked_child(self, interrupted: bool) -> Backend:
-        """The backend to use in a forked child, itself if it goes on there; it must not wait for anything.
+        """The backend to use in a forked child, itself if it goes on there. It must not wait for anything.
 
         interrupted: another thread was running it at the fork, so its caches and buffers may be half written.
         """

@@ -15,7 +15,7 @@ from qwen3_reranker.weights import Checkpoint
 
 
 def open_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
-    """The backend that the options name, never another; constant_prefix: tokens that every row begins with, maybe none.
+    """The backend that the options name, never another. constant_prefix: tokens that every row begins with, maybe none.
 
     Raises UnavailableError for torch where it is not installed.
     """
@@ -27,7 +27,7 @@ def open_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix
 
 
 def require_torch() -> None:
-    """Raise UnavailableError where torch is not installed: it is no part of the core, and takes seconds to import."""
+    """Raise UnavailableError where torch is not installed. It is no part of the core, and takes seconds to import."""
     if find_spec("torch") is None:
         raise UnavailableError(
             'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'

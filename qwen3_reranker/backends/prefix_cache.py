@@ -1,4 +1,4 @@
-"""Keys and values of recent prefixes and query heads, kept between calls; least recently used out."""
+"""Keys and values of recent prefixes and query heads, kept between calls. The least recently used goes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[int, int, bytes]
 
 
 class PrefixCache(Generic[KeysValues]):
-    """Segments by cache salt, start and all tokens from the root to their end, so that none is mistaken."""
+    """Segments by cache salt, start and all tokens from the root, so that none is mistaken."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens

@@ -29,7 +29,7 @@ def open_backend(
 
 
 class ReferenceBackend:
-    """Runs each row of a plan on its own, bit for bit the same whatever the other rows are."""
+    """Runs each row of a plan on its own. Its bits do not depend on other rows."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: DTypeLike = np.float64) -> None:
         self.config = checkpoint.config
@@ -43,7 +43,7 @@ class ReferenceBackend:
         ]
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
-        """The final state of each row's last token, row by row; every token of every row is computed."""
+        """The final state of each row's last token, row by row. Every token of every row is computed."""
         hidden_ND = np.empty((plan.num_rows, self.config.hidden_size), dtype=self._dtype)
         for index in range(plan.num_rows):
             with np.errstate(over="ignore", invalid="ignore"):  # the head refuses what is not finite

@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(slots=True)
 class BenchReport:
-    """What was measured so far, in order, and each precision's peak of resident memory in bytes."""
+    """What was measured so far, in order, and each precision's peak resident memory."""
 
     measured: list[Measured] = field(default_factory=list)
     peak_bytes: dict[str, int] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class BenchReport:
 
     @property
     def mean_deltas(self) -> dict[str, float]:
-        """|logit - float32's logit| of every other precision, mean of all pairs; empty where there is no float32."""
+        """|logit - float32's logit| of every other precision, mean of all pairs. Empty where there is no float32."""
         if "float32" not in self.peak_bytes:
             return {}
         return {

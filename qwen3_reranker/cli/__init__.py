@@ -1,4 +1,4 @@
-"""The command line: `main` runs one verb; an error becomes one line and an exit code."""
+"""The command line: `main` runs one verb. An error becomes one line and an exit code."""
 
 from __future__ import annotations
 

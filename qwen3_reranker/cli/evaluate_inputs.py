@@ -49,7 +49,7 @@ class FirstStageOptions:
 
 
 def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
-    """Open every model without its weights and look for every run, before anything that takes long.
+    """Open every model without its weights and look for every run, before long work.
 
     Raises what Reranker raises, and InputError for a run that is not there.
     """
@@ -79,7 +79,7 @@ def read_all(places: Sequence[str]) -> list[LabelledSet]:
 
 
 def usual_prompts(places: Sequence[str]) -> Sequence[str | None]:
-    """The ways to write the prompt where none is named: a suite's own, or None for the checkpoint's."""
+    """The prompts where none is named: a suite's own, or None for the checkpoint's."""
     named: list[str | None] = [prompt for place in places if place in SUITE_NAMES for prompt in suite(place).prompts]
     return list(dict.fromkeys(named)) or [None]
 
@@ -91,7 +91,7 @@ def instructions_to_try(
     sets: Sequence[LabelledSet],
     seed: int,
 ) -> list[str]:
-    """The instructions to choose among: the data's own, which is the baseline, the caller's, and the library's."""
+    """The instructions to choose among: the data's own as the baseline, the caller's, the library's."""
     if len(models) != 1 or len(variants) != 1:
         raise InputError("--tune-instruction needs one model, in one precision, with one prompt")
     # Scoring takes long, so too few queries are refused before it.
@@ -125,7 +125,7 @@ def systems(
 
 
 def retrieved(sets: Sequence[LabelledSet], wanted: Sequence[str], options: FirstStageOptions) -> list[FirstStage]:
-    """The lists of each set, from its own first stage or from the one for all."""
+    """The lists of each set, from its own first stage or from a shared one."""
     if len(wanted) not in (1, len(sets)):
         raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
     chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)

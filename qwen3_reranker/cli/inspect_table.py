@@ -17,7 +17,7 @@ _DRIFT_CELLS = 7
 
 
 def write_model(found: dict[str, Any], stream: TextIO) -> None:
-    """Write the facts of a model to a stream, as wide as the terminal or COLUMNS say."""
+    """Write a model's facts to a stream, as wide as the terminal or COLUMNS."""
     console, sections = console_for(stream), _sections(found)
     names = Column(width=max(len(str(row[0])) for table in sections.values() for row in table.rows))
     for number, (title, table) in enumerate(sections.items()):

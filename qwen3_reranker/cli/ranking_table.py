@@ -33,7 +33,7 @@ class _Widths:
 
     @classmethod
     def within(cls, terminal: int, hits: int, longest_source: int) -> _Widths:
-        """Columns for a terminal of that many cells: sources take what they need, up to half of the space."""
+        """Columns for a terminal of that many cells. Sources take what they need, up to half of the space."""
         rank = len(str(hits))
         bar = 6 if terminal < 70 else 10 if terminal < 110 else 16
         room = terminal - rank - _NUMBER - bar - _LOGIT - 4 * len(GAP)
@@ -93,7 +93,7 @@ def _below_common_folder(sources: list[str]) -> list[str]:
 
 
 def _without_beginning(source: str, width: int) -> list[str]:
-    """The end of a source that is too long, whole folders left out first: the file and its line matter most."""
+    """The end of a source that is too long. Folders go first, as the file and its line matter most."""
     folders = source.split("/")
     for candidate in (f"…/{'/'.join(folders[first:])}" for first in range(1, len(folders))):
         if cell_len(candidate) <= width:

@@ -93,7 +93,7 @@ def text_of(entry: Mapping[str, Any] | str, source: str, field: str) -> str:
 
 
 def id_of(record: Mapping[str, Any], source: str, id_field: str | None) -> str | int | None:
-    """What names a record: the field `id_field`, or else its id or _id where that is a string or a number."""
+    """What names a record: the field `id_field`, or else its id or _id, if text or a number."""
     if id_field is None:
         return next((record[name] for name in ("id", "_id") if _is_name(record.get(name))), None)
     value: str | int = _field(record, source, id_field, "--id-field")

@@ -23,7 +23,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line: runs of blanks become one space, other control characters become visible."""
+    """The text on one line. Runs of blanks become one space, other control characters become visible."""
     return visible(" ".join(text.split()))
 
 

@@ -21,7 +21,7 @@ _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 
 
 def gguf_model(model: SourceModel, encoding_of: EncodingOf) -> tuple[dict[str, Value], list[OutputTensor]]:
-    """Metadata by key, and the tensors; the rows of yes and no are one extra float32 tensor."""
+    """Metadata by key, and the tensors. The rows of yes and no are one extra float32 tensor."""
     tensors = [
         OutputTensor(names.gguf_name(tensor.name), tensor.encoding, tensor.values)
         for tensor in model.network(encoding_of)

@@ -30,7 +30,7 @@ class OutputTensor:
 
     @property
     def num_bytes(self) -> int:
-        """Size in the file, in bytes; raises InputError if rows are not whole blocks of the encoding."""
+        """Size in the file, in bytes. Raises InputError if rows are not whole blocks of the encoding."""
         encoding = ENCODINGS[self.encoding]
         if self.shape[-1] % encoding.block_values:
             raise InputError(

@@ -55,7 +55,7 @@ class SourceModel:
 
     @property
     def answer_ids(self) -> tuple[int, ...]:
-        """Token ids of yes and no in a language-model head, or of the one scoring word."""
+        """Token ids of yes and no in the head, or of the one scoring word."""
         head = self.checkpoint.head
         if head.labels and head.tensor.name in (names.EMBEDDING, names.HEAD):
             return head.labels

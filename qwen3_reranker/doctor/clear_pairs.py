@@ -16,7 +16,7 @@ _LEAST_MARGIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ClearPairResult:
-    """The scale of the scores; `decided` is False if they do not separate right from wrong documents."""
+    """The scale of the scores. `decided` is False if they do not separate right from wrong documents."""
 
     transform: ScoreTransform
     decided: bool

@@ -21,7 +21,7 @@ _ENDINGS = ("rerank", "reranking", "score", "predict")
 
 @dataclass(frozen=True, slots=True)
 class EndpointResponse:
-    """The response to one request: its entries in order, and the reported token count, if any."""
+    """The response to one request: its entries in order, and the reported token count."""
 
     entries: list[ScoreEntry]
     prompt_tokens: int | None

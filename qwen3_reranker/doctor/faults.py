@@ -296,7 +296,7 @@ class DoctorReport:
     _found: dict[str, Finding] = field(default_factory=dict)
 
     def find(self, fault: str, evidence: str) -> None:
-        """Add a finding by the fault's name in the catalogue; the last evidence of a fault counts."""
+        """Add a finding by the fault's name in the catalogue. The last evidence of a fault counts."""
         self._found[fault] = Finding(CATALOGUE[fault], evidence)
 
     @property

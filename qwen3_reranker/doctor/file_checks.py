@@ -35,7 +35,7 @@ _ROPE_THETA, _NORM_EPS = 1_000_000.0, 1e-6
 
 
 def check_files(model: str | os.PathLike[str], revision: str | None = None) -> DoctorReport:
-    """Name the faults of a checkpoint: a folder, a .gguf file, a Hub id or nano.
+    """Name the faults of a checkpoint: folder, .gguf file, Hub id or nano.
 
     Reads every number once. Raises ModelNotFoundError if there is no such model; a checkpoint that cannot be opened
     is a finding.

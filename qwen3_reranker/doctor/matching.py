@@ -149,7 +149,7 @@ def plainly_nearer(error: float, healthy_error: float, limit: float) -> bool:
 
 
 def distance(observed_N: Numbers, predicted_N: Numbers) -> float:
-    """Root mean square difference of two sets of logits, both clipped to the range of 16-bit probabilities."""
+    """Root mean square difference of two sets of logits, clipped to what 16-bit probabilities can say."""
     return float(np.sqrt(np.mean((_cut(observed_N) - _cut(predicted_N)) ** 2)))
 
 

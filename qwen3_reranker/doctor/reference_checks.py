@@ -158,7 +158,7 @@ class ReferenceChecks:
         return True
 
     def _document_cuts(self, rows: list[Ids], limits: list[int]) -> dict[str, Numbers]:
-        """Logits if only the document is cut; a limit may count the whole row or the text without its ends."""
+        """Logits if only the document is cut. A limit may count the whole row or the text without its ends."""
         prefix, suffix = self._reference.ends(self._prompt)
         cut: dict[str, Numbers] = {}
         for limit in limits:

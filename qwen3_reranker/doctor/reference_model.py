@@ -22,7 +22,7 @@ Pair = tuple[str, str]
 
 
 class ReferenceModel:
-    """A local model that scores pairs under any prompt, with the rows that a server would make.
+    """A local model that scores a server's rows under any prompt.
 
     reranker: a loaded model, which the caller closes.
     """
@@ -77,7 +77,7 @@ class ReferenceModel:
         return self.hidden(rows) @ self.heads["yes - no"]
 
     def _heads(self) -> dict[str, NDArray[np.float64]]:
-        """Vectors that a server may multiply the hidden state by; the right one is "yes - no"."""
+        """Vectors that a server may multiply the hidden state by. The right one is "yes - no"."""
         head = self._reranker.checkpoint.head
         heads = {"yes - no": self._reranker.head.weight_D.astype(np.float64)}
         if head.labels is not None:

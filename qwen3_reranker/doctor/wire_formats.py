@@ -66,7 +66,7 @@ ATTEMPTS = (
 
 
 def entries(answer: object) -> list[ScoreEntry] | None:
-    """The entries of a response in its own order; None if no rerank server sends such a response."""
+    """The entries of a response in its own order. None if no rerank server sends such a response."""
     if isinstance(answer, Mapping):
         listed = next((answer[name] for name in ("results", "data") if isinstance(answer.get(name), list)), None)
     else:

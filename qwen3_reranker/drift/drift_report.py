@@ -26,7 +26,7 @@ _WARM_UP = (Question("English", "a query", ("a document",), (), ()),)
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What each precision does to a model's judgement, and float32's logits as the scale to judge it by.
+    """What each precision does to a model's judgement, and float32's logits as the scale.
 
     lowest, highest: float32's logits over all documents. spread: their standard deviation among the documents of one
     query, mean of the queries. documents: of all queries together. documents_per_second: of each precision, from texts

@@ -24,7 +24,7 @@ class Question:
 
 
 def text_set() -> tuple[Question, ...]:
-    """The questions of texts.json: 10 with 18 documents each, from a line to some 150 words."""
+    """The 10 questions of texts.json, each with 18 documents of up to some 150 words."""
     content = (files("qwen3_reranker.drift") / "texts.json").read_text(encoding="utf-8")
     return tuple(
         Question(

@@ -26,7 +26,7 @@ DEPTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One system to evaluate: a model with the options of Reranker and an instruction, or a stored run (`model`).
+    """One system to evaluate: a model with options and an instruction, or a stored run (`model`).
 
     instruction: None for the data's own. label: its name in tables.
     """
@@ -124,7 +124,7 @@ def _all_judged(
 
 
 def _depth_curve(sets: Sequence[LabelledSet], stages: Sequence[FirstStage], runs: Sequence[Run]) -> dict[int, float]:
-    """The mean by depth: only the first documents of a list are reranked, those below keep their order."""
+    """The mean by depth. Only the first documents of a list are reranked, those below keep their order."""
     deepest = max(stage.depth for stage in stages)
     curve = {}
     for depth in (*(each for each in DEPTHS if each < deepest), deepest):
@@ -153,7 +153,7 @@ def _reranked_above(first: Run, run: Run, depth: int) -> Run:
 
 
 def _places(scores: Mapping[str, float]) -> dict[str, float]:
-    """Places among the distinct scores, from 0 up: they keep order and ties, and put one list above another."""
+    """Places among the distinct scores, from 0 up. They keep order and ties, and put one list above another."""
     rounded = {document: np.float32(score) for document, score in scores.items()}
     place_of = {score: place for place, score in enumerate(sorted(set(rounded.values())))}
     return {document: float(place_of[score]) for document, score in rounded.items()}

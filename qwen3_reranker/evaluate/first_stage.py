@@ -42,7 +42,7 @@ class FirstStage:
 def bm25(
     labelled: LabelledSet, depth: int, seed: int, kept: Path, on_progress: Callable[[float], None] | None = None
 ) -> FirstStage:
-    """BM25's lists, read from the folder `kept` where these texts were ranked before, and written there otherwise.
+    """BM25's lists. They are read from the folder `kept` if it has them, and else written there.
 
     Documents without a word of the query fill a list up, tied at 0 in an order drawn by the seed. Raises
     UnavailableError where bm25s is not installed, InputError for a set without documents.
@@ -90,7 +90,7 @@ def _kept(
     retriever: Callable[[], _Top],
     on_progress: Callable[[float], None] | None,
 ) -> FirstStage:
-    """The lists that a retriever makes, of all queries, or those that it made before of the same texts."""
+    """A retriever's lists of all queries, or those that it made before of the same texts."""
     if not labelled.documents:
         raise InputError(f"{labelled.name}: {name} needs documents, and the set has none; name a stored run")
     path = kept / f"{made_by}-{labelled.digest()[:12]}.trec"
@@ -149,7 +149,7 @@ def best(scores: Mapping[str, float], depth: int | None) -> dict[str, float]:
 
 
 def with_positives(labelled: LabelledSet, stage: FirstStage) -> FirstStage:
-    """The same lists, relevant documents that they lack added below: the quality of a reranker alone."""
+    """The same lists with relevant documents that they lack below: the quality of a reranker alone."""
     run = {}
     for query, scores in stage.run.items():
         lowest = min(scores.values(), default=0.0) - stage.is_ordered

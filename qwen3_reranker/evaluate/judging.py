@@ -22,7 +22,7 @@ _REMEMBERED_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What judging took, over all queries: pairs, tokens of separate rows, tokens computed, what was cut, seconds."""
+    """What judging took: pairs, tokens of separate rows, tokens computed, what was cut, seconds."""
 
     pairs: int = 0
     prompt_tokens: int = 0

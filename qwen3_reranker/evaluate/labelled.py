@@ -49,7 +49,7 @@ class LabelledSet:
         return self.instructions.get(query, self.instruction)
 
     def digest(self) -> str:
-        """SHA-256 of what is ranked: texts, instructions and lists, not judgements, which no score depends on."""
+        """SHA-256 of what is ranked: texts, instructions and lists. No score depends on judgements."""
         content = hashlib.sha256()
         for part in (self.documents, self.queries, self.instruction, self.instructions, self.candidates):
             content.update(json.dumps(part, sort_keys=True, default=dict).encode("utf-8", "surrogatepass"))
@@ -57,7 +57,7 @@ class LabelledSet:
         return content.hexdigest()
 
     def drawn(self, most_queries: int | None, seed: int) -> LabelledSet:
-        """The same set with at most so many queries, drawn by the seed and the set's name; both versions of a pair."""
+        """The same set with at most so many queries, drawn by seed and name. A pair's versions stay together."""
         units = sorted(self.changed or self.qrels)
         if most_queries is None or len(units) <= most_queries:
             return self
@@ -87,6 +87,6 @@ def checked(labelled: LabelledSet, place: Path) -> LabelledSet:
 
 
 def weights(sets: Sequence[LabelledSet]) -> list[float]:
-    """What each set counts in the mean: groups alike, and the sets of one group alike; together 1."""
+    """What each set counts in the mean: groups alike, and the sets of a group alike."""
     groups = [labelled.group or labelled.name for labelled in sets]
     return [1 / (len(set(groups)) * groups.count(group)) for group in groups]

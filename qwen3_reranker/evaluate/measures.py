@@ -70,7 +70,7 @@ def _by_score(
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure by its kind and the number of documents that it looks at, None for all: nDCG@10 is ("nDCG", 10)."""
+    """A measure by its kind and depth, None for all: nDCG@10 is ("nDCG", 10)."""
 
     kind: str
     cut: int | None = None

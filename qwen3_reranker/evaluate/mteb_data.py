@@ -38,7 +38,7 @@ def document_texts(corpus: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def queries_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, MtebQuery]:
-    """By id, a query and its instruction apart: mteb's own `text` of an instruction task holds both."""
+    """By id, a query and its instruction apart. mteb's own `text` of an instruction task holds both."""
     return {str(row["id"]): MtebQuery(_conversation(row["text"]), row.get("instruction") or None) for row in rows}
 
 

@@ -13,7 +13,7 @@ _NUMBERS = 64
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]]) -> str:
-    """A dot and a whisker for each (label, value, low, high), on one axis that begins at 0."""
+    """A dot and a whisker for each (label, value, low, high), on one axis from 0."""
     highest = max((high for _, _, _, high in rows), default=1.0) or 1.0
     right = _WIDTH - _NUMBERS
 
@@ -34,7 +34,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]]) -> str:
 
 
 def differences(values: Sequence[float]) -> str:
-    """A bar for each query's difference, the greatest gain first, so that wins and losses are seen at once."""
+    """A bar for each query's difference, the greatest gain first. Wins and losses are seen at once."""
     ordered = sorted(values, reverse=True)
     highest = max((abs(value) for value in ordered), default=0.0) or 1.0
     height, left, right = 140, 44, _WIDTH - 8
@@ -61,7 +61,7 @@ def differences(values: Sequence[float]) -> str:
 
 
 def curves(lines: Mapping[str, Mapping[int, float]], level: float, level_label: str) -> str:
-    """A line for each label over depths, on a logarithmic axis, with a level that depends on no depth."""
+    """A line for each label over depths, on a logarithmic axis, with a constant level."""
     depths = sorted({depth for line in lines.values() for depth in line})
     values = [value for line in lines.values() for value in line.values()] + [level]
     low, high = min(values), max(values)

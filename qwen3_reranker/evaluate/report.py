@@ -86,7 +86,7 @@ def _sentence(each: SystemComparison) -> str:
 
 
 def system_rows(summary: Summary) -> RowTable:
-    """A row a system: what sets are judged by with its interval, then each further measure."""
+    """A row a system: the main measure with its interval, then each further one."""
     extra = [measure for measure in summary.measures if any(each.measure != measure for each in summary.sets)]
     rows = []
     for number, system in enumerate(summary.systems, start=1):
@@ -113,7 +113,7 @@ def comparison_rows(summary: Summary) -> RowTable:
 
 
 def set_rows(summary: Summary) -> RowTable:
-    """A row a set: its size, its ceiling, every system by number with what it gains; * where p < 0.05."""
+    """A row a set: its size, its ceiling, what each system gains. A * stands where p < 0.05."""
     several = len({each.measure for each in summary.sets}) > 1
     rows = [
         [

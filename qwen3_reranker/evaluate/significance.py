@@ -47,7 +47,7 @@ def mean_interval(
 
 
 def paired_p(differences: Sequence[Values], weights: Sequence[float], *, seed: int = 0, draws: int = DRAWS) -> float:
-    """The two-sided p of a paired randomisation test: how often random signs move the mean as far from 0 as it is.
+    """The two-sided p of a paired randomisation test. Random signs move the mean as far from 0 so often.
 
     differences: system minus baseline for each query (Smucker, Allan and Carterette, CIKM 2007). What was seen counts
     as one of the draws, so p is never 0.

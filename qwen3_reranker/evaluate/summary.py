@@ -59,7 +59,7 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class SystemComparison:
-    """One system minus another: the mean difference, its 95 % interval and p, and on how many queries it won and lost.
+    """One system minus another: the mean difference, its 95 % interval, p, and queries won and lost.
 
     corrected_p: by Holm's method, over all comparisons of the summary.
     """
@@ -228,7 +228,7 @@ def _compared(summary: Summary, system: System, baseline: System) -> SystemCompa
 
 
 def _recall(labelled: LabelledSet, stage: FirstStage) -> float:
-    """The mean share of a query's relevant documents that its list holds: no reranking can find the others."""
+    """The mean share of relevant documents that a list holds. No reranking can find the others."""
     shares = []
     for query, labels in labelled.qrels.items():
         relevant = [document for document, label in labels.items() if label > 0]

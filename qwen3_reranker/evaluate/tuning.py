@@ -23,7 +23,7 @@ _FEWEST_QUERIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One instruction: its mean on the queries that chose the winner, and on those held out."""
+    """One instruction: its means on the choosing queries and on those held out."""
 
     label: str
     chosen_on: float
@@ -80,7 +80,7 @@ def library() -> list[str]:
 
 
 def held_out(queries: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    """Which of these queries, as "set/query", judge the winner rather than choose it: about half do, by their hash.
+    """Which of these queries, as "set/query", judge the winner. About half do, by their hash. Others choose it.
 
     Raises InputError where a half would have fewer than 10.
     """

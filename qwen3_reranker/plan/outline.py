@@ -9,7 +9,7 @@ _MOST_LINES = 40
 
 
 def outline(starts_S1: NDArray[np.int32], parents_S: NDArray[np.int32], num_rows: int, num_row_tokens: int) -> str:
-    """The tree as indented lines, leaves of one parent gathered in one; at most about forty lines."""
+    """The tree as indented lines, leaves of one parent gathered in one. It has at most about forty lines."""
     num_tokens = int(starts_S1[-1])
     lengths = np.diff(starts_S1).tolist()
     children: dict[int, list[int]] = {}

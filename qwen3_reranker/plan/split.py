@@ -1,4 +1,4 @@
-"""Plan -> batches of max_batch_tokens; a shared segment is kept for later batches, never computed again."""
+"""Plan -> batches of max_batch_tokens. A shared segment is kept for later batches, never computed again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Batch:
 
 
 def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
-    """The same plan with every segment longer than a batch cut into a chain; exact, as attention is causal."""
+    """The same plan with every segment longer than a batch cut into a chain. Exact, as attention is causal."""
     lengths_S = np.diff(plan.starts_S1)
     if not len(lengths_S) or lengths_S.max() <= max_batch_tokens:
         return plan
@@ -50,7 +50,7 @@ def cut_long_segments(plan: Plan, max_batch_tokens: int) -> Plan:
 
 
 def split(plan: Plan, max_batch_tokens: int, known_S: NDArray[np.bool_] | None = None) -> list[Batch]:
-    """Batches that together compute every segment not known, each once, and leave nothing kept at the end.
+    """Batches that together compute every unknown segment once and leave nothing kept.
 
     A segment longer than `max_batch_tokens` is a batch of its own (see cut_long_segments). `known_S` marks segments
     whose keys and values the caller already has. Depth-first order makes the kept segments those of one path at a time.

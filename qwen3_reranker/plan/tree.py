@@ -58,13 +58,13 @@ def grow(rows: Sequence[Row], min_shared_tokens: int) -> tuple[list[Segment], li
 
 
 def row_key(row: Row, public: int) -> bytes:
-    """What sorts rows so that neighbours share the most; after `public` tokens, rows of a salt stay together."""
+    """What sorts rows so that neighbours share the most. After `public` tokens, rows of a salt stay together."""
     ids = row.ids.astype(">u4")
     return ids[:public].tobytes() + row.cache_salt.to_bytes(8, "big") + ids[public:].tobytes()
 
 
 def shared_tokens(first: Row, second: Row, public: int) -> int:
-    """How many tokens two rows begin with alike; rows of different salts share `public` at most."""
+    """How many tokens two rows begin with alike. Rows of different salts share `public` at most."""
     length = min(len(first.ids), len(second.ids))
     if first.cache_salt != second.cache_salt:
         length = min(length, public)
@@ -91,7 +91,7 @@ def _follow(path: list[Segment], roots: list[Segment], shared: int, min_shared_t
 
 
 def _extend(path: list[Segment], roots: list[Segment], row: Row, public: int) -> None:
-    """Append what the row does not share, one segment up to each of its boundaries and one for the rest."""
+    """Append what the row does not share, cut into segments at its boundaries."""
     start = path[-1].end if path else 0
     cuts = [boundary for boundary in row.boundaries if start < boundary < len(row.ids)]
     for end in [*cuts, len(row.ids)]:

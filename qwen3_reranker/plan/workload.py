@@ -12,7 +12,7 @@ from qwen3_reranker.plan.tree import Segment
 
 @dataclass(frozen=True, slots=True)
 class WorkloadShape:
-    """Queries, documents of each query, and tokens of each document, suffix left out; no two documents are alike."""
+    """Queries, documents of each query, and tokens of each document, suffix left out. No two documents are alike."""
 
     queries: int
     documents: int

@@ -25,7 +25,7 @@ class Dense:
     def top(
         self, query: str, count: int, instruction: str | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Indices and scores of the best documents, best first, at most `count`; ties in input order."""
+        """Indices and scores of the best documents, best first, at most `count`. Ties in input order."""
         [vector_D] = self._embedder.queries([query], instruction)
         scores_N: NDArray[np.float32] = self._vectors_ND @ vector_D
         order: NDArray[np.int64] = np.argsort(-scores_N, kind="stable")[:count]

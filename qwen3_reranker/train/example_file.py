@@ -105,7 +105,7 @@ def example(fields: Mapping[str, Any], location: str) -> TrainExample:
 
 
 def text_of(value: object, name: str, location: str) -> str:
-    """A text, or {"text", "title"?, "id"?} with the title on its own line; raises InputError for others."""
+    """A text, or {"text", "title"?, "id"?} with the title on its own line. Raises InputError for others."""
     if isinstance(value, dict) and set(value) <= {"text", "title", "id"}:
         parts = [value.get("title") or "", value.get("text")]
         value = "\n".join(filter(None, parts)) if all(isinstance(part, str) for part in parts) else value

@@ -37,7 +37,7 @@ def finetune(
     on_message: Callable[[str], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Outcome:
-    """Train the run's model on its data and write run.folder/model; state and logs are in run.folder.
+    """Train the run's model on its data and write run.folder/model. State and logs are in run.folder.
 
     The weights with the best order of the held-out examples are written. If no evaluation beats the start, no model is
     written, or with run.keep_last the last weights, which are worse than the start. resume: continue the run in

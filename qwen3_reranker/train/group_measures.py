@@ -1,4 +1,4 @@
-"""Scored groups -> nDCG@10, reciprocal rank and share of ordered pairs; ties count against the model.
+"""Scored groups -> nDCG@10, reciprocal rank and share of ordered pairs. Ties count against the model.
 
 Shapes: D documents of one query.
 """
@@ -56,7 +56,7 @@ def quality(losses: Sequence[float], scored: Sequence[tuple[NDArray[np.float32],
 
 
 def gain_interval(before: Quality, after: Quality, seed: int = 0) -> tuple[float, float, float]:
-    """The mean gain in nDCG@10 with its 95 % interval, from a paired bootstrap over queries."""
+    """The mean gain in nDCG@10 with its 95 % interval, by a paired bootstrap."""
     gained_Q = np.array(after.per_query) - np.array(before.per_query)
     return (float(gained_Q.mean()), *mean_interval([gained_Q], [1.0], seed=seed))
 

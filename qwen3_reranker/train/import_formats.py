@@ -25,7 +25,7 @@ _WORDS = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
 def read_any(
     path: str | os.PathLike[str], form: str = "auto", on_message: Callable[[str], None] | None = None
 ) -> list[TrainExample]:
-    """The examples of a JSON lines file in any format of `FORMATS`; "auto" detects it from the first line.
+    """The examples of a JSON lines file in any format of `FORMATS`. "auto" detects it from the first line.
 
     on_message: called with a line about fields that were left out. Raises InputError for an unknown format and for the
     first line of another format.
@@ -100,7 +100,7 @@ def _triplets(lines: Lines) -> Iterator[TrainExample]:
 
 
 def _pairs(lines: Lines) -> Iterator[TrainExample]:
-    """{query, document, label in 0..1}: one example per query and instruction; labels from 0.5 are yes."""
+    """{query, document, label in 0..1}: one example per query and instruction. Labels from 0.5 are yes."""
     gathered = _Gathered()
     for fields, location in lines:
         query, document = _text(fields, _QUERIES, location), _text(fields, _DOCUMENTS, location)

@@ -19,7 +19,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class LoraLinear(nn.Module):
-    """A frozen matrix with a trainable adapter: x W^T + scale * (x A^T) B^T; A and B are float32."""
+    """A frozen matrix with a trainable adapter: x W^T + scale * (x A^T) B^T. A and B are float32."""
 
     def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Names of the losses, what data each needs, and how a mix is written; losses.py computes them."""
+"""Names of the losses, what data each needs, and how a mix is written. `losses.py` computes them."""
 
 from __future__ import annotations
 

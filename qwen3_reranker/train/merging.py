@@ -30,7 +30,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class BlendedTensor(ComputedTensor):
-    """The sum of tensors with a weight each, added in float64 and rounded once when it is read."""
+    """The weighted sum of tensors, added in float64 and rounded once when read."""
 
     parts: tuple[Tensor, ...] = field(repr=False)
     shares: tuple[float, ...]
@@ -58,7 +58,7 @@ class BlendedTensor(ComputedTensor):
 def merge(
     models: Sequence[str | os.PathLike[str]], method: str = "slerp", shares: Sequence[float] | None = None
 ) -> Checkpoint:
-    """The models as one checkpoint, which `convert` writes; slerp reads all weights once, chunk by chunk.
+    """The models as one checkpoint, which `convert` writes. Slerp reads all weights once, chunk by chunk.
 
     shares: weight of each model, scaled to a sum of 1; None for equal weights. Raises InputError for fewer than two
     models or invalid shares, CheckpointError if two models differ in shape, head or tokenizer.

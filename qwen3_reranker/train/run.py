@@ -67,7 +67,7 @@ class TrainRun:
             )
 
     def begin(self, resume: bool) -> None:
-        """Create the folder, or check that it holds this run; raises InputError for a folder in use."""
+        """Create the folder, or check that it holds this run. Raises InputError for a folder in use."""
         path = self.path / SETTINGS
         if path.exists():
             if not resume:

@@ -91,7 +91,7 @@ class Groups:
 
 
 def pieces(groups: Sequence[QueryGroup], max_tokens: int) -> Iterator[list[QueryGroup]]:
-    """The groups in order, in lists of at most `max_tokens` tree tokens, or of one larger group."""
+    """The groups in order, in lists of at most `max_tokens` tree tokens or one group."""
     some: list[QueryGroup] = []
     size = 0
     for group in groups:

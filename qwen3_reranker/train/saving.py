@@ -41,7 +41,7 @@ class AdapterBase:
 
 @dataclass(frozen=True, slots=True)
 class TrainedTensor(ComputedTensor):
-    """A weight in training under its published name; read in chunks to write a checkpoint with little memory."""
+    """A weight in training under its published name. Read in chunks to write a checkpoint with little memory."""
 
     weight: Tensor = field(repr=False)
 
@@ -86,7 +86,7 @@ def base_of(checkpoint: Checkpoint, revision: str | None) -> AdapterBase:
 
 
 def save(student: Student, checkpoint: Checkpoint, base: AdapterBase | None, card: str, folder: Path) -> None:
-    """Write the folder completely or not at all; base: of the adapters, None for a whole checkpoint."""
+    """Write the folder completely or not at all. base: of the adapters, None for a whole checkpoint."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:

@@ -14,7 +14,7 @@ _STEPS = 1 << 32
 def split(
     examples: Sequence[TrainExample], share: float, seed: int = 0
 ) -> tuple[list[TrainExample], list[TrainExample]]:
-    """Training and held-out examples; about `share` of the queries are held out, in any order of lines.
+    """Training and held-out examples. About `share` of the queries are held out, in any order of lines.
 
     Examples with the same query or a common positive document stay together; the first of their queries in
     alphabetical order decides. If there are two such groups, at least one is held out. Raises InputError for a share

@@ -88,7 +88,7 @@ class Student(nn.Module):
         return self.network.model.embed_tokens.weight if self.lm_head is None else self.lm_head
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that learn, by their name here, without the anchor's copy of the start model."""
+        """The parameters that learn, by name, without the anchor's copy of the start model."""
         return {
             name: weight
             for name, weight in self.named_parameters()
@@ -96,7 +96,7 @@ class Student(nn.Module):
         }
 
     def scored(self, batch: TrainBatch, *, vocabulary: bool = False) -> ScoredGroups:
-        """The logits of a batch with its labels; vocabulary: also the probability of all other words."""
+        """The logits of a batch with its labels. vocabulary: also the probability of all other words."""
         with self._autocast():
             hidden_FC, _ = self.network(batch.tree.inputs)
         logits_F = hidden_FC.float() @ self._direction()

@@ -23,7 +23,7 @@ def distil(
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> int:
-    """Write the examples with the teacher's logits, line by line; returns the number scored in this call.
+    """Write the examples with the teacher's logits, line by line. Returns the number scored in this call.
 
     resume: continue after the lines in `output`. Raises InputError if they belong to other examples, or if `output`
     exists without resume.

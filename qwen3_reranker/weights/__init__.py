@@ -31,7 +31,7 @@ __all__ = [
 
 
 def open_checkpoint(model: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
-    """Find `model` ("nano", a folder, a GGUF file, a Hub id) and open it; reads headers, no weights.
+    """Find `model` ("nano", a folder, a GGUF file, a Hub id) and open it. Reads headers, no weights.
 
     Raises ModelNotFoundError if there is no such model, InputError for what is no name and where it is not clear which
     file is meant, CheckpointError if its files are not as they must be.

@@ -75,7 +75,7 @@ def _own(instruction: str) -> str | None:
 
 
 def _printed(source: str) -> tuple[str, frozenset[str]]:
-    """The text that a template prints in the order of the file, and every string that stands in its tags."""
+    """The text that a template prints, in the file's order, and every string in its tags."""
     constants: dict[str, str] = {}
     strings: set[str] = set()
     printed: list[str] = []
@@ -131,7 +131,7 @@ def _plain(text: str, before: str, after: str, *, first: bool) -> str:
 
 
 def _value(expression: str, constants: Mapping[str, str]) -> str:
-    """What an expression gives: strings joined by + or ~, with one mark for every other operand."""
+    """An expression's value: strings joined by + or ~, one mark for every other operand."""
     values = []
     for operand in _operands(expression):
         if _STRING.fullmatch(operand):
@@ -163,7 +163,7 @@ def _unquoted(quoted: str) -> str:
 
 
 def _pattern(template: Template, blank: str | None = None) -> re.Pattern[str]:
-    """What a template of this prompt prints; blank: what stands for every stretch of blank space."""
+    """What a template of this prompt prints. blank: what stands for every stretch of blank space."""
     marked = template.written(INSTRUCTION, _FIELD, _FIELD)
     if blank is not None:
         marked = re.sub(r"\s+", blank, marked)

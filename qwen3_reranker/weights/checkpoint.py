@@ -21,7 +21,7 @@ from qwen3_reranker.weights.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ScoreHead:
-    """Where the judge's vector is: in the rows of the words yes and no, in two labelled rows, or as one difference.
+    """Where the judge's vector is: rows of the words yes and no, two labelled rows, or one difference.
 
     labels: the rows of yes and of no; a single one where that row is yes - no already; None where the rows are those
     of a language-model head, found by the words' ids. note: what `inspect` says of its origin, if anything.
@@ -32,7 +32,7 @@ class ScoreHead:
     note: str = ""
 
     def rows(self, *answer_ids: int) -> NDArray[np.float32]:
-        """The rows of yes and of no, (2, hidden_size) float32; a difference comes with a row of zeros.
+        """The rows of yes and of no, (2, hidden_size) float32. A difference comes with a row of zeros.
 
         answer_ids: the words that judge where the rows are those of a language-model head, one or two of them.
         """
@@ -72,7 +72,7 @@ class Checkpoint:
         return self.stored_head
 
     def template(self, name: str | None = None) -> Template:
-        """The prompt of that name, or the one that the files hold, or else the card's, with the stored instruction.
+        """The prompt of that name, or the files' own, or else the card's, with the stored instruction.
 
         A variant that reproduces other code keeps its instruction, unless the files hold it. Raises InputError for an
         unknown name, and UnsupportedModelError for files of another judge where no name is given.

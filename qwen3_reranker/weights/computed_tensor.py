@@ -36,7 +36,7 @@ class ComputedTensor(ABC):
 
     @property
     def is_float32(self) -> bool:
-        """Whether float32 holds each of its values exactly; False where they are rounded when they are read."""
+        """Whether float32 holds each of its values exactly. False where they are rounded when they are read."""
         return False
 
     @abstractmethod

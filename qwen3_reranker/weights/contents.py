@@ -30,7 +30,7 @@ _MOST_NAMES = 10_000
 
 
 def no_model(folder: Path, missing: str) -> CheckpointError:
-    """Why `folder` cannot be opened: `missing` says what is not in it, its other files what it is."""
+    """Why `folder` cannot be opened. `missing` says what is not in it, its other files what it is."""
     paths = [path for _, path in zip(range(_MOST_NAMES), _one_level(folder), strict=False)]
     names = [path.relative_to(folder).as_posix() for path in paths]
     if not names:
@@ -55,7 +55,7 @@ def no_model(folder: Path, missing: str) -> CheckpointError:
 
 
 def foreign(names: Iterable[str], is_pickled: Callable[[str], bool] = lambda name: False) -> str:
-    """What else than a model for this package files of these paths are; an empty text where nothing says so."""
+    """What else than a model for this package files of these paths are. An empty text where nothing says so."""
     paths = {name: name.rpartition("/")[2] for name in names}
     pickles = any(_PICKLES.fullmatch(name) for name in paths.values())
     kind = next((kind for kind, pattern in _EXPORTS if any(map(pattern.fullmatch, paths.values()))), "")

@@ -56,7 +56,7 @@ def _score_path(folder: Path, modules: list[tuple[str, str]]) -> Path | None:
 
 
 def _token_rows(path: Path, vocab_size: int) -> tuple[int, ...]:
-    """The rows of yes and of no in the language-model head; only that of yes where the score is its logit alone."""
+    """The rows of yes and of no in the language-model head. Only that of yes where the score is its logit alone."""
     fields = read_object(path)
     ids = [fields.get("true_token_id"), fields.get("false_token_id")]
     for name, token_id in zip(("true_token_id", "false_token_id"), ids, strict=True):

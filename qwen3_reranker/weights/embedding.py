@@ -25,14 +25,14 @@ _SWITCH = "pooling_mode_"
 
 
 def is_embedding(modules: list[tuple[str, str]] | None, tensors: Mapping[str, object]) -> bool:
-    """Whether modules.json says so or, where there is none, the tensors: a network alone has names without 'model.'."""
+    """Whether modules.json says so. Without it tensors do: a network alone has names without 'model.'."""
     if modules is not None:
         return POOLING in [kind for kind, _ in modules]
     return has_bare_names(tensors)
 
 
 def has_bare_names(tensors: Mapping[str, object]) -> bool:
-    """Whether tensors are called as in a network that was saved without a head, as Qwen3-Embedding was."""
+    """Whether tensors are named as in a network saved without a head, as Qwen3-Embedding was."""
     return names.EMBEDDING not in tensors and names.bare_name(names.EMBEDDING) in tensors
 
 
@@ -66,7 +66,7 @@ def refuse_other_pooling(folder: Path, modules: list[tuple[str, str]] | None, hi
 
 
 def stored_prompts(folder: Path) -> dict[str, str]:
-    """What the makers put before a "query" and a "document", where they say so; raises CheckpointError for no text."""
+    """What the makers put before a "query" and a "document", where they say so. Raises CheckpointError for no text."""
     path = folder / SETTINGS
     prompts = (read_object(path).get("prompts") or {}) if path.exists() else {}
     if not isinstance(prompts, dict):

@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def fingerprint(checkpoint: Checkpoint, folders: Sequence[Path] = ()) -> str:
-    """SHA-256 of the network's shape and of all its weights; folders: where the hash of weights is remembered."""
+    """SHA-256 of the network's shape and of all its weights. folders: where the hash of weights is remembered."""
     state = weights_state(checkpoint)
     weights = {key: value for folder in folders for key, value in _digests_in(folder).items()}.get(state)
     if weights is None:
@@ -38,7 +38,7 @@ def fingerprint(checkpoint: Checkpoint, folders: Sequence[Path] = ()) -> str:
 
 
 def weights_state(checkpoint: Checkpoint) -> str:
-    """What changes when a weight file is written to or replaced, even by one of the same name, size and time."""
+    """What changes when a weight file is changed or replaced, even by one of equal name, size and time."""
     sources = {source for tensor in checkpoint.tensors.values() for source in tensor.sources}
     states = []
     for source in sorted(sources, key=lambda source: source.path):

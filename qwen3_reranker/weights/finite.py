@@ -14,14 +14,14 @@ _VALUES_AT_ONCE = 1 << 20
 
 
 def first_not_finite(checkpoint: Checkpoint) -> Tensor | None:
-    """The first tensor with a number that is not finite; reads every byte, a few MiB at a time."""
+    """The first tensor with a number that is not finite. Reads every byte, a few MiB at a time."""
     head = [] if checkpoint.stored_head is None else [checkpoint.stored_head.tensor]
     every = {tensor.name: tensor for tensor in (*checkpoint.tensors.values(), *head)}
     return next((tensor for tensor in every.values() if not _is_finite(tensor)), None)
 
 
 def why_not_finite(checkpoint: Checkpoint, precision: str) -> CheckpointError | PrecisionError:
-    """Why the network gives numbers that are not finite in that precision, as an error; reads every weight."""
+    """Why the network gives numbers that are not finite in that precision, as an error. Reads every weight."""
     damaged = first_not_finite(checkpoint)
     if damaged is not None:
         return CheckpointError(

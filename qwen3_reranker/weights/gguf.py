@@ -49,7 +49,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def open_gguf(path: Path, name: str) -> Checkpoint:
-    """The checkpoint in a GGUF file, or in several of which `path` is one; raises CheckpointError naming what is wrong.
+    """The checkpoint in a GGUF file, or in several of which `path` is one. Raises CheckpointError naming what is wrong.
 
     Where the file has no classifier the head is rebuilt from its word vectors, with a warning: files converted before
     llama.cpp knew Qwen3-Reranker are like that.
@@ -193,7 +193,7 @@ def _head(header: GgufHeader, config: ModelConfig, tensors: Mapping[str, Tensor]
 
 
 def _label_rows(metadata: Metadata, rows: int) -> tuple[int, ...]:
-    """The rows of yes and of no, or the one row that is their difference; their order differs between converters."""
+    """The rows of yes and of no, or the one row that is their difference. Their order differs between converters."""
     labels = [label.strip().lower() for label in metadata.texts(_LABELS)] if _LABELS in metadata else []
     if rows == 1 and len(labels) <= 1 and labels != ["no"]:
         return (0,)

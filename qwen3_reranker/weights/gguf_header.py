@@ -48,7 +48,7 @@ TYPES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GgufTensor:
-    """One line of the table: shape as numpy has it (slowest first); `offset` counts from the beginning of the file.
+    """One line of the table: shape as numpy has it (slowest first). `offset` counts from the beginning of the file.
 
     num_bytes is 0 for a type that is not read, as its size is not known.
     """
@@ -70,7 +70,7 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """The header of the file; raises CheckpointError naming the file, and the field or tensor, that is wrong.
+    """The header of the file. Raises CheckpointError naming the file, and the field or tensor, that is wrong.
 
     Takes memory for a bounded number of fields and tensors, whatever the file's counts say, and no copy of its values.
     """

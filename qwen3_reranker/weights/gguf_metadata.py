@@ -38,7 +38,7 @@ class MetadataValue:
 
 
 class Metadata:
-    """Fields by key; those that were walked over when the header was read, so every bound holds already.
+    """Fields by key. They were walked over when the header was read, so every bound holds already.
 
     Asking for a field raises CheckpointError, naming file and key, where it is missing or of another type.
     """

@@ -24,7 +24,7 @@ def parts(name: str) -> list[str]:
 
 
 def models(names: Iterable[str]) -> list[str]:
-    """One name a model, that of its first part, sorted; companion files only if there is nothing else."""
+    """One name a model, that of its first part, sorted. Companion files only if there is nothing else."""
     every = sorted({_first(name) for name in names})
     return [name for name in every if not any(word in name.rpartition("/")[2] for word in _BESIDE)] or every
 

@@ -16,7 +16,7 @@ _NUMBER, _COUNT, _TENSORS = "split.no", "split.count", "split.tensors.count"
 
 
 def read_whole_header(path: Path) -> GgufHeader:
-    """The header of the file or, if it is one part of a model, any of them, that of the model.
+    """The header of the file, or of the whole model if it is any part of one.
 
     Raises CheckpointError naming the part that is missing, damaged or of another model.
     """

@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def open_folder(folder: Path, name: str) -> Checkpoint:
-    """The checkpoint in `folder`; raises CheckpointError naming the file, and the tensor, that is not as it must be.
+    """The checkpoint in `folder`. Raises CheckpointError naming the file, and the tensor, that is not as it must be.
 
     An adapter's base is found as any model is, fetched if need be: ModelNotFoundError if it cannot be.
     """
@@ -82,7 +82,7 @@ def _tokenizer_instead(folder: Path) -> str:
 
 
 def _named_adapter(folder: Path) -> Path | None:
-    """The sub-folder of the one adapter that peft saved under its name, in a folder that holds no model itself."""
+    """The sub-folder of the one adapter that peft saved, in a folder without a model."""
     if any((folder / name).exists() for name in (adapter.CONFIG, _CONFIG, SINGLE, INDEX)):
         return None
     found = [path for path in folder.iterdir() if (path / adapter.CONFIG).is_file()]
@@ -190,7 +190,7 @@ def _words_head(
     path: Path,
     quantisation: Quantisation | None,
 ) -> tuple[ModelConfig, ScoreHead]:
-    """The language-model head, and the configuration with what is true of it; one of its own goes into `tensors`."""
+    """The language-model head, and the configuration with what is true of it. One of its own goes into `tensors`."""
     if not config.tie_word_embeddings:
         return config, ScoreHead(tensors[names.HEAD])
     words = tensors[names.EMBEDDING]

@@ -1,4 +1,4 @@
-"""A model's name -> a local folder or GGUF file; fetches safetensors, JSON, at most one GGUF model."""
+"""A model's name -> a local folder or GGUF file. Fetches safetensors, JSON, at most one GGUF model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OTHER_FAMILIES = ("bge-reranker", "mxbai-rerank", "jina-reranker", "ms-marco-",
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
-    """The folder or GGUF file that holds `model`; a Hub id is fetched unless it is cached, at `revision` if given.
+    """The folder or GGUF file that holds `model`. A Hub id is fetched unless it is cached, at `revision` if given.
 
     A file is GGUF by what it begins with, whatever it is called. A folder, or a repository on the Hub, that holds one
     GGUF model and no safetensors is that file; the first part names a model in several. hub_name.py says in which
@@ -62,7 +62,7 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
 
 
 def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Path) -> tuple[str, str | None]:
-    """The name and revision that find the same files from any folder and when the Hub has a newer commit.
+    """The name and revision that find the same files again. Neither the folder nor newer commits matter.
 
     folder: where `model` was found at `revision`.
     """
@@ -78,7 +78,7 @@ def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Pa
 
 
 def is_bundled(name: str | os.PathLike[str]) -> bool:
-    """Whether it is the name of a model that comes with the package, whatever the current folder holds."""
+    """Whether it names a bundled model, whatever the current folder holds."""
     return os.fspath(name) in BUNDLED
 
 
@@ -146,7 +146,7 @@ def _folder_or_gguf(folder: Path) -> Path:
 
 
 def _chosen(place: str, names: list[str], tag: str, joint: str) -> str:
-    """The one GGUF file of the place that has this name or this quantisation; raises InputError for none or several."""
+    """The one GGUF file of the place that has this name or this quantisation. Raises InputError for none or several."""
     if tag.endswith(".gguf"):
         found = [name for name in names if name == gguf_names.parts(tag)[0]]
     else:
@@ -231,7 +231,7 @@ def _not_cached(name: str, wanted: HubName) -> str:
 
 
 def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
-    """The folder of a repository's snapshot, or the GGUF file in it that is named or the only model there is."""
+    """The folder of a repository's snapshot, or its GGUF file, the named or the only one."""
     repository, revision, file = wanted.repository, wanted.revision, wanted.file
     if wanted.tag:
         found = _gguf_files(repository, revision, local_files_only)
@@ -287,7 +287,7 @@ def _files(repository: str, revision: str | None) -> list[str]:
 
 
 def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
-    """The names of the repository's GGUF models; without a network, of those in its cached snapshot."""
+    """The names of the repository's GGUF models. Without a network, those in its cached snapshot."""
     if local_files_only:
         # Asked for no file, as a pattern of several would ask for all of them.
         folder = _snapshot(repository, revision, (), local_files_only)

@@ -18,7 +18,7 @@ _VALUES_AT_ONCE = 1 << 19
 
 @dataclass(frozen=True, slots=True)
 class MergedTensor:
-    """base + scale * up @ down, never rounded to the base's dtype; `dtype` and `num_bytes` are those of the base.
+    """base + scale * up @ down, never rounded to the base's dtype. `dtype` and `num_bytes` are those of the base.
 
     base: (outputs, inputs); up: B, (outputs, rank); down: A, (rank, inputs). scale_source: the file that states the
     scale. Source: LoRA, arXiv 2106.09685, section 4.
@@ -62,7 +62,7 @@ class MergedTensor:
         return (*self.base.sources, *dict.fromkeys((self.up.source, self.down.source)), self.scale_source)
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole sum as float32 or float64, like `Tensor.read`; it takes 8 MiB more, and the adapter's two matrices.
+        """The whole sum as float32 or float64, like `Tensor.read`. It takes 8 MiB more, and the adapter's two matrices.
 
         Added in float64 and rounded once.
         """

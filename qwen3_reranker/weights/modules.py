@@ -18,7 +18,7 @@ TRANSFORMER, POOLING = "Transformer", "Pooling"
 
 
 def read_modules(folder: Path) -> list[tuple[str, str]] | None:
-    """The last name of each module's class and its place in the folder; None for a folder without modules.json.
+    """The last name of each module's class and its place in the folder. None for a folder without modules.json.
 
     Raises CheckpointError for a file of another form. The places are as written: `refuse_other_places` checks them.
     """

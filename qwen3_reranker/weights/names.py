@@ -41,7 +41,7 @@ _GGUF_OF_LAYERS = {published: gguf for _, published, _, gguf in _LAYER_TABLE}
 
 @dataclass(frozen=True, slots=True)
 class LayerTensors(Generic[T]):
-    """One of something for each weight of a layer, in the order of use: names, tensors, arrays.
+    """Something for each weight of a layer, in the order of use: names, tensors, arrays.
 
     Matrices are (out, in), as published: y = x @ w.T.
     """
@@ -69,12 +69,12 @@ def layer_names(index: int) -> LayerTensors[str]:
 
 
 def bare_name(published: str) -> str:
-    """What a network that was saved without a head calls the weight of this published name."""
+    """The name of this published weight in a network that was saved without a head."""
     return published.removeprefix("model.")
 
 
 def without_wrappers(tensors: Mapping[str, T]) -> Mapping[str, T]:
-    """The tensors under the names that they had before a wrapper was saved with them; as they are if that is not clear.
+    """The tensors under their names from before a wrapper was saved with them, where those are clear.
 
     Read so: torch.compile's, FSDP's and activation checkpointing's words wherever they stand, and what stands in front
     of every name (data parallelism, peft, a module that held the model) until the word vectors have their own name.
@@ -99,7 +99,7 @@ def gguf_name(published: str) -> str:
 
 
 def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Published name and shape of every weight the network needs, one by one; the head only where it is untied."""
+    """Published name and shape of every weight the network needs, one by one. The head only where it is untied."""
     lengths = {
         "V": config.vocab_size,
         "D": config.hidden_size,

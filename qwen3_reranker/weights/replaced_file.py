@@ -14,7 +14,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name that no other thread or process has; the file of that name replaces `path` if the block succeeds."""
+    """A name that no other thread or process has. The file of that name replaces `path` if the block succeeds."""
     partial = path.with_name(f"{path.stem}.{secrets.token_hex(8)}{PARTIAL}")
     try:
         yield partial

@@ -43,7 +43,7 @@ class TensorEntry:
 
 
 def read_entries(path: Path) -> dict[str, TensorEntry]:
-    """Every tensor of the file by name, in the order of its data; raises CheckpointError naming file and tensor."""
+    """Every tensor of the file by name, in the order of its data. Raises CheckpointError naming file and tensor."""
     source = Source.of(path)
     header = _header(source)
     data_start = _LENGTH_BYTES + len(header)

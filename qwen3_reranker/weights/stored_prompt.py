@@ -1,4 +1,4 @@
-"""A checkpoint's files -> which prompt its judge reads, as far as they say so; nothing is guessed."""
+"""A checkpoint's files -> which prompt its judge reads, as far as they say so. Nothing is guessed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def prompt_of_gguf(metadata: Metadata, has_head: bool) -> StoredPrompt:
 
 
 def _chat_template(folder: Path) -> tuple[str, ReadTemplate | None]:
-    """The place of the folder's chat template and what it says; None where it has none."""
+    """The place of the folder's chat template and what it says. None where it has none."""
     path = folder / TEMPLATE_FILE
     if path.is_file():
         return str(path), read_chat_template(_text(path))
@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
 
 
 def _is_fed_a_template(folder: Path) -> bool | None:
-    """Whether sentence-transformers puts pairs through the chat template; None for a folder that it did not write."""
+    """Whether sentence-transformers puts pairs through the chat template. None for a folder that it did not write."""
     if not (folder / MODULES).exists() or not (folder / INPUT).exists():
         return None
     modalities = read_object(folder / INPUT).get("modality_config")

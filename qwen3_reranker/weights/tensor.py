@@ -24,7 +24,7 @@ _BYTES_AT_ONCE = 8 << 20
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """A file as it was when its header was read; every later look checks that it is still that file."""
+    """A file as it was when its header was read. Every later look checks that it is still that file."""
 
     path: Path
     size: int
@@ -71,7 +71,7 @@ class Source:
 
 
 class Tensor(Protocol):
-    """A vector or a matrix of a checkpoint, whose numbers are read, or computed from files, when they are needed.
+    """A vector or a matrix of a checkpoint. Its numbers are read or computed when they are needed.
 
     dtype: the encoding of what is stored, or a name for it. num_bytes: what that takes on disk.
     """
@@ -116,11 +116,11 @@ class Tensor(Protocol):
         ...
 
     def content(self) -> Iterator[memoryview | bytes]:
-        """Everything that its values depend on but dtype and shape, in chunks; a chunk is valid until the next."""
+        """Everything that its values depend on but dtype and shape, in chunks. A chunk is valid until the next."""
         ...
 
     def give_back_pages(self) -> None:
-        """Let mapped pages no longer count as memory of this process; they come back when they are read."""
+        """Let mapped pages no longer count as memory of this process. They come back when they are read."""
         ...
 
 
@@ -156,7 +156,7 @@ class StoredTensor:
         return (self.source,)
 
     def read(self, dtype: DTypeLike = np.float32, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The whole tensor as float32 or float64, into `out` if given; it takes one MiB more than the result.
+        """The whole tensor as float32 or float64, into `out` if given. It takes one MiB more than the result.
 
         Every stored value is represented exactly. Raises CheckpointError if the file was cut or changed, InputError
         for another dtype or an `out` that is not a C-contiguous array of this shape and dtype.
@@ -181,7 +181,7 @@ class StoredTensor:
         return result
 
     def stored(self) -> NDArray[np.uint8]:
-        """The tensor's bytes as the file holds them, (num_bytes,), read-only; they stay there and are paged in.
+        """The tensor's bytes as the file holds them, (num_bytes,), read-only. They stay there and are paged in.
 
         Valid while the file keeps its length, which `source.mapped()` checks. Raises CheckpointError if it has changed.
         """
@@ -213,7 +213,7 @@ class StoredTensor:
         return result
 
     def give_back_pages(self) -> None:
-        """Let the tensor's mapped pages count as this process's memory no longer; they come back when they are read."""
+        """Let the tensor's mapped pages count as this process's memory no longer. They come back when they are read."""
         # The kernel maps the neighbours of each touched page too, so a thousand scattered rows would make the whole
         # matrix count as this process's memory. The pages stay in the page cache: mapping them again is cheap.
         if hasattr(mmap, "MADV_DONTNEED"):
@@ -244,7 +244,7 @@ def is_plain(tensor: Tensor) -> TypeGuard[StoredTensor]:
 
 
 def destination(tensor: Tensor, dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
-    """The array to read a tensor into: `out`, or a new one; raises InputError for one that does not fit."""
+    """The array to read a tensor into: `out`, or a new one. Raises InputError for one that does not fit."""
     wanted = readable(dtype)
     if out is None:
         return np.empty(tensor.shape, wanted)
@@ -257,7 +257,7 @@ def destination(tensor: Tensor, dtype: DTypeLike, out: NDArray[Any] | None) -> N
 
 
 def row_indices(tensor: Tensor, ids: ArrayLike) -> NDArray[np.intp]:
-    """The ids of rows as an array; raises InputError unless each is a row of the tensor."""
+    """The ids of rows as an array. Raises InputError unless each is a row of the tensor."""
     indices = np.asarray(ids)
     if indices.size == 0:
         return np.empty(0, np.intp)

@@ -12,7 +12,7 @@ _VALUES_AT_ONCE = 1 << 20
 
 
 def is_same(head: Tensor, words: Tensor) -> bool:
-    """Whether two matrices of one shape hold equal numbers; reads piece by piece, up to the first difference."""
+    """Whether two matrices of one shape hold equal numbers. Reads piece by piece, up to the first difference."""
     if is_plain(head) and is_plain(words) and head.dtype == words.dtype:
         pieces = zip(head.content(), words.content(), strict=True)
         if all(np.array_equal(np.frombuffer(own, np.uint8), np.frombuffer(other, np.uint8)) for own, other in pieces):

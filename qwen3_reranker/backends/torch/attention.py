@@ -184,7 +184,7 @@ def _similar(blocks: Integers) -> Iterator[Integers]:
 
 
 def _padded(blocks: Integers, metadata: VarlenMetadata) -> tuple[Integers, np.ndarray, Integers, Integers]:
-    """Queries and which of them are real, keys, and how many keys each query sees; padding repeats a real one."""
+    """Queries and which of them are real, keys, and how many keys each query sees. Padding repeats a real one."""
     first_B1, queries_B1, first_key_B1, keys_B1 = (column[:, None] for column in blocks.T)
     index_Q = np.arange(int(queries_B1.max()))
     is_real_BQ = index_Q < queries_B1

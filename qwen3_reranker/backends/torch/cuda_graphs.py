@@ -41,7 +41,7 @@ class _CapturedGraph:
 
 
 class CudaGraphs:
-    """The graphs of one network on one GPU, by shape; the least recently used is dropped.
+    """The graphs of one network on one GPU, by shape. The least recently used is dropped.
 
     A shape is captured when it is seen for the second time, as capture takes as long as many runs. Where capture
     fails, a warning says so and everything is launched one by one from then on, with the same results.
@@ -64,7 +64,7 @@ class CudaGraphs:
         kv_cache_L2CGE: Tensor | None,
         keep_N: Integers | None,
     ) -> tuple[Tensor, Tensor | None] | None:
-        """What the network gives for this batch, or None where there is no graph for it (yet)."""
+        """The network's output for this batch, or None while there is no graph for it."""
         num_cached = 0 if kv_cache_L2CGE is None else kv_cache_L2CGE.shape[2]
         num_keep = 0 if keep_N is None else len(keep_N)
         if len(layout.tokens_T) > self._max_tokens or not len(layout.leaves_F):

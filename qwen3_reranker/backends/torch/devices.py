@@ -20,7 +20,7 @@ _DTYPES = {
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of this name; None takes the first that is present of cuda, mps and cpu.
+    """The device of this name. None takes the first that is present of cuda, mps and cpu.
 
     Raises InputError for the name of no device, UnavailableError for a device that this machine or this torch lacks.
     """
@@ -32,7 +32,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def number_type(precision: str, device: torch.device) -> torch.dtype:
-    """The type of states between matrices; raises UnavailableError for a precision that the device cannot run."""
+    """The type of states between matrices. Raises UnavailableError for a precision that the device cannot run."""
     if precision == "float8" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 9):
         raise UnavailableError(
             f'precision="float8" needs a GPU of compute capability 8.9 or later, {torch.cuda.get_device_name(device)} '
@@ -46,7 +46,7 @@ def number_type(precision: str, device: torch.device) -> torch.dtype:
 
 
 def choose_attention(device: torch.device, dtype: torch.dtype) -> str:
-    """The name of the kernel: FlashAttention where it runs, on CUDA in 16 bits, otherwise padded buckets."""
+    """The kernel's name: FlashAttention on CUDA in 16 bits, otherwise padded buckets."""
     flash = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
     if flash and torch.cuda.get_device_capability(device) < (8, 0):
         _log.info("attention sdpa: FlashAttention needs compute capability 8.0")

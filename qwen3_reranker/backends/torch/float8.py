@@ -12,7 +12,7 @@ _SMALLEST_SCALE = 1e-12
 
 
 class Float8Linear(nn.Module):
-    """A matrix whose rows are rounded to float8 e4m3, times states that are rounded row by row as they come."""
+    """A matrix rounded to float8 e4m3 row by row. States are rounded so too, as they come."""
 
     def __init__(self, weight_OD: Tensor) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Float8Linear(nn.Module):
 
 
 def rounded(x_TD: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in float8 and the scale of each, (T, 1) float32, that gives them back: the largest of a row is 448."""
+    """Rows in float8 and the scale of each, (T, 1) float32. The largest number of a row becomes 448."""
     scale_T1 = x_TD.abs().amax(dim=-1, keepdim=True).float().div(_LARGEST).clamp(min=_SMALLEST_SCALE)
     return (x_TD.float() / scale_T1).clamp(-_LARGEST, _LARGEST).to(_FLOAT8), scale_T1
 

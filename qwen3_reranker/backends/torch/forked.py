@@ -1,4 +1,4 @@
-"""Runs a network in a forked child: in a new thread on a processor; on other devices with an error that says why not.
+"""Runs a network in a forked child: in a new thread on a processor. Other devices raise an error that says why.
 
 torch shares work on a processor among threads that belong to the thread that called it. Those of the thread that forked
 stayed in the parent, and torch would wait for them for ever; a new thread gets new ones.

@@ -15,7 +15,7 @@ _MIN_SEQUENCES = 16
 
 @dataclass(frozen=True, slots=True)
 class GraphShape:
-    """What batches of one CUDA graph have in common: numbers of tokens, sequences, gathered keys and so on.
+    """What batches of one CUDA graph share: numbers of tokens, sequences, gathered keys and so on.
 
     cached: tokens of cached segments. keep: tokens whose keys and values are returned.
     """
@@ -35,7 +35,7 @@ class GraphShape:
 
 
 def graph_shape(layout: BatchLayout, metadata: AttentionMetadata, num_cached: int, num_keep: int) -> GraphShape:
-    """The smallest shape that holds the batch: tokens in eighths of powers of two, all else in powers of two."""
+    """The smallest shape that holds the batch. Tokens come in eighths of powers of two, the rest in powers of two."""
     all_queries, leaf_queries = metadata.all_queries, metadata.leaf_queries
     return GraphShape(
         tokens=_round_to_eighth(len(layout.tokens_T)),
@@ -51,7 +51,7 @@ def graph_shape(layout: BatchLayout, metadata: AttentionMetadata, num_cached: in
 def pad_to(
     shape: GraphShape, layout: BatchLayout, metadata: AttentionMetadata, num_cached: int
 ) -> tuple[BatchLayout, AttentionMetadata]:
-    """The batch with as many tokens, sequences, keys and leaves as the shape; padding changes no result.
+    """The batch with as many tokens, sequences, keys and leaves as the shape. Padding changes no result.
 
     Tokens of padding belong to no sequence. Sequences of padding have no queries and no keys. Leaves of padding are the
     first token, which reads one key.

@@ -128,15 +128,15 @@ class Qwen3DecoderLayer(nn.Module):
         return self.self_attn.project_qkv(self._normed(hidden_TD), cos_T1E, sin_T1E)
 
     def keys_values(self, hidden_TD: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values without queries: what the last layer needs of tokens that end no row."""
+        """Keys and values alone, which the last layer needs of tokens that end no row."""
         return self.self_attn.project_kv(self._normed(hidden_TD), cos_T1E, sin_T1E)
 
     def queries(self, hidden_FD: Tensor, cos_F1E: Tensor, sin_F1E: Tensor) -> Tensor:
-        """Queries without keys and values: what the last layer needs in addition of tokens that end a row."""
+        """Queries alone, which the last layer needs too of tokens that end a row."""
         return self.self_attn.project_q(self._normed(hidden_FD), cos_F1E, sin_F1E)
 
     def post_attention(self, hidden_TD: Tensor, attention_TO: Tensor) -> Tensor:
-        """The states after the layer, from the states before it and the outputs of attention, (T, D)."""
+        """The states after the layer, (T, D), from those before it and attention's outputs."""
         hidden_TD = hidden_TD + self.self_attn.o_proj(attention_TO)
         output_TD: Tensor = self.mlp(self.post_attention_layernorm(hidden_TD).to(self.dtype))
         return hidden_TD + output_TD
@@ -188,7 +188,7 @@ class Qwen3ForPooling(nn.Module):
         self.register_buffer("inv_freq_E", 1.0 / config.rope_theta**half_E, persistent=False)
 
     def compile_layers(self) -> None:
-        """Compile the halves of the layers: norms, rotary positions and gates are fused around the products.
+        """Compile the halves of the layers. Norms, rotary positions and gates are fused around the products.
 
         The first batches wait for the compiler; batches of other lengths share the code.
         """
@@ -210,7 +210,7 @@ class Qwen3ForPooling(nn.Module):
     def forward(
         self, inputs: ModelInput, on_layer: Callable[[int], None] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The state after the final norm of each leaf, and the keys and values of `inputs.keep_N`.
+        """The final state of each leaf, and the keys and values of `inputs.keep_N`.
 
         The states are (F, D) float32. Keys and values are (L, 2, N, G, E), None where none are kept.
         """
@@ -252,7 +252,7 @@ class Qwen3ForPooling(nn.Module):
         return tuple(torch.cat(output) for output in zip(*outputs, strict=True))
 
     def _rotary_factors(self, positions_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors of each number of a head and of the number half a head away, (T, 1, E) each."""
+        """Factors of each number and of the one half a head away, (T, 1, E) each."""
         # float32 in every precision: that is how the models were trained and how transformers runs them.
         angle_T1E = (positions_T.float()[:, None] * self.get_buffer("inv_freq_E"))[:, None]
         cos_T1E, sin_T1E = angle_T1E.cos(), angle_T1E.sin()

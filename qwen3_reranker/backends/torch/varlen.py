@@ -59,7 +59,7 @@ class AttentionMetadata:
 
 
 def attention_metadata(plan: Plan, layout: BatchLayout, cached: Collection[int]) -> AttentionMetadata:
-    """The attention of one batch; each ancestor of its segments is in the batch or in `cached`."""
+    """The attention of one batch. Each ancestor of its segments is in the batch or in `cached`."""
     cached_segments = _cached_ancestors(plan, layout, cached)
     all_queries = _all_queries(plan, layout, cached_segments)
     return AttentionMetadata(cached_segments, all_queries, _leaf_queries(all_queries, layout))
@@ -72,7 +72,7 @@ def varlen_metadata(cu_seqlens_q: Integers, cu_seqlens_k: Integers, kv_indices: 
 
 
 def _cached_ancestors(plan: Plan, layout: BatchLayout, cached: Collection[int]) -> tuple[int, ...]:
-    """The ancestors of the batch's segments that are not in the batch, in the plan's order."""
+    """Ancestors of the batch's segments outside the batch, in the plan's order."""
     met = set(layout.segments)
     for segment in layout.segments:
         ancestor = int(plan.parents_S[segment])
@@ -98,7 +98,7 @@ def _pool(plan: Plan, layout: BatchLayout, cached_segments: tuple[int, ...]) -> 
 
 
 def _all_queries(plan: Plan, layout: BatchLayout, cached_segments: tuple[int, ...]) -> VarlenMetadata:
-    """One sequence for each run of segments in which each is the parent of the next."""
+    """One sequence for each run of segments that are parents of one another in turn."""
     # The ranges of keys from the root to the end of each segment; a tree may be deeper than Python recurses.
     paths: dict[int, list[Range]] = {-1: []}
     for segment, keys in _pool(plan, layout, cached_segments).items():
@@ -124,7 +124,7 @@ def _all_queries(plan: Plan, layout: BatchLayout, cached_segments: tuple[int, ..
 
 
 def _leaf_queries(all_queries: VarlenMetadata, layout: BatchLayout) -> VarlenMetadata:
-    """A sequence of one query for each leaf: the keys of its sequence up to its own position."""
+    """A sequence of one query for each leaf. It sees the keys of its sequence up to its position."""
     sequence_F = np.searchsorted(all_queries.cu_seqlens_q, layout.leaves_F, side="right") - 1
     seqlens_k = layout.positions_T[layout.leaves_F] + 1
     return varlen_metadata(

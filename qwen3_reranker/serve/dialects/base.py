@@ -53,7 +53,7 @@ class JsonObject:
 
     @cached_property
     def write(self) -> Callable[[Any], dict[str, Any]]:
-        """The function from a source to the object; made once, as a reply has a thousand rows."""
+        """The function from a source to the object. It is made once, as a reply has a thousand rows."""
         steps: list[tuple[str, Callable[[Any], bool] | None, Callable[[Any], Any], str | None]] = []
         arrays: dict[int, str] = {}
         for name, part in self.fields.items():

@@ -49,7 +49,7 @@ class Awq:
 
 
 def awq(parts: Parts) -> Awq:
-    """The decoder of a matrix in AWQ; raises CheckpointError naming the part that is not as it must be."""
+    """The decoder of a matrix in AWQ. Raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
     groups = parts.groups("scales", 0)
     return Awq(

@@ -71,7 +71,7 @@ class Gptq:
 
 
 def gptq(parts: Parts, zero_offset: int) -> Gptq:
-    """The decoder of a matrix in GPTQ; raises CheckpointError naming the part that is not as it must be."""
+    """The decoder of a matrix in GPTQ. Raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
     by_bits = {bits: (words(inputs, bits), outputs) for bits in (4, 8)}
     digits, bits = parts.packed("qweight", "I32", by_bits)

@@ -24,7 +24,7 @@ class Grid:
     width: int
 
     def rows(self, indices: Indices, inputs: int, groups: NDArray[np.integer[Any]] | None = None) -> Floats:
-        """The number of each input in those rows, (R, I); `groups` names inputs' columns where they have no order."""
+        """The number of each input in those rows, (R, I). `groups` names inputs' columns where they have no order."""
         taken = number_rows(self.numbers, indices // self.height)
         if groups is not None:
             return taken[:, groups]
@@ -32,7 +32,7 @@ class Grid:
 
 
 def grid(parts: Parts, suffix: str, dtypes: tuple[str, ...], blocks: tuple[tuple[int, int], ...] = ()) -> Grid:
-    """The part, whose shape says what its numbers are for; `blocks` are those that the configuration names.
+    """The part, whose shape says what its numbers are for. `blocks` are those that the configuration names.
 
     Raises CheckpointError naming the part where its shape is none of these.
     """
@@ -50,7 +50,7 @@ def grid(parts: Parts, suffix: str, dtypes: tuple[str, ...], blocks: tuple[tuple
 
 
 def beside(parts: Parts, suffix: str, dtypes: tuple[str, ...], other: Grid) -> Grid:
-    """A part with a number for each place of the other grid; raises CheckpointError where its shape is another."""
+    """A part with a number for each place of the other grid. Raises CheckpointError where its shape is another."""
     rows, columns = other.numbers.shape
     flat = ((), (1,)) if rows == columns == 1 else ((rows,),) if columns == 1 else ()
     return replace(other, numbers=replace(parts.one(suffix, dtypes, (rows, columns), *flat), shape=(rows, columns)))

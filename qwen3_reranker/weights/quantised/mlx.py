@@ -51,7 +51,7 @@ class Mlx:
 
 
 def mlx(parts: Parts) -> Mlx:
-    """The decoder of a matrix in MLX's affine mode; raises CheckpointError naming the part that is not right."""
+    """The decoder of a matrix in MLX's affine mode. Raises CheckpointError naming the part that is not right."""
     outputs, inputs = parts.shape
     digits, bits = parts.packed("weight", "U32", {bits: (outputs, words(inputs, bits)) for bits in (4, 8)})
     groups = parts.groups("scales", 1)

@@ -12,7 +12,7 @@ from qwen3_reranker.weights.tensor import StoredTensor
 
 
 def _floats(exponent_bits: int, mantissa_bits: int) -> Floats:
-    """The numbers of an 8-bit float by their bits, (256,), as if there were neither infinity nor NaN."""
+    """The numbers of an 8-bit float by their bits, (256,), without infinity and NaN."""
     bits = np.arange(256)
     exponent = bits >> mantissa_bits & (1 << exponent_bits) - 1
     fraction = (bits & (1 << mantissa_bits) - 1) / (1 << mantissa_bits)

@@ -89,7 +89,7 @@ class PackQuantized:
 
 
 def packed(parts: Parts) -> PackQuantized:
-    """The decoder of a packed matrix; raises CheckpointError naming the part that is not as it must be."""
+    """The decoder of a packed matrix. Raises CheckpointError naming the part that is not as it must be."""
     outputs, inputs = parts.shape
     by_bits = {bits: (outputs, words(inputs, bits)) for bits in (4, 8)}
     digits, bits = parts.packed("weight_packed", "I32", by_bits)

@@ -1,4 +1,4 @@
-"""The parts of a quantised matrix, checked; their bytes, digits and scales, gathered by row or by column.
+"""The parts of a quantised matrix, checked. Their bytes, digits and scales, gathered by row or by column.
 
 Shapes: R requested rows of the matrix, I inputs, G groups of inputs, P rows of a part.
 """
@@ -24,7 +24,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the file holds of the matrix `name`, of `shape`, in a format; `where` is the file if a part lacks."""
+    """What the file holds of the matrix `name`, of `shape`, in a format. `where` is the file if a part lacks."""
 
     name: str
     shape: tuple[int, int]
@@ -49,7 +49,7 @@ class Parts:
         return self._entry(suffix).dtype
 
     def one(self, suffix: str, dtypes: tuple[str, ...], *shapes: tuple[int, ...]) -> StoredTensor:
-        """The part, if it has one of these dtypes and shapes; raises CheckpointError naming file and tensor if not."""
+        """The part, if it has one of these dtypes and shapes. Raises CheckpointError naming file and tensor if not."""
         entry, name = self._entry(suffix), self.called(suffix)
         if entry.dtype not in dtypes:
             raise self.wrong(suffix, f"dtype must be {' or '.join(dtypes)}, got {shown(entry.dtype)}")
@@ -93,7 +93,7 @@ class Parts:
 
 
 def words(count: int, bits: int) -> int:
-    """How many words of 32 bits so many digits take; the last one may hold fewer than it could."""
+    """How many words of 32 bits so many digits take. The last one may hold fewer than it could."""
     return -(-count * bits // 32)
 
 
@@ -143,7 +143,7 @@ def input_groups(part: StoredTensor, num_groups: int) -> NDArray[np.int32]:
 
 
 def spread(values_RG: NDArray[Any], inputs: int, groups: NDArray[np.integer[Any]] | None = None) -> NDArray[Any]:
-    """What is said of each group, said of each of its inputs: (R, I); inputs are in order where none is named."""
+    """What is said of each group, said of each of its inputs: (R, I). Inputs are in order where none is named."""
     if groups is None:
         return np.repeat(values_RG, inputs // values_RG.shape[1], axis=1)
     return values_RG[:, groups]

@@ -1,4 +1,4 @@
-"""A folder's configuration -> how its matrices are quantised; a matrix's name -> the tensor that decodes it."""
+"""A folder's configuration -> how its matrices are quantised. A matrix's name -> the tensor that decodes it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _README_BYTES = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """How the matrices of a folder are stored; `config` is the file that says so, `base` what they were made of."""
+    """How the matrices of a folder are stored. `config` is the file that says so, `base` what they were made of."""
 
     format: Format
     config: Source
@@ -45,7 +45,7 @@ class Quantisation:
     def matrix(
         self, name: str, shape: tuple[int, ...], entries: Mapping[str, TensorEntry], where: Path
     ) -> QuantisedTensor | None:
-        """The matrix `name`, decoded when it is read; None where it is stored as plain numbers, or is no matrix.
+        """The matrix `name`, decoded when it is read. None where it is stored as plain numbers, or is no matrix.
 
         `where` is the file to name if something is missing. Raises CheckpointError where it cannot be decoded: one that
         names the format if this is not read, and otherwise the tensor that is missing or not as it must be.
@@ -106,7 +106,7 @@ class Quantisation:
 
 
 def read_quantisation(config: Path, fields: Mapping[str, Any]) -> Quantisation | None:
-    """What config.json (`fields`), or a file next to it, says of quantised matrices; None where nothing does.
+    """What config.json (`fields`), or a file next to it, says of quantised matrices. None where nothing does.
 
     Raises CheckpointError naming the file where what it says makes no sense.
     """

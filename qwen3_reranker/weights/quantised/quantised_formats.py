@@ -62,7 +62,7 @@ class Format:
 
 
 def named_format(fields: Mapping[str, Any], where: str) -> Format:
-    """The format that these fields of a quantization_config describe; raises CheckpointError for fields of no sense."""
+    """The format that these fields of a quantization_config describe. Raises CheckpointError for fields of no sense."""
     method = fields.get("quant_method", _unnamed_method(fields))
     if method is None:
         return Format(f"a format without a quant_method, {shown(dict(fields))}")

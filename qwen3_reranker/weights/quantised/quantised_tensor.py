@@ -38,7 +38,7 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QuantisedTensor:
-    """A matrix whose file holds digits and scales; values are float32, the exact product rounded once.
+    """A matrix whose file holds digits and scales. Values are float32, the exact product rounded once.
 
     config: the file that names the format.
     """

@@ -52,7 +52,7 @@ class Scaled:
 
 
 def scaled(parts: Parts, blocks: tuple[tuple[int, int], ...]) -> Scaled:
-    """The decoder of a matrix of 8-bit numbers; raises CheckpointError naming the part that is not as it must be."""
+    """The decoder of a matrix of 8-bit numbers. Raises CheckpointError naming the part that is not as it must be."""
     numbers = parts.one("weight", tuple(_LABELS), parts.shape)
     # The same factor; "inverse" is that of what the weights were multiplied by when they were rounded.
     suffix = "weight_scale_inv" if parts.has("weight_scale_inv") else "weight_scale"
