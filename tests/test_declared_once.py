@@ -12,6 +12,8 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.option_fields import option_facts
 from qwen3_reranker.serve.server_options import ServerOptions
 from qwen3_reranker.serve.settings import ServerSettings
+from qwen3_reranker.train.mining_options import MiningOptions
+from qwen3_reranker.train.synthesis_options import SynthesisOptions
 from qwen3_reranker.train.train_options import TrainOptions
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +21,7 @@ CLI = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "qwen3_
 _MOST_PARAMETERS = 8
 
 
-@pytest.mark.parametrize("options", [EngineOptions, TrainOptions])
+@pytest.mark.parametrize("options", [EngineOptions, TrainOptions, MiningOptions, SynthesisOptions])
 def test_every_field_of_options_says_what_it_is(options: type) -> None:
     facts = option_facts(options)
     assert list(facts) == [field.name for field in fields(options)] == list(signature(options).parameters)

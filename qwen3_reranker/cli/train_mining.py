@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -16,6 +16,8 @@ from qwen3_reranker.cli.train_shared import ExamplesOutput, print_facts, read_fi
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option, required
+from qwen3_reranker.train.mining_options import MiningOptions
+from qwen3_reranker.train.synthesis_options import PERSONAS, SynthesisOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker import Reranker
@@ -24,20 +26,12 @@ KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MineOptions:
-    """Which documents become negatives."""
+class CandidateOptions:
+    """Where candidates come from, and who doubts them."""
 
-    group: ClassVar[str] = "Choice"
-    run: str | None = option(
-        None, "A TREC run; its queries are the examples' ids.", unit="FILE", shown="BM25", group="Candidates"
-    )
-    corpus: str | None = option(
-        None, "Documents, JSON lines of _id and text.", unit="FILE", shown="the examples' own", group="Candidates"
-    )
-    negatives: int = option(7, "Negatives for each query.", unit="N")
-    ranks: str = option("1-100", "Ranks in the first stage that they come from.", unit="A-B")
-    margin: float = option(0.05, "Leave out a document with a score above 1 - SHARE of the positive's.", unit="SHARE")
-    sampling: str = option("top", "Which of the others to take.", choices=("top", "random"))
+    group: ClassVar[str] = "Candidates"
+    run: str | None = option(None, "A TREC run; its queries are the examples' ids.", unit="FILE", shown="BM25")
+    corpus: str | None = option(None, "Documents, JSON lines of _id and text.", unit="FILE", shown="the examples' own")
     teacher: str | None = option(
         None,
         "A reranker that finds answers without a label, to leave them out.",
@@ -45,10 +39,6 @@ class MineOptions:
         shown="none",
         group="Teacher",
     )
-    teacher_margin: float = option(
-        0.1, "How far its probability must be below the positive's.", unit="P", group="Teacher"
-    )
-    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +49,15 @@ class TeacherOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthesiseOptions:
-    """Who writes queries, of which kind, and which of them are kept."""
+class WriterOptions:
+    """Who writes queries, for whom, and who reads them."""
 
-    group: ClassVar[str] = "Queries"
-    endpoint: str = required(
-        "A server of OpenAI's chat completions, such as http://localhost:8000/v1.", unit="URL", group="Writer"
+    group: ClassVar[str] = "Writer"
+    endpoint: str = required("A server of OpenAI's chat completions, such as http://localhost:8000/v1.", unit="URL")
+    writer: str = required("The language model's name there.", unit="NAME")
+    personas: str | None = option(
+        None, "Who may ask, one a line.", unit="FILE", shown=f"{len(PERSONAS)} that are built in", group="Queries"
     )
-    writer: str = required("The language model's name there.", unit="NAME", group="Writer")
-    languages: str = option("English", "Languages of the queries, drawn evenly.", unit="NAME,...")
-    lengths: str = option("4,8,16", "Words of a query, drawn evenly.", unit="N,...")
-    personas: str | None = option(None, "Who may ask, one a line.", unit="FILE", shown="18 that are built in")
     judge: str | None = option(
         None,
         "A reranker that finds queries without an answer in the passage, to leave them out.",
@@ -77,15 +65,19 @@ class SynthesiseOptions:
         shown="none",
         group="Filter",
     )
-    least: float = option(0.5, "Lowest probability of yes to keep a query.", unit="P", group="Filter")
-    seed: int = option(0, "Seed of everything that is drawn at random.", unit="N")
 
 
 Data = Annotated[str, Argument(metavar="FILE")]
 
 
 @declared
-def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, without("resume")]) -> None:
+def mine(
+    data: Data,
+    *,
+    candidates: CandidateOptions,
+    options: MiningOptions,
+    output: Annotated[ExamplesOutput, without("resume")],
+) -> None:
     """Find hard negatives for queries.
 
     Those are documents that a first stage ranks high and that are no answers. A document that scores nearly as high as
@@ -99,25 +91,21 @@ def mine(data: Data, *, options: MineOptions, output: Annotated[ExamplesOutput, 
     from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.evaluate.trec import read_run
     from qwen3_reranker.train.example_file import write_examples
-    from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates
+    from qwen3_reranker.train.mining import Bm25Candidates, RunCandidates
     from qwen3_reranker.train.mining import mine as find
 
-    first, last = _ranks(options.ranks)
-    chosen = MiningOptions(
-        options.negatives, first, last, options.margin, options.teacher_margin, options.sampling, options.seed
-    )
-    if options.run is not None and options.corpus is None:
+    if candidates.run is not None and candidates.corpus is None:
         raise InputError("--run names documents by id, so --corpus must say what they are")
-    teacher = _opened(options.teacher)
+    teacher = _opened(candidates.teacher)
     examples = read_files([data])
-    texts = read_corpus(Path(options.corpus)) if options.corpus else {}
-    candidates = (
-        RunCandidates(read_run(Path(options.run)), texts)
-        if options.run
+    texts = read_corpus(Path(candidates.corpus)) if candidates.corpus else {}
+    first_stage = (
+        RunCandidates(read_run(Path(candidates.run)), texts)
+        if candidates.run
         else Bm25Candidates([*texts.values(), *(text for each in examples for text in each.documents)], options.seed)
     )
     with ProgressBar("mining") as bar:
-        found, mined = find(examples, candidates, chosen, teacher, bar)
+        found, mined = find(examples, first_stage, options, teacher, bar)
     write_examples(output.output, found)
     print_facts({**asdict(mined), "output": output.output}, output.chosen)
 
@@ -152,7 +140,11 @@ def distil(
 
 @declared
 def synthesise(
-    passages: Annotated[str, Argument(metavar="CORPUS")], *, options: SynthesiseOptions, output: ExamplesOutput
+    passages: Annotated[str, Argument(metavar="CORPUS")],
+    *,
+    writer: WriterOptions,
+    options: Annotated[SynthesisOptions, without("personas")],
+    output: ExamplesOutput,
 ) -> None:
     """Have a language model write queries for passages.
 
@@ -167,21 +159,16 @@ def synthesise(
     from qwen3_reranker.cli.text_files import read_text
     from qwen3_reranker.evaluate.beir import read_corpus
     from qwen3_reranker.train.chat import Chat
-    from qwen3_reranker.train.synthesis import PERSONAS, SynthesisOptions
     from qwen3_reranker.train.synthesis import synthesise as write
 
-    known = (
-        PERSONAS
-        if options.personas is None
-        else tuple(filter(None, map(str.strip, read_text(options.personas).splitlines())))
-    )
-    lengths = _numbers("--lengths", options.lengths)
-    chosen = SynthesisOptions(known, tuple(_listed(options.languages)), lengths, options.least, options.seed)
-    chat = Chat(options.endpoint, options.writer, api_key=os.environ.get(KEY_VARIABLE))
-    reader = _opened(options.judge)
+    if writer.personas is not None:
+        lines = map(str.strip, read_text(writer.personas).splitlines())
+        options = replace(options, personas=tuple(filter(None, lines)))
+    chat = Chat(writer.endpoint, writer.writer, api_key=os.environ.get(KEY_VARIABLE))
+    reader = _opened(writer.judge)
     texts = list(read_corpus(Path(passages)).values())
     with resumable(), ProgressBar("writing queries") as bar:
-        found = write(texts, chat, output.output, chosen, reader, resume=output.resume, on_progress=bar)
+        found = write(texts, chat, output.output, options, reader, resume=output.resume, on_progress=bar)
     facts = asdict(found)
     facts.pop("first_unusable")
     print_facts({**facts, "output": output.output}, output.chosen)
@@ -194,20 +181,3 @@ def _opened(model: str | None, **options: Any) -> Reranker | None:
     from qwen3_reranker import Reranker
 
     return Reranker(model, **options)
-
-
-def _ranks(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-        raise InputError(f"--ranks must be written like 2-60, got {text!r}")
-    return int(first), int(last)
-
-
-def _listed(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
-
-
-def _numbers(flag: str, text: str) -> tuple[int, ...]:
-    if not all(each.isascii() and each.isdigit() for each in _listed(text)):
-        raise InputError(f"{flag} must be whole numbers with commas between them, got {text!r}")
-    return tuple(map(int, _listed(text)))

@@ -11,37 +11,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
 from qwen3_reranker.train.example_file import TrainExample, normal
-
-SAMPLING = ("top", "random")
-
-
-@dataclass(frozen=True, slots=True)
-class MiningOptions:
-    """Which candidates become negatives.
-
-    first, last: ranks in the first stage, counted from 1. margin: a candidate with a first-stage score above
-    (1 - margin) times the positive's counts as an answer (TopK-PercPos of NV-Retriever, arXiv 2407.15831).
-    teacher_margin: so does a candidate with a teacher's probability above the positive's minus this.
-    """
-
-    negatives: int = 7
-    first: int = 1
-    last: int = 100
-    margin: float = 0.05
-    teacher_margin: float = 0.1
-    sampling: str = "top"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.sampling not in SAMPLING:
-            raise InputError(f"sampling must be one of {', '.join(SAMPLING)}, got {self.sampling!r}")
-        if self.negatives < 1:
-            raise InputError(f"negatives must be at least 1, got {self.negatives}")
-        if not 1 <= self.first <= self.last:
-            raise InputError(f"ranks must go up from 1 or more, as in 2-60, got {self.first}-{self.last}")
-        for name in ("margin", "teacher_margin"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+from qwen3_reranker.train.mining_options import MiningOptions
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
 from qwen3_reranker.train.chat import Chat, ChatError
 from qwen3_reranker.train.example_file import TrainExample, line_of, normal, read_examples
+from qwen3_reranker.train.synthesis_options import SynthesisOptions
 
 TYPES = {
     "keywords": "a few search keywords",
@@ -30,12 +31,6 @@ TYPES = {
     "background": "a question about the background of something in the passage",
 }
 DIFFICULTIES = ("high_school", "university", "phd")
-PERSONAS = (
-    "a curious high-school student", "a nurse on a ward", "a software engineer on call", "a retired history teacher",
-    "a small shop's owner", "a journalist who checks facts", "a parent of two small children", "a law clerk",
-    "a farmer", "a doctoral student in the field", "a tourist planning a trip", "a home cook", "a mechanic",
-    "a customer-service agent", "a local politician", "a biologist", "an accountant", "a translator",
-)  # fmt: skip
 _OFFERED = 5
 _LONGEST_PASSAGE = 6000
 
@@ -61,27 +56,6 @@ Passage:
 The query is {kind}, of {difficulty} difficulty, about {length} words long, and written in {language}.
 
 Answer with one JSON object and nothing else: {{"query": "..."}}"""
-
-
-@dataclass(frozen=True, slots=True)
-class SynthesisOptions:
-    """What queries are like, and which are kept.
-
-    personas: who may ask; the five nearest to a passage are offered. languages, lengths (in words): of a query, drawn
-    uniformly. least: a query with a lower probability from the filter is dropped.
-    """
-
-    personas: tuple[str, ...] = PERSONAS
-    languages: tuple[str, ...] = ("English",)
-    lengths: tuple[int, ...] = (4, 8, 16)
-    least: float = 0.5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.personas or not self.languages or not self.lengths or min(self.lengths) < 1:
-            raise InputError("synthesis needs a persona, a language and a length of at least one word")
-        if not 0.0 <= self.least <= 1.0:
-            raise InputError(f"the filter's probability must be in 0..1, got {self.least}")
 
 
 @dataclass(slots=True)
@@ -138,7 +112,7 @@ def synthesise(
 def _asked(
     passage: str, number: int, chat: Chat, nearest: Bm25, options: SynthesisOptions, found: SynthesisCounts
 ) -> TrainExample | None:
-    rng = np.random.default_rng((options.seed, number))
+    rng, languages, lengths = np.random.default_rng((options.seed, number)), options.language_list, options.length_list
     seed, shown = int(rng.integers(2**31)), passage[:_LONGEST_PASSAGE]
     found.passages += 1
     offered = [options.personas[index] for index in nearest.top(shown, _OFFERED)[0].tolist()]
@@ -158,8 +132,8 @@ def _asked(
         passage=shown,
         kind=TYPES[kind],
         difficulty=difficulty.replace("_", " "),
-        length=options.lengths[int(rng.integers(len(options.lengths)))],
-        language=options.languages[int(rng.integers(len(options.languages)))],
+        length=lengths[int(rng.integers(len(lengths)))],
+        language=languages[int(rng.integers(len(languages)))],
     )
     answer = _object(chat.ask(question, seed=seed), found)
     query = answer.get("query") if answer else None
@@ -187,7 +161,7 @@ def _is_kept(
 
 
 def _object(answer: str, found: SynthesisCounts) -> Mapping[str, Any]:
-    """The JSON object in an answer, without thinking or other text; empty if there is none."""
+    """The JSON object in an answer, without thinking or other text. Empty if there is none."""
     text = answer.rpartition("</think>")[2]
     match = re.search(r"\{.*\}", text, re.DOTALL)
     try:

@@ -10,7 +10,8 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.trec import read_run
 from qwen3_reranker.train.example_file import TrainExample, read_examples
-from qwen3_reranker.train.mining import Bm25Candidates, MiningOptions, RunCandidates, mine
+from qwen3_reranker.train.mining import Bm25Candidates, RunCandidates, mine
+from qwen3_reranker.train.mining_options import MiningOptions
 from qwen3_reranker.train.teacher import distil
 from tests.train.tuning import fifty
 
@@ -34,7 +35,7 @@ def test_what_scores_nearly_as_the_positive_is_no_negative(run: RunCandidates) -
 
 
 def test_ranks_are_counted_without_the_positive(run: RunCandidates) -> None:
-    [found], _ = mine([EXAMPLE], run, MiningOptions(first=2, last=3, margin=0.0))
+    [found], _ = mine([EXAMPLE], run, MiningOptions(ranks="2-3", margin=0.0))
     assert found.negatives == ("near", "far")
 
 

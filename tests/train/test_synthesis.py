@@ -12,7 +12,8 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.train.chat import Chat, ChatError
 from qwen3_reranker.train.example_file import read_examples
-from qwen3_reranker.train.synthesis import SynthesisOptions, synthesise
+from qwen3_reranker.train.synthesis import synthesise
+from qwen3_reranker.train.synthesis_options import SynthesisOptions
 from testing.local_server import Quiet, serving
 
 PASSAGES = [f"Passage {n}: the river {word} near the harbour." for n, word in enumerate(["sings", "turns", "burns"])]
@@ -59,7 +60,7 @@ def test_each_passage_is_asked_about_twice_and_becomes_an_example(
 ) -> None:
     handler, address = writer
     chat = Chat(address, "some-model", api_key="secret")
-    options = SynthesisOptions(languages=("Thai",), lengths=(12,), personas=("a farmer", "a nurse"))
+    options = SynthesisOptions(languages="Thai", lengths="12", personas=("a farmer", "a nurse"))
     found = synthesise(PASSAGES, chat, tmp_path / "new.jsonl", options)
     assert (found.passages, found.kept, found.unusable, found.dropped) == (3, 3, 0, 0)
     examples = read_examples(tmp_path / "new.jsonl")
