@@ -24,11 +24,14 @@ from qwen3_reranker import Reranker
 # backend, precision, kernels: one batch size small enough to cut the plan into several batches.
 WAYS = (
     ("cpu", "float32", "native"),
+    ("cpu", "bfloat16", "native"),
     ("cpu", "int8", "native"),
     ("cpu", "int8x2", "native"),
     ("cpu", "float32", "avx2"),
+    ("cpu", "bfloat16", "avx2"),
     ("cpu", "int8", "avx2"),
     ("cpu", "float32", "portable"),
+    ("cpu", "bfloat16", "portable"),
     ("cpu", "int8", "portable"),
     ("torch", "float32", "native"),
     ("torch", "bfloat16", "native"),

@@ -34,6 +34,7 @@ from qwen3_reranker.backends.torch.memory import device_memory_needed
 from qwen3_reranker.drift import text_set
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.plan import Plan
+from qwen3_reranker.registry import SPECS
 from testing.checkpoints import write_checkpoint
 from testing.tokenizer import unpack_tokenizer
 
@@ -229,6 +230,9 @@ def accuracy(bench: Bench) -> None:
         everybody = {"sentence-transformers, bfloat16": _sentence_transformers(bench, folder)}
         for precision in ("bfloat16", "float16", "float8"):
             everybody[f"qwen3_reranker, {precision}"] = _reranker(bench, folder, precision)
+        for precision in SPECS["cpu"].reduced_precisions:
+            own = Reranker(str(folder), precision=precision, prefix_cache_tokens=0)
+            everybody[f"qwen3_reranker, cpu backend, {precision}"] = own.logits
         for way, scores in everybody.items():
             moves_N = np.abs(scores(pairs) - exact_N)
             bench.row(way, *(f"{each:.4f}" for each in (moves_N.mean(), np.sqrt((moves_N**2).mean()), moves_N.max())))

@@ -26,7 +26,7 @@ class BackendSpec:
 
 SPECS: Mapping[str, BackendSpec] = {
     "cpu": BackendSpec(
-        precisions=("float32", "int8", "int8x2"),
+        precisions=("float32", "bfloat16", "int8", "int8x2"),
         kernels=(
             "native",
             *("amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2"),
@@ -34,7 +34,7 @@ SPECS: Mapping[str, BackendSpec] = {
             "portable",
         ),
         batch_tokens=4096,
-        reduced_precisions=("int8", "int8x2"),
+        reduced_precisions=("bfloat16", "int8", "int8x2"),
     ),
     "torch": BackendSpec(
         precisions=("float32", "bfloat16", "float16", "float8"),

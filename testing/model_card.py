@@ -34,14 +34,14 @@ def padded_batches(rows: list[list[int]]) -> Iterator[list[int]]:
 class ModelCard:
     """Padded batches, special tokens parsed, the head's logits at the last token, as the card does it."""
 
-    def __init__(self, folder: Path, max_length: int = 8192) -> None:
+    def __init__(self, folder: Path, max_length: int = 8192, dtype: torch.dtype = torch.float32) -> None:
         self.tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(folder / "tokenizer.json"),
             pad_token="<|endoftext|>",
             eos_token="<|im_end|>",
             padding_side="left",
         )
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         self.yes = self.tokenizer.convert_tokens_to_ids("yes")
         self.no = self.tokenizer.convert_tokens_to_ids("no")
         self.prefix = self.tokenizer.encode(PREFIX, add_special_tokens=False)
@@ -71,6 +71,6 @@ class ModelCard:
         for batch in padded_batches(rows):
             inputs = self.tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
             # Only the last position: logits of 151,669 words at every token would not fit in memory.
-            last = self.model(**inputs, logits_to_keep=1).logits[:, -1, :]
+            last = self.model(**inputs, logits_to_keep=1).logits[:, -1, :].float()
             result[batch] = (last[:, self.yes] - last[:, self.no]).numpy()
         return result

@@ -88,7 +88,7 @@ def test_a_query_stands_behind_its_instruction_without_a_space_and_a_document_st
     assert ids(embedder, "x", "query") == published.encode(f"{card}x").ids
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8", "int8x2"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8", "int8x2"])
 def test_neighbours_order_splitting_and_caching_do_not_move_a_bit(folder: Path, precision: str) -> None:
     texts = documents(4, 16, 120)
     with Embedder(folder, precision=precision) as embedder:
@@ -114,6 +114,7 @@ def specified(folder: Path) -> np.ndarray:
     [
         ({}, 1e-10),
         ({"backend": "reference"}, 1e-10),
+        ({"precision": "bfloat16"}, 1e-4),
         ({"precision": "int8x2"}, 1e-3),
         ({"precision": "int8"}, 1e-3),
     ],

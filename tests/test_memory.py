@@ -43,7 +43,7 @@ def test_a_network_of_the_shape_of_0_6b_ranks_within_its_weights_on_disk_and_one
     assert peak < weights + GIB
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_a_hundred_documents_take_no_more_than_ten_once_both_fill_a_batch(
     tmp_path: Path, qwen3_tokenizer_file: Path, precision: str
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_hundred_documents_take_no_more_than_ten_once_both_fill_a_batch(
     assert hundred < ten + 12 * 2**20
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_the_need_that_inspect_states_holds_for_a_run_that_fills_all_of_it_and_is_near_what_it_takes(
     tmp_path: Path, qwen3_tokenizer_file: Path, precision: str
 ) -> None:

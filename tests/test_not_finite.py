@@ -40,7 +40,7 @@ def test_float16_that_overflows_is_called_that_where_other_precisions_run(tmp_pa
         PrecisionError, match=r"float16 cannot hold .* 65,504\), and every weight is finite: use .*float32"
     ):
         rank(folder, **FLOAT16)
-    for options in ({}, {"precision": "int8"}, FLOAT16 | {"precision": "bfloat16"}):
+    for options in ({}, {"precision": "bfloat16"}, {"precision": "int8"}, FLOAT16 | {"precision": "bfloat16"}):
         assert len(rank(folder, **options)) == 2
     embedding = write_embedding_model(tmp_path / "embedding", folder)
     with Embedder(embedding, **FLOAT16) as embedder, pytest.raises(PrecisionError, match="float16 cannot hold"):
@@ -55,7 +55,9 @@ def test_8_bits_that_overflow_are_called_that(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("options", [{}, {"precision": "int8"}, FLOAT16, {"backend": "reference"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"precision": "bfloat16"}, {"precision": "int8"}, FLOAT16, {"backend": "reference"}], ids=str
+)
 def test_a_weight_that_is_not_finite_is_named_in_every_precision(
     options: dict[str, Any], damage: float, tmp_path: Path
 ) -> None:

@@ -214,7 +214,7 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
             "the torch backend has kernels native, compiled, got kernels='avx2'",
         ),
         ({"backend": "torch", "precision": "int8"}, 'use backend="cpu" for int8'),
-        ({"precision": "bfloat16"}, 'use backend="torch" for bfloat16'),
+        ({"precision": "float16"}, 'use backend="torch" for float16'),
         ({"device": "cuda"}, 'use backend="torch" or leave it out'),
     ],
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qwen3_reranker.cli.bench_output import BenchSetting
 
 WORKLOADS = ("short", "medium", "long", "queries", "titles", "request", "pair")
-PRECISIONS = ("float32", "int8")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def bench(
     Examples:
       qwen3-reranker bench nano
       qwen3-reranker bench Qwen/Qwen3-Reranker-0.6B --only medium --rounds 1
-      qwen3-reranker bench ./my-model --precision float32,int8,int8x2 --format markdown
+      qwen3-reranker bench ./my-model --precision float32,bfloat16,int8,int8x2 --format markdown
       qwen3-reranker bench ./my-model --precision int8 --threads 4
     """
     names = _listed("--only", options.only, WORKLOADS, WORKLOADS[:-1])

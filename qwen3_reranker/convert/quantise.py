@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats
+from qwen3_reranker.weights.encodings import ENCODINGS, Bytes, Floats, rounded_to_bf16
 
 
 def quantise(values: Floats, encoding: str) -> Bytes:
@@ -23,14 +23,6 @@ def quantise(values: Floats, encoding: str) -> Bytes:
 
 def _as_bytes(values: NDArray[Any]) -> Bytes:
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
-
-
-def _bf16(values: Floats) -> Bytes:
-    bits = values.view(np.uint32)
-    # To the nearest, ties to even; NaN stays NaN.
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
-    rounded = np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(64), rounded)
-    return _as_bytes(rounded.astype("<u2"))
 
 
 def _q8_0(values_BV: Floats) -> Bytes:
@@ -60,7 +52,7 @@ def _rounded(values: Floats) -> Floats:
 _QUANTISERS: dict[str, Callable[[Floats], Bytes]] = {
     "F32": lambda values: _as_bytes(values.astype("<f4")),
     "F16": lambda values: _as_bytes(values.astype("<f2")),
-    "BF16": _bf16,
+    "BF16": lambda values: _as_bytes(rounded_to_bf16(values)),
     "Q8_0": _q8_0,
     "Q4_0": _q4_0,
 }

@@ -41,6 +41,14 @@ def _bf16(blocks: Bytes) -> Floats:
     return widened.view(np.float32)
 
 
+def rounded_to_bf16(values: Floats) -> NDArray[np.uint16]:
+    """The bits of each value as bfloat16, the nearest one, ties to even; NaN stays NaN."""
+    bits = values.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    rounded = np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(64), rounded)
+    return rounded.astype("<u2")
+
+
 def _half(blocks: Bytes, start: int) -> Floats:
     """The float16 at byte `start` of each block, (B, 1)."""
     return np.ascontiguousarray(blocks[:, start : start + 2]).view("<f2").astype(np.float32)

@@ -1,4 +1,4 @@
-"""Weights stored in blocks: in memory as float32 on the native kernels, and Q8_0 in 8 bits as the file has it."""
+"""Weights stored in blocks: in memory as float32 or bfloat16, and Q8_0 in 8 bits as the file has it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from qwen3_reranker.backends.cpu.layer_weights import (
     int8_arrays,
     int8_group,
     stored_layers,
+    stored_matrix,
 )
 from qwen3_reranker.backends.cpu.memory import memory_needed
 from qwen3_reranker.backends.reference import ReferenceBackend
@@ -114,7 +115,7 @@ def test_a_matrix_in_another_type_makes_all_of_them_be_rounded(mixed: Checkpoint
     assert error(states(mixed, "int8", built), exact) < 0.04
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8", "int8x2"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8", "int8x2"])
 def test_neighbours_splitting_and_threads_do_not_change_a_bit(precision: str, q8_0: Checkpoint) -> None:
     built = some_rows(3)
     together = states(q8_0, precision, built)
@@ -125,6 +126,20 @@ def test_float32_runs_on_the_values_of_the_blocks(mixed: Checkpoint) -> None:
     built = some_rows(4)
     exact = run_all(ReferenceBackend(mixed).steps(built)).hidden_ND
     np.testing.assert_allclose(states(mixed, "float32", built), exact, atol=2e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bfloat16_is_the_same_whether_weights_are_rounded_when_they_are_read_or_multiplied(
+    variant: str, mixed: Checkpoint
+) -> None:
+    transformer = make_transformer(mixed.config, variant, 1)
+    for tensor in all_matrices(mixed):
+        x = np.random.default_rng(6).standard_normal((9, tensor.shape[1])).astype(np.float32)
+        wide = native_module().stored_matrix(tensor.read().view(np.uint8).reshape(-1), 2, *tensor.shape, 1)
+        products = [np.empty((9, tensor.shape[0]), np.float32) for _ in range(2)]
+        for matrix, out in zip((stored_matrix(tensor, "bfloat16"), wide), products, strict=True):
+            transformer.multiply(matrix, x, out)
+        assert np.array_equal(*products), tensor.name
 
 
 def test_layers_that_are_not_kept_are_the_same_layers_made_anew(mixed: Checkpoint) -> None:
@@ -146,6 +161,7 @@ def test_the_memory_stated_for_layers_is_that_of_the_form_they_run_in(q8_0: Chec
 
     values = sum(int(np.prod(tensor.shape)) for tensor in all_matrices(q8_0))
     assert layers(q8_0, "float32") == (4 * values, "weights of 2 layers read from Q8_0 into float32")
+    assert layers(q8_0, "bfloat16") == (2 * values, "weights of 2 layers read from Q8_0 into bfloat16")
     assert "every 32 of them" in layers(q8_0, "int8")[1]
     assert "every 64 of them" in layers(mixed, "int8")[1]
     assert "BF16, Q5_1, Q8_0" in layers(mixed, "float32")[1]

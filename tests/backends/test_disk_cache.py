@@ -254,6 +254,21 @@ def test_a_large_model_keeps_panels_and_prefix_and_the_next_start_gives_the_same
     assert not (large / FOLDER).exists()
 
 
+def test_bfloat16_keeps_the_prefix_alone_and_the_next_start_gives_the_same_bits(
+    large: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = states(backend(large, precision="bfloat16"))
+    [kept] = kept_in(large / FOLDER)
+    assert kept.startswith("prefix-")
+    caplog.set_level(logging.INFO)
+    assert np.array_equal(states(backend(large, precision="bfloat16")), first)
+    # It is in float32 whatever comes after it, so 8 bits read it too.
+    backend(large, precision="int8")
+    assert not [record.message for record in caplog.records if "/prefix-" in record.message]
+    shutil.rmtree(large / FOLDER)
+    assert np.array_equal(states(backend(large, precision="bfloat16", disk_cache=False)), first)
+
+
 def test_a_large_model_that_nothing_can_be_kept_of_runs_after_one_warning(
     large: Path, tmp_path: Path, user_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

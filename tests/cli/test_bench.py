@@ -36,13 +36,13 @@ def test_the_help_names_every_workload_and_which_are_the_default() -> None:
 def test_json_holds_what_was_measured(run: Run) -> None:
     found = json.loads(run(*QUICK, "--threads", "1").out)
     assert (found["model"], found["threads"], found["rounds"]) == ("nano", 1, 1)
-    assert [each["precision"] for each in found["measured"]] == ["float32", "int8"]
+    assert [each["precision"] for each in found["measured"]] == ["float32", "bfloat16", "int8"]
     assert found["workloads"]["titles"]["pairs"] == 200
     for each in found["measured"]:
         assert each["documents_per_second"] > 0
         assert each["tokens_per_second"] > each["computed_per_second"]
         assert sum(each["shares"].values()) == pytest.approx(1)
-    assert set(found["peak_bytes"]) == {"float32", "int8"}
+    assert set(found["peak_bytes"]) == {"float32", "bfloat16", "int8"}
     speeds = {each["precision"]: each["documents_per_second"] for each in found["measured"]}
     assert found["advised"] == fastest_within_limit(speeds, found["mean_deltas"])
 

@@ -94,12 +94,12 @@ def test_memory_is_that_of_the_precision_and_the_kernels_asked_for(run: Run, tmp
         return sizes["layers"]
 
     matrices = open_checkpoint(str(folder)).config.num_linear_parameters
-    assert layers() == 2 * matrices
+    assert layers() == layers("--precision", "bfloat16") == 2 * matrices
     assert matrices < layers("--precision", "int8") == layers("--precision", "int8x2") < 1.3 * matrices
 
 
 @pytest.mark.parametrize(("documents", "words"), [(20, 40), (1, 1000)], ids=["many short", "few long"])
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_a_run_stays_within_the_memory_that_was_named(
     model: str, tmp_path: Path, documents: int, words: int, precision: str
 ) -> None:

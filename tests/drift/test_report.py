@@ -32,12 +32,13 @@ def test_a_speed_is_that_of_scoring_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.slow
 def test_nano_moves_little_and_less_with_activations_of_16_bits(nano: DriftReport) -> None:
-    int8, int8x2 = nano.drifts
-    assert (int8.precision, int8x2.precision) == ("int8", "int8x2")
-    assert 0 < int8x2.mean_delta < int8.mean_delta < 0.05
+    bfloat16, int8, int8x2 = nano.drifts
+    assert (bfloat16.precision, int8.precision, int8x2.precision) == ("bfloat16", "int8", "int8x2")
+    assert 0 < bfloat16.mean_delta < int8x2.mean_delta < int8.mean_delta < 0.05
+    assert bfloat16.max_delta < 0.05
     assert int8.kendall_tau > 0.98
     assert int8.top_overlap == 1
-    assert set(nano.documents_per_second) == {"float32", "int8", "int8x2"}
+    assert set(nano.documents_per_second) == {"float32", "bfloat16", "int8", "int8x2"}
 
 
 def test_float32s_own_logits_are_the_scale(nano: DriftReport) -> None:

@@ -14,7 +14,7 @@ from qwen3_reranker.backends.cpu.constant_prefix import ConstantPrefix, compute_
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.forward import CpuForward, KernelSeconds, KeysValues
 from qwen3_reranker.backends.cpu.kernels import make_transformer, variant
-from qwen3_reranker.backends.cpu.layer_weights import int8_layers, stored_layers
+from qwen3_reranker.backends.cpu.layer_weights import INT8_PRECISIONS, int8_layers, stored_layers
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.backends.prefix_cache import PrefixCache
 from qwen3_reranker.plan import Plan, cut_long_segments
@@ -29,11 +29,11 @@ _ABANDONED: list[Any] = []
 class CpuBackend:
     """Runs plans of one checkpoint.
 
-    precision: "float32", "int8" or "int8x2". kernels: "native", or the name of a variant.
+    precision: "float32", "bfloat16", "int8" or "int8x2". kernels: "native", or the name of a variant.
     max_batch_tokens: tokens computed at once. prefix_cache_tokens: tokens kept between calls, 0 for none.
     num_threads: None for as many as the process may use. constant_prefix: tokens that every row begins with; below
-    float32 they are computed in float32 all the same. disk_cache: keep packed 8-bit weights on disk.
-    Raises UnavailableError for kernels that this installation or processor lacks.
+    float32 they are computed in float32 all the same. disk_cache: keep their keys and values, and packed 8-bit weights,
+    on disk. Raises UnavailableError for kernels that this installation or processor lacks.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class CpuBackend:
         self._constant_prefix: ConstantPrefix | None = None
         self._make_transformer = partial(make_transformer, checkpoint.config, chosen, threads)
         transformer = self._make_transformer()
-        if precision == "float32":
-            layers = stored_layers(checkpoint)
-        else:
-            cache = DiskCache(checkpoint, disk_cache and checkpoint.num_bytes >= _WORTH_CACHING)
+        cache = DiskCache(checkpoint, disk_cache and precision != "float32" and checkpoint.num_bytes >= _WORTH_CACHING)
+        if precision in INT8_PRECISIONS:
             layers = int8_layers(checkpoint, precision, cache, transformer)
-            if constant_prefix is not None and len(constant_prefix):
-                self._constant_prefix = compute_prefix(checkpoint, constant_prefix, cache, chosen, threads)
+        else:
+            layers = stored_layers(checkpoint, precision)
+        if precision != "float32" and constant_prefix is not None and len(constant_prefix):
+            self._constant_prefix = compute_prefix(checkpoint, constant_prefix, cache, chosen, threads)
         self._forward = CpuForward(checkpoint, transformer, layers)
         self._prefix_cache = PrefixCache[KeysValues](prefix_cache_tokens)
         #: Tokens that went through the network since the start.

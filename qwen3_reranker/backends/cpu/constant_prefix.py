@@ -65,7 +65,7 @@ def compute_prefix(
         matrices = all_matrices(checkpoint)
 
         def forget_layers(_: float) -> None:
-            # Read this once and, with 8-bit weights, never again: a large model's layers must not add up in memory.
+            # Read once, and with 8-bit weights never again: a large model's layers must not add up in memory.
             for tensor in matrices:
                 tensor.give_back_pages()
 

@@ -16,9 +16,12 @@ from qwen3_reranker.backends.cpu.array_file import Arrays
 from qwen3_reranker.backends.cpu.disk_cache import DiskCache
 from qwen3_reranker.backends.cpu.kernels import native_module
 from qwen3_reranker.weights import Checkpoint, LayerTensors, Source, StoredTensor, Tensor, is_plain
+from qwen3_reranker.weights.encodings import rounded_to_bf16
 
-#: Planes of 8 bits that an activation is rounded to, in each precision below float32.
-PLANES = {"int8": 1, "int8x2": 2}
+#: Planes that an activation is rounded to: of 8 bits where weights have 8 bits, else of bfloat16. 0 rounds nothing.
+PLANES = {"float32": 0, "bfloat16": 1, "int8": 1, "int8x2": 2}
+#: Precisions whose weights are 8-bit micropanels; in the others the kernels read weights as the files hold them.
+INT8_PRECISIONS = ("int8", "int8x2")
 #: Inputs that share a scale.
 GROUP = 64
 #: The group of GGUF's Q8_0: its integers and scales stay as they are.
@@ -59,13 +62,13 @@ class LayerWeights:
         self._layers.clear()
 
 
-def stored_layers(checkpoint: Checkpoint, keep: bool = True) -> LayerWeights:
-    """Layers that multiply in float32 by the weights as the files hold them, converted where needed.
+def stored_layers(checkpoint: Checkpoint, precision: str = "float32", keep: bool = True) -> LayerWeights:
+    """Layers that multiply by the weights as the files hold them, converted where needed.
 
-    Matrices that are stored in blocks are read into memory as float32, with `keep` false one layer at a time.
+    Matrices that are stored in blocks are read into memory in the precision, with `keep` false one layer at a time.
     """
     tensors = [checkpoint.layer(index) for index in range(checkpoint.config.num_hidden_layers)]
-    makers = [partial(_layer, layer, lambda _, tensor: stored_matrix(tensor)) for layer in tensors]
+    makers = [partial(_layer, layer, lambda _, tensor: stored_matrix(tensor, precision)) for layer in tensors]
     used = [tensor for layer in tensors for tensor in matrices(layer).values()]
     mapped = [tensor for tensor in used if is_plain(tensor)]
     return LayerWeights(makers, {tensor.source for tensor in mapped}, keep or len(mapped) == len(used))
@@ -128,13 +131,21 @@ def all_matrices(checkpoint: Checkpoint) -> list[Tensor]:
     return [tensor for layer in layers for tensor in matrices(layer).values()]
 
 
-def stored_matrix(tensor: Tensor) -> Any:
-    """A matrix that the kernels read where the file holds it; one that is stored in blocks as float32 in memory."""
-    outputs, inputs = tensor.shape
+def stored_matrix(tensor: Tensor, precision: str = "float32") -> Any:
+    """A matrix that the kernels read where the file holds it, or in memory where that is stored in blocks."""
     if is_plain(tensor):
-        return native_module().stored_matrix(tensor.stored(), _DTYPES[tensor.dtype], outputs, inputs)
-    values = tensor.read().reshape(-1).view(np.uint8)
-    return native_module().stored_matrix(values, _DTYPES["F32"], outputs, inputs)
+        dtype, content = tensor.dtype, tensor.stored()
+    else:
+        # Products in bfloat16 round their weights to it: rounded here, they take half of the memory.
+        values = tensor.read().reshape(-1)
+        dtype = read_dtype(precision)
+        content = (rounded_to_bf16(values) if dtype == "BF16" else values).view(np.uint8)
+    return native_module().stored_matrix(content, _DTYPES[dtype], *tensor.shape, PLANES[precision])
+
+
+def read_dtype(precision: str) -> str:
+    """What matrices that are stored in blocks are in memory, in a precision without 8-bit weights."""
+    return "BF16" if precision == "bfloat16" else "F32"
 
 
 def _layer(layer: LayerTensors[Tensor], matrix: Callable[[str, Tensor], Any]) -> Any:

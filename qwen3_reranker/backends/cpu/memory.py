@@ -6,10 +6,11 @@ import math
 
 from qwen3_reranker.backends.base import MemoryItem
 from qwen3_reranker.backends.cpu.kernels import make_transformer, native_module
-from qwen3_reranker.backends.cpu.layer_weights import PLANES, all_matrices, int8_group
+from qwen3_reranker.backends.cpu.layer_weights import INT8_PRECISIONS, PLANES, all_matrices, int8_group, read_dtype
 from qwen3_reranker.backends.cpu.usable_cpus import usable_cpus
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.weights import Checkpoint, is_plain
+from qwen3_reranker.weights.encodings import ENCODINGS
 
 _FLOAT = 4
 _MIB = 1 << 20
@@ -46,7 +47,7 @@ def memory_needed(
             f"keys and values of up to {options.prefix_cache_tokens:,} tokens kept between calls",
         ),
     ]
-    if options.precision in PLANES:
+    if options.precision != "float32":
         # Those that stay, and the part of them that a run reads.
         reason = f"keys and values of the template's first {prefix_tokens:,} tokens, in float32 in every precision"
         items.append(MemoryItem("constant prefix", 2 * prefix_tokens * kept, reason))
@@ -60,17 +61,18 @@ def memory_needed(
 def _layers(checkpoint: Checkpoint, options: EngineOptions) -> MemoryItem:
     config = checkpoint.config
     what = f"weights of {config.num_hidden_layers} layers"
-    if options.precision in PLANES:
+    if options.precision in INT8_PRECISIONS:
         group = int8_group(checkpoint)
         sizes = [native_module().int8_sizes(*tensor.shape, group) for tensor in all_matrices(checkpoint)]
         num_bytes = sum(values + scales * _FLOAT for values, scales in sizes)
         return MemoryItem("layers", num_bytes, f"{what} in 8 bits, with a scale for every {group} of them")
     mapped = [tensor for tensor in all_matrices(checkpoint) if is_plain(tensor)]
     read = [tensor for tensor in all_matrices(checkpoint) if not is_plain(tensor)]
-    num_bytes = sum(tensor.num_bytes for tensor in mapped) + sum(math.prod(tensor.shape) for tensor in read) * _FLOAT
-    how = "as the files hold them ({}), mapped into memory" if mapped else "read from {} into float32"
+    each_read, width = options.precision, ENCODINGS[read_dtype(options.precision)].block_bytes
+    num_bytes = sum(tensor.num_bytes for tensor in mapped) + sum(math.prod(tensor.shape) for tensor in read) * width
+    how = "as the files hold them ({}), mapped into memory" if mapped else f"read from {{}} into {each_read}"
     if mapped and read:
-        how = "from {}, some of them read into float32"
+        how = f"from {{}}, some of them read into {each_read}"
     stored = ", ".join(sorted({tensor.dtype for tensor in mapped + read}))
     return MemoryItem("layers", num_bytes, f"{what} {how.format(stored)}")
 
@@ -83,11 +85,11 @@ def _batch(checkpoint: Checkpoint, options: EngineOptions, max_length: int) -> i
     variant = options.kernels if options.kernels in usable else usable[0]
     transformer = make_transformer(config, variant, options.num_threads or usable_cpus())
     leaves = -(-tokens // _TOKENS_OF_A_ROW)
-    planes = PLANES.get(options.precision, 0)
+    group = int8_group(checkpoint) if options.precision in INT8_PRECISIONS else 0
     # Embeddings, which become the residual stream, rotary angles, and the states of the tokens that end a row.
     floats = tokens * (config.hidden_size + config.head_dim) + leaves * config.hidden_size
     workspace: int = transformer.workspace_floats(tokens, leaves)
     buffers: int = transformer.buffer_bytes(
-        config.intermediate_size, planes, int8_group(checkpoint) if planes else 0, tokens, max_length
+        config.intermediate_size, PLANES[options.precision], group, tokens, max_length
     )
     return (floats + workspace) * _FLOAT + buffers + tokens * _PER_TOKEN
