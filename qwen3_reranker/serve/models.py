@@ -135,17 +135,19 @@ class Models:
         return found
 
     @property
+    def all(self) -> list[ServedReranker | ServedEmbedder]:
+        """The rerankers, then the embedders."""
+        return [*self.rerankers, *self.embedders]
+
+    @property
     def prices(self) -> dict[str, Decimal | None]:
         """US dollars for a million prompt tokens, by id."""
-        chosen = [each.settings for each in self.rerankers] + [each.settings for each in self.embedders]
-        return {each.name: each.price for each in chosen}
+        return {each.settings.name: each.settings.price for each in self.all}
 
     def close(self) -> None:
         """Free the memory of all models."""
-        for reranker in self.rerankers:
-            reranker.close()
-        for embedder in self.embedders:
-            embedder.close()
+        for model in self.all:
+            model.close()
         self.tokenizing.shutdown(cancel_futures=True)
 
 

@@ -28,10 +28,10 @@ class Prices:
         price = self._per_million.get(model)
         return None if price is None else math.ceil(Fraction(price) * prompt_tokens * NANODOLLARS / _MILLION)
 
-    def per_token(self, model: str) -> str | None:
-        """Dollars per token as a decimal, as OpenRouter's catalogue gives it. None if the model has no price."""
-        price = self._per_million.get(model)
-        return None if price is None else _plain(price.scaleb(-6))
+
+def per_token(price: Decimal) -> str:
+    """Dollars for a million tokens -> dollars for one, as OpenRouter's catalogue gives it."""
+    return _plain(price.scaleb(-6))
 
 
 def dollars(nanodollars: int) -> str:

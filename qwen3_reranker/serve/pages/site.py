@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.model_facts import EMBEDDING, RERANKING, ModelFacts, known
-from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.serve.models import Models, ServedEmbedder, ServedReranker
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model that this server runs.
-
-    id: its name in requests. repository: what `Reranker` opens, such as "nano" or a Hub id. price: US dollars
-    for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it would answer now.
-    default_instruction: empty for a model that takes none.
-    """
-
-    id: str
-    repository: str
-    config: ModelConfig
-    max_length: int
-    precision: str
-    backend: str
-    default_instruction: str
-    aliases: tuple[str, ...]
-    price: Decimal | None
-    task: str
-    is_ready: Callable[[], bool]
+from qwen3_reranker.serve.models import Models
+from qwen3_reranker.serve.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +45,13 @@ class Site:
     @classmethod
     def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
         """The site of a server's models."""
-        served = (*map(_served_model, models.rerankers), *map(_served_model, models.embedders))
-        return cls(models=served, keys_required=keys_required, version=version)
+        served = map(ServedModel.of, models.all)
+        return cls(models=tuple(served), keys_required=keys_required, version=version)
 
     @property
     def rerankers(self) -> tuple[ServedModel, ...]:
         """The rerankers in their served order; the first is the default."""
-        return tuple(model for model in self.models if model.task == RERANKING)
+        return tuple(model for model in self.models if model.ranks)
 
     def entries(self, known_models: tuple[ModelFacts, ...]) -> tuple[CatalogueEntry, ...]:
         """The catalogue: the served models first, then those that are known and not served."""
@@ -100,26 +75,3 @@ class Site:
         """Every name of a model, in lower case."""
         mine = {name for model in entry.served for name in (model.id, model.repository, *model.aliases)}
         return frozenset(name.lower() for name in {entry.id, *mine})
-
-
-def _served_model(served: ServedReranker | ServedEmbedder) -> ServedModel:
-    runner = served.reranker if isinstance(served, ServedReranker) else served.embedder
-    return ServedModel(
-        id=served.id,
-        repository=_public(served.settings.source),
-        config=runner.config,
-        max_length=runner.tokens.max_length,
-        precision=runner.options.precision,
-        backend=runner.options.backend,
-        default_instruction=runner.default_instruction or "" if isinstance(runner, Reranker) else "",
-        aliases=served.settings.aliases,
-        price=served.settings.price,
-        task=RERANKING if isinstance(runner, Reranker) else EMBEDDING,
-        is_ready=served.is_ready,
-    )
-
-
-def _public(source: str) -> str:
-    """The public form of a model's source, without the server's folders."""
-    path = Path(source).expanduser()
-    return f"path/to/{path.name}" if path.exists() or path.is_absolute() else source

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from qwen3_reranker.serve.accounts.prices import per_token
 from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonValue
 from qwen3_reranker.serve.dialects.tei import LABEL
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A served model.
-
-    id: the name under which it is served; aliases: its other names. created: Unix seconds. context_length: tokens of a
-    whole row. price: exact US dollars a token, None for no price. parameters: their number. precision: of the
-    computation, such as "float32".
-    """
-
-    id: str
-    created: int
-    owned_by: str
-    context_length: int
-    task: Literal["rerank", "embed"] = "rerank"
-    price: str | None = None
-    aliases: tuple[str, ...] = ()
-    parameters: int | None = None
-    precision: str = "float32"
-
-    @property
-    def output(self) -> str:
-        """The output modality, as OpenRouter names it."""
-        return "rerank" if self.task == "rerank" else "embeddings"
-
-    @property
-    def supported_parameters(self) -> list[str]:
-        """The main fields of its requests."""
-        return ["instruction", "top_n", "return_documents"] if self.task == "rerank" else ["dimensions"]
+from qwen3_reranker.serve.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
     """The default reranker, and the limits of the server."""
 
-    model: ModelInfo
+    model: ServedModel
     version: str
     max_documents: int
     max_batch_tokens: int
@@ -51,17 +22,24 @@ class ServerInfo:
     tokenizer_threads: int = 1
 
 
-_ID = JsonValue(str, lambda info: info.id)
-_TASKS = JsonValue(list[str], lambda info: [info.task])
-_CONTEXT_LENGTH = JsonValue(int, lambda info: info.context_length)
+def _output(model: ServedModel) -> str:
+    """The output modality, as OpenRouter names it."""
+    return "rerank" if model.ranks else "embeddings"
+
+
+# The main fields of requests.
+_RERANKING_FIELDS, _EMBEDDING_FIELDS = ["instruction", "top_n", "return_documents"], ["dimensions"]
+_ID = JsonValue(str, lambda model: model.id)
+_TASKS = JsonValue(list[str], lambda model: ["rerank" if model.ranks else "embed"])
+_CONTEXT_LENGTH = JsonValue(int, lambda model: model.max_length)
 #: `name` is the id, because Cohere's clients send it as `model`.
 MODEL = JsonObject(
     "Model",
     "A model as OpenAI's, Cohere's and OpenRouter's clients read it.",
     id=_ID,
     object="model",
-    created=JsonValue(int, lambda info: info.created),
-    owned_by=JsonValue(str, lambda info: info.owned_by),
+    created=JsonValue(int, lambda model: model.created),
+    owned_by=JsonValue(str, lambda model: model.owner),
     name=_ID,
     canonical_slug=_ID,
     description="",
@@ -69,21 +47,21 @@ MODEL = JsonObject(
     default_endpoints=_TASKS,
     is_deprecated=False,
     finetuned=False,
-    features=JsonValue(list[str], lambda info: []),
+    features=JsonValue(list[str], lambda model: []),
     context_length=_CONTEXT_LENGTH,
     architecture=JsonObject(
         "Architecture",
         "What goes in and comes out, in OpenRouter's names.",
-        modality=JsonValue(str, lambda info: f"text->{info.output}"),
-        input_modalities=JsonValue(list[str], lambda info: ["text"]),
-        output_modalities=JsonValue(list[str], lambda info: [info.output]),
+        modality=JsonValue(str, lambda model: f"text->{_output(model)}"),
+        input_modalities=JsonValue(list[str], lambda model: ["text"]),
+        output_modalities=JsonValue(list[str], lambda model: [_output(model)]),
         tokenizer="Qwen",
         instruct_type=None,
     ),
     pricing=JsonObject(
         "Pricing",
         "US dollars as decimal strings, a token and a request.",
-        prompt=JsonValue(str, lambda info: info.price or "0"),
+        prompt=JsonValue(str, lambda model: "0" if model.price is None else per_token(model.price)),
         completion="0",
         request="0",
     ),
@@ -95,11 +73,11 @@ MODEL = JsonObject(
         is_moderated=False,
     ),
     per_request_limits=None,
-    supported_parameters=JsonValue(list[str], lambda info: info.supported_parameters),
-    aliases=JsonValue(list[str], lambda info: list(info.aliases)),
-    parameters=JsonValue(int | None, lambda info: info.parameters),
-    licence=JsonValue(str | None, lambda info: None),
-    precision=JsonValue(str, lambda info: info.precision),
+    supported_parameters=JsonValue(list[str], lambda model: _RERANKING_FIELDS if model.ranks else _EMBEDDING_FIELDS),
+    aliases=JsonValue(list[str], lambda model: list(model.aliases)),
+    parameters=JsonValue(int | None, lambda model: model.config.num_parameters),
+    licence=JsonValue(str | None, lambda model: None),
+    precision=JsonValue(str, lambda model: model.precision),
 )
 _MODELS = JsonArray(MODEL, lambda infos: infos)
 MODEL_LIST = JsonObject(
@@ -131,7 +109,7 @@ TEI_INFO = JsonObject(
         ),
     ),
     max_concurrent_requests=JsonValue(int, lambda server: server.max_concurrent_requests),
-    max_input_length=JsonValue(int, lambda server: server.model.context_length),
+    max_input_length=JsonValue(int, lambda server: server.model.max_length),
     max_batch_tokens=JsonValue(int, lambda server: server.max_batch_tokens),
     max_batch_requests=JsonValue(int | None, lambda server: None),
     max_client_batch_size=JsonValue(int, lambda server: server.max_documents),

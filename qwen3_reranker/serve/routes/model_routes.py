@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qwen3_reranker.embedder import Embedder
-from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import fill
 from qwen3_reranker.serve.json_http import JsonResponse
 from qwen3_reranker.serve.middleware import state_of
-from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
-from qwen3_reranker.serve.routes.model_info import MODEL, MODEL_LIST, TEI_INFO, ModelInfo, ServerInfo
+from qwen3_reranker.serve.routes.model_info import MODEL, MODEL_LIST, TEI_INFO, ServerInfo
+from qwen3_reranker.serve.served_model import ServedModel
 
 _LISTS = (
     "/v1/models",
@@ -35,6 +32,7 @@ class ModelRoutes:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._served = [ServedModel.of(model) for model in context.models.all]
 
     def endpoints(self) -> Iterator[HttpEndpoint]:
         """All of them."""
@@ -72,36 +70,14 @@ class ModelRoutes:
             public=self._context.settings.public_metrics,
         )
 
-    def _infos(self) -> list[ModelInfo]:
-        models = self._context.models
-        return [
-            *(self._info_of(served, served.reranker, "rerank") for served in models.rerankers),
-            *(self._info_of(other, other.embedder, "embed") for other in models.embedders),
-        ]
-
-    def _info_of(
-        self, served: ServedReranker | ServedEmbedder, runner: Reranker | Embedder, task: Literal["rerank", "embed"]
-    ) -> ModelInfo:
-        return ModelInfo(
-            id=served.id,
-            created=served.created,
-            owned_by=served.settings.source.split("/")[0],
-            context_length=runner.tokens.max_length,
-            task=task,
-            price=self._context.prices.per_token(served.id) if self._context.prices else None,
-            aliases=served.settings.aliases,
-            parameters=runner.config.num_parameters,
-            precision=runner.options.precision,
-        )
-
     async def _models(self, request: Request) -> Response:
-        return JsonResponse(fill(MODEL_LIST, self._infos()))
+        return JsonResponse(fill(MODEL_LIST, self._served))
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["model"].lower()
-        for info in self._infos():
-            if name in (info.id.lower(), *(alias.lower() for alias in info.aliases)):
-                return JsonResponse(fill(MODEL, info))
+        for model in self._served:
+            if name in (model.id.lower(), *(alias.lower() for alias in model.aliases)):
+                return JsonResponse(fill(MODEL, model))
         raise Problem(404, "not_found_error", "model_not_found", "no model of that name is served", parameter="model")
 
     async def _info(self, request: Request) -> Response:
@@ -111,7 +87,7 @@ class ModelRoutes:
             fill(
                 TEI_INFO,
                 ServerInfo(
-                    model=self._info_of(model, model.reranker, "rerank"),
+                    model=ServedModel.of(model),
                     version=context.version,
                     max_documents=context.settings.max_documents,
                     max_batch_tokens=model.reranker.options.batch_tokens,

@@ -1,0 +1,68 @@
+"""A served model as clients and pages read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from qwen3_reranker.config import ModelConfig
+from qwen3_reranker.model_facts import EMBEDDING, RERANKING
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that this server runs.
+
+    id: its name in requests; aliases: its other names. repository: what `Reranker` opens, such as "nano" or a Hub id.
+    owner: its first part. price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row.
+    is_ready: whether it would answer now. default_instruction: empty if it takes none. created: Unix seconds.
+    """
+
+    id: str
+    repository: str
+    owner: str
+    config: ModelConfig
+    max_length: int
+    precision: str
+    backend: str
+    default_instruction: str
+    aliases: tuple[str, ...]
+    price: Decimal | None
+    task: str
+    created: int
+    is_ready: Callable[[], bool]
+
+    @classmethod
+    def of(cls, served: ServedReranker | ServedEmbedder) -> ServedModel:
+        """What there is to read about a model."""
+        model = served.reranker if isinstance(served, ServedReranker) else served.embedder
+        return cls(
+            id=served.id,
+            repository=_public(served.settings.source),
+            owner=served.settings.source.split("/")[0],
+            config=model.config,
+            max_length=model.tokens.max_length,
+            precision=model.options.precision,
+            backend=model.options.backend,
+            default_instruction=model.default_instruction or "" if isinstance(model, Reranker) else "",
+            aliases=served.settings.aliases,
+            price=served.settings.price,
+            task=RERANKING if isinstance(model, Reranker) else EMBEDDING,
+            created=served.created,
+            is_ready=served.is_ready,
+        )
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it is a reranker."""
+        return self.task == RERANKING
+
+
+def _public(source: str) -> str:
+    """The public form of a model's source, without the server's folders."""
+    path = Path(source).expanduser()
+    return f"path/to/{path.name}" if path.exists() or path.is_absolute() else source
