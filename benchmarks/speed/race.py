@@ -106,6 +106,9 @@ class Race:
             answer = worker.ask(self.patience, **request)
         except WorkerError as error:
             result.problem = str(error)
+            # What failed would hold its memory for nothing.
+            if participant.worker in self.workers:
+                self.workers[participant.worker].end()
             return
         logits = np.full(len(workload.pairs), np.nan, np.float32)
         logits[answer["places"]] = answer["logits"]
