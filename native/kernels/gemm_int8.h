@@ -21,16 +21,11 @@
 // the two sums of an output are added as 256 * high + low before they are scaled.
 #pragma once
 
+#include "kernels/int8_microkernel.h"
 #include "kernels/kernels.h"
 
 namespace {
 
-// int8_microkernel and prepare_micropanel are the variant's own:
-//   const void* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch)
-//     weights (depth / 4, NR, 4) in the form that the microkernel reads, in `scratch` or where they are
-//   void int8_microkernel<planes>(a, scales, offsets, panel, weight_scales, groups, group, c, stride, accumulate)
-//     a (groups, group / 4, MR, 4); scales (groups, MR / planes); offsets (groups, MR); panel: as prepared;
-//     weight_scales (groups, NR); c (MR / planes, NR), rows `stride` apart
 void gemm_int8(const kernels::Int8Activations& packed, int64_t panels, int64_t planes, const kernels::Int8Matrix& matrix,
                int64_t first, int64_t columns, float* out, int64_t stride, void* scratch) {
   const int64_t group = matrix.group, groups = (matrix.inputs + group - 1) / group;
@@ -43,7 +38,7 @@ void gemm_int8(const kernels::Int8Activations& packed, int64_t panels, int64_t p
       const int64_t here = groups - g < together ? groups - g : together;
       const uint8_t* weights = matrix.bytes + (weight_panel * groups + g) * group * kernels::kInt8NR;
       const float* weight_scales = matrix.scales + (weight_panel * groups + g) * kernels::kInt8NR;
-      const void* prepared = prepare_micropanel(weights, group * here, scratch);
+      const PackedWeight* prepared = prepare_micropanel(weights, group * here, scratch);
       for (int64_t panel = 0; panel < panels; panel++) {
         const int64_t block = panel * groups + g;
         const int8_t* a = packed.bytes + block * group * kInt8MR;

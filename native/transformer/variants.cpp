@@ -1,16 +1,7 @@
 #include "transformer/variants.h"
 
 namespace kernels {
-#ifdef KERNELS_AMX
-extern const KernelTable kAmx;
-#endif
-#ifdef KERNELS_X86
-extern const KernelTable kAvx512Vnni, kAvx2;
-#endif
-#ifdef KERNELS_NEON
-extern const KernelTable kNeonDot;
-#endif
-extern const KernelTable kPortable;
+extern const KernelTable kAmx, kAvx512Vnni, kAvxVnni, kAvx2, kNeonI8mm, kNeonDot, kPortable;
 }  // namespace kernels
 
 namespace transformer {
@@ -20,10 +11,19 @@ std::vector<const kernels::KernelTable*> built_variants() {
 #ifdef KERNELS_AMX
       &kernels::kAmx,
 #endif
-#ifdef KERNELS_X86
-      &kernels::kAvx512Vnni, &kernels::kAvx2,
+#ifdef KERNELS_AVX512_VNNI
+      &kernels::kAvx512Vnni,
 #endif
-#ifdef KERNELS_NEON
+#ifdef KERNELS_AVX_VNNI
+      &kernels::kAvxVnni,
+#endif
+#ifdef KERNELS_AVX2
+      &kernels::kAvx2,
+#endif
+#ifdef KERNELS_NEON_I8MM
+      &kernels::kNeonI8mm,
+#endif
+#ifdef KERNELS_NEON_DOT
       &kernels::kNeonDot,
 #endif
       &kernels::kPortable};

@@ -7,6 +7,9 @@
 namespace {
 
 constexpr int kInt8MR = 6;
+constexpr int kInt8Vectors = 2;
+
+using PackedWeight = int16_t;
 
 bool supported() {
   __builtin_cpu_init();
@@ -14,8 +17,8 @@ bool supported() {
 }
 
 // (depth / 4, 64, 4) bytes -> the same in 16 bits.
-inline const void* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {
-  int16_t* wide = static_cast<int16_t*>(scratch);
+inline const PackedWeight* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {
+  PackedWeight* wide = static_cast<PackedWeight*>(scratch);
   for (int64_t i = 0; i < depth * kernels::kInt8NR; i += 16)
     _mm256_storeu_si256((__m256i*)(wide + i), _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)(weights + i))));
   return wide;
@@ -28,8 +31,8 @@ inline __m256i four_values(const int8_t* from) {
 }
 
 // Integer sums of 3 rows of bytes times 16 outputs, over one group.
-inline void group_sums(const int8_t* a, const int32_t* offsets, const int16_t* b, int64_t group,
-                       __m256i sums[3][2]) {
+inline void half_group_sums(const int8_t* a, const int32_t* offsets, const PackedWeight* b, int64_t group,
+                            Integers sums[3][kInt8Vectors]) {
   __m256i pairs[3][4];
 #pragma GCC unroll 4
   for (int r = 0; r < 3; r++)
@@ -53,32 +56,10 @@ inline void group_sums(const int8_t* a, const int32_t* offsets, const int16_t* b
     }
 }
 
-template <int planes>
-inline void int8_microkernel(const int8_t* a, const float* scales, const int32_t* offsets, const void* panel,
-                             const float* weight_scales, int64_t groups, int64_t group, float* c, int64_t stride,
-                             bool accumulate) {
-  const int16_t* b = static_cast<const int16_t*>(panel);
-  for (int64_t g = 0; g < groups; g++) {
-    for (int column = 0; column < kernels::kInt8NR; column += 16) {
-      __m256i sums[kInt8MR][2];
-      for (int half = 0; half < 2; half++)
-        group_sums(a + half * 12, offsets + half * 3, b + column * 4, group, sums + half * 3);
-      for (int r = 0; r < kInt8MR / planes; r++)
-        for (int v = 0; v < 2; v++) {
-          float* to = c + r * stride + column + v * 8;
-          __m256i total = sums[r * planes][v];
-          if (planes == 2) total = add(shift_left<8>(total), sums[r * 2 + 1][v]);
-          const Floats scaled = multiply(to_floats(total), load(weight_scales + column + v * 8));
-          store(to, multiply_add(scaled, broadcast(scales[r]), accumulate ? load(to) : broadcast(0.0f)));
-        }
-    }
-    accumulate = true;
-    a += group * kInt8MR;
-    b += group * kernels::kInt8NR;
-    scales += kInt8MR / planes;
-    offsets += kInt8MR;
-    weight_scales += kernels::kInt8NR;
-  }
+inline void group_sums(const int8_t* a, const int32_t* offsets, const PackedWeight* b, int64_t column, int64_t group,
+                       Integers sums[kInt8MR][kInt8Vectors]) {
+  for (int half = 0; half < kInt8MR; half += 3)
+    half_group_sums(a + half * 4, offsets + half, b + column * 4, group, sums + half);
 }
 
 }  // namespace
