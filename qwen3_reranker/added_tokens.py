@@ -1,4 +1,4 @@
-"""added_tokens of a tokenizer.json -> control tokens, which no text becomes, and added words, which texts may hold."""
+"""added_tokens of a tokenizer.json -> control tokens, for no text, and added words, for any."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class AddedTokens:
                 )
 
     def refuse_span(self, left: str, right: str) -> None:
-        """Raise CheckpointError if an added word could lie across `left` and `right`, which are encoded apart.
+        """Raise CheckpointError if an added word could lie across `left` and `right`.
 
         Where none can, the tokens of the two are those of their sum: the words are found from left to right, the
         longest first, so they are found at the same places.
@@ -104,7 +104,7 @@ class AddedTokens:
         return self._beginnings[character]
 
     def _looks_back(self, character: str, right: str) -> bool:
-        """Whether a word at the beginning of `right` is found or not by the character before it."""
+        """Whether a word at the beginning of `right` depends on the character before it."""
         normal = unicodedata.normalize("NFC", right)
         return any(
             right.startswith(_forms(token["content"])) or normal.startswith(_forms(token["content"]))
@@ -119,7 +119,7 @@ def _forms(content: str) -> tuple[str, ...]:
 
 
 def _cuts(token: Mapping[str, Any], content: str, character: str) -> Iterable[int]:
-    """Behind how many of its characters a word could go on with `character`, or look at it."""
+    """After how many characters a word could go on with `character`, or look at it."""
     yield from (cut for cut in range(1, len(content)) if content[cut] == character)
     if (token.get("rstrip") and character.isspace()) or (token.get("single_word") and _is_word(character)):
         yield len(content)

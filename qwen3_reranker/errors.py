@@ -16,7 +16,7 @@ class RerankerError(Exception):
 
 
 class InputError(RerankerError, ValueError):
-    """What the caller gave cannot be used: a bad value, an unreadable document, an unknown name."""
+    """What the caller gave cannot be used, such as an unknown name."""
 
     exit_code = 2
     http_status = 400
@@ -60,7 +60,7 @@ class TooLongError(InputError):
 
 
 class ModelNotFoundError(InputError):
-    """No model of that name: not bundled, no folder, not on the Hub nor in its cache."""
+    """No model of that name is bundled, a folder, on the Hub or cached."""
 
     http_status = 404
 

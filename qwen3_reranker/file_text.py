@@ -1,4 +1,4 @@
-"""Bytes of a file -> its text in UTF-8, or what the file is instead and how text is made of it."""
+"""Bytes of a file -> its text in UTF-8, or the kind of file instead."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def decoded(content: bytes, name: str) -> str:
 
 
 def refuse_other_kinds(beginning: bytes, name: str) -> None:
-    """Raise InputError if a file that begins so is of a known kind that is not text."""
+    """Raise InputError if a file that begins so is known not to be text."""
     if found := other_kind(beginning):
         what, remedy = found
         raise InputError(f"{name}: expected UTF-8 text, got {what}; {remedy}")

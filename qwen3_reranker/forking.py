@@ -1,4 +1,4 @@
-"""What a forked child has to renew: a lock that another thread held stays locked there, and threads are not copied.
+"""What a forked child has to renew, as it gets locks in any state and no threads.
 
 The one thread of the child is a copy of the thread that forked. What the others were at stays half done.
 """

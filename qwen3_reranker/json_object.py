@@ -1,4 +1,4 @@
-"""Bytes -> one JSON object or list, strictly: the shared reader of config.json and every other JSON of a checkpoint."""
+"""Bytes -> one JSON object or list, strictly, for every JSON file of a checkpoint."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _parsed(content: bytes, source: str) -> object:
 
 
 def shown(value: object) -> str:
-    """A value from a file for a one-line message: escaped, and cut where it is long."""
+    """A value from a file for a one-line message, escaped and cut."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 

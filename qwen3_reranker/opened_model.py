@@ -1,4 +1,4 @@
-"""What a Reranker and an Embedder are as Python objects: closed, used in `with`, copied and pickled."""
+"""What Reranker and Embedder share as objects: closing, `with`, copies and pickles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qwen3_reranker.weights import Checkpoint, lasting_name
 
 
 class OpenedModel:
-    """An opened model that can be used in `with`, and whose copy opens it again, a Hub model at the same commit.
+    """An opened model, for `with` too. A copy opens it again, a Hub model at the same commit.
 
     arguments: the keyword arguments that it was made of.
     """

@@ -1,4 +1,4 @@
-"""An option, stated once: a field of a dataclass with its default, its meaning, its unit and its choices."""
+"""An option, stated once: a dataclass field with default, meaning, unit and choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long list of texts in parts: tokens of the next part are made while the last one is computed."""
+"""A long list of texts in parts. Tokens of the next part are made while the last one is computed."""
 
 from __future__ import annotations
 

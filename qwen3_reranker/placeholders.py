@@ -1,4 +1,4 @@
-"""The first bytes of a file -> what was saved in its place, where a download went wrong in a way that can be seen."""
+"""The first bytes of a file -> what a failed download saved in its place."""
 
 from __future__ import annotations
 

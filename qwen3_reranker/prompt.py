@@ -1,4 +1,4 @@
-"""What the models read: instruction, query and document -> text pieces, as constants of our own.
+"""What the models read: instruction, query and document -> text pieces.
 
 No chat template, Jinja or Python of a checkpoint is ever executed. The strings are those of the Qwen3-Reranker and
 Qwen3-Embedding model cards and of the technical report (arXiv 2506.05176, page 3); the tests pin their token ids.
@@ -28,7 +28,7 @@ _SUFFIX = _ASSISTANT + "<think>\n\n</think>\n\n"
 
 
 class Constants(TypedDict):
-    """The parts that every row has: before a query prefix, after it, and after a tail."""
+    """The constant parts of rows: before a query prefix, after it, after a tail."""
 
     prefix: str
     middle: str

@@ -32,7 +32,7 @@ class QueryPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was cut from one row, in tokens: the document's tail or, only if requested, the query's; nothing else.
+    """What was cut from one row, in tokens. Only the document's tail is or, if requested, the query's.
 
     The space after a label counts with the text that follows it.
     """
@@ -75,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many tokens of the texts to read, within what fits the model: None for no limit.
+    """How many tokens of the texts to read, None for no limit.
 
     keep: the end of a document that stays when it is cut, "start" or "end". truncate: cut what does not fit, or else
     refuse it.

@@ -116,7 +116,7 @@ class Reranker(OpenedModel):
         *,
         on_progress: OnProgress | None = None,
     ) -> DocumentScores:
-        """Logit and probability of each document for the query, in input order, with receipts and usage.
+        """Logit and probability of each document, in input order, with receipts and usage.
 
         instruction, on_progress and errors are those of `rank`.
         """

@@ -108,7 +108,7 @@ class RowTable:
         ]
 
     def _widths(self, width: int) -> list[int]:
-        """Cells of each column: those with `fit` give way first, then columns at the right are left out."""
+        """Cells of each column. Those with `fit` give way first, then columns at the right are left out."""
         widths = self._natural()
         for last in range(len(widths), 1, -1):
             kept = widths[:last]
@@ -121,7 +121,7 @@ class RowTable:
 
 
 def _levelled(widths: list[int], fitted: Sequence[int], room: int) -> list[int]:
-    """The widths where these columns share the room: the widest give way, and none has to be the widest by itself."""
+    """The widths where these columns share the room. The widest give way first."""
     level = max(widths[place] for place in fitted)
     while sum(min(widths[place], level) for place in fitted) > room:
         level -= 1

@@ -1,4 +1,4 @@
-"""Runner: token rows -> their final hidden states, on a backend that many threads may share."""
+"""Runner: token rows -> their final hidden states, for many threads."""
 
 from __future__ import annotations
 

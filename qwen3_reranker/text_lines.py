@@ -1,4 +1,4 @@
-"""Files of lines, also .xz -> texts, JSON objects or columns, each with "file:line" for errors."""
+"""Files of lines, also .xz -> texts, JSON objects or columns, with "file:line"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text pieces -> token rows: user text is never control tokens, and one rule says what is cut."""
+"""Text pieces -> token rows, without control tokens of users, cut by one rule."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TokenizerJson:
 
 
 def refuse_framed_texts(tokenizer: TokenizerJson) -> None:
-    """Raise CheckpointError if the tokenizer sets tokens of its own around a pair of texts, as its prompt would be."""
+    """Raise CheckpointError if the tokenizer sets tokens of its own around a pair of texts."""
     stored = tokenizer.fields.get("post_processor") or {}
     steps = stored.get("processors", [stored]) if isinstance(stored, dict) else [stored]
     for step in steps if isinstance(steps, list) else [steps]:
@@ -283,7 +283,7 @@ class _TextEncoder:
 
 
 def _by_size(texts: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, in lists of about a million characters: an encoding takes many times its ids' memory."""
+    """The texts in lists of a million characters. An encoding takes many times its ids' memory."""
     some: list[str] = []
     size = 0
     for text in texts:

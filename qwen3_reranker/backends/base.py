@@ -1,4 +1,4 @@
-"""The contract of a backend: a plan goes in, one final hidden state for each row comes out."""
+"""The contract of a backend: a plan -> one final hidden state for each row."""
 
 from __future__ import annotations
 

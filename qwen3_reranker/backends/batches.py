@@ -1,4 +1,4 @@
-"""A plan batch by batch: keys and values that later batches or calls read are kept, all others are dropped."""
+"""A plan batch by batch. Keys and values that later batches or calls read are kept, all others are dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwen3_reranker.plan import Batch, Plan, split
 
 
 class BatchIterator(Generic[KeysValues]):
-    """The batches of one plan in order, and the keys and values that they pass on.
+    """A plan's batches in order, and the keys and values that they pass on.
 
     Iterating gives each batch with the numbers of those of its segments that are to be kept. Before it takes the next
     one, the caller computes the batch and puts these into `kv_cache`. A row's last segment is never taken from `known`

@@ -1,4 +1,4 @@
-"""A batch of a plan as one packed stream of tokens: the part that the cpu and torch backends share.
+"""A batch of a plan as one packed stream of tokens, for cpu and torch.
 
 Shapes: T tokens of the batch, B segments, F tokens that end a row, M rows that end in the batch.
 """
@@ -66,7 +66,7 @@ def cumulative(lengths: Integers) -> Integers:
 
 
 def joined_ranges(starts: NDArray[np.integer], lengths: Integers) -> Integers:
-    """The integers `start, start + 1, ...` of every range of the given length, one range after the other."""
+    """The integers `start, start + 1, ...` of every range of that length, in turn."""
     ends = np.cumsum(lengths, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     integers: Integers = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)

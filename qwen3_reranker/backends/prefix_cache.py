@@ -17,7 +17,7 @@ Key = tuple[int, int, bytes]
 
 
 class PrefixCache(Generic[KeysValues]):
-    """Segments by cache salt, start and all tokens from the root, so that none is mistaken."""
+    """Segments by cache salt, start and all tokens from the root. None is mistaken so."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
@@ -33,7 +33,7 @@ class PrefixCache(Generic[KeysValues]):
         return [int(segment) for segment in np.setdiff1d(np.flatnonzero(fitting_S), plan.ends())]
 
     def admit(self, plan: Plan, segments: set[int]) -> set[int]:
-        """Those of a batch's segments that would still be kept if all were put: the last, and their ancestors.
+        """The segments of a batch that would stay if all were put: the last, and their ancestors.
 
         Memory for the others would grow with the batch's queries and not with the bound.
         """

@@ -1,4 +1,4 @@
-"""The specification: numpy in float64 or float32, one row at a time, nothing shared, nothing fused.
+"""The specification: numpy in float64 or float32, row by row, nothing shared or fused.
 
 Shapes: T tokens of one row, D hidden, H query heads, G key/value heads, E head_dim, I intermediate.
 Formulas: the Qwen3 architecture as transformers computes it (models/qwen3/modeling_qwen3.py).
@@ -67,7 +67,7 @@ class ReferenceBackend:
         return self._norm(x_TD, self._final_norm_D)
 
     def residual_stream(self, tokens_T: NDArray[np.int32]) -> Iterator[Floats]:
-        """What the layers of one row read and add to: the word vectors, then the sum after each layer, (T, D)."""
+        """The residual stream of one row, (T, D): word vectors, then the sum after each layer."""
         x_TD = self._embedding.rows(tokens_T, self._dtype)
         yield x_TD
         rotation = self._rotation(len(tokens_T))

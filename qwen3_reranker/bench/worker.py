@@ -29,7 +29,7 @@ _SECONDS_TO_END = 2
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run over some pairs: seconds of wall time, tokens computed, the process's peak so far.
+    """One run over some pairs: wall seconds, computed tokens, the process's peak so far.
 
     logits_N: of the pairs. spent: seconds of all threads together, in products, attention and the rest.
     """

@@ -1,4 +1,4 @@
-"""A model -> how far each precision moves its scores, and how fast it is, as facts for `inspect`."""
+"""A model -> each precision's drift and speed, as facts for `inspect`."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _body(text: str, width: int) -> Iterator[str]:
 
 
 def _is_prose(line: str) -> bool:
-    """Whether a line is part of a paragraph: not blank, not an indented example, not the title of examples."""
+    """Whether a line is part of a paragraph: neither blank nor an example nor their title."""
     return bool(line) and not line.startswith(" ") and not (line.endswith(":") and " " not in line)
 
 

@@ -1,4 +1,4 @@
-"""The facts of `inspect` -> a table with a section for each part of the model."""
+"""The facts of `inspect` -> a table with a section a part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys -> a table, or a block of lines for each key on a narrow terminal."""
+"""Keys -> a table, or a block of lines each on a narrow terminal."""
 
 from __future__ import annotations
 

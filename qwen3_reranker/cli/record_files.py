@@ -35,7 +35,7 @@ def json_lines(text: str, name: str, _field: str) -> Iterator[Entry]:
 
 
 def json_array(text: str, name: str, field: str) -> Iterator[Entry]:
-    """The objects and strings of an array, as `name[0]`, or the one object with the field, or JSON lines.
+    """The objects and strings of an array, as `name[0]`, the one object with the field, or JSON lines.
 
     Raises NoRecordsError for anything else.
     """

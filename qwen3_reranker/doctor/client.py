@@ -1,4 +1,4 @@
-"""Requests to an endpoint -> scores in the order of the documents, or a finding if malformed."""
+"""Requests to an endpoint -> scores in document order, or a finding if malformed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rerank server at a URL: detects its wire format and bounds response time and size."""
+"""A rerank server at a URL, its wire format, and bounds for its responses."""
 
 from __future__ import annotations
 

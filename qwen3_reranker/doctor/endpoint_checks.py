@@ -1,4 +1,4 @@
-"""An endpoint -> its faults: rules of every healthy server first, then a comparison of scores."""
+"""An endpoint -> its faults, by rules first, then by a comparison of scores."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The hypothesis that explains the scores (`best`, or None), and the nearest one without a fault (`healthy`)."""
+    """The hypothesis that explains the scores (`best`, or None), and the nearest `healthy` one."""
 
     best: Explanation | None
     healthy: Explanation | None
@@ -149,7 +149,7 @@ def plainly_nearer(error: float, healthy_error: float, limit: float) -> bool:
 
 
 def distance(observed_N: Numbers, predicted_N: Numbers) -> float:
-    """Root mean square difference of two sets of logits, clipped to what 16-bit probabilities can say."""
+    """Root mean square difference of logits, clipped to what 16-bit probabilities can say."""
     return float(np.sqrt(np.mean((_cut(observed_N) - _cut(predicted_N)) ** 2)))
 
 

@@ -1,4 +1,4 @@
-"""A local model -> hidden states and logits of the rows that a server would make.
+"""A local model -> hidden states and logits of a server's rows.
 
 Legend: N rows, D hidden size.
 """

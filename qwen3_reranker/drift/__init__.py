@@ -1,4 +1,4 @@
-"""Drift: a model and precisions -> how far logits move from float32's, and which precision to use."""
+"""Drift: a model and precisions -> how far logits move, and advice."""
 
 from qwen3_reranker.drift.advice import MEAN_LIMIT, fastest_within_limit
 from qwen3_reranker.drift.comparison import Drift, compare

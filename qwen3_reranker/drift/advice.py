@@ -11,7 +11,7 @@ _AS_FAST = 0.1
 
 
 def fastest_within_limit(documents_per_second: Mapping[str, float], mean_deltas: Mapping[str, float]) -> str:
-    """The fastest precision of those with a mean move of at most MEAN_LIMIT; of equally fast ones, the nearest.
+    """The fastest precision with a mean move within MEAN_LIMIT. Of equally fast ones, it is the nearest.
 
     documents_per_second: measured on this processor, "float32" included. mean_deltas: those of the other precisions.
     """

@@ -43,7 +43,7 @@ class Drift:
 
 
 def compare(precision: str, expected: Sequence[Logits], logits: Sequence[Logits]) -> Drift:
-    """The drift of `logits` from `expected`: one array of at least one logit, (documents,), for each query.
+    """The drift of `logits` from `expected`, each a non-empty array, (documents,), for each query.
 
     Raises InputError where the two do not have the same queries and documents, or have none.
     """
@@ -78,7 +78,7 @@ def kendall_tau(first_D: Logits, second_D: Logits) -> float:
 
 
 def top_overlap(first_D: Logits, second_D: Logits, top: int = TOP) -> float:
-    """The share of the first `top` documents (all, where there are fewer) that both judgements have there, 0 to 1."""
+    """The share of the first `top` documents that both judgements have there, 0 to 1."""
     kept = min(top, len(first_D))
     return len(set(_order(first_D)[:kept].tolist()) & set(_order(second_D)[:kept].tolist())) / kept
 

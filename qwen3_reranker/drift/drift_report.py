@@ -1,4 +1,4 @@
-"""A model -> the drift of each precision from float32, and its speed, on a text set."""
+"""A model -> each precision's drift from float32 and speed, on a text set."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _kept(
     retriever: Callable[[], _Top],
     on_progress: Callable[[float], None] | None,
 ) -> FirstStage:
-    """A retriever's lists of all queries, or those that it made before of the same texts."""
+    """A retriever's lists of all queries, or its earlier ones of the same texts."""
     if not labelled.documents:
         raise InputError(f"{labelled.name}: {name} needs documents, and the set has none; name a stored run")
     path = kept / f"{made_by}-{labelled.digest()[:12]}.trec"
@@ -149,7 +149,7 @@ def best(scores: Mapping[str, float], depth: int | None) -> dict[str, float]:
 
 
 def with_positives(labelled: LabelledSet, stage: FirstStage) -> FirstStage:
-    """The same lists with relevant documents that they lack below: the quality of a reranker alone."""
+    """The same lists with missing relevant documents below: the quality of a reranker alone."""
     run = {}
     for query, scores in stage.run.items():
         lowest = min(scores.values(), default=0.0) - stage.is_ordered

@@ -15,7 +15,7 @@ ORIGINAL, CHANGED = "-og", "-changed"
 def p_mrr(
     run: Mapping[str, Mapping[str, float]], changed: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Each query's p-MRR, above 0 where the instruction was followed, and the queries that the run misses.
+    """Each query's p-MRR, above 0 where the instruction was followed, and missing queries.
 
     changed: by query, the documents that the changed instruction makes irrelevant. A document that a list lacks comes
     after its end. A query of which the run lacks a version counts as 0. Raises InputError where there are none.

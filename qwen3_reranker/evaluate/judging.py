@@ -86,7 +86,7 @@ def judge(
     file: LogitsFile,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[Run, Cost]:
-    """The logits of every list, and what they took; those of the file are not computed again.
+    """The logits of every list, and their cost. Those of the file are not computed again.
 
     instruction: for all queries; None takes the data's own. on_progress: called with the share of queries done.
     Raises InputError for lists that name unknown documents or have a blank query, and what Reranker.score raises.

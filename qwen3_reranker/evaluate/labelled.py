@@ -87,6 +87,6 @@ def checked(labelled: LabelledSet, place: Path) -> LabelledSet:
 
 
 def weights(sets: Sequence[LabelledSet]) -> list[float]:
-    """What each set counts in the mean: groups alike, and the sets of a group alike."""
+    """The weight of each set in the mean: groups alike, and a group's sets alike."""
     groups = [labelled.group or labelled.name for labelled in sets]
     return [1 / (len(set(groups)) * groups.count(group)) for group in groups]

@@ -60,7 +60,7 @@ class MtebSearch:
         top_k: int | None = None,
         **_: Any,
     ) -> dict[str, dict[str, float]]:
-        """The logits of each query's list, at most `top_k` documents of it, as {query: {document: logit}}."""
+        """The logits of each query's `top_k` documents, as {query: {document: logit}}."""
         run = self._lists(top_ranked, task_metadata)
         of_task = task_instruction(task_metadata) if self._instruction is None else self._instruction
         found: dict[str, dict[str, float]] = {}

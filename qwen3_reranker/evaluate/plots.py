@@ -13,7 +13,7 @@ _NUMBERS = 64
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]]) -> str:
-    """A dot and a whisker for each (label, value, low, high), on one axis from 0."""
+    """A dot and a whisker for each (label, value, low, high), from 0."""
     highest = max((high for _, _, _, high in rows), default=1.0) or 1.0
     right = _WIDTH - _NUMBERS
 

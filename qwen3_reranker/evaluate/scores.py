@@ -1,4 +1,4 @@
-"""A run and judgements -> a value for each query, with the range that ties allow."""
+"""A run and judgements -> each query's value, with the range of ties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qwen3_reranker.evaluate.significance import Values
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunScores:
-    """One measure of one run: values_Q is the expectation over orders of tied documents, 0 for a missing query.
+    """One measure of one run. values_Q is the expectation over orders of tied documents, 0 for a missing query.
 
     trec_eval_Q breaks ties by id; lowest_Q and highest_Q are what orders of tied documents can give. missing: judged
     queries that the run lacks. tied: queries with equal scores in their lists.

@@ -60,7 +60,7 @@ def paired_p(differences: Sequence[Values], weights: Sequence[float], *, seed: i
 
 
 def best_of_p(differences_KQ: Values, *, seed: int = 0, draws: int = DRAWS) -> float:
-    """The p of the best of K candidates against one baseline, that choosing the best of them allows for.
+    """The p of the best of K candidates against one baseline, corrected for the choice.
 
     The same random signs are used for all candidates, and the largest of their means counts (the maximum statistic of
     Westfall and Young): the share of draws in which some candidate moves as far from 0 as the winner did.

@@ -12,7 +12,7 @@ from qwen3_reranker.evaluate.trec import read_qrels
 
 
 def read_sets(place: Path) -> list[LabelledSet]:
-    """The sets of a folder and those below it, of a JSON lines file, or of judgements.
+    """The sets of a folder and its folders, a JSON lines file, or judgements.
 
     A file of judgements inside a set's folder stands for that set with those judgements, anywhere else for judgements
     alone, with which stored runs can be measured. Raises InputError where there is no set, or a damaged one.

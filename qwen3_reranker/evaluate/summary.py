@@ -59,7 +59,7 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class SystemComparison:
-    """One system minus another: the mean difference, its 95 % interval, p, and queries won and lost.
+    """One system minus another: mean difference, its interval, p, queries won and lost.
 
     corrected_p: by Holm's method, over all comparisons of the summary.
     """

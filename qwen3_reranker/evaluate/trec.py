@@ -21,7 +21,7 @@ _FIELDS = {
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Labels of `query 0 document label`, or of BEIR's `query-id corpus-id score` under a line of these names.
+    """Labels of TREC's lines `query 0 document label`, or of BEIR's `query-id corpus-id score`.
 
     Raises InputError for any other line, and for two labels of one pair.
     """
@@ -73,7 +73,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
 
 
 def read_topics(path: Path, field: str = "title") -> dict[str, str]:
-    """Queries by id: TREC's tagged topics, or lines of an id, a tab and the text. Raises InputError for others."""
+    """Queries by id, of TREC's tagged topics or tab-separated lines. Raises InputError for others."""
     content = "\n".join(line for _, line in text_lines(path))
     if "<top>" in content.lower():
         return dict(_tagged(path, body, field) for body in _TOPIC.findall(content))

@@ -32,7 +32,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Instructions, best on the choosing half first, and what the held-out half says of the winner.
+    """Instructions, best first by the choosing half, and the held-out half's verdict.
 
     gain: the winner's held-out mean minus that of the first instruction, with its 95 % interval and p.
     gain_over_luck: minus the mean of all instructions, which is what drawing one by lot would give, and its p.

@@ -1,4 +1,4 @@
-"""Rows -> Plan: their prefix tree as flat arrays, which a backend can run and a person can print."""
+"""Rows -> Plan, their prefix tree as flat arrays for backends and printing."""
 
 from __future__ import annotations
 

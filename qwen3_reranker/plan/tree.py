@@ -1,4 +1,4 @@
-"""Token rows -> prefix tree: sort the rows, and what neighbours share is what anybody shares."""
+"""Token rows -> prefix tree. Rows are sorted, so that neighbours share whatever any rows share."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def shared_tokens(first: Row, second: Row, public: int) -> int:
 
 
 def _follow(path: list[Segment], roots: list[Segment], shared: int, min_shared_tokens: int) -> None:
-    """Shorten the previous row's path to what the next row shares with it, cutting its last segment if it pays."""
+    """Shorten the previous row's path to what the next row shares with it."""
     while path and path[-1].start >= shared:
         path.pop()
     if not path or path[-1].end <= shared:

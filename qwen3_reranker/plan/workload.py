@@ -1,4 +1,4 @@
-"""A workload that is only described -> the plan it would get, so that what it costs can be said beforehand."""
+"""A described workload -> the plan it would get, to state its cost beforehand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WorkloadShape:
 def workload_plan(
     workload: WorkloadShape, *, prefix_tokens: int, query_prefix_tokens: int, suffix_tokens: int, max_length: int
 ) -> Plan:
-    """The plan of a workload with a template: `query_prefix_tokens` are those of instruction, labels and one query.
+    """The plan of a workload. `query_prefix_tokens`: those of instruction, labels and one query.
 
     Documents are cut as the truncation rule cuts them.
     """

@@ -1,4 +1,4 @@
-"""ServerOptions: the settings of the server that have a flag, stated once for the flags and for ServerSettings."""
+"""ServerOptions: settings of the server with a flag, stated once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run -> its model card: data, settings, quality before and after, and how to use it."""
+"""A run -> its model card: data, settings, quality, and how to use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in training: the first one ends the run after the step, the second one at once."""
+"""Ctrl-C in training. The first one ends the run after the step, the second one at once."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def softmax(scored: ScoredGroups, options: LossOptions) -> Tensor:
 
 
 def ranknet(scored: ScoredGroups, options: LossOptions) -> Tensor:
-    """Mean of softplus(s_no - s_yes) over pairs of a positive and a negative (Burges et al. 2005)."""
+    """Mean of softplus(s_no - s_yes) over pairs (Burges et al. 2005)."""
     return _mean(functional.softplus(-_differences(scored.logits_GD)), _pairs(scored))
 
 

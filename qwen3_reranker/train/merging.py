@@ -86,7 +86,7 @@ def merge(
 
 
 def slerp_shares(products_MM: Weights, weights_M: Weights) -> Weights:
-    """The coefficient of each of M vectors in their slerp, (M,), from their inner products, (M, M).
+    """The coefficients of M vectors in their slerp, (M,), from inner products, (M, M).
 
     Vectors are added one by one; weights_M: their shares.
     """

@@ -34,7 +34,7 @@ class MiningCounts:
 
 
 class RunCandidates:
-    """Candidates of a TREC run, {query id: {document id: score}}, with texts of a corpus, {document id: text}."""
+    """Candidates of a run, {query id: {document id: score}}, and a corpus, {document id: text}."""
 
     def __init__(self, run: Mapping[str, Mapping[str, float]], corpus: Mapping[str, str]) -> None:
         self._run, self._corpus = run, corpus

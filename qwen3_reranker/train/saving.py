@@ -1,4 +1,4 @@
-"""A trained student -> a PEFT adapter that names its base, or a whole causal-LM checkpoint."""
+"""A trained student -> a PEFT adapter, or a whole causal-LM checkpoint."""
 
 from __future__ import annotations
 

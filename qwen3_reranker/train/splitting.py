@@ -32,7 +32,7 @@ def split(
 
 
 def unlike_asked(training: Sequence[TrainExample], held_out: Sequence[TrainExample], share: float) -> str | None:
-    """A sentence about why less than half or more than twice the share is held out; None if neither."""
+    """Why less than half or more than twice the share is held out. None if neither."""
     total, groups = len(training) + len(held_out), len(set(_first_queries([*training, *held_out])))
     if not share or 0.5 <= len(held_out) / (share * total) <= 2.0:
         return None

@@ -143,7 +143,7 @@ class Student(nn.Module):
         return (self.words[self.yes_id] - self.words[self.no_id]).float()
 
     def _other_words_nll(self, hidden_FC: Tensor) -> Tensor:
-        """-log(p(yes) + p(no)) of each row, (F,), a few rows at a time, recomputed for gradients."""
+        """-log(p(yes) + p(no)) of each row, (F,), in chunks that gradients recompute."""
 
         def some(part_FC: Tensor, words_VC: Tensor) -> Tensor:
             words_FV = part_FC @ words_VC.float().T

@@ -123,7 +123,7 @@ class TrainOptions:
         return math.ceil(examples / self.batch_groups)
 
     def factor(self, step: int, total: int) -> float:
-        """Factor of the rate at `step`, counted from 0: up to 1 in the warm-up, then down to 0."""
+        """Factor of the rate at `step`, from 0: up to 1, then down to 0."""
         warm = max(1, round(self.warm_up * total))
         if step < warm:
             return (step + 1) / warm

@@ -249,7 +249,7 @@ class Trainer:
         return quality(self._processes.gather(losses), self._processes.gather(scored))
 
     def _evaluate(self, interruption: Interruption) -> None:
-        """Evaluate; write the model if it is the best so far, end the run if patience is over."""
+        """Evaluate. Write the model if it is the best so far, end the run if patience is over."""
         state = self.state
         try:
             # Either all processes finish or none, because they gather each other's scores.

@@ -1,4 +1,4 @@
-"""Weights: a model's name, folder or file -> an opened, validated checkpoint whose tensors are still on disk."""
+"""Weights: a model's name, folder or file -> a validated checkpoint, its tensors on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PEFT folder with a LoRA adapter -> its base's checkpoint, each adapted matrix merged in float32 when it is read.
+"""A PEFT folder with a LoRA adapter -> its base's checkpoint with merged matrices.
 
 Layout: PeftModel.save_pretrained of peft 0.21. The file's tensors say which matrices are adapted; target_modules is
 compared with them where it is a list, as no regular expression of a checkpoint is run that could take long.

@@ -75,7 +75,7 @@ def _own(instruction: str) -> str | None:
 
 
 def _printed(source: str) -> tuple[str, frozenset[str]]:
-    """The text that a template prints, in the file's order, and every string in its tags."""
+    """The text that a template prints, in order, and every string in its tags."""
     constants: dict[str, str] = {}
     strings: set[str] = set()
     printed: list[str] = []
@@ -178,7 +178,7 @@ _LOOSE_PATTERN = _pattern(TEMPLATES["card"], " ")
 
 
 def _matched(text: str) -> tuple[str | None, str, bool]:
-    """The prompt, the instruction that stands in the text, and whether blank space is that of the prompt too."""
+    """The prompt, the text's instruction, and whether blank space is the prompt's too."""
     for name, pattern in _PATTERNS.items():
         if found := pattern.fullmatch(text):
             return name, _instruction(found), True

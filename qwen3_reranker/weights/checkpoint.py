@@ -1,4 +1,4 @@
-"""An opened checkpoint: its configuration, its tokenizer's file, and every tensor the network needs, still on disk."""
+"""An opened checkpoint: configuration, tokenizer's file, and the network's tensors on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qwen3_reranker.weights.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ScoreHead:
-    """Where the judge's vector is: rows of the words yes and no, two labelled rows, or one difference.
+    """Where the judge's vector is: rows of yes and no, labelled ones, or a difference.
 
     labels: the rows of yes and of no; a single one where that row is yes - no already; None where the rows are those
     of a language-model head, found by the words' ids. note: what `inspect` says of its origin, if anything.
@@ -72,7 +72,7 @@ class Checkpoint:
         return self.stored_head
 
     def template(self, name: str | None = None) -> Template:
-        """The prompt of that name, or the files' own, or else the card's, with the stored instruction.
+        """The prompt of that name, the files' or the card's, with the stored instruction.
 
         A variant that reproduces other code keeps its instruction, unless the files hold it. Raises InputError for an
         unknown name, and UnsupportedModelError for files of another judge where no name is given.

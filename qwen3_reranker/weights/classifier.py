@@ -17,7 +17,7 @@ SCORE_BIAS = "score.bias"
 
 
 def score_shape(weight: TensorEntry, hidden_size: int) -> tuple[int, int]:
-    """The shape of `score.weight`, whose rows are those of `weight`: one for yes - no, or two labelled ones.
+    """The shape of `score.weight`: one row for yes - no, or two labelled ones.
 
     Raises CheckpointError for any other number of rows.
     """

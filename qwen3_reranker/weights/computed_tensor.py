@@ -1,4 +1,4 @@
-"""A tensor whose numbers no file stores: they are computed from other tensors, or are in memory."""
+"""A tensor that no file stores: computed from other tensors, or in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder or a repository that holds no model -> an error that says what it holds instead, and what to take."""
+"""A folder or a repository without a model -> an error that says what it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""modules.json of a sentence-transformers CrossEncoder folder -> what it adds to a checkpoint: ids and instruction.
+"""modules.json of a CrossEncoder folder -> what it adds to a checkpoint: ids and instruction.
 
 Layout: CrossEncoder.save_pretrained of sentence-transformers 6. No class that it names is ever imported, and its chat
 template is never executed.
@@ -21,7 +21,7 @@ _CAUSAL_LOGITS = "causal_logits"
 
 
 def as_cross_encoder(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """The checkpoint with the head's rows and the instruction that the folder's CrossEncoder files name, if it has any.
+    """The checkpoint with the head's rows and the instruction of the folder's CrossEncoder files, if any.
 
     Raises CheckpointError for a folder whose modules are not those of a Qwen3-Reranker.
     """

@@ -1,4 +1,4 @@
-"""What makes a checkpoint an embedding model: tensors without a head, last-token pooling, and prompts of its own.
+"""What makes a checkpoint an embedding model: no head, last-token pooling, own prompts.
 
 Layout: SentenceTransformer.save_pretrained of sentence-transformers, as Qwen3-Embedding is published with it. Older
 releases write one switch for each kind of pooling, newer ones a single pooling_mode.
@@ -37,7 +37,7 @@ def has_bare_names(tensors: Mapping[str, object]) -> bool:
 
 
 def refuse_other_pooling(folder: Path, modules: list[tuple[str, str]] | None, hidden_size: int) -> None:
-    """Raise CheckpointError unless the modules, where there are any, pool the last token's state and do no more."""
+    """Raise CheckpointError unless the modules, if any, only pool the last token's state."""
     if modules is None:
         return
     kinds = [kind for kind, _ in modules]

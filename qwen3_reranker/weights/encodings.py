@@ -42,7 +42,7 @@ def _bf16(blocks: Bytes) -> Floats:
 
 
 def rounded_to_bf16(values: Floats) -> NDArray[np.uint16]:
-    """The bits of each value as bfloat16, the nearest one, ties to even; NaN stays NaN."""
+    """The bits of each value as the nearest bfloat16, ties to even. NaN stays NaN."""
     bits = values.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
     rounded = np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(64), rounded)

@@ -1,4 +1,4 @@
-"""A checkpoint's weights -> a hash of all of them, remembered on disk for files that have not been touched.
+"""A checkpoint's weights -> a hash of all of them, remembered for untouched files.
 
 Folder: .qwen3_reranker in the checkpoint's folder, or where that cannot be written the user's cache folder.
 """
@@ -38,7 +38,7 @@ def fingerprint(checkpoint: Checkpoint, folders: Sequence[Path] = ()) -> str:
 
 
 def weights_state(checkpoint: Checkpoint) -> str:
-    """What changes when a weight file is changed or replaced, even by one of equal name, size and time."""
+    """What differs once a weight file is changed, even at equal name, size and time."""
     sources = {source for tensor in checkpoint.tensors.values() for source in tensor.sources}
     states = []
     for source in sorted(sources, key=lambda source: source.path):

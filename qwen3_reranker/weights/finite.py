@@ -1,4 +1,4 @@
-"""Every number of a checkpoint, read once -> the tensor that holds NaN or infinity, and why scores are not finite."""
+"""Every number of a checkpoint -> the tensor that holds NaN or infinity."""
 
 from __future__ import annotations
 

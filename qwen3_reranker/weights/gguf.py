@@ -1,4 +1,4 @@
-"""A .gguf file -> Checkpoint: which network its metadata describe, where its weights are, which rows judge.
+"""A .gguf file -> Checkpoint: its network, its weights, and the rows that judge.
 
 Keys and names: gguf-py/gguf/constants.py and conversion/qwen.py of https://github.com/ggml-org/llama.cpp.
 """

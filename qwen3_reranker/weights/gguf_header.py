@@ -1,4 +1,4 @@
-"""A .gguf file -> its metadata and its table of tensors, every count and bound checked before anything is made of it.
+"""A .gguf file -> its metadata and its table of tensors, every bound checked.
 
 Layout (little-endian, versions 2 and 3): magic "GGUF", version, number of tensors, number of metadata fields; each
 field is key, type, value; each tensor is name, dimensions with the fastest first, type, offset from the beginning of

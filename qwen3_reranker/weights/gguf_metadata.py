@@ -1,4 +1,4 @@
-"""The metadata of a .gguf file: fields by key, each turned into Python by its type when it is read."""
+"""The metadata of a .gguf file by key, turned into Python when read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of GGUF files -> those that are models, the parts of one, and the one that a quantisation means.
+"""Names of GGUF files -> models, their parts, and the one of a quantisation.
 
 As llama.cpp chooses: common/download.cpp and src/llama.cpp of https://github.com/ggml-org/llama.cpp.
 """
@@ -16,7 +16,7 @@ _QUANTISATION = re.compile(r"[-._]((?:UD-)?(?:I?Q\d|TQ\d|B?F16|F32|MXFP4)\w*)$",
 
 
 def parts(name: str) -> list[str]:
-    """The names of all parts of the model of which this is one, in order; of a model in one file its own."""
+    """The names of all parts of this part's model, in order. A model in one file has its own."""
     found = _part(name)
     if found is None:
         return [name]
@@ -30,7 +30,7 @@ def models(names: Iterable[str]) -> list[str]:
 
 
 def with_quantisation(names: Iterable[str], tag: str) -> list[str]:
-    """Those of the names that end with the quantisation; if none does, those that hold it as a word."""
+    """The names that end with the quantisation. If none does, those that hold it as a word."""
     every = list(names)
     ending = re.compile(rf"(?:^|[-._/]){re.escape(tag)}$", re.IGNORECASE)
     holding = re.compile(rf"(?:^|[-._/]){re.escape(tag)}(?:[-./]|$)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The files of a model that llama-gguf-split cut -> one header, of the first part's metadata and every part's tensors.
+"""The parts of a model that llama-gguf-split cut -> one header.
 
 Keys: split.no, split.count and split.tensors.count of https://github.com/ggml-org/llama.cpp, which finds parts by name.
 """

@@ -1,4 +1,4 @@
-"""What people type for a model of the Hub -> its repository, the file or the quantisation meant, and the revision."""
+"""What people type for a model of the Hub -> repository, file or quantisation, revision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HubName:
 
 
 def read_hub_name(name: str) -> HubName | None:
-    """The model of the Hub that `name` means in any of the forms that people write; None where it has none of them."""
+    """The model of the Hub that `name` means in any form that people write. None for no such form."""
     prefix = _PREFIX.match(name)
     if prefix is None:
         # A path of this form is one of this machine.

@@ -1,4 +1,4 @@
-"""A matrix and what a LoRA adapter adds to it -> one tensor that is added up when it is read, chunk by chunk."""
+"""A matrix and a LoRA adapter's part -> one tensor, added up when it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""modules.json of a sentence-transformers folder -> what its modules are called and where each is configured.
+"""modules.json of a sentence-transformers folder -> its modules' names and places.
 
 No class that it names is ever imported.
 """

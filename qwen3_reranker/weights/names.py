@@ -1,4 +1,4 @@
-"""The one table of the weights a Qwen3 network needs: what they are called and which shape they have."""
+"""The one table of a Qwen3 network's weights: names and shapes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def bare_name(published: str) -> str:
 
 
 def without_wrappers(tensors: Mapping[str, T]) -> Mapping[str, T]:
-    """The tensors under their names from before a wrapper was saved with them, where those are clear.
+    """The tensors under their names without a saved wrapper's, where those are clear.
 
     Read so: torch.compile's, FSDP's and activation checkpointing's words wherever they stand, and what stands in front
     of every name (data parallelism, peft, a module that held the model) until the word vectors have their own name.

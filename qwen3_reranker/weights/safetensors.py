@@ -1,4 +1,4 @@
-"""A .safetensors file -> its table of tensors, every bound checked before a byte of data is touched.
+"""A .safetensors file -> its table of tensors, every bound checked before data.
 
 Layout: eight bytes hold the header's length (little-endian); the header is a JSON object of
 name -> {dtype, shape, data_offsets [begin, end)}; the data follows, without holes, and ends with the file.

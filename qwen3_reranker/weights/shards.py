@@ -1,4 +1,4 @@
-"""A folder's safetensors, one file or shards that an index lists -> one table of tensors; reads headers only."""
+"""A folder's safetensors, one file or listed shards -> one table of tensors. Reads headers only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def weights_file(folder: Path) -> Path | None:
 
 
 def first_shard(folder: Path) -> Path | None:
-    """The first shard of a folder, for one that has neither a whole file nor an index; it need not be there itself.
+    """The first shard of a folder without a whole file or an index. It need not be there.
 
     Raises CheckpointError for shards of two checkpoints.
     """
@@ -51,7 +51,7 @@ def folder_entries(path: Path) -> Mapping[str, TensorEntry]:
 
 
 def shaped_tensor(name: str, shape: tuple[int, ...], entry: TensorEntry, reason: str) -> StoredTensor:
-    """The tensor, if it is of `shape`, which `reason` asks for, and of a plain dtype; raises CheckpointError if not."""
+    """The tensor of `shape`, which `reason` asks for, and a plain dtype. Raises CheckpointError for others."""
     where = f"{entry.source.path}: tensor {name!r}"
     if entry.dtype not in PLAIN:
         raise CheckpointError(

@@ -74,7 +74,7 @@ def prompt_of_folder(folder: Path, fields: Mapping[str, Any]) -> StoredPrompt:
 
 
 def prompt_of_gguf(metadata: Metadata, has_head: bool) -> StoredPrompt:
-    """What a GGUF file says: its template for reranking, or else, where it has no head for that, its own names."""
+    """The prompt that a GGUF file tells: its template for reranking, or without a head its names."""
     if _RERANK in metadata:
         read = read_placeholders(metadata.text(_RERANK))
         place = f"{metadata.path}: {_RERANK}"

@@ -1,4 +1,4 @@
-"""A tensor of a checkpoint, and one that a file stores: read whole through a small buffer, or some rows from a map."""
+"""A tensor of a checkpoint, read whole through a small buffer, or row by row."""
 
 from __future__ import annotations
 

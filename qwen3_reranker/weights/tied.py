@@ -1,4 +1,4 @@
-"""A head stored with word vectors that config.json ties to it -> whether it differs from them."""
+"""A head stored beside tied word vectors -> whether it differs from them."""
 
 from __future__ import annotations
 

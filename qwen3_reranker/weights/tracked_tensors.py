@@ -1,4 +1,4 @@
-"""The tensors that a checkpoint stores, and which of them were read: an unread one is an error that names it."""
+"""A checkpoint's tensors, and which were read. An unread one is an error that names it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrackedTensors(Mapping[str, T]):
         return len(self._tensors)
 
     def refuse_unread(self, where: Path, count_name: str, num_layers: int, spared: Collection[str] = ()) -> None:
-        """Raise UnreadTensorsError if `where` holds a tensor that was not read, is not `spared` and not harmless.
+        """Raise UnreadTensorsError if `where` holds an unread tensor that is neither `spared` nor harmless.
 
         count_name: what the number of layers is called where it is written.
         """

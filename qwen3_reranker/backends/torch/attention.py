@@ -1,4 +1,4 @@
-"""Exact attention of a tree's tokens: each sequence over the keys of its ancestors and its own, in one of two kernels.
+"""Exact attention of a tree's tokens, each sequence over its ancestors' keys and its own.
 
 flash: one varlen FlashAttention call over gathered keys; CUDA, bfloat16 and float16.
 sdpa: padded buckets of sequences of similar length through scaled_dot_product_attention; any device and precision.

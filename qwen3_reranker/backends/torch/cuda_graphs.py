@@ -1,4 +1,4 @@
-"""Small batches as CUDA graphs: one launch instead of hundreds, which a short request would wait for."""
+"""Small batches as CUDA graphs: one launch instead of hundreds."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _sizes(shape: GraphShape) -> list[int]:
 
 
 def _packed(layout: BatchLayout, metadata: AttentionMetadata, keep_N: Integers | None, shape: GraphShape) -> np.ndarray:
-    """All integers of a padded batch in one array, so that one copy takes them to the GPU."""
+    """All integers of a padded batch in one array: one copy takes them to the GPU."""
     padded_keep = np.zeros(shape.keep, dtype=np.int64)
     if keep_N is not None:
         padded_keep[: len(keep_N)] = keep_N

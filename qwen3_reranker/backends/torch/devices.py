@@ -1,4 +1,4 @@
-"""Options -> device, number type and attention kernel: as requested, or an error that says what is available."""
+"""Options -> device, number type and attention kernel, or an error that names the available ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matrices in 8-bit floating point: one scale for an output's weights and one for a token's inputs, results in 16."""
+"""Matrices in 8-bit floating point, with a scale for each output and each token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of a device that a plan needs on the torch backend, item by item, before anything is loaded.
+"""A plan's memory on a device of the torch backend, item by item, before loading.
 
 Sizes follow qwen3.py and attention.py: what is alive where a layer needs the maximum, for the largest batch.
 """
@@ -80,7 +80,7 @@ def _on_processor(device: str | None) -> bool:
 
 
 def _batch(config: ModelConfig, precision: str, all_queries: VarlenMetadata) -> int:
-    """Bytes alive at once: states and heads of all tokens, gathered keys, and the scratch of a chunk."""
+    """Bytes alive at once: states and heads of all tokens, gathered keys, a chunk's scratch."""
     width = _BYTES[precision]
     tokens, keys = int(all_queries.cu_seqlens_q[-1]), len(all_queries.kv_indices)
     chunk = min(tokens, CHUNK_TOKENS)

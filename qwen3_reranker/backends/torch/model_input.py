@@ -1,4 +1,4 @@
-"""What the network reads of one batch, on its device: tokens, and attention prepared once for all layers."""
+"""What the network reads of one batch: tokens, and attention prepared for all layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qwen3_reranker.plan import Plan, split
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ModelInput:
-    """The tensors of a batch: T tokens, of which F end a row, and C tokens of cached segments before them.
+    """The tensors of a batch. T tokens, of which F end a row, follow C tokens of cached segments.
 
     all_queries, leaf_queries: attention of all tokens, and of those at the indices `leaves_F`.
     kv_cache_L2CGE: keys and values of the cached segments, by layer.
@@ -54,7 +54,7 @@ def model_input(
 
 
 def whole_plan_input(plan: Plan, build: AttentionBuilder, device: torch.device) -> tuple[ModelInput, Integers]:
-    """A whole plan as one batch, and the index of each row among its leaves, (N,): what training runs."""
+    """A whole plan as one batch, and each row's index among its leaves, (N,). Training runs it."""
     [batch] = split(plan, plan.num_tokens)
     layout = lay_out(plan, batch)
     leaf_N = np.empty(plan.num_rows, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A batch -> the same batch padded to one of a few shapes, so that many batches share one CUDA graph."""
+"""A batch -> the same batch padded to a shape that shares a CUDA graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MIN_SEQUENCES = 16
 
 @dataclass(frozen=True, slots=True)
 class GraphShape:
-    """What batches of one CUDA graph share: numbers of tokens, sequences, gathered keys and so on.
+    """What batches of one CUDA graph share: numbers of tokens, sequences, keys and so on.
 
     cached: tokens of cached segments. keep: tokens whose keys and values are returned.
     """
@@ -30,7 +30,7 @@ class GraphShape:
 
     @property
     def leaf_keys(self) -> int:
-        """Keys of the leaves: those of all sequences at most, and one for each leaf of padding."""
+        """Keys of the leaves: at most those of all sequences, and one a padded leaf."""
         return self.keys + self.sequences
 
 

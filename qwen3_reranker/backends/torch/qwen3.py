@@ -1,4 +1,4 @@
-"""The Qwen3 network as torch modules: packed tokens of a tree in, the state after the final norm of each leaf out.
+"""The Qwen3 network as torch modules: packed tokens -> each leaf's final state.
 
 Class and parameter names are those of transformers. attention.py has the attention itself.
 
@@ -252,7 +252,7 @@ class Qwen3ForPooling(nn.Module):
         return tuple(torch.cat(output) for output in zip(*outputs, strict=True))
 
     def _rotary_factors(self, positions_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors of each number and of the one half a head away, (T, 1, E) each."""
+        """Factors of each number and the one half a head away, (T, 1, E)."""
         # float32 in every precision: that is how the models were trained and how transformers runs them.
         angle_T1E = (positions_T.float()[:, None] * self.get_buffer("inv_freq_E"))[:, None]
         cos_T1E, sin_T1E = angle_T1E.cos(), angle_T1E.sin()

@@ -1,4 +1,4 @@
-"""A batch's layout -> the arguments of varlen attention: plain integers, made once for all layers.
+"""A batch's layout -> the arguments of varlen attention, made once for all layers.
 
 Shapes: T tokens of the batch, F tokens that end a row, S sequences, K gathered keys of all sequences.
 """

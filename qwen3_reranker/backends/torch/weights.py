@@ -1,4 +1,4 @@
-"""Checkpoint -> Qwen3ForPooling on a device, tensor by tensor; and the form of it that only runs."""
+"""Checkpoint -> Qwen3ForPooling on a device, tensor by tensor. `merged` is the form that only runs."""
 
 from __future__ import annotations
 

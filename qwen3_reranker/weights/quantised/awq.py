@@ -1,4 +1,4 @@
-"""AWQ in its gemm version: 4 bits, inputs in rows, eight outputs a word in an order of their own.
+"""AWQ in its gemm version: 4 bits, inputs in rows, eight outputs a word.
 
 Source: awq/modules/linear/gemm.py and awq/utils/packing_utils.py of https://github.com/casper-hansen/AutoAWQ.
 """

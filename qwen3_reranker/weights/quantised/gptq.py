@@ -1,4 +1,4 @@
-"""GPTQ in 4 or 8 bits: several inputs a word, one column an output, and a group for each input.
+"""GPTQ in 4 or 8 bits: inputs in words, outputs in columns, grouped inputs.
 
 Source: auto_gptq/nn_modules/qlinear/qlinear_cuda.py of https://github.com/AutoGPTQ/AutoGPTQ. Its first format ("gptq")
 stores each zero less one, wrapped to its bits; "gptq_v2" of GPTQModel stores the zero itself.

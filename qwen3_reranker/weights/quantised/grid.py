@@ -1,4 +1,4 @@
-"""A scale or a zero for the whole matrix, for each row, each group of a row, or each block: spread over the inputs."""
+"""Scales or zeros of a matrix, its rows, groups or blocks, spread over the inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLX's affine mode in 4 or 8 bits: digits packed along a row, a scale and a bias for each group of them.
+"""MLX's affine mode in 4 or 8 bits: packed digits, a scale and a bias a group.
 
 Source: affine_dequantize in mlx/ops.cpp of https://github.com/ml-explore/mlx.
 """

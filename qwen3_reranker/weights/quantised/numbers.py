@@ -1,4 +1,4 @@
-"""Parts that hold one number a place, whole or float, of 8 bits or more: their rows -> float32."""
+"""Parts of plain numbers of 8 bits or more: their rows -> float32."""
 
 from __future__ import annotations
 

@@ -64,11 +64,11 @@ class Quantisation:
         return QuantisedTensor(name, shape, self._decoder(parts), self.config)
 
     def entry_of_rows(self, name: str, entries: Mapping[str, TensorEntry]) -> TensorEntry | None:
-        """What the file holds in place of the matrix `name` with its number of rows, if there is such a tensor."""
+        """The tensor that the file holds in place of the matrix `name`, if any, with its rows."""
         return entries.get(f"{name.removesuffix('weight')}weight_packed")
 
     def stored_names(self, name: str) -> tuple[str, ...]:
-        """What the file may call the parts of the matrix `name`, and scales of activations, which are left alone."""
+        """Possible names of the matrix's parts, and of scales of activations, which are left alone."""
         if self.format.layout is None:
             return (name,)
         stem = name.removesuffix("weight")

@@ -1,4 +1,4 @@
-"""quantization_config of a config.json, or MLX's quantization -> the format's name, and whether it is read here.
+"""quantization_config, or MLX's quantization -> the format's name, and whether it is read here.
 
 Fields: QuantizationConfigMixin of transformers (utils/quantization_config.py), QuantizationConfig of
 compressed-tensors, hf_quant_config.json of NVIDIA's ModelOpt, quantize_config.json of AutoGPTQ, and MLX's convert.

@@ -1,4 +1,4 @@
-"""A quantised matrix -> one tensor that is decoded when it is read, some rows at a time."""
+"""A quantised matrix -> one tensor that is decoded when it is read."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class QuantisedTensor:
         return result
 
     def content(self) -> Iterator[memoryview | bytes]:
-        """Everything that its values depend on, except dtype and shape: every part, and how the parts are read."""
+        """Everything that its values depend on: every part, and how the parts are read."""
         yield self.decoder.recipe.encode()
         for part in self.decoder.parts:
             yield f"{part.dtype} {part.shape}".encode()

@@ -1,4 +1,4 @@
-"""One 8-bit number a weight, float or whole, and scales: FP8 as it is published, compressed-tensors W8A8.
+"""One 8-bit number a weight, and scales: published FP8, compressed-tensors W8A8.
 
 Source: integrations/finegrained_fp8.py of transformers, compressors/naive_quantized of
 https://github.com/vllm-project/compressed-tensors. What it says of activations is not read: they stay as they are.
