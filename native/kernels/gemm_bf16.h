@@ -23,10 +23,10 @@ inline int64_t block_steps(int64_t inputs) {
 int64_t gemm_bf16_scratch(int64_t inputs, int64_t columns) { return columns * block_steps(inputs) * kTileInputs * 2; }
 
 // Bf16Registers and bf16_microkernel are the variant's own. The first is there while a product runs.
-//   void bf16_microkernel<panels, planes>(a, panel_stride, b, steps, c, stride, accumulate, ahead, lines)
+//   void bf16_microkernel<panels, planes, b_planes>(a, panel_stride, b, steps, c, stride, accumulate, ahead, lines)
 //     C = A B or, with `accumulate`, C += A B, over `steps` tiles of 32 inputs
 //     a: micropanels of 16 tokens, (steps, planes, 16, 32) each, `panel_stride` numbers apart;
-//     b (steps, 2, 16 pairs, 16, 2); c (panels * 16, 32), rows `stride` apart;
+//     b (steps, b_planes, 2, 16 pairs, 16, 2); c (panels * 16, 32), rows `stride` apart;
 //     for each step and panel `lines` cache lines are fetched to the second-level cache, `ahead` numbers from A on
 template <int planes, typename Matrix>
 void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix& matrix, int64_t first, int64_t columns,
@@ -45,9 +45,9 @@ void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix& matrix, i
         float* c = out + panel * kBf16MR * stride + column * kBf16NR;
         const int64_t ahead = 2 * panel_stride + column * lines * 32;
         if (panel + 1 < panels)
-          bf16_microkernel<2, planes>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+          bf16_microkernel<2, planes, 1>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
         else
-          bf16_microkernel<1, planes>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+          bf16_microkernel<1, planes, 1>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
       }
   }
 }

@@ -2,7 +2,6 @@
 // defined supported().
 #pragma once
 
-#include "kernels/attention.h"
 #include "kernels/gemm_f32.h"
 #include "kernels/gemm_int8.h"
 #include "kernels/pack.h"

@@ -151,12 +151,13 @@ struct KernelTable {
 
   // Attention of `count` query blocks, for the query heads that share key/value head `head`.
   // queries (num_kv_heads, query_tokens, heads_per_kv, head_dim), scaled; keys, values (num_kv_heads, tokens, head_dim);
-  // out (query_tokens, num_kv_heads, heads_per_kv, head_dim); scratch: attention_scratch floats
+  // out (query_tokens, num_kv_heads, heads_per_kv, head_dim); scratch: attention_scratch floats;
+  // planes: of bfloat16 that its products are computed in, 0 for float32; a variant without such products takes float32
   void (*attention)(const QueryBlock* query_blocks, int64_t count, const KvRange* kv_ranges, int64_t layer, int64_t head,
                     int64_t num_kv_heads, int64_t heads_per_kv, int64_t head_dim, int64_t query_tokens, int64_t tokens,
-                    const float* queries, const float* keys, const float* values, float* out, float* scratch);
+                    int64_t planes, const float* queries, const float* keys, const float* values, float* out, float* scratch);
   // Floats of scratch that attention needs where no query sees more than `max_seqlen_k` tokens.
-  int64_t (*attention_scratch)(int64_t max_seqlen_k, int64_t head_dim);
+  int64_t (*attention_scratch)(int64_t max_seqlen_k, int64_t head_dim, int64_t planes);
 
   // Panels first_panel..last_panel of an 8-bit matrix from a stored one.
   // bytes, scales: as Int8Matrix has them, from panel 0 on

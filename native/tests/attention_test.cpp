@@ -12,6 +12,23 @@ namespace {
 using samples::Fenced;
 using samples::Random;
 
+// A variant, and the planes of bfloat16 in which it computes; 0: float32.
+struct Form {
+  const kernels::KernelTable& table;
+  int64_t planes;
+};
+
+std::vector<int64_t> planes_of(const kernels::KernelTable& table) {
+  return table.bf16.float32_planes ? std::vector<int64_t>{0, 1, 2, 3} : std::vector<int64_t>{0};
+}
+
+#define FORM_PROPERTY(sentence)                                                                           \
+  static void CHECK_JOIN(form_property_, __LINE__)(const Form& form);                                     \
+  VARIANT_PROPERTY(sentence) {                                                                            \
+    for (const int64_t planes : planes_of(table)) CHECK_JOIN(form_property_, __LINE__)(Form{table, planes}); \
+  }                                                                                                       \
+  static void CHECK_JOIN(form_property_, __LINE__)(const Form& form)
+
 struct Heads {
   int64_t key_value, heads_per_kv, dim;
 
@@ -118,7 +135,7 @@ class Batch {
   const std::vector<Answer>& answers() const { return answers_; }
 
   // (query tokens, query heads, head_dim)
-  std::vector<float> attention(const kernels::KernelTable& table) {
+  std::vector<float> attention(const Form& form) {
     int64_t max_seqlen_k = 0;
     for (const kernels::QueryBlock& block : query_blocks_) {
       int64_t context = block.stop - block.segment_start;
@@ -129,9 +146,9 @@ class Batch {
     const Fenced<kernels::QueryBlock> query_blocks(query_blocks_);
     const Fenced<kernels::KvRange> kv_ranges(kv_ranges_);
     for (int64_t head = 0; head < heads_.key_value; head++) {
-      Fenced<float> scratch(table.attention_scratch(max_seqlen_k, heads_.dim));
-      table.attention(query_blocks.data(), query_blocks.size(), kv_ranges.data(), kLayer, head, heads_.key_value,
-                      heads_.heads_per_kv, heads_.dim, query_tokens_, own_.tokens, queries_.data(), own_.keys.data(),
+      Fenced<float> scratch(form.table.attention_scratch(max_seqlen_k, heads_.dim, form.planes));
+      form.table.attention(query_blocks.data(), query_blocks.size(), kv_ranges.data(), kLayer, head, heads_.key_value,
+                      heads_.heads_per_kv, heads_.dim, query_tokens_, own_.tokens, form.planes, queries_.data(), own_.keys.data(),
                       own_.values.data(), out.data(), scratch.data());
     }
     return std::vector<float>(out.data(), out.data() + out.size());
@@ -149,54 +166,54 @@ class Batch {
 };
 
 // Tokens first..last of a path, all of it in one segment.
-std::vector<float> attention_alone(const kernels::KernelTable& table, const Heads& heads, const Path& path, int64_t first,
+std::vector<float> attention_alone(const Form& form, const Heads& heads, const Path& path, int64_t first,
                                 int64_t last) {
   Batch batch(heads, path.tokens, last - first);
   batch.place(path, 0, path.tokens);
   batch.block(path, first, 0, first, last, 0, 0);
-  return batch.attention(table);
+  return batch.attention(form);
 }
 
-void check_naive(const Heads& heads, const Path& path, int64_t token, const float* actual) {
+void check_naive(const Form& form, const Heads& heads, const Path& path, int64_t token, const float* actual) {
   for (int64_t head = 0; head < heads.query(); head++) {
     std::vector<const float*> keys, values;
     for (int64_t t = 0; t <= token; t++) {
       keys.push_back(path.key(heads, t, head / heads.heads_per_kv));
       values.push_back(path.value(heads, t, head / heads.heads_per_kv));
     }
-    const bounded::Numbers expected = bounded::attention(path.query(heads, token, head), keys, values, heads.dim);
+    const bounded::Numbers expected = bounded::attention(path.query(heads, token, head), keys, values, heads.dim, form.planes);
     for (int64_t e = 0; e < heads.dim; e++)
       check::near(actual[head * heads.dim + e], expected[e].value, expected[e].bound,
-                  "%d dimensions, %d repeats: token %d, head %d, dimension %d", int(heads.dim), int(heads.heads_per_kv),
+                  "%d planes, %d dimensions, %d repeats: token %d, head %d, dimension %d", int(form.planes), int(heads.dim), int(heads.heads_per_kv),
                   int(token), int(head), int(e));
   }
 }
 
-VARIANT_PROPERTY("attention is the softmax over what a token may see, for every shape of heads") {
+FORM_PROPERTY("attention is the softmax over what a token may see, for every shape of heads") {
   Random random(31);
   for (const int64_t dim : {8, 24, 64, 80, 128})
     for (const int64_t heads_per_kv : {1, 2, 3, 4}) {
       const Heads heads{2, heads_per_kv, dim};
       const Path path(heads, 19, random, heads_per_kv == 3 ? 40.0f : 2.0f);
-      const std::vector<float> out = attention_alone(table, heads, path, 0, path.tokens);
+      const std::vector<float> out = attention_alone(form, heads, path, 0, path.tokens);
       for (int64_t token = 0; token < path.tokens; token++)
-        check_naive(heads, path, token, out.data() + token * heads.query() * dim);
+        check_naive(form, heads, path, token, out.data() + token * heads.query() * dim);
     }
 }
 
-VARIANT_PROPERTY("attention runs on across its blocks of 512 keys") {
+FORM_PROPERTY("attention runs on across its blocks of 512 keys") {
   Random random(32);
   const Heads heads{1, 2, 24};
   const Path path(heads, 1040, random);
   for (const int64_t first : {505, 1019, 1036}) {
     const int64_t last = std::min<int64_t>(first + 11, path.tokens);
-    const std::vector<float> out = attention_alone(table, heads, path, first, last);
+    const std::vector<float> out = attention_alone(form, heads, path, first, last);
     for (int64_t token = first; token < last; token++)
-      check_naive(heads, path, token, out.data() + (token - first) * heads.query() * heads.dim);
+      check_naive(form, heads, path, token, out.data() + (token - first) * heads.query() * heads.dim);
   }
 }
 
-VARIANT_PROPERTY("attention holds up where the highest score comes first, last or far above the others") {
+FORM_PROPERTY("attention holds up where the highest score comes first, last or far above the others") {
   Random random(33);
   const Heads heads{1, 1, 8};
   for (const int64_t high : {0, 300, 511, 512, 600}) {
@@ -205,15 +222,15 @@ VARIANT_PROPERTY("attention holds up where the highest score comes first, last o
       path.keys[high * heads.dim + e] = 12.0f;
       for (int64_t token = 0; token < path.tokens; token++) path.queries[token * heads.dim + e] = token % 2 ? 3.0f : -3.0f;
     }
-    const std::vector<float> out = attention_alone(table, heads, path, 598, 620);
+    const std::vector<float> out = attention_alone(form, heads, path, 598, 620);
     for (int64_t token = 598; token < 620; token++)
-      check_naive(heads, path, token, out.data() + (token - 598) * heads.query() * heads.dim);
+      check_naive(form, heads, path, token, out.data() + (token - 598) * heads.query() * heads.dim);
   }
 }
 
 // Every answer of the batch has the bits that its token has in its path alone.
-void check_same(const kernels::KernelTable& table, const Heads& heads, Batch& batch, const char* what) {
-  const std::vector<float> out = batch.attention(table);
+void check_same(const Form& form, const Heads& heads, Batch& batch, const char* what) {
+  const std::vector<float> out = batch.attention(form);
   const Path* path = nullptr;
   int64_t first = 0, last = 0;
   std::vector<float> alone;
@@ -222,7 +239,7 @@ void check_same(const kernels::KernelTable& table, const Heads& heads, Batch& ba
       path = answer.path, first = last = answer.token;
       for (const Batch::Answer& other : batch.answers())
         if (other.path == path) first = std::min(first, other.token), last = std::max(last, other.token + 1);
-      alone = attention_alone(table, heads, *path, first, last);
+      alone = attention_alone(form, heads, *path, first, last);
     }
     const int64_t width = heads.query() * heads.dim;
     check::same_bits(out.data() + answer.query * width, alone.data() + (answer.token - first) * width,
@@ -232,7 +249,7 @@ void check_same(const kernels::KernelTable& table, const Heads& heads, Batch& ba
 }
 
 // Ancestors [0, cut) in some ranges, of the batch and of others; the rest a segment in some query blocks.
-void check_cut(const kernels::KernelTable& table, const Heads& heads, const Path& path, int64_t cut, int64_t first_asking,
+void check_cut(const Form& form, const Heads& heads, const Path& path, int64_t cut, int64_t first_asking,
                Random& random) {
   const int64_t before = random.between(0, 3), after = random.between(0, 3), skipped = random.between(0, 2);
   Batch batch(heads, before + path.tokens + after, skipped + path.tokens - first_asking + 1);
@@ -252,21 +269,21 @@ void check_cut(const kernels::KernelTable& table, const Heads& heads, const Path
     batch.block(path, start, begin, begin + start - cut, begin + stop - cut, 0, batch.kv_ranges());
     start = stop;
   }
-  check_same(table, heads, batch, "cut");
+  check_same(form, heads, batch, "cut");
 }
 
-VARIANT_PROPERTY("a token's attention has the same bits wherever its context is cut into ancestors and own tokens") {
+FORM_PROPERTY("a token's attention has the same bits wherever its context is cut into ancestors and own tokens") {
   Random random(34);
   for (const Heads heads : {Heads{2, 1, 8}, {2, 2, 24}, {1, 3, 80}, {1, 4, 64}, {1, 2, 128}}) {
     const Path path(heads, 53, random);
-    for (const int64_t cut : {0, 1, 7, 16, 32, 33, 52}) check_cut(table, heads, path, cut, 0, random);
+    for (const int64_t cut : {0, 1, 7, 16, 32, 33, 52}) check_cut(form, heads, path, cut, 0, random);
   }
   const Heads heads{1, 2, 24};
   const Path path(heads, 560, random);
-  for (const int64_t cut : {0, 3, 511, 512, 513, 540}) check_cut(table, heads, path, cut, 500, random);
+  for (const int64_t cut : {0, 3, 511, 512, 513, 540}) check_cut(form, heads, path, cut, 500, random);
 }
 
-VARIANT_PROPERTY("segments of a tree do not touch one another, in whatever order one task takes them") {
+FORM_PROPERTY("segments of a tree do not touch one another, in whatever order one task takes them") {
   Random random(35);
   const Heads heads{2, 2, 24};
   // Two families of three leaves with a trunk in common, and one segment without ancestors.
@@ -304,11 +321,11 @@ VARIANT_PROPERTY("segments of a tree do not touch one another, in whatever order
     }
     // An earlier block again, when its segment's keys and values are no longer gathered.
     batch.block(paths[2], trunks[0], begins[2], begins[2], begins[2] + 3, 0, 2);
-    check_same(table, heads, batch, "tree");
+    check_same(form, heads, batch, "tree");
   }
 }
 
-VARIANT_PROPERTY("the same tokens may be asked below other ancestors") {
+FORM_PROPERTY("the same tokens may be asked below other ancestors") {
   Random random(38);
   const Heads heads{1, 2, 24};
   const Path first(heads, 30, random);
@@ -324,24 +341,24 @@ VARIANT_PROPERTY("the same tokens may be asked below other ancestors") {
   const int64_t begin = batch.place(first, 20, 10);
   batch.block(first, 20, begin, begin, begin + 10, 0, 1);
   batch.block(second, 14, begin, begin, begin + 10, 1, 2);
-  check_same(table, heads, batch, "other ancestors");
+  check_same(form, heads, batch, "other ancestors");
 }
 
-VARIANT_PROPERTY("what a token must not see counts for nothing, however large it is") {
+FORM_PROPERTY("what a token must not see counts for nothing, however large it is") {
   Random random(37);
   const Heads heads{1, 2, 24};
   for (const int64_t seen : {1, 5, 20, 513}) {
     Path path(heads, 530, random), spoilt = path;
     for (int64_t i = seen * heads.dim; i < spoilt.tokens * heads.dim; i++)
       spoilt.keys[i] = spoilt.values[i] = i % 2 ? 3e38f : -3e38f;
-    const std::vector<float> expected = attention_alone(table, heads, path, 0, 530);
-    const std::vector<float> actual = attention_alone(table, heads, spoilt, 0, 530);
+    const std::vector<float> expected = attention_alone(form, heads, path, 0, 530);
+    const std::vector<float> actual = attention_alone(form, heads, spoilt, 0, 530);
     check::same_bits(actual.data(), expected.data(), seen * heads.query() * heads.dim * sizeof(float), "%d tokens seen",
                      int(seen));
   }
 }
 
-VARIANT_PROPERTY("NaN or infinity in what a token sees makes NaN of its attention") {
+FORM_PROPERTY("NaN or infinity in what a token sees makes NaN of its attention") {
   Random random(36);
   const Heads heads{1, 2, 24};
   for (const float poison : {samples::kNan, samples::kInfinity})
@@ -349,7 +366,7 @@ VARIANT_PROPERTY("NaN or infinity in what a token sees makes NaN of its attentio
       Path path(heads, 530, random);
       (in_value ? path.values : path.keys)[100 * heads.dim + 5] = poison;
       for (float& each : path.queries) each = std::fabs(each) + 0.01f;
-      const std::vector<float> out = attention_alone(table, heads, path, 100, 530);
+      const std::vector<float> out = attention_alone(form, heads, path, 100, 530);
       for (int64_t token = 100; token < 530; token++)
         for (int64_t i = 0; i < heads.query() * heads.dim; i++) {
           const float actual = out[(token - 100) * heads.query() * heads.dim + i];

@@ -83,11 +83,44 @@ Number swiglu(Number gate, Number up) {
   return gate / (Number(1.0) + exponential({-gate.value, gate.bound})) * up;
 }
 
+// The distance of neighbours of bfloat16, which have 8 significant bits.
+double bf16_step(double x) {
+  int exponent;
+  std::frexp(x, &exponent);
+  return std::ldexp(1.0, exponent - 8);
+}
+
+double nearest_bf16(double x) { return std::nearbyint(x / bf16_step(x)) * bf16_step(x); }
+
+Numbers rounded_to_bf16(const Numbers& x, int64_t planes) {
+  Numbers near;
+  for (const Number& each : x) {
+    const double step = bf16_step(each.value), place = each.value / step;
+    const bool sure = std::fabs(place - std::nearbyint(place)) + each.bound / step < 0.5;
+    if (planes == 1)
+      near.push_back(Number(nearest_bf16(each.value), sure ? 0.0 : each.bound + step));
+    else
+      near.push_back(Number(each.value, each.bound + (planes == 2 ? step / 128.0 : 0.0)));
+  }
+  return near;
+}
+
 Numbers attention(const float* query, const std::vector<const float*>& keys, const std::vector<const float*>& values,
-                  int64_t head_dim) {
-  const Numbers asking = exact(query, head_dim);
+                  int64_t head_dim, int64_t planes) {
+  // One plane rounds what is multiplied; of more, products of the last ones are left out.
+  const auto numbers = [&](const float* from) {
+    const Numbers all = exact(from, head_dim);
+    return planes == 1 ? rounded_to_bf16(all, 1) : all;
+  };
+  const double left_out = planes == 2 ? std::ldexp(1.0, -14) : planes == 3 ? 8.0 * kUnit : 0.0;
+  const auto product = [&](const Numbers& x, const Numbers& y) {
+    Number total = dot(x, y);
+    for (size_t i = 0; i < x.size(); i++) total.bound += left_out * std::fabs(x[i].value * y[i].value);
+    return total;
+  };
+  const Numbers asking = numbers(query);
   Numbers weights;
-  for (const float* key : keys) weights.push_back(dot(asking, exact(key, head_dim)));
+  for (const float* key : keys) weights.push_back(product(asking, numbers(key)));
   double highest = weights[0].value;
   for (Number score : weights) highest = std::max(highest, score.value);
   // With every further block of keys, what came before is scaled: an exponential and a multiplication.
@@ -97,11 +130,15 @@ Numbers attention(const float* query, const std::vector<const float*>& keys, con
     weight.bound += scaled * weight.value;
   }
   const Number total = sum(weights);
+  if (planes == 1)
+    for (Number& weight : weights) weight.bound += std::ldexp(weight.value, -8);
+  std::vector<Numbers> rows;
+  for (const float* value : values) rows.push_back(numbers(value));
   Numbers attn_out;
   for (int64_t e = 0; e < head_dim; e++) {
     Numbers column;
-    for (const float* value : values) column.push_back(value[e]);
-    attn_out.push_back(dot(weights, column) / total);
+    for (const Numbers& row : rows) column.push_back(row[e]);
+    attn_out.push_back(product(weights, column) / total);
   }
   return attn_out;
 }
@@ -126,28 +163,6 @@ Numbers rounded(const Numbers& x, int64_t group, int64_t planes) {
       near[i] = Number(whole) * scale;
       if (!sure) near[i].bound += scale.value * (1.0 + doubt);
     }
-  }
-  return near;
-}
-
-// The distance of neighbours of bfloat16, which have 8 significant bits.
-double bf16_step(double x) {
-  int exponent;
-  std::frexp(x, &exponent);
-  return std::ldexp(1.0, exponent - 8);
-}
-
-double nearest_bf16(double x) { return std::nearbyint(x / bf16_step(x)) * bf16_step(x); }
-
-Numbers rounded_to_bf16(const Numbers& x, int64_t planes) {
-  Numbers near;
-  for (const Number& each : x) {
-    const double step = bf16_step(each.value), place = each.value / step;
-    const bool sure = std::fabs(place - std::nearbyint(place)) + each.bound / step < 0.5;
-    if (planes == 1)
-      near.push_back(Number(nearest_bf16(each.value), sure ? 0.0 : each.bound + step));
-    else
-      near.push_back(Number(each.value, each.bound + (planes == 2 ? step / 128.0 : 0.0)));
   }
   return near;
 }

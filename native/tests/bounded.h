@@ -40,9 +40,9 @@ Numbers exact(const float* from, int64_t count);
 Numbers rms_norm(const Numbers& x, const float* weight, float epsilon);
 Numbers rotate(const Numbers& x, const float* cosines, const float* sines, float factor);
 Number swiglu(Number gate, Number up);
-// Of one query over the keys and values that it sees.
+// Of one query over the keys and values that it sees. planes: of bfloat16 in its products, 0 for float32
 Numbers attention(const float* query, const std::vector<const float*>& keys, const std::vector<const float*>& values,
-                  int64_t head_dim);
+                  int64_t head_dim, int64_t planes = 0);
 // Values rounded to `planes` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
 Numbers rounded(const Numbers& x, int64_t group, int64_t planes);
 // Values as a sum of `planes` numbers of bfloat16. Where the bound leaves open which number is nearest, it grows by a step.

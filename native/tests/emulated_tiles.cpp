@@ -11,7 +11,7 @@ constexpr int64_t kFloat32Planes = 3;
 bool supported() { return true; }
 }  // namespace
 
-#include "kernels/gemm_bf16.h"
+#include "kernels/attention_bf16.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {

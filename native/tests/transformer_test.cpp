@@ -268,7 +268,7 @@ VARIANT_PROPERTY("attention shares work items among threads and gives each token
   for (int64_t threads = 1; threads <= 5; threads++) {
     Fenced<float> attn_out(tokens * heads * dim);
     transformer::TransformerCpu model(table, shape, threads);
-    model.attention(query_blocks.data(), work_items, kv_ranges.data(), 0, 30, tokens, tokens, from.queries.data(),
+    model.attention(query_blocks.data(), work_items, kv_ranges.data(), 0, 30, tokens, tokens, 0, from.queries.data(),
                     from.keys.data(), from.values.data(), attn_out.data());
     if (threads == 1)
       one.assign(attn_out.data(), attn_out.data() + attn_out.size());
@@ -319,6 +319,7 @@ VARIANT_PROPERTY("forward is the rounds of its layers in a row, reads what was k
     const Sample sample(table, precision, kTokens);
     const transformer::Shape& shape = sample.shape;
     const transformer::Layer layer = sample.layer();
+    const int64_t planes = transformer::Gemm(table, layer.query).attention_planes();
     const int64_t kv = shape.kv_width(), q = shape.q_width(), hidden = shape.hidden, half = shape.head_dim / 2;
     Random random(43);
     const Fenced<float> kept(random.numbers(kLayers * 2 * kKept * kv));
@@ -362,7 +363,7 @@ VARIANT_PROPERTY("forward is the rounds of its layers in a row, reads what was k
                    keys.data(), values.data());
     check_written(0);
     model.attention(batch.all_queries.data(), batch.work_items, ranges(0).data(), 0, 11, kTokens, kTokens,
-                    queries.data(), keys.data(), values.data(), attn_out.data());
+                    planes, queries.data(), keys.data(), values.data(), attn_out.data());
     model.output_and_mlp(layer, expected.data(), attn_out.data(), kTokens);
     check::same_bits(x.data(), expected.data(), expected.bytes(), "after the first layer in %s", precision.name);
     model.qkv_proj(layer, expected.data(), kTokens, sample.cosines.data(), sample.sines.data(), nullptr, keys.data(),
@@ -375,7 +376,7 @@ VARIANT_PROPERTY("forward is the rounds of its layers in a row, reads what was k
       float* own = expected.data() + token * hidden;
       model.qkv_proj(layer, own, 1, sample.cosines.data() + token * half, sample.sines.data() + token * half,
                      queries.data(), nullptr, nullptr);
-      model.attention(&block, {0, 1}, ranges(1).data(), 0, 11, 1, kTokens, queries.data(), keys.data(), values.data(),
+      model.attention(&block, {0, 1}, ranges(1).data(), 0, 11, 1, kTokens, planes, queries.data(), keys.data(), values.data(),
                       attn_out.data());
       model.output_and_mlp(layer, own, attn_out.data(), 1);
       check::same_bits(out.data() + leaf * hidden, own, hidden * sizeof(float), "leaf %d in %s", int(leaf),

@@ -48,6 +48,10 @@ int64_t Gemm::scratch_floats(int64_t columns) const {
   }
 }
 
+int64_t Gemm::attention_planes() const {
+  return kind_ == Kind::kBf16 && table_.bf16.float32_planes ? planes_ : 0;
+}
+
 int64_t Gemm::groups() const { return (matrix_.int8.inputs + matrix_.int8.group - 1) / matrix_.int8.group; }
 
 int64_t Gemm::packed_bytes(int64_t tokens) const {

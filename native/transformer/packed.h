@@ -39,6 +39,8 @@ class Gemm {
   int64_t columns() const;       // outputs that are best multiplied at once
   int64_t scratch_floats(int64_t columns) const;
   int64_t packed_bytes(int64_t tokens) const;
+  // Planes of bfloat16 in which attention is computed beside this product; 0: float32.
+  int64_t attention_planes() const;
 
  private:
   friend class Packed;

@@ -76,12 +76,13 @@ void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Callb
   for (int64_t index = 0; index < num_layers; index++) {
     const Layer& layer = callbacks.layer_at(index);
     const bool last = index == num_layers - 1;
+    const int64_t planes = gemm(layer.query).attention_planes();
     qkv_proj(layer, x, tokens, batch.cosines, batch.sines, last ? nullptr : queries, keys, values);
     write_kv(index);
     callbacks.between_rounds();
     if (!last) {
       attention(batch.all_queries.data(), batch.work_items, kv_ranges.data(), index, batch.max_seqlen_k, tokens, tokens,
-                queries, keys, values, attn_out);
+                planes, queries, keys, values, attn_out);
       callbacks.between_rounds();
       output_and_mlp(layer, x, attn_out, tokens);
     } else if (leaves) {
@@ -94,8 +95,8 @@ void TransformerCpu::forward(const Batch& batch, int64_t num_layers, const Callb
         memcpy(leaf_sines + leaf * half, batch.sines + token * half, half * sizeof(float));
       }
       qkv_proj(layer, out, leaves, leaf_cosines, leaf_sines, queries, nullptr, nullptr);
-      attention(batch.leaf_queries.data(), items, kv_ranges.data(), index, batch.max_seqlen_k, leaves, tokens, queries,
-                keys, values, attn_out);
+      attention(batch.leaf_queries.data(), items, kv_ranges.data(), index, batch.max_seqlen_k, leaves, tokens, planes,
+                queries, keys, values, attn_out);
       output_and_mlp(layer, out, attn_out, leaves);
     }
     callbacks.layer_done(index);
@@ -135,7 +136,9 @@ int64_t TransformerCpu::buffer_bytes(const Matrix& like, int64_t intermediate, i
   const int64_t scratch = std::max({product(input, head_columns(gemm(input)), 1),
                                     product(input, mlp_columns(gemm(input), inner), 2),
                                     product(inner, gemm(inner).columns(), 1),
-                                    table_.attention_scratch(max_seqlen_k, shape_.head_dim), input.inputs()});
+                                    table_.attention_scratch(max_seqlen_k, shape_.head_dim,
+                                                             gemm(input).attention_planes()),
+                                    input.inputs()});
   return gemm(input).packed_bytes(chunk) + gemm(inner).packed_bytes(chunk) +
          pool_.threads() * scratch * static_cast<int64_t>(sizeof(float));
 }
@@ -227,14 +230,15 @@ void TransformerCpu::qkv_proj(const Layer& layer, const float* x, int64_t tokens
 
 void TransformerCpu::attention(const kernels::QueryBlock* query_blocks, const std::vector<int64_t>& work_items,
                                const kernels::KvRange* kv_ranges, int64_t layer, int64_t max_seqlen_k,
-                               int64_t query_tokens, int64_t tokens, const float* queries, const float* keys,
-                               const float* values, float* out) {
-  const int64_t heads = shape_.num_kv_heads, floats = table_.attention_scratch(max_seqlen_k, shape_.head_dim);
+                               int64_t query_tokens, int64_t tokens, int64_t planes, const float* queries,
+                               const float* keys, const float* values, float* out) {
+  const int64_t heads = shape_.num_kv_heads;
+  const int64_t floats = table_.attention_scratch(max_seqlen_k, shape_.head_dim, planes);
   const int64_t num_items = static_cast<int64_t>(work_items.size()) - 1;
   pool_.run(num_items * heads, [&](int64_t task, int64_t thread) {
     const int64_t start = now(), item = task / heads, first = work_items[item];
     table_.attention(query_blocks + first, work_items[item + 1] - first, kv_ranges, layer, task % heads, heads,
-                     shape_.heads_per_kv, shape_.head_dim, query_tokens, tokens, queries, keys, values, out,
+                     shape_.heads_per_kv, shape_.head_dim, query_tokens, tokens, planes, queries, keys, values, out,
                      scratch(thread, floats));
     clocks_[thread].spent.attention += now() - start;
   });

@@ -52,10 +52,12 @@ class TransformerCpu {
   void qkv_proj(const Layer& layer, const float* x, int64_t tokens, const float* cosines, const float* sines,
                 float* queries, float* keys, float* values);
   // Item i is query_blocks[work_items[i]..work_items[i + 1]]. queries (num_kv_heads, query_tokens, heads_per_kv, head_dim);
-  // keys, values (num_kv_heads, tokens, head_dim); out (query_tokens, num_kv_heads * heads_per_kv * head_dim)
+  // keys, values (num_kv_heads, tokens, head_dim); out (query_tokens, num_kv_heads * heads_per_kv * head_dim);
+  // planes: of bfloat16 in its products, 0 for float32
   void attention(const kernels::QueryBlock* query_blocks, const std::vector<int64_t>& work_items,
                  const kernels::KvRange* kv_ranges, int64_t layer, int64_t max_seqlen_k, int64_t query_tokens,
-                 int64_t tokens, const float* queries, const float* keys, const float* values, float* out);
+                 int64_t tokens, int64_t planes, const float* queries, const float* keys, const float* values,
+                 float* out);
   // x += output(attn_out), then x += down(silu(gate(norm(x))) * up(norm(x))).
   // x (tokens, hidden); attn_out (tokens, num_kv_heads * heads_per_kv * head_dim)
   void output_and_mlp(const Layer& layer, float* x, const float* attn_out, int64_t tokens);

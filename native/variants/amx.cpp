@@ -40,7 +40,7 @@ bool supported() {
 
 }  // namespace
 
-#include "kernels/gemm_bf16.h"
+#include "kernels/attention_bf16.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {
