@@ -15,31 +15,9 @@ namespace {
 constexpr int64_t kBlockKeys = 512;
 // Not a multiple of the cache's 4 KiB period: many rows of scores are read together.
 constexpr int64_t kScoreStride = kBlockKeys + 16;
+// Rows that are computed together, at most.
+constexpr int64_t kMaxRows = 32;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-// One block of the online softmax: scores of one query become exp(score - max), in place; returns their sum.
-// The query sees `seen` of the `count` keys, the others get 0. `max` is that of the blocks so far and is brought up to date;
-// `rescale` is what the sums of the blocks so far are to be multiplied by. scores (count), whole vectors
-inline float softmax_block(float* scores, int64_t seen, int64_t count, float* max, float* rescale) {
-  Floats highest = broadcast(*max);
-  int64_t j = 0;
-  for (; j + kLanes <= seen; j += kLanes) highest = maximum(highest, load(scores + j));
-  const int64_t end = (count + kLanes - 1) / kLanes * kLanes;
-  for (int64_t rest = seen; rest < end; rest++) scores[rest] = kMinusInfinity;
-  for (; j < end; j += kLanes) highest = maximum(highest, load(scores + j));
-  const float before = *max;
-  *max = reduce_max(highest);
-  float factor[kLanes];
-  store(factor, exponential(broadcast(before - *max)));
-  *rescale = factor[0];
-  Floats total = broadcast(0.0f);
-  for (j = 0; j < end; j += kLanes) {
-    const Floats weight = exponential(subtract(load(scores + j), broadcast(*max)));
-    store(scores + j, weight);
-    total = add(total, weight);
-  }
-  return reduce_add(total);
-}
 
 // The longest context of the query blocks, in tokens.
 inline int64_t max_context(const kernels::QueryBlock* query_blocks, int64_t count, const kernels::KvRange* kv_ranges) {
@@ -83,23 +61,45 @@ inline void attend_blocks(const kernels::QueryBlock* query_blocks, int64_t count
   }
 }
 
-// The softmax of `rows` rows over the block of keys that begins at `key`; a row is one query head of one token.
-// scores (rows, kScoreStride); max, total (rows): of the blocks so far, brought up to date;
+// The softmax of `rows` rows over the block of keys that begins at `key`; a row is one query head of one token. Scores become
+// exp(score - max); those of keys that a row does not see become 0.
+// scores (rows, kScoreStride), whole vectors; max, total (rows): of the blocks so far, brought up to date;
 // sums (rows, value_stride): of the values of the blocks so far, rescaled
 inline void softmax_rows(float* scores, int64_t rows, int64_t first_row, int64_t heads_per_kv, int64_t first_seen,
                          int64_t key, int64_t block_keys, float* max, float* total, float* sums,
                          int64_t value_stride) {
+  const int64_t end = (block_keys + kLanes - 1) / kLanes * kLanes;
+  // One step of all rows after the other: a row's own steps wait for one another.
+  float before[kMaxRows + kLanes] = {}, rescale[kMaxRows + kLanes];
   for (int64_t r = 0; r < rows; r++) {
+    float* row = scores + r * kScoreStride;
     const int64_t sees = first_seen + (first_row + r) / heads_per_kv + 1 - key;
-    const int64_t seen = sees < 0 ? 0 : sees < block_keys ? sees : block_keys;
-    float rescale;
-    const float more = softmax_block(scores + r * kScoreStride, seen, block_keys, max + r, &rescale);
-    total[r] = total[r] * rescale + more;
-    if (key > 0)
-      for (int64_t e = 0; e < value_stride; e += kLanes) {
-        float* to = sums + r * value_stride + e;
-        store(to, multiply(load(to), broadcast(rescale)));
-      }
+    for (int64_t rest = sees < 0 ? 0 : sees; rest < end; rest++) row[rest] = kMinusInfinity;
+    Floats highest = broadcast(max[r]);
+    for (int64_t j = 0; j < end; j += kLanes) highest = maximum(highest, load(row + j));
+    before[r] = max[r];
+    max[r] = reduce_max(highest);
+    before[r] -= max[r];
+  }
+  if (key > 0)
+    for (int64_t r = 0; r < rows; r += kLanes) store(rescale + r, exponential(load(before + r)));
+  for (int64_t r = 0; r < rows; r++) {
+    float* row = scores + r * kScoreStride;
+    Floats more = broadcast(0.0f);
+    for (int64_t j = 0; j < end; j += kLanes) {
+      const Floats weight = exponential(subtract(load(row + j), broadcast(max[r])));
+      store(row + j, weight);
+      more = add(more, weight);
+    }
+    if (key == 0) {
+      total[r] = reduce_add(more);
+      continue;
+    }
+    total[r] = total[r] * rescale[r] + reduce_add(more);
+    for (int64_t e = 0; e < value_stride; e += kLanes) {
+      float* to = sums + r * value_stride + e;
+      store(to, multiply(load(to), broadcast(rescale[r])));
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 // The product of activations in planes of bfloat16 and weights in bfloat16, with sums in float32.
 //
-// A block of weights, 1,024 inputs of all columns, is packed for all tokens and stays in the second-level cache. Micropanels
-// of activations pass by it, and the one after is fetched meanwhile. Every sum adds inputs in the same order, and planes
-// of 32 inputs one after the other, whatever else is computed.
+// A block of weights, up to 1,024 inputs of all columns, is packed once for all tokens and stays in the second-level cache.
+// Blocks of 128 tokens pass by it, so that their sums stay there as well. Every sum adds inputs in the same order, and
+// planes of 32 inputs one after the other, whatever else is computed.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -12,10 +12,16 @@ namespace {
 
 constexpr int64_t kBf16MR = kTileRows;
 constexpr int64_t kBf16NR = 32;
-constexpr int64_t kBf16Steps = 32;
+// Inputs of a block of weights, in steps of 32.
+constexpr int64_t kBlockSteps = 32;
+// Micropanels of A in a block of tokens.
+constexpr int64_t kBlockPanels = 8;
+// Steps that a microkernel takes at once. With one plane a micropanel of A then stays in the first-level cache; with more
+// planes it does not fit there, and sums are loaded and stored less often instead.
+template <int planes> constexpr int64_t kMicrokernelSteps = planes == 1 ? 16 : 32;
 
 inline int64_t block_steps(int64_t inputs) {
-  const int64_t steps = tiles_of(inputs), blocks = (steps + kBf16Steps - 1) / kBf16Steps;
+  const int64_t steps = tiles_of(inputs), blocks = (steps + kBlockSteps - 1) / kBlockSteps;
   return (steps + blocks - 1) / blocks;
 }
 
@@ -35,20 +41,40 @@ void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix& matrix, i
   const int64_t panel_stride = all_steps * planes * kTile;
   // Cache lines of a tile of every plane, in equal shares for the micropanels of B.
   const int64_t lines = (planes * kTile / 32 + number - 1) / number;
-  for (int64_t step = 0; step < all_steps; step += block) {
-    const int64_t steps = all_steps - step < block ? all_steps - step : block;
-    pack_weights_bf16(matrix, first, columns, step, steps, scratch);
-    for (int64_t panel = 0; panel < panels; panel += 2)
-      for (int64_t column = 0; column < number; column++) {
-        const uint16_t* a = packed + panel * panel_stride + step * planes * kTile;
-        const uint16_t* b = scratch + column * steps * 2 * kTile;
-        float* c = out + panel * kBf16MR * stride + column * kBf16NR;
-        const int64_t ahead = 2 * panel_stride + column * lines * 32;
-        if (panel + 1 < panels)
-          bf16_microkernel<2, planes, 1>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
-        else
-          bf16_microkernel<1, planes, 1>(a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+  // Numbers from the beginning of `packed` on.
+  const auto place = [&](int64_t panel, int64_t step) { return panel * panel_stride + step * planes * kTile; };
+  const auto pair_of_panels = [&](int64_t panel, int64_t step, int64_t steps, const uint16_t* b, int64_t next) {
+    const uint16_t* a = packed + place(panel, step);
+    for (int64_t column = 0; column < number; column++, b += steps * 2 * kTile) {
+      float* c = out + panel * kBf16MR * stride + column * kBf16NR;
+      const int64_t ahead = next - place(panel, step) + column * lines * 32;
+      (panel + 1 < panels ? bf16_microkernel<2, planes, 1> : bf16_microkernel<1, planes, 1>)(
+          a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
+    }
+  };
+  for (int64_t block_first = 0; block_first < all_steps; block_first += block) {
+    const int64_t block_last = all_steps - block_first < block ? all_steps : block_first + block;
+    constexpr int64_t kSteps = kMicrokernelSteps<planes>;
+    const auto steps_from = [&](int64_t step) { return block_last - step < kSteps ? block_last - step : kSteps; };
+    uint16_t* b = scratch;
+    for (int64_t step = block_first; step < block_last; step += kSteps) {
+      pack_weights_bf16(matrix, first, columns, step, steps_from(step), b);
+      b += columns * kTileInputs * steps_from(step);
+    }
+    for (int64_t first_panel = 0; first_panel < panels; first_panel += kBlockPanels) {
+      const int64_t last_panel = panels - first_panel < kBlockPanels ? panels : first_panel + kBlockPanels;
+      b = scratch;
+      for (int64_t step = block_first; step < block_last; step += kSteps) {
+        const bool last_step = step + kSteps >= block_last;
+        for (int64_t panel = first_panel; panel < last_panel; panel += 2) {
+          const int64_t next = panel + 2 < last_panel ? place(panel + 2, step)
+                               : last_step            ? place(last_panel, block_first)
+                                                      : place(first_panel, step + kSteps);
+          pair_of_panels(panel, step, steps_from(step), b, next);
+        }
+        b += columns * kTileInputs * steps_from(step);
       }
+    }
   }
 }
 

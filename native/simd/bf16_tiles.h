@@ -28,15 +28,16 @@ inline void bf16_microkernel(const uint16_t* a, int64_t panel_stride, const uint
     }
 #pragma GCC unroll 3
     for (int b_plane = 0; b_plane < b_planes; b_plane++, b += 2 * kNumbers) {
-      load_tile<6>(b, 64), load_tile<7>(b + kNumbers, 64);
+      // Weights pass by: they must not take the place of activations in the first-level cache.
+      load_passing_tile<6>(b, 64), load_passing_tile<7>(b + kNumbers, 64);
       // The last plane of one by the last of the other is less than float32 keeps.
       const int a_planes = b_planes == 1 ? planes : planes - b_plane;
 #pragma GCC unroll 3
       for (int plane = 0; plane < a_planes; plane++) {
-        load_tile<4>(a + plane * kNumbers, 64);
+        planes == 1 ? load_tile<4>(a + plane * kNumbers, 64) : load_passing_tile<4>(a + plane * kNumbers, 64);
         multiply_tiles<0, 4, 6>(), multiply_tiles<1, 4, 7>();
         if (panels == 2) {
-          load_tile<5>(below + plane * kNumbers, 64);
+          planes == 1 ? load_tile<5>(below + plane * kNumbers, 64) : load_passing_tile<5>(below + plane * kNumbers, 64);
           multiply_tiles<2, 5, 6>(), multiply_tiles<3, 5, 7>();
         }
       }

@@ -22,6 +22,7 @@ inline void load_tile(const void* from, int64_t stride) {
   for (int64_t row = 0; row < 16; row++)
     memcpy(tile_bytes[tile][row], static_cast<const uint8_t*>(from) + row * stride, 64);
 }
+template <int tile> inline void load_passing_tile(const void* from, int64_t stride) { load_tile<tile>(from, stride); }
 template <int tile>
 inline void store_tile(void* to, int64_t stride) {
   for (int64_t row = 0; row < 16; row++) memcpy(static_cast<uint8_t*>(to) + row * stride, tile_bytes[tile][row], 64);
