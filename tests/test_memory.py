@@ -1,4 +1,4 @@
-"""Memory grows with max_batch_tokens and not with the work: weights and one GiB rank a hundred long documents."""
+"""Memory grows with max_batch_tokens and not with the work: weights and one GiB rank any number of long documents."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def test_a_network_of_the_shape_of_0_6b_ranks_within_its_weights_on_disk_and_one
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-def test_a_hundred_documents_take_no_more_than_ten_once_both_fill_a_batch(
+def test_forty_documents_take_no_more_than_ten_once_both_fill_a_batch(
     tmp_path: Path, qwen3_tokenizer_file: Path, precision: str
 ) -> None:
     shape = {**SHAPE_0_6B, "num_hidden_layers": 2, "dtype": "BF16"}
@@ -53,9 +53,9 @@ def test_a_hundred_documents_take_no_more_than_ten_once_both_fill_a_batch(
     # The first start also rounds the weights to 8 bits.
     peak_while_ranking(folder, 1, options)
     ten = peak_while_ranking(folder, 10, options)
-    hundred = peak_while_ranking(folder, 100, options)
-    # All 100 texts and their tokens are 1 MiB; the allocator's own holes differ by some more from run to run.
-    assert hundred < ten + 12 * 2**20
+    forty = peak_while_ranking(folder, 40, options)
+    # Keys and values of 30 documents would be 94 MiB; the allocator's own holes differ from run to run.
+    assert forty < ten + 12 * 2**20
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])

@@ -59,7 +59,8 @@ def far(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(left - right).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# One of each family of formats; the next test shows that every kind gives the decoded tensors.
+@pytest.mark.parametrize("kind", ["FP8, a scale a block", "AWQ", "MLX 4-bit"])
 def test_logits_are_those_of_transformers_with_the_decoded_matrices(
     kind: str, qwen3_tokenizer_file: Path, tmp_path: Path
 ) -> None:
