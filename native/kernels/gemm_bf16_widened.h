@@ -1,7 +1,7 @@
 // The bfloat16 product where a processor has no instruction for it: numbers are rounded to bfloat16 and multiplied in float32.
 #pragma once
 
-#include "kernels/attention_f32.h"
+#include "kernels/attention_always_f32.h"
 #include "kernels/gemm_f32.h"
 #include "kernels/kernels.h"
 #include "kernels/pack.h"
@@ -60,17 +60,5 @@ void gemm_bf16(const void* packed, int64_t panels, int64_t, const kernels::Store
 }
 
 constexpr std::nullptr_t gemm_int8_as_bf16 = nullptr;
-
-int64_t attention_scratch(int64_t max_seqlen_k, int64_t head_dim, int64_t) {
-  return f32_attention_scratch(max_seqlen_k, head_dim);
-}
-
-void attention(const kernels::QueryBlock* query_blocks, int64_t count, const kernels::KvRange* kv_ranges, int64_t layer,
-               int64_t head, int64_t num_kv_heads, int64_t heads_per_kv, int64_t head_dim, int64_t query_tokens,
-               int64_t tokens, int64_t, const float* queries, const float* keys, const float* values, float* out,
-               float* scratch) {
-  f32_attention(query_blocks, count, kv_ranges, layer, head, num_kv_heads, heads_per_kv, head_dim, query_tokens, tokens,
-                queries, keys, values, out, scratch);
-}
 
 }  // namespace

@@ -4,7 +4,7 @@
 //   kInt8MR, kInt8Vectors: sums of MR rows times kInt8Vectors vectors of outputs stay in registers
 //   PackedWeight: what becomes of a weight's byte
 //   const PackedWeight* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch)
-//     weights (depth / 4, NR, 4) in the order that group_sums reads, in `scratch` or where they are; at most 2 bytes each
+//     weights (depth / 4, NR, 4) in the order that group_sums reads, in `scratch` or in place; 2 bytes each at most
 //   void group_sums(a, offsets, b, column, group, sums)
 //     a (group / 4, MR, 4); offsets (MR); b: as prepared; sums (MR, kInt8Vectors) of outputs column.. of the micropanel
 #pragma once

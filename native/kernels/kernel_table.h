@@ -27,7 +27,7 @@ constexpr kernels::KernelTable kernel_table(const char* name) {
                               gemm_f32,
                               gemm_int8,
                               {kBf16MR, kBf16NR, kFloat32Planes, bf16_panel_bytes, gemm_bf16_scratch, pack_bf16,
-                               rmsnorm_pack_bf16, gemm_bf16, gemm_int8_as_bf16},
+                               rmsnorm_pack_bf16, gemm_bf16, kFloat32Planes > 0 ? gemm_int8_as_bf16 : nullptr},
                               add_residual,
                               swiglu,
                               rmsnorm_rope,

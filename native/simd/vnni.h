@@ -1,4 +1,4 @@
-// The integer sums of the 8-bit product with VPDPBUSD, in the vectors and with the dot() of the file that includes this.
+// The integer sums of the 8-bit product with VPDPBUSD, in the vectors and with the dot() of the file that includes it.
 #pragma once
 
 #include "kernels/kernels.h"

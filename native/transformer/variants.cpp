@@ -1,7 +1,7 @@
 #include "transformer/variants.h"
 
 namespace kernels {
-extern const KernelTable kAmx, kAvx512Vnni, kAvxVnni, kAvx2, kNeonI8mm, kNeonDot, kPortable;
+extern const KernelTable kAmx, kAvx512Vnni, kAvxVnni, kAvx2, kNeonBf16, kNeonI8mm, kNeonDot, kPortable;
 }  // namespace kernels
 
 namespace transformer {
@@ -19,6 +19,9 @@ std::vector<const kernels::KernelTable*> built_variants() {
 #endif
 #ifdef KERNELS_AVX2
       &kernels::kAvx2,
+#endif
+#ifdef KERNELS_NEON_BF16
+      &kernels::kNeonBf16,
 #endif
 #ifdef KERNELS_NEON_I8MM
       &kernels::kNeonI8mm,
