@@ -38,6 +38,10 @@ inline float reduce_max(Floats x) {
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
+// x, or 0 where y < z.
+inline Floats zero_where_less(Floats x, Floats y, Floats z) {
+  return _mm256_andnot_ps(_mm256_cmp_ps(y, z, _CMP_LT_OQ), x);
+}
 // 2^n in two halves, as one factor cannot reach from the smallest to the largest number; beyond them 0 and infinity.
 inline Floats scale_by_power_of_two(Floats x, Floats n) {
   const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);

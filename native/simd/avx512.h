@@ -30,6 +30,10 @@ inline Floats absolute(Floats x) { return _mm512_abs_ps(x); }
 inline Floats round_to_nearest(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline float reduce_add(Floats x) { return _mm512_reduce_add_ps(x); }
 inline float reduce_max(Floats x) { return _mm512_reduce_max_ps(x); }
+// x, or 0 where y < z.
+inline Floats zero_where_less(Floats x, Floats y, Floats z) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y, z, _CMP_NLT_UQ), x);
+}
 // x * 2^n for whole n, with overflow to infinity and underflow to zero.
 inline Floats scale_by_power_of_two(Floats x, Floats n) { return _mm512_scalef_ps(x, n); }
 

@@ -32,6 +32,8 @@ inline Floats absolute(Floats x) { return vabsq_f32(x); }
 inline Floats round_to_nearest(Floats x) { return vrndnq_f32(x); }
 inline float reduce_add(Floats x) { return vaddvq_f32(x); }
 inline float reduce_max(Floats x) { return vmaxvq_f32(x); }
+// x, or 0 where y < z.
+inline Floats zero_where_less(Floats x, Floats y, Floats z) { return vbslq_f32(vcltq_f32(y, z), vdupq_n_f32(0.0f), x); }
 // 2^n in two halves, as one factor cannot reach from the smallest to the largest number; beyond them 0 and infinity.
 inline Floats scale_by_power_of_two(Floats x, Floats n) {
   const int32x4_t whole = vcvtnq_s32_f32(n), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);

@@ -79,6 +79,10 @@ inline float reduce_max(Floats x) {
   for (float each : x.lane) largest = largest > each ? largest : each;
   return largest;
 }
+// x, or 0 where y < z.
+inline Floats zero_where_less(Floats x, Floats y, Floats z) {
+  return lanes<Floats>([&](int i) { return y.lane[i] < z.lane[i] ? 0.0f : x.lane[i]; });
+}
 inline Floats scale_by_power_of_two(Floats x, Floats n) {
   return lanes<Floats>([&](int i) {
     // NaN has no integer to convert to.

@@ -35,7 +35,7 @@ Number root(Number x) {
 
 Number exponential(Number x) {
   const double value = std::exp(x.value);
-  return {value, value * std::expm1(x.bound) + value * std::exp(x.bound) * 4.0 * kUnit + kSmallest};
+  return {value, value * std::expm1(x.bound) + value * std::exp(x.bound) * 4.0 * kUnit + kSmallestNormal};
 }
 
 Number sum(const Numbers& x) {

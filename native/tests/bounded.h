@@ -9,6 +9,7 @@ namespace bounded {
 
 // The largest relative error of one float32 operation, and the largest error where results are too small for that.
 constexpr double kUnit = 5.9604644775390625e-8;      // 2^-24
+constexpr double kSmallestNormal = 1.1754943508222875e-38;  // 2^-126
 constexpr double kSmallest = 1.4012984643248171e-45;  // 2^-149
 
 struct Number {
