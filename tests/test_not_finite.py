@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from qwen3_reranker import CheckpointError, Embedder, PrecisionError, Reranker
 from qwen3_reranker.doctor import check_files
 from testing.checkpoints import write_small_checkpoint
+from testing.kernel_variants import VARIANTS_OF_8_BITS
 from testing.layouts import SINGLE, edit_tensors, write_embedding_model
 
 MATRIX = "model.layers.0.mlp.down_proj.weight"
@@ -51,7 +52,7 @@ def test_8_bits_that_overflow_are_called_that(tmp_path: Path) -> None:
     folder = with_matrix(tmp_path, 3e38)
     for precision in ("int8", "int8x2"):
         with pytest.raises(PrecisionError, match=f"{precision} cannot hold this network's numbers"):
-            rank(folder, precision=precision)
+            rank(folder, precision=precision, kernels=VARIANTS_OF_8_BITS[0])
 
 
 @pytest.mark.parametrize("damage", [float("nan"), float("inf"), -float("inf")])

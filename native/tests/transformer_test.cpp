@@ -48,7 +48,7 @@ struct HeldMatrix {
     return held;
   }
   bounded::Numbers times(const bounded::Numbers& x) const {
-    const bool as_bf16 = precision.group ? table.bf16.gemm_int8 != nullptr : precision.planes > 0;
+    const bool as_bf16 = precision.planes == 1 && (precision.group == 0 || table.bf16.gemm_int8 != nullptr);
     const bounded::Numbers from = as_bf16           ? bounded::rounded_to_bf16(x, precision.planes)
                                   : precision.group ? bounded::rounded(x, precision.group, precision.planes)
                                                     : x;

@@ -16,7 +16,8 @@ constexpr int64_t kBf16Columns = 256;
 Gemm::Gemm(const kernels::KernelTable& table, const Matrix& matrix) : table_(table), matrix_(matrix) {
   kind_ = matrix.is_int8 ? Kind::kInt8 : Kind::kF32;
   planes_ = matrix.planes;
-  if (matrix.is_int8 ? table.bf16.gemm_int8 != nullptr : matrix.planes > 0) {
+  // Two planes of 8 bits are more exact than one of bfloat16.
+  if (matrix.is_int8 ? table.bf16.gemm_int8 != nullptr && matrix.planes == 1 : matrix.planes > 0) {
     kind_ = Kind::kBf16;
   } else if (!matrix.is_int8 && matrix.layer_is_bf16 && table.bf16.float32_planes > 0) {
     kind_ = Kind::kBf16;

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qwen3_reranker.backends.cpu.kernels import native_module
+from testing.kernel_variants import VARIANTS
 
-VARIANTS = native_module().variants()
 DTYPES = {"BF16": 0, "F16": 1, "F32": 2}
 
 

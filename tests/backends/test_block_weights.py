@@ -29,10 +29,10 @@ from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from testing.checkpoints import write_checkpoint
 from testing.gguf_files import write_gguf
+from testing.kernel_variants import VARIANTS
 
 pytestmark = pytest.mark.slow
 
-VARIANTS = native_module().variants()
 # Outputs of a micropanel (kInt8NR in native/kernels/kernels.h).
 NR = 64
 PREFIX = np.arange(100, 111, dtype=np.int32)

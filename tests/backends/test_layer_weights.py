@@ -13,8 +13,8 @@ from qwen3_reranker.backends.cpu.kernels import make_transformer, native_module
 from qwen3_reranker.backends.cpu.layer_weights import GROUP, all_matrices, int8_arrays
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from testing.checkpoints import write_checkpoint
+from testing.kernel_variants import VARIANTS
 
-VARIANTS = native_module().variants()
 # Outputs of a micropanel (kInt8NR in native/kernels/kernels.h).
 NR = 64
 
