@@ -1,7 +1,7 @@
 // The product of activations in planes of bfloat16 and weights in bfloat16, with sums in float32.
 //
 // A block of weights, up to 1,024 inputs of all columns, is packed once for all tokens and stays in the second-level cache.
-// Blocks of 128 tokens pass by it, so that their sums stay there as well. Every sum adds inputs in the same order, and
+// Blocks of 128 tokens pass by it, and their sums are handed on while they are there as well. Every sum adds inputs in the same order, and
 // planes of 32 inputs one after the other, whatever else is computed.
 #pragma once
 
@@ -35,67 +35,73 @@ int64_t gemm_bf16_scratch(int64_t inputs, int64_t columns) { return columns * bl
 //     b (steps, b_planes, 2, 16 pairs, 16, 2); c (panels * 16, 32), rows `stride` apart;
 //     for each step and panel `lines` cache lines are fetched to the second-level cache, `ahead` numbers from A on
 template <int planes, typename Matrix>
-void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix& matrix, int64_t first, int64_t columns,
-                 float* out, int64_t stride, uint16_t* scratch) {
-  const int64_t all_steps = tiles_of(matrix.inputs), block = block_steps(matrix.inputs), number = columns / kBf16NR;
-  const int64_t panel_stride = all_steps * planes * kTile;
+void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix* const* matrices, int64_t count, int64_t first,
+                 int64_t columns, const kernels::RowsDone& done, float* sums, uint16_t* scratch) {
+  const int64_t inputs = matrices[0]->inputs, all_steps = tiles_of(inputs), block = block_steps(inputs);
+  const int64_t stride = count * columns, number = stride / kBf16NR, panel_stride = all_steps * planes * kTile;
   // Cache lines of a tile of every plane, in equal shares for the micropanels of B.
   const int64_t lines = (planes * kTile / 32 + number - 1) / number;
+  constexpr int64_t kSteps = kMicrokernelSteps<planes>;
   // Numbers from the beginning of `packed` on.
   const auto place = [&](int64_t panel, int64_t step) { return panel * panel_stride + step * planes * kTile; };
-  const auto pair_of_panels = [&](int64_t panel, int64_t step, int64_t steps, const uint16_t* b, int64_t next) {
-    const uint16_t* a = packed + place(panel, step);
-    for (int64_t column = 0; column < number; column++, b += steps * 2 * kTile) {
-      float* c = out + panel * kBf16MR * stride + column * kBf16NR;
-      const int64_t ahead = next - place(panel, step) + column * lines * 32;
-      (panel + 1 < panels ? bf16_microkernel<2, planes, 1> : bf16_microkernel<1, planes, 1>)(
-          a, panel_stride, b, steps, c, stride, step > 0, ahead, lines);
-    }
-  };
   for (int64_t block_first = 0; block_first < all_steps; block_first += block) {
     const int64_t block_last = all_steps - block_first < block ? all_steps : block_first + block;
-    constexpr int64_t kSteps = kMicrokernelSteps<planes>;
     const auto steps_from = [&](int64_t step) { return block_last - step < kSteps ? block_last - step : kSteps; };
     uint16_t* b = scratch;
-    for (int64_t step = block_first; step < block_last; step += kSteps) {
-      pack_weights_bf16(matrix, first, columns, step, steps_from(step), b);
-      b += columns * kTileInputs * steps_from(step);
-    }
+    for (int64_t step = block_first; step < block_last; step += kSteps)
+      for (int64_t i = 0; i < count; i++, b += columns * kTileInputs * steps_from(step))
+        pack_weights_bf16(*matrices[i], first, columns, step, steps_from(step), b);
     for (int64_t first_panel = 0; first_panel < panels; first_panel += kBlockPanels) {
       const int64_t last_panel = panels - first_panel < kBlockPanels ? panels : first_panel + kBlockPanels;
+      // With one block of weights the sums of all blocks of tokens take the same place.
+      float* own_sums = sums + (block == all_steps ? 0 : first_panel * kBf16MR * stride);
       b = scratch;
       for (int64_t step = block_first; step < block_last; step += kSteps) {
-        const bool last_step = step + kSteps >= block_last;
+        const int64_t steps = steps_from(step);
         for (int64_t panel = first_panel; panel < last_panel; panel += 2) {
-          const int64_t next = panel + 2 < last_panel ? place(panel + 2, step)
-                               : last_step            ? place(last_panel, block_first)
-                                                      : place(first_panel, step + kSteps);
-          pair_of_panels(panel, step, steps_from(step), b, next);
+          const int64_t next = panel + 2 < last_panel      ? place(panel + 2, step)
+                               : step + kSteps < block_last ? place(first_panel, step + kSteps)
+                                                            : place(last_panel, block_first);
+          for (int64_t column = 0; column < number; column++) {
+            float* c = own_sums + (panel - first_panel) * kBf16MR * stride + column * kBf16NR;
+            const int64_t ahead = next - place(panel, step) + column * lines * 32;
+            (panel + 1 < panels ? bf16_microkernel<2, planes, 1> : bf16_microkernel<1, planes, 1>)(
+                packed + place(panel, step), panel_stride, b + column * steps * 2 * kTile, steps, c, stride, step > 0,
+                ahead, lines);
+          }
         }
-        b += columns * kTileInputs * steps_from(step);
+        b += stride * kTileInputs * steps;
       }
+      if (block_last == all_steps) done.call(done.context, first_panel, last_panel - first_panel, own_sums);
     }
   }
 }
 
+// Panels whose sums are held at once.
+int64_t bf16_sum_panels(int64_t inputs, int64_t panels) {
+  return block_steps(inputs) == tiles_of(inputs) && panels > kBlockPanels ? kBlockPanels : panels;
+}
+
 template <typename Matrix>
-void gemm_bf16_of(const void* packed, int64_t panels, int64_t planes, const Matrix& matrix, int64_t first,
-                  int64_t columns, float* out, int64_t stride, void* scratch) {
+void gemm_bf16_of(const void* packed, int64_t panels, int64_t planes, const Matrix* const* matrices, int64_t count,
+                  int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums, void* scratch) {
   [[maybe_unused]] const Bf16Registers registers;
   (planes == 1   ? gemm_planes<1, Matrix>
    : planes == 2 ? gemm_planes<2, Matrix>
-                 : gemm_planes<3, Matrix>)(static_cast<const uint16_t*>(packed), panels, matrix, first, columns, out,
-                                           stride, static_cast<uint16_t*>(scratch));
+                 : gemm_planes<3, Matrix>)(static_cast<const uint16_t*>(packed), panels, matrices, count, first,
+                                           columns, done, sums, static_cast<uint16_t*>(scratch));
 }
 
-void gemm_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::StoredMatrix& matrix, int64_t first,
-               int64_t columns, float* out, int64_t stride, void* scratch) {
-  gemm_bf16_of(packed, panels, planes, matrix, first, columns, out, stride, scratch);
+void gemm_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::StoredMatrix* const* matrices,
+               int64_t count, int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums,
+               void* scratch) {
+  gemm_bf16_of(packed, panels, planes, matrices, count, first, columns, done, sums, scratch);
 }
 
-void gemm_int8_as_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::Int8Matrix& matrix,
-                       int64_t first, int64_t columns, float* out, int64_t stride, void* scratch) {
-  gemm_bf16_of(packed, panels, planes, matrix, first, columns, out, stride, scratch);
+void gemm_int8_as_bf16(const void* packed, int64_t panels, int64_t planes,
+                       const kernels::Int8Matrix* const* matrices, int64_t count, int64_t first, int64_t columns,
+                       const kernels::RowsDone& done, float* sums, void* scratch) {
+  gemm_bf16_of(packed, panels, planes, matrices, count, first, columns, done, sums, scratch);
 }
 
 }  // namespace

@@ -50,13 +50,19 @@ void rmsnorm_pack_bf16(const float* x, int64_t stride, int64_t rows, int64_t col
   pack_zeros_f32(rows, columns, 0, columns, static_cast<float*>(packed));
 }
 
-void gemm_bf16(const void* packed, int64_t panels, int64_t, const kernels::StoredMatrix& matrix, int64_t first,
-               int64_t columns, float* out, int64_t stride, void* scratch) {
-  const auto round_weights = [&](float* weights, int64_t count) {
-    if (matrix.dtype != kernels::DType::kBF16) round_to_bf16(weights, count, weights);
-  };
-  gemm_f32_with(static_cast<const float*>(packed), panels, matrix, first, columns, out, stride,
-                static_cast<float*>(scratch), round_weights);
+int64_t bf16_sum_panels(int64_t, int64_t panels) { return panels; }
+
+void gemm_bf16(const void* packed, int64_t panels, int64_t, const kernels::StoredMatrix* const* matrices,
+               int64_t count, int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums,
+               void* scratch) {
+  for (int64_t i = 0; i < count; i++) {
+    const auto round_weights = [&](float* weights, int64_t number) {
+      if (matrices[i]->dtype != kernels::DType::kBF16) round_to_bf16(weights, number, weights);
+    };
+    gemm_f32_with(static_cast<const float*>(packed), panels, *matrices[i], first, columns, sums + i * columns,
+                  count * columns, static_cast<float*>(scratch), round_weights);
+  }
+  done.call(done.context, 0, panels, sums);
 }
 
 constexpr std::nullptr_t gemm_int8_as_bf16 = nullptr;

@@ -72,6 +72,12 @@ struct KvRange {
   int64_t tokens;
 };
 
+// Takes the sums of panels first_panel..first_panel+panels, (panels * MR, count * columns), while caches hold them.
+struct RowsDone {
+  void (*call)(void* context, int64_t first_panel, int64_t panels, float* sums);
+  void* context;
+};
+
 // The product in bfloat16: activations are a sum of `planes` numbers of bfloat16, weights are rounded to bfloat16, sums are
 // float32. Micropanels of A are in the variant's own form.
 struct Bf16Kernels {
@@ -90,12 +96,14 @@ struct Bf16Kernels {
   void (*rmsnorm_pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, const float* weight, float epsilon,
                        int64_t planes, void* packed, float* scratch);
 
-  // As gemm_f32; `columns` are whole panels.
-  void (*gemm)(const void* packed, int64_t panels, int64_t planes, const StoredMatrix& matrix, int64_t first,
-               int64_t columns, float* out, int64_t stride, void* scratch);
+  // The same outputs of `count` matrices, first..first+columns, whole panels. As rows are done they are handed on.
+  // sums: room for sum_panels panels of rows, (mr, count * columns) each; scratch: scratch_bytes of count * columns
+  void (*gemm)(const void* packed, int64_t panels, int64_t planes, const StoredMatrix* const* matrices, int64_t count,
+               int64_t first, int64_t columns, const RowsDone& done, float* sums, void* scratch);
   // The same with 8-bit weights times their scales; nullptr: gemm_int8 takes its place.
-  void (*gemm_int8)(const void* packed, int64_t panels, int64_t planes, const Int8Matrix& matrix, int64_t first,
-                    int64_t columns, float* out, int64_t stride, void* scratch);
+  void (*gemm_int8)(const void* packed, int64_t panels, int64_t planes, const Int8Matrix* const* matrices,
+                    int64_t count, int64_t first, int64_t columns, const RowsDone& done, float* sums, void* scratch);
+  int64_t (*sum_panels)(int64_t inputs, int64_t panels);
 };
 
 struct KernelTable {

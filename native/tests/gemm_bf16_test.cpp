@@ -41,18 +41,27 @@ struct Activations {
   Fenced<uint8_t> bytes;
 };
 
-// The product by columns first..first+columns of a matrix.
+// The product by columns first..first+columns of a matrix, `repeats` times side by side.
 struct Gemm {
   template <typename Matrix, typename Multiply>
   Gemm(const kernels::KernelTable& table, const Activations& x, const Matrix& matrix, int64_t first, int64_t columns,
-       Multiply multiply)
-      : stride(round_up(columns, table.bf16.nr)), out(x.panels * table.bf16.mr * stride) {
+       Multiply multiply, int64_t repeats = 1)
+      : stride(repeats * round_up(columns, table.bf16.nr)), mr(table.bf16.mr), out(x.panels * mr * stride) {
     Fenced<uint8_t> scratch(table.bf16.scratch_bytes(matrix.inputs, stride));
-    multiply(x.bytes.data(), x.panels, x.planes, matrix, first, stride, out.data(), stride, scratch.data());
+    Fenced<float> sums(table.bf16.sum_panels(matrix.inputs, x.panels) * mr * stride);
+    const std::vector<const Matrix*> matrices(repeats, &matrix);
+    const kernels::RowsDone done{[](void* context, int64_t first_panel, int64_t panels, float* from) {
+                                   Gemm& own = *static_cast<Gemm*>(context);
+                                   memcpy(own.out.data() + first_panel * own.mr * own.stride, from,
+                                          panels * own.mr * own.stride * sizeof(float));
+                                 },
+                                 this};
+    multiply(x.bytes.data(), x.panels, x.planes, matrices.data(), repeats, first, stride / repeats, done, sums.data(),
+             scratch.data());
   }
   const float* row(int64_t row) const { return out.data() + row * stride; }
 
-  int64_t stride;
+  int64_t stride, mr;
   Fenced<float> out;
 };
 
@@ -149,19 +158,21 @@ VARIANT_PROPERTY("a bfloat16 product gives a row the same bits with any other ro
     }
 }
 
-VARIANT_PROPERTY("a bfloat16 product writes no further than its columns and leaves the rest of its rows alone") {
+VARIANT_PROPERTY("a bfloat16 product by two matrices has the bits of each, with more rows than are held at once") {
   Random random(54);
-  const int64_t inputs = 40, outputs = table.bf16.nr + 3, stride = 2 * table.bf16.nr + 5, rows = table.bf16.mr + 1;
-  const Weights weights(kernels::DType::kF32, outputs, inputs, random);
-  const Activations packed(table, random.numbers(rows * inputs).data(), rows, inputs, 1);
-  Fenced<float> out(packed.panels * table.bf16.mr * stride);
-  Fenced<uint8_t> scratch(table.bf16.scratch_bytes(inputs, 2 * table.bf16.nr));
-  table.bf16.gemm(packed.bytes.data(), packed.panels, 1, weights.stored(), 0, 2 * table.bf16.nr, out.data(), stride,
-                  scratch.data());
-  for (int64_t row = 0; row < packed.panels * table.bf16.mr; row++)
-    for (int64_t column = 0; column < stride; column++)
-      check::holds(std::isnan(out[row * stride + column]) == (column >= 2 * table.bf16.nr), "row %d, column %d",
-                   int(row), int(column));
+  const int64_t rows = 160;
+  for (const int64_t inputs : {40, 1100})
+    for (const int64_t planes : planes_of(table)) {
+      const Weights weights(kernels::DType::kF32, table.bf16.nr + 3, inputs, random);
+      const Activations packed(table, random.numbers(rows * inputs).data(), rows, inputs, planes);
+      const int64_t columns = 2 * table.bf16.nr;
+      const Gemm one(table, packed, weights.stored(), 0, columns, table.bf16.gemm);
+      const Gemm two(table, packed, weights.stored(), 0, columns, table.bf16.gemm, 2);
+      for (int64_t row = 0; row < rows; row++)
+        for (int64_t which = 0; which < 2; which++)
+          check::same_bits(two.row(row) + which * columns, one.row(row), columns * sizeof(float),
+                           "%d planes, %d inputs, row %d, matrix %d", int(planes), int(inputs), int(row), int(which));
+    }
 }
 
 VARIANT_PROPERTY("infinity or NaN among a row's numbers or a matrix's weights stays visible in bfloat16") {

@@ -41,6 +41,11 @@ int64_t Gemm::columns() const {
   return kind_ == Kind::kBf16 && table_.bf16.float32_planes ? kBf16Columns : 2 * nr();
 }
 
+int64_t Gemm::sum_floats(int64_t panels, int64_t columns) const {
+  const int64_t held = kind_ == Kind::kBf16 ? table_.bf16.sum_panels(matrix_.inputs(), panels) : panels;
+  return held * panel_tokens() * columns;
+}
+
 int64_t Gemm::scratch_floats(int64_t columns) const {
   switch (kind_) {
     case Kind::kF32: return kernels::kF32KC * table_.f32_nr;
@@ -118,24 +123,43 @@ void Packed::rmsnorm_pack(const Gemm& gemm, const float* x, int64_t stride, int6
   }
 }
 
-void Packed::multiply(const Gemm& gemm, int64_t row, int64_t panels, int64_t first, int64_t columns, float* out,
-                      int64_t stride, float* scratch) const {
-  const kernels::KernelTable& table = gemm.table_;
-  const Matrix& matrix = gemm.matrix_;
-  switch (gemm.kind_) {
-    case Gemm::Kind::kF32:
-      return table.gemm_f32(static_cast<const float*>(bytes_from(gemm, row)), panels, matrix.stored, first, columns,
-                            out, stride, scratch);
-    case Gemm::Kind::kBf16:
-      if (matrix.is_int8)
-        return table.bf16.gemm_int8(bytes_from(gemm, row), panels, gemm.planes_, matrix.int8, first, columns, out,
-                                    stride, scratch);
-      return table.bf16.gemm(bytes_from(gemm, row), panels, gemm.planes_, matrix.stored, first, columns, out, stride,
-                             scratch);
-    case Gemm::Kind::kInt8:
-      return table.gemm_int8(int8_from(gemm, row), panels, gemm.planes_, matrix.int8, first, columns, out, stride,
-                             scratch);
+void Packed::multiply(const std::vector<Gemm>& gemms, int64_t row, int64_t panels, int64_t first, int64_t columns,
+                      const Done& done, float* sums, float* scratch) const {
+  const Gemm& any = gemms[0];
+  const kernels::KernelTable& table = any.table_;
+  const int64_t count = static_cast<int64_t>(gemms.size()), rows = any.panel_tokens();
+  if (any.kind_ == Gemm::Kind::kBf16) {
+    const auto hand_on = [&](int64_t first_panel, int64_t some, float* from) {
+      done(first_panel * rows, some * rows, from, count * columns, columns);
+    };
+    const kernels::RowsDone rows_done{
+        [](void* context, int64_t first_panel, int64_t some, float* from) {
+          (*static_cast<decltype(hand_on)*>(context))(first_panel, some, from);
+        },
+        const_cast<void*>(static_cast<const void*>(&hand_on))};
+    const auto multiply_by = [&](auto product, auto matrix_of) {
+      std::vector<decltype(matrix_of(any))> matrices;
+      for (const Gemm& gemm : gemms) matrices.push_back(matrix_of(gemm));
+      product(bytes_from(any, row), panels, any.planes_, matrices.data(), count, first, columns, rows_done, sums,
+              scratch);
+    };
+    if (any.matrix_.is_int8)
+      multiply_by(table.bf16.gemm_int8, [](const Gemm& gemm) { return &gemm.matrix_.int8; });
+    else
+      multiply_by(table.bf16.gemm, [](const Gemm& gemm) { return &gemm.matrix_.stored; });
+    return;
   }
+  const int64_t size = panels * rows * columns;
+  for (int64_t i = 0; i < count; i++) {
+    const Matrix& matrix = gemms[i].matrix_;
+    if (any.kind_ == Gemm::Kind::kF32)
+      table.gemm_f32(static_cast<const float*>(bytes_from(any, row)), panels, matrix.stored, first, columns,
+                     sums + i * size, columns, scratch);
+    else
+      table.gemm_int8(int8_from(any, row), panels, any.planes_, matrix.int8, first, columns, sums + i * size, columns,
+                      scratch);
+  }
+  done(0, panels * rows, sums, columns, size);
 }
 
 }  // namespace transformer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <new>
 #include <vector>
 
@@ -37,6 +38,8 @@ class Gemm {
   int64_t panel_tokens() const;  // tokens of a micropanel of activations
   int64_t chunk_tokens() const;  // tokens that one product takes at once
   int64_t columns() const;       // outputs that are best multiplied at once
+  // Of a product of `panels` micropanels with `columns` outputs, of all its matrices together.
+  int64_t sum_floats(int64_t panels, int64_t columns) const;
   int64_t scratch_floats(int64_t columns) const;
   int64_t packed_bytes(int64_t tokens) const;
   // Planes of bfloat16 in which attention is computed beside this product; 0: float32.
@@ -66,10 +69,12 @@ class Packed {
   // RMSNorm, then pack of whole rows. weight (inputs); scratch (inputs)
   void rmsnorm_pack(const Gemm& gemm, const float* x, int64_t stride, int64_t row, int64_t rows, const float* weight,
                     float epsilon, float* scratch);
-  // Outputs first..first+columns of `panels` micropanels from row `row` on.
-  // out (panels * panel_tokens, columns), rows `stride` apart; scratch: scratch_floats(columns)
-  void multiply(const Gemm& gemm, int64_t row, int64_t panels, int64_t first, int64_t columns, float* out,
-                int64_t stride, float* scratch) const;
+  // The same outputs of several matrices, first..first+columns, of `panels` micropanels from row `row` on.
+  // done(first row, rows, sums, stride, between): rows as they are done, counted from `row` on, `stride` numbers apart,
+  // and the numbers from a matrix's sums to the next one's; sums: sum_floats; scratch: scratch_floats
+  using Done = std::function<void(int64_t row, int64_t rows, float* sums, int64_t stride, int64_t between)>;
+  void multiply(const std::vector<Gemm>& gemms, int64_t row, int64_t panels, int64_t first, int64_t columns,
+                const Done& done, float* sums, float* scratch) const;
 
  private:
   kernels::Int8Activations int8_from(const Gemm& gemm, int64_t row) const;

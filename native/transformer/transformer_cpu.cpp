@@ -131,7 +131,8 @@ int64_t TransformerCpu::buffer_bytes(const Matrix& like, int64_t intermediate, i
   const int64_t chunk = std::min(tokens, gemm(input).chunk_tokens()), rows = gemm(input).panel_tokens();
   const auto product = [&](const Matrix& matrix, int64_t columns, int64_t together) {
     const int64_t stride = round_up(columns, gemm(matrix).nr());
-    return together * round_up(chunk, rows) * stride + gemm(matrix).scratch_floats(stride);
+    const int64_t panels = (chunk + rows - 1) / rows;
+    return gemm(matrix).sum_floats(panels, together * stride) + gemm(matrix).scratch_floats(together * stride);
   };
   const int64_t scratch = std::max({product(input, head_columns(gemm(input)), 1),
                                     product(input, mlp_columns(gemm(input), inner), 2),
@@ -159,7 +160,8 @@ void TransformerCpu::pack(const Gemm& gemm, const float* x, int64_t stride, int6
 }
 
 // Tasks of `width` outputs of a matrix, `together` matrices in each (1, or all of them).
-// finish(range, first row, rows, sums, stride, size) takes what came out: `size` floats a matrix, `stride` a row.
+// finish(range, first row, rows, sums, stride, between) takes what came out: rows are `stride` floats apart, and a matrix's
+// sums `between` from those of the one before.
 template <typename Finish>
 void TransformerCpu::product(const Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width,
                              int64_t tokens, int64_t together, const Finish& finish) {
@@ -177,16 +179,22 @@ void TransformerCpu::product(const Packed& packed, const std::vector<const Matri
     const OutputRange& range = ranges[task / cuts];
     const int64_t first_panel = task % cuts * cut_panels, here = std::min(cut_panels, panels - first_panel);
     if (here <= 0) return;
-    const int64_t stride = round_up(range.columns, any.nr()), size = here * rows * stride;
-    float* sums = scratch(thread, together * size + any.scratch_floats(stride));
+    const int64_t columns = round_up(range.columns, any.nr()), sum_floats = any.sum_floats(here, together * columns);
+    float* sums = scratch(thread, sum_floats + any.scratch_floats(together * columns));
+    std::vector<Gemm> gemms;
+    for (int64_t i = 0; i < together; i++) gemms.push_back(gemm(*matrices[range.which + i]));
     const int64_t start = now(), first_row = first_panel * rows;
-    for (int64_t i = 0; i < together; i++)
-      packed.multiply(gemm(*matrices[range.which + i]), first_row, here, range.first, stride, sums + i * size, stride,
-                      sums + together * size);
-    const int64_t between = now();
-    finish(range, first_row, std::min(here * rows, tokens - first_row), sums, stride, size);
-    clocks_[thread].spent.products += between - start;
-    clocks_[thread].spent.rest += now() - between;
+    int64_t finishing = 0;
+    packed.multiply(
+        gemms, first_row, here, range.first, columns,
+        [&](int64_t row, int64_t some, float* from, int64_t stride, int64_t between) {
+          const int64_t began = now(), begin = first_row + row;
+          finish(range, begin, std::min(some, tokens - begin), from, stride, between);
+          finishing += now() - began;
+        },
+        sums, sums + sum_floats);
+    clocks_[thread].spent.products += now() - start - finishing;
+    clocks_[thread].spent.rest += finishing;
   });
 }
 
@@ -259,8 +267,8 @@ void TransformerCpu::output_and_mlp(const Layer& layer, float* x, const float* a
     pack(gate, own, hidden, here, layer.mlp_norm);
     inner_.reserve(down, here);
     product(input_, {&layer.gate, &layer.up}, mlp_columns(gate, layer.down), here, 2,
-            [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t size) {
-              table_.swiglu(sums, sums + size, stride, rows, stride);
+            [&](const OutputRange& range, int64_t row, int64_t rows, float* sums, int64_t stride, int64_t between) {
+              table_.swiglu(sums, sums + between, stride, rows, round_up(range.columns, gate.nr()));
               inner_.pack(down, sums, stride, row, rows, range.first, range.columns);
             });
     product(inner_, {&layer.down}, down.columns(), here, 1, add);
