@@ -37,8 +37,8 @@ int64_t Gemm::chunk_tokens() const {
   return kind_ == Kind::kBf16 && table_.bf16.float32_planes ? kBf16ChunkTokens : kChunkTokens;
 }
 
-int64_t Gemm::columns() const {
-  return kind_ == Kind::kBf16 && table_.bf16.float32_planes ? kBf16Columns : 2 * nr();
+int64_t Gemm::columns(int64_t together) const {
+  return kind_ == Kind::kBf16 && table_.bf16.float32_planes ? kBf16Columns / together : 2 * nr();
 }
 
 int64_t Gemm::sum_floats(int64_t panels, int64_t columns) const {

@@ -37,7 +37,8 @@ class Gemm {
   int64_t nr() const;            // outputs of a micropanel of weights
   int64_t panel_tokens() const;  // tokens of a micropanel of activations
   int64_t chunk_tokens() const;  // tokens that one product takes at once
-  int64_t columns() const;       // outputs that are best multiplied at once
+  // Outputs of each of `together` matrices that are best multiplied at once.
+  int64_t columns(int64_t together = 1) const;
   // Of a product of `panels` micropanels with `columns` outputs, of all its matrices together.
   int64_t sum_floats(int64_t panels, int64_t columns) const;
   int64_t scratch_floats(int64_t columns) const;

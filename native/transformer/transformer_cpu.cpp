@@ -117,7 +117,7 @@ int64_t TransformerCpu::head_columns(const Gemm& gemm) const {
 
 // Outputs that a task of gate and up takes: whole panels that give whole groups of the next product's inputs.
 int64_t mlp_columns(const Gemm& gate, const Matrix& down) {
-  return down.is_int8 ? std::lcm(gate.columns(), down.int8.group) : gate.columns();
+  return down.is_int8 ? std::lcm(gate.columns(2), down.int8.group) : gate.columns(2);
 }
 
 int64_t TransformerCpu::buffer_bytes(const Matrix& like, int64_t intermediate, int64_t tokens,
