@@ -6,6 +6,13 @@
 
 namespace {
 
+inline bool has_avx512_vnni() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
 constexpr int kInt8MR = 6;
 constexpr int kInt8Vectors = 4;
 

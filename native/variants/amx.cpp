@@ -6,7 +6,6 @@
 
 #include <cpuid.h>
 
-#include <initializer_list>
 #ifdef __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,11 +27,7 @@ bool tiles_permitted() {
 }
 
 bool supported() {
-  __builtin_cpu_init();
-  for (const bool has : {__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"),
-                         __builtin_cpu_supports("avx512vl"), __builtin_cpu_supports("avx512dq"),
-                         __builtin_cpu_supports("avx512vnni"), __builtin_cpu_supports("avx512bf16")})
-    if (!has) return false;
+  if (!has_avx512_vnni() || !__builtin_cpu_supports("avx512bf16")) return false;
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAmxBf16) && (d & kAmxTile) && tiles_permitted();

@@ -2,12 +2,7 @@
 #include "simd/avx512_vnni.h"
 
 namespace {
-bool supported() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vnni");
-}
+bool supported() { return has_avx512_vnni(); }
 }  // namespace
 
 #include "kernels/gemm_bf16_widened.h"
