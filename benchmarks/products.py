@@ -1,11 +1,11 @@
-"""One layer's matrix products and torch's, in one interleaved run, float32 and 8-bit, as a Markdown table.
+"""One layer's matrix products and torch's, in one interleaved run and in every precision, as a Markdown table.
 
     python -m benchmarks.products
 
-torch's 8-bit product takes rounded numbers and gives whole ones. Ours takes float32, rounds it, scales every group and
-gives float32; "product alone" leaves the rounding out, as torch does, and keeps the scales (the threads' time: true on
-a quiet machine). torch's threads spin for a while after each of its products; they are told not to, or they would run
-in our turn.
+torch's bfloat16 and 8-bit products take rounded numbers, and the latter gives whole ones. Ours take float32, round it,
+scale every group of 8 bits and give float32; "product alone" leaves the rounding out, as torch does, and keeps the
+scales (the threads' time: true on a quiet machine). torch's threads spin for a while after each of its products; they
+are told not to, or they would run in our turn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import qwen3_reranker_kernels as kernels
 import torch
 
 SHAPES = ((1024, 6144), (1024, 4096), (2048, 1024), (3072, 1024))
-GROUPS = (64, 128)
+GROUPS = {"int8, groups of 64": 64, "int8, groups of 128": 128}
+PRECISIONS = ("float32", "bfloat16", *GROUPS)
 
 
 def main() -> None:
@@ -39,9 +40,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     transformer = kernels.TransformerCpu(options.kernels, 1024, 16, 8, 128, 1e-6, options.threads)
     print(f"{options.tokens} tokens, {options.threads} threads, {options.kernels}, torch {torch.__version__}; G/s.\n")
-    heads = ["inputs x outputs", "torch float32", "ours float32", "ratio", "torch `_int_mm`"]
-    for group in GROUPS:
-        heads += [f"ours, groups of {group}", "product alone", "ratio"]
+    heads = ["inputs x outputs"]
+    for name in PRECISIONS:
+        heads += [f"torch {name}", f"ours {name}", "product alone", "alone / torch"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     with torch.no_grad():
         for inputs, outputs in SHAPES:
@@ -54,37 +55,35 @@ def row(transformer: Any, tokens: int, inputs: int, outputs: int, rounds: int, t
     x_TD = random.standard_normal((tokens, inputs)).astype(np.float32)
     weight_OD = (random.standard_normal((outputs, inputs)) * 0.02).astype(np.float32)
     out_TO = np.empty((tokens, outputs), np.float32)
-    stored = kernels.stored_matrix(
-        (weight_OD.view(np.uint32) >> 16).astype("<u2").view(np.uint8).reshape(-1), 0, outputs, inputs
-    )
+    bytes_N = (weight_OD.view(np.uint32) >> 16).astype("<u2").view(np.uint8).reshape(-1)
+    stored = {planes: kernels.stored_matrix(bytes_N, 0, outputs, inputs, planes) for planes in (0, 1)}
     linear = torch.nn.Linear(inputs, outputs, bias=False)
     linear.weight.data = torch.from_numpy(weight_OD)
+    half = torch.nn.Linear(inputs, outputs, bias=False, dtype=torch.bfloat16)
     x, whole_x = torch.from_numpy(x_TD), torch.randint(-127, 127, (tokens, inputs), dtype=torch.int8)
+    half_x = x.to(torch.bfloat16)
     whole_weight = torch.randint(-127, 127, (outputs, inputs), dtype=torch.int8).t()
-    runs: dict[str, Callable[[], object]] = {
-        "torch float32": lambda: linear(x),
-        "ours float32": lambda: transformer.multiply(stored, x_TD, out_TO),
-        "torch int8": lambda: torch._int_mm(whole_x, whole_weight),
-    }
-    for group in GROUPS:
-        matrix = quantized(transformer, stored, inputs, outputs, group)
-        runs[f"ours {group}"] = lambda matrix=matrix: transformer.multiply(matrix, x_TD, out_TO)
-    seconds: dict[str, list[float]] = {name: [] for name in [*runs, *(f"alone {group}" for group in GROUPS)]}
+    torch_runs: dict[str, Callable[[], object]] = {"float32": lambda: linear(x), "bfloat16": lambda: half(half_x)}
+    matrices = {"float32": stored[0], "bfloat16": stored[1]}
+    for name, group in GROUPS.items():
+        torch_runs[name] = lambda: torch._int_mm(whole_x, whole_weight)
+        matrices[name] = quantized(transformer, stored[0], inputs, outputs, group)
+    seconds: dict[tuple[str, str], list[float]] = {}
     for turn in range(rounds + 1):
-        for name, run in runs.items():
-            before, start = transformer.spent()[0], time.perf_counter()
-            run()
-            taken, product = time.perf_counter() - start, (transformer.spent()[0] - before) / threads
+        for name in PRECISIONS:
+            start = time.perf_counter()
+            torch_runs[name]()
+            between, before = time.perf_counter(), transformer.spent()[0]
+            transformer.multiply(matrices[name], x_TD, out_TO)
+            end, alone = time.perf_counter(), (transformer.spent()[0] - before) / threads
             if turn:
-                seconds[name].append(taken)
-                if name.startswith("ours ") and name != "ours float32":
-                    seconds[name.replace("ours", "alone")].append(product)
-    rate = {name: 2e-9 * tokens * inputs * outputs / median(taken) for name, taken in seconds.items()}
-    cells = [f"{inputs} x {outputs}", f"{rate['torch float32']:.0f}", f"{rate['ours float32']:.0f}"]
-    cells += [f"{rate['ours float32'] / rate['torch float32']:.2f}", f"{rate['torch int8']:.0f}"]
-    for group in GROUPS:
-        alone = rate[f"alone {group}"]
-        cells += [f"{rate[f'ours {group}']:.0f}", f"{alone:.0f}", f"{alone / rate['torch int8']:.2f}"]
+                for kind, taken in (("torch", between - start), ("ours", end - between), ("alone", alone)):
+                    seconds.setdefault((kind, name), []).append(taken)
+    rate = {key: 2e-9 * tokens * inputs * outputs / median(taken) for key, taken in seconds.items()}
+    cells = [f"{inputs} x {outputs}"]
+    for name in PRECISIONS:
+        cells += [f"{rate[kind, name]:.0f}" for kind in ("torch", "ours", "alone")]
+        cells.append(f"{rate['alone', name] / rate['torch', name]:.2f}")
     return f"| {' | '.join(cells)} |"
 
 

@@ -22,7 +22,8 @@ from qwen3_reranker.plan import Plan, build, split
 from qwen3_reranker.records import Receipt, Row
 from qwen3_reranker.weights import Checkpoint
 
-_FORMAT = 1
+# Raised with every change of the bits that the kernels give.
+_FORMAT = 2
 # Digits of the tokens' SHA-256 in a name: 64 bits.
 _HASH_DIGITS = 16
 
