@@ -1,5 +1,5 @@
-// Runs every property, those of the kernels in every variant that this processor runs. `native_tests WORDS` runs those whose
-// sentence or variant holds the words, `native_tests -WORDS` those that do not.
+// Runs every property, those of the kernels in every variant that this processor runs. `native_tests WORDS ...` runs those
+// whose sentence holds one of the WORDS or whose variant is one, `native_tests -WORDS ...` those of which none does.
 #include <signal.h>
 #include <unistd.h>
 
@@ -109,9 +109,13 @@ void same_bits(const void* actual, const void* expected, int64_t bytes, const ch
 
 int main(int count, char** words) {
   const bool without = count > 1 && words[1][0] == '-';
-  const char* word = count > 1 ? words[1] + without : "";
   const auto wanted = [&](const char* variant, const char* sentence) {
-    return (strstr(sentence, word) != nullptr || strcmp(variant, word) == 0) != without;
+    bool named = count < 2;
+    for (int i = 1; i < count; i++) {
+      const char* word = words[i] + without;
+      named = named || strstr(sentence, word) != nullptr || strcmp(variant, word) == 0;
+    }
+    return named != (without && count > 1);
   };
   const std::vector<const kernels::KernelTable*> usable = with_emulated(transformer::usable_variants());
   for (const kernels::KernelTable* table : transformer::built_variants()) {
