@@ -81,14 +81,21 @@ def _written(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else f"{default}"
 
 
+# More would not fit a line of 80 columns beside the flag: such choices are in the text.
+_LONGEST_CHOICES = 70
+
+
 def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
     facts, default = _facts(field), field.default
     names = [name.strip() for name in facts.flag.split(",")] if facts.flag else [long_flag(field)]
     shown = facts.shown or ("" if default in (None, MISSING) or isinstance(default, bool) else _written(default))
     meaning = facts.help if default is not True else f"Do not {facts.help[0].lower()}{facts.help[1:]}"
+    choices = "|".join(facts.choices)
+    if len(choices) > _LONGEST_CHOICES:
+        choices, meaning = "NAME", f"{meaning} NAME is one of {', '.join(facts.choices)}."
     declaration = Option(
         *names,
-        metavar=None if isinstance(default, bool) else "|".join(facts.choices) or facts.unit,
+        metavar=None if isinstance(default, bool) else choices or facts.unit,
         help=meaning + (f" [{shown}]" if shown else ""),
         rich_help_panel=group,
         autocompletion=_completion(facts.choices) if facts.choices else None,

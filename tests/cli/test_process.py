@@ -61,8 +61,9 @@ def test_no_arguments_show_the_help_with_every_verb(run: Run) -> None:
 def test_help_names_every_choice_and_fits_eighty_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     page = run("rank", "--help").out
-    for names in (BACKENDS, PRECISIONS, KERNELS, SPECIAL_TOKENS, TEMPLATES):
+    for names in (BACKENDS, PRECISIONS, SPECIAL_TOKENS, TEMPLATES):
         assert "|".join(names) in page
+    assert f"NAME is one of {', '.join(KERNELS)}." in " ".join(page.split())
     assert max(map(len, page.split("\n"))) <= 84, "only examples, which are to be copied, may be longer"
 
 
