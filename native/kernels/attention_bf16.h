@@ -25,15 +25,6 @@ struct KvTiles {
   static constexpr int64_t kStep = planes * 2 * kTile;
   int64_t dim_steps() const { return tiles_of(head_dim); }
 
-  // Numbers 32 * step.. of a row in planes. row (head_dim); to (planes, 32), planes `plane_stride` apart
-  void split(const float* row, int64_t step, uint16_t* to, int64_t plane_stride) const {
-    const int64_t left = head_dim - step * kTileInputs;
-    if (left >= kTileInputs) return split_bf16<planes>(row + step * kTileInputs, to, plane_stride);
-    float padded[kTileInputs] = {};
-    memcpy(padded, row + step * kTileInputs, left * sizeof(float));
-    split_bf16<planes>(padded, to, plane_stride);
-  }
-
   void put_keys(int64_t position, const float* from, int64_t count) const {
     for (int64_t t = 0; t < count;) {
       const int64_t at = position + t, rows = at % 16 == 0 && count - t >= 16 ? 16 : 1;
@@ -41,7 +32,7 @@ struct KvTiles {
         uint16_t* tile = keys + (at / 32 * dim_steps() + step) * kStep + at % 32 / 16 * kTile;
         uint16_t split_rows[planes * kTile];
         for (int64_t r = 0; r < rows; r++)
-          split(from + (t + r) * head_dim, step, split_rows + r * kTileInputs, kTile);
+          split_step<planes>(from + (t + r) * head_dim, head_dim, step, split_rows + r * kTileInputs, kTile);
         for (int64_t plane = 0; plane < planes; plane++, tile += 2 * kTile) {
           const uint16_t* own = split_rows + plane * kTile;
           if (rows == 16)
@@ -63,7 +54,7 @@ struct KvTiles {
         uint16_t rows[2][planes * kTileInputs] = {};
         for (int64_t r = 0; r < 2; r++)
           if (at + r >= position && at + r < position + count)
-            split(from + (at + r - position) * head_dim, step, rows[r], kTileInputs);
+            split_step<planes>(from + (at + r - position) * head_dim, head_dim, step, rows[r], kTileInputs);
         for (int64_t plane = 0; plane < planes; plane++)
           for (int64_t half = 0; half < 2; half++) {
             uint16_t* to = values + (step * capacity + at / 32) * kStep + (plane * 2 + half) * kTile + at % 32 / 2 * 32;
@@ -111,7 +102,7 @@ void bf16_attention(const kernels::QueryBlock* query_blocks, int64_t count, cons
   uint16_t* packed_weights = packed_queries + 2 * dim_steps * planes * kTile;
   float* scores = reinterpret_cast<float*>(packed_weights + 2 * tiles_of(kBlockKeys) * planes * kTile);
   float* sums = scores + kAttentionRows * kScoreStride;
-  // C = A B of one or two panels of rows; b_step: numbers from one step of B to the next
+  // C = A B or, with `accumulate`, C += A B, of one or two panels of rows.
   const auto multiply = [](bool two, const uint16_t* a, int64_t a_stride, const uint16_t* b, int64_t steps, float* c,
                            int64_t c_stride, bool accumulate) {
     (two ? bf16_microkernel<2, planes, planes> : bf16_microkernel<1, planes, planes>)(a, a_stride, b, steps, c,
@@ -153,11 +144,12 @@ void attention(const kernels::QueryBlock* query_blocks, int64_t count, const ker
                int64_t head, int64_t num_kv_heads, int64_t heads_per_kv, int64_t head_dim, int64_t query_tokens,
                int64_t tokens, int64_t planes, const float* queries, const float* keys, const float* values, float* out,
                float* scratch) {
-  (planes == 0   ? f32_attention
-   : planes == 1 ? bf16_attention<1>
-   : planes == 2 ? bf16_attention<2>
-                 : bf16_attention<3>)(query_blocks, count, kv_ranges, layer, head, num_kv_heads, heads_per_kv, head_dim,
-                                      query_tokens, tokens, queries, keys, values, out, scratch);
+  const auto attend = [&](auto attention_of) {
+    attention_of(query_blocks, count, kv_ranges, layer, head, num_kv_heads, heads_per_kv, head_dim, query_tokens,
+                 tokens, queries, keys, values, out, scratch);
+  };
+  if (planes == 0) return attend(f32_attention);
+  with_planes(planes, [&](auto constant) { attend(bf16_attention<constant>); });
 }
 
 }  // namespace

@@ -34,9 +34,11 @@ int64_t gemm_bf16_scratch(int64_t inputs, int64_t columns) { return columns * bl
 //     a: micropanels of 16 tokens, (steps, planes, 16, 32) each, `panel_stride` numbers apart;
 //     b (steps, b_planes, 2, 16 pairs, 16, 2); c (panels * 16, 32), rows `stride` apart;
 //     for each step and panel `lines` cache lines are fetched to the second-level cache, `ahead` numbers from A on
-template <int planes, typename Matrix>
-void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix* const* matrices, int64_t count, int64_t first,
-                 int64_t columns, const kernels::RowsDone& done, float* sums, uint16_t* scratch) {
+template <int planes, typename Matrix, typename PackTile>
+void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix* const* matrices, int64_t count,
+                 const PackTile& pack_tile, int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums,
+                 uint16_t* scratch) {
+  [[maybe_unused]] const Bf16Registers registers;
   const int64_t inputs = matrices[0]->inputs, all_steps = tiles_of(inputs), block = block_steps(inputs);
   const int64_t stride = count * columns, number = stride / kBf16NR, panel_stride = all_steps * planes * kTile;
   // Cache lines of a tile of every plane, in equal shares for the micropanels of B.
@@ -50,7 +52,7 @@ void gemm_planes(const uint16_t* packed, int64_t panels, const Matrix* const* ma
     uint16_t* b = scratch;
     for (int64_t step = block_first; step < block_last; step += kSteps)
       for (int64_t i = 0; i < count; i++, b += columns * kTileInputs * steps_from(step))
-        pack_weights_bf16(*matrices[i], first, columns, step, steps_from(step), b);
+        pack_weights_bf16(*matrices[i], pack_tile, first, columns, step, steps_from(step), b);
     for (int64_t first_panel = 0; first_panel < panels; first_panel += kBlockPanels) {
       const int64_t last_panel = panels - first_panel < kBlockPanels ? panels : first_panel + kBlockPanels;
       // With one block of weights the sums of all blocks of tokens take the same place.
@@ -82,26 +84,13 @@ int64_t bf16_sum_panels(int64_t inputs, int64_t panels) {
   return block_steps(inputs) == tiles_of(inputs) && panels > kBlockPanels ? kBlockPanels : panels;
 }
 
-template <typename Matrix>
-void gemm_bf16_of(const void* packed, int64_t panels, int64_t planes, const Matrix* const* matrices, int64_t count,
-                  int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums, void* scratch) {
-  [[maybe_unused]] const Bf16Registers registers;
-  (planes == 1   ? gemm_planes<1, Matrix>
-   : planes == 2 ? gemm_planes<2, Matrix>
-                 : gemm_planes<3, Matrix>)(static_cast<const uint16_t*>(packed), panels, matrices, count, first,
-                                           columns, done, sums, static_cast<uint16_t*>(scratch));
-}
-
 void gemm_bf16(const void* packed, int64_t panels, int64_t planes, const kernels::StoredMatrix* const* matrices,
                int64_t count, int64_t first, int64_t columns, const kernels::RowsDone& done, float* sums,
                void* scratch) {
-  gemm_bf16_of(packed, panels, planes, matrices, count, first, columns, done, sums, scratch);
-}
-
-void gemm_int8_as_bf16(const void* packed, int64_t panels, int64_t planes,
-                       const kernels::Int8Matrix* const* matrices, int64_t count, int64_t first, int64_t columns,
-                       const kernels::RowsDone& done, float* sums, void* scratch) {
-  gemm_bf16_of(packed, panels, planes, matrices, count, first, columns, done, sums, scratch);
+  with_planes(planes, [&](auto constant) {
+    gemm_planes<constant>(static_cast<const uint16_t*>(packed), panels, matrices, count, pack_weight_tile, first,
+                          columns, done, sums, static_cast<uint16_t*>(scratch));
+  });
 }
 
 }  // namespace

@@ -1,17 +1,16 @@
 // The bfloat16 product where a processor has no instruction for it: numbers are rounded to bfloat16 and multiplied in float32.
 #pragma once
 
-#include "kernels/attention_always_f32.h"
 #include "kernels/gemm_f32.h"
 #include "kernels/kernels.h"
 #include "kernels/pack.h"
 #include "kernels/rmsnorm.h"
+#include "kernels/without_tiles.h"
 
 namespace {
 
 constexpr int64_t kBf16MR = kF32MR;
 constexpr int64_t kBf16NR = kF32NR;
-constexpr int64_t kFloat32Planes = 0;
 
 int64_t bf16_panel_bytes(int64_t inputs, int64_t) { return kF32MR * inputs * sizeof(float); }
 int64_t gemm_bf16_scratch(int64_t, int64_t) { return kernels::kF32KC * kF32NR * sizeof(float); }
@@ -64,7 +63,5 @@ void gemm_bf16(const void* packed, int64_t panels, int64_t, const kernels::Store
   }
   done.call(done.context, 0, panels, sums);
 }
-
-constexpr std::nullptr_t gemm_int8_as_bf16 = nullptr;
 
 }  // namespace

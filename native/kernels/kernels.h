@@ -78,7 +78,7 @@ struct RowsDone {
   void* context;
 };
 
-// The product in bfloat16: activations are a sum of `planes` numbers of bfloat16, weights are rounded to bfloat16, sums are
+// The product in bfloat16: activations are a sum of `planes` numbers of bfloat16, 1 or float32_planes, weights are rounded to bfloat16, sums are
 // float32. Micropanels of A are in the variant's own form.
 struct Bf16Kernels {
   int64_t mr;
@@ -100,9 +100,9 @@ struct Bf16Kernels {
   // sums: room for sum_panels panels of rows, (mr, count * columns) each; scratch: scratch_bytes of count * columns
   void (*gemm)(const void* packed, int64_t panels, int64_t planes, const StoredMatrix* const* matrices, int64_t count,
                int64_t first, int64_t columns, const RowsDone& done, float* sums, void* scratch);
-  // The same with 8-bit weights times their scales; nullptr: gemm_int8 takes its place.
-  void (*gemm_int8)(const void* packed, int64_t panels, int64_t planes, const Int8Matrix* const* matrices,
-                    int64_t count, int64_t first, int64_t columns, const RowsDone& done, float* sums, void* scratch);
+  // The same with activations in one plane, by 8-bit weights times their scales; nullptr: gemm_int8 takes its place.
+  void (*gemm_int8)(const void* packed, int64_t panels, const Int8Matrix* const* matrices, int64_t count,
+                    int64_t first, int64_t columns, const RowsDone& done, float* sums, void* scratch);
   int64_t (*sum_panels)(int64_t inputs, int64_t panels);
 };
 
@@ -160,7 +160,7 @@ struct KernelTable {
   // Attention of `count` query blocks, for the query heads that share key/value head `head`.
   // queries (num_kv_heads, query_tokens, heads_per_kv, head_dim), scaled; keys, values (num_kv_heads, tokens, head_dim);
   // out (query_tokens, num_kv_heads, heads_per_kv, head_dim); scratch: attention_scratch floats;
-  // planes: of bfloat16 that its products are computed in, 0 for float32; a variant without such products takes float32
+  // planes: of bfloat16 that its products are computed in, 1 or float32_planes, or 0 for float32; a variant without such products takes float32
   void (*attention)(const QueryBlock* query_blocks, int64_t count, const KvRange* kv_ranges, int64_t layer, int64_t head,
                     int64_t num_kv_heads, int64_t heads_per_kv, int64_t head_dim, int64_t query_tokens, int64_t tokens,
                     int64_t planes, const float* queries, const float* keys, const float* values, float* out, float* scratch);

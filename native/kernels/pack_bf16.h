@@ -10,8 +10,11 @@
 //       token 15   input 0 1 2 ...          31          inputs 30, 31
 //
 // Activations of float32 are split into planes: numbers of bfloat16 whose sum is the float32 number. Three planes hold its
-// 24 bits exactly (oneMKL calls this bf16x3). A plane of weights is enough, as published weights are bfloat16.
+// 24 bits exactly (oneMKL calls this bf16x3); kFloat32Planes is how many the variant takes, 0 where FMA is faster. A plane
+// of weights is enough, as published weights are bfloat16.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/gemm_f32.h"
 #include "kernels/kernels.h"
@@ -29,19 +32,33 @@ inline int64_t tiles_of(int64_t inputs) { return (inputs + kTileInputs - 1) / kT
 // Bytes of a micropanel of 16 tokens.
 int64_t bf16_panel_bytes(int64_t inputs, int64_t planes) { return tiles_of(inputs) * planes * kTile * 2; }
 
+// Calls call(planes) with the number as a constant: it is 1 or kFloat32Planes.
+template <typename Call>
+inline void with_planes(int64_t planes, const Call& call) {
+  if constexpr (kFloat32Planes > 0)
+    if (planes == kFloat32Planes) return call(std::integral_constant<int, kFloat32Planes>());
+  call(std::integral_constant<int, 1>());
+}
+
+// Inputs 32 * step.. of a row in planes; zeros beyond the row. row (columns); to (planes, 32), planes `plane_stride` apart
+template <int planes>
+inline void split_step(const float* row, int64_t columns, int64_t step, uint16_t* to, int64_t plane_stride) {
+  const float* from = row + step * kTileInputs;
+  const int64_t left = columns - step * kTileInputs;
+  if (left >= kTileInputs) return split_bf16<planes>(from, to, plane_stride);
+  float padded[kTileInputs] = {};
+  memcpy(padded, from, left * sizeof(float));
+  split_bf16<planes>(padded, to, plane_stride);
+}
+
 // x (columns) becomes row `row` of packed (panels, depth / 32, planes, 16, 32), from column `first` on.
 template <int planes>
 inline void pack_row_bf16(const float* x, int64_t columns, int64_t row, int64_t first, int64_t depth,
                           uint16_t* packed) {
   uint16_t* to = packed + (row / kTileRows * tiles_of(depth) + first / kTileInputs) * planes * kTile +
                  row % kTileRows * kTileInputs;
-  int64_t c = 0;
-  for (; c + kTileInputs <= columns; c += kTileInputs, to += planes * kTile) split_bf16<planes>(x + c, to, kTile);
-  if (c < columns) {
-    float padded[kTileInputs] = {};
-    memcpy(padded, x + c, (columns - c) * sizeof(float));
-    split_bf16<planes>(padded, to, kTile);
-  }
+  for (int64_t step = 0; step < tiles_of(columns); step++, to += planes * kTile)
+    split_step<planes>(x, columns, step, to, kTile);
 }
 
 // weight: (columns) of the RMSNorm before, or nullptr for none
@@ -65,18 +82,18 @@ void pack_rows_bf16(const float* x, int64_t stride, int64_t rows, int64_t column
 
 void pack_bf16(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t first, int64_t depth,
                int64_t planes, void* packed) {
-  (planes == 1   ? pack_rows_bf16<1>
-   : planes == 2 ? pack_rows_bf16<2>
-                 : pack_rows_bf16<3>)(x, stride, rows, columns, nullptr, 0.0f, first, depth,
-                                      static_cast<uint16_t*>(packed), nullptr);
+  with_planes(planes, [&](auto constant) {
+    pack_rows_bf16<constant>(x, stride, rows, columns, nullptr, 0.0f, first, depth, static_cast<uint16_t*>(packed),
+                             nullptr);
+  });
 }
 
 void rmsnorm_pack_bf16(const float* x, int64_t stride, int64_t rows, int64_t columns, const float* weight,
                        float epsilon, int64_t planes, void* packed, float* scratch) {
-  (planes == 1   ? pack_rows_bf16<1>
-   : planes == 2 ? pack_rows_bf16<2>
-                 : pack_rows_bf16<3>)(x, stride, rows, columns, weight, epsilon, 0, columns,
-                                      static_cast<uint16_t*>(packed), scratch);
+  with_planes(planes, [&](auto constant) {
+    pack_rows_bf16<constant>(x, stride, rows, columns, weight, epsilon, 0, columns, static_cast<uint16_t*>(packed),
+                             scratch);
+  });
 }
 
 // Outputs output..output+16, inputs of tile `step`. Beyond the matrix there are zeros.
@@ -101,22 +118,14 @@ inline void pack_weight_tile(const kernels::StoredMatrix& matrix, int64_t output
   transpose_pairs(reinterpret_cast<const uint8_t*>(rows), kTileInputs * sizeof(uint16_t), tile);
 }
 
-// Weights of 8 bits times their scales, rounded to bfloat16.
-inline void pack_weight_tile(const kernels::Int8Matrix& matrix, int64_t output, int64_t step, uint16_t* tile) {
-  const int64_t groups = (matrix.inputs + matrix.group - 1) / matrix.group, input = step * kTileInputs;
-  const int64_t block = output / kernels::kInt8NR * groups + input / matrix.group;
-  const int64_t in_panel = output % kernels::kInt8NR;
-  dequantize_pairs(matrix.bytes + (block * matrix.group + input % matrix.group) * kernels::kInt8NR + in_panel * 4,
-                   matrix.scales + block * kernels::kInt8NR + in_panel, tile);
-}
-
 // Micropanels of B: columns first..first+columns, steps step..step+steps -> to (columns / 32, steps, 2, 16 pairs, 16, 2)
-template <typename Matrix>
-inline void pack_weights_bf16(const Matrix& matrix, int64_t first, int64_t columns, int64_t step, int64_t steps,
-                              uint16_t* to) {
+// pack_tile(matrix, output, step, tile): outputs output..output+16 and the inputs of one step
+template <typename Matrix, typename PackTile>
+inline void pack_weights_bf16(const Matrix& matrix, const PackTile& pack_tile, int64_t first, int64_t columns,
+                              int64_t step, int64_t steps, uint16_t* to) {
   for (int64_t column = 0; column < columns; column += kTileRows) {
     uint16_t* tile = to + column / 32 * steps * 2 * kTile + column % 32 / kTileRows * kTile;
-    for (int64_t k = 0; k < steps; k++, tile += 2 * kTile) pack_weight_tile(matrix, first + column, step + k, tile);
+    for (int64_t k = 0; k < steps; k++, tile += 2 * kTile) pack_tile(matrix, first + column, step + k, tile);
   }
 }
 

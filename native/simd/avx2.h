@@ -8,6 +8,11 @@
 
 namespace {
 
+inline bool has_avx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
 using Floats = __m256;
 using Integers = __m256i;
 

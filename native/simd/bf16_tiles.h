@@ -6,6 +6,8 @@
 namespace {
 
 using Bf16Registers = TileRegisters;
+// Three planes on tiles take a fraction of the time of FMA in float32.
+constexpr int64_t kFloat32Planes = 3;
 
 template <int panels, int planes, int b_planes>
 inline void bf16_microkernel(const uint16_t* a, int64_t panel_stride, const uint16_t* b, int64_t steps, float* c,

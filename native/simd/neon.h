@@ -78,4 +78,9 @@ inline void transpose(Floats row[kLanes]) {
   row[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
+// 16 weights without the 128 that is added to each of a panel.
+inline int8x16_t signed_weights(const uint8_t* weights) {
+  return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(weights), vdupq_n_u8(0x80)));
+}
+
 }  // namespace

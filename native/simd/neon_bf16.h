@@ -34,16 +34,4 @@ inline void transpose_pairs(const uint8_t* from, int64_t stride, uint16_t* to) {
       memcpy(to + in_tile(output, input), from + output * stride + input * 2, 8);
 }
 
-// 8-bit weights of 16 outputs and 32 inputs, rounded to bfloat16 -> a tile of weights
-// bytes (8, 16, 4), rows 4 * kInt8NR apart; scales (16)
-inline void dequantize_pairs(const uint8_t* bytes, const float* scales, uint16_t* to) {
-  for (int64_t output = 0; output < 16; output++)
-    for (int64_t input = 0; input < 32; input += 4) {
-      float four[4];
-      for (int64_t i = 0; i < 4; i++)
-        four[i] = static_cast<float>(bytes[input * kernels::kInt8NR + output * 4 + i] - 128) * scales[output];
-      store_bf16(to + in_tile(output, input), load(four));
-    }
-}
-
 }  // namespace

@@ -26,10 +26,6 @@ inline int8x16_t last_words(int8x16_t a, int8x16_t b) {
   return vreinterpretq_s8_s32(vzip2q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
 }
 
-inline int8x16_t signed_weights(const uint8_t* weights) {
-  return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(weights), vdupq_n_u8(0x80)));
-}
-
 // (depth / 4, NR, 4) -> (depth / 8, NR, 8)
 inline const PackedWeight* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {
   PackedWeight* to = static_cast<PackedWeight*>(scratch);

@@ -19,7 +19,8 @@ struct Form {
 };
 
 std::vector<int64_t> planes_of(const kernels::KernelTable& table) {
-  return table.bf16.float32_planes ? std::vector<int64_t>{0, 1, 2, 3} : std::vector<int64_t>{0};
+  return table.bf16.float32_planes ? std::vector<int64_t>{0, 1, table.bf16.float32_planes}
+                                    : std::vector<int64_t>{0};
 }
 
 #define FORM_PROPERTY(sentence)                                                                           \

@@ -92,27 +92,24 @@ double bf16_step(double x) {
 
 double nearest_bf16(double x) { return std::nearbyint(x / bf16_step(x)) * bf16_step(x); }
 
-Numbers rounded_to_bf16(const Numbers& x, int64_t planes) {
+Numbers rounded_to_bf16(const Numbers& x) {
   Numbers near;
   for (const Number& each : x) {
     const double step = bf16_step(each.value), place = each.value / step;
     const bool sure = std::fabs(place - std::nearbyint(place)) + each.bound / step < 0.5;
-    if (planes == 1)
-      near.push_back(Number(nearest_bf16(each.value), sure ? 0.0 : each.bound + step));
-    else
-      near.push_back(Number(each.value, each.bound + (planes == 2 ? step / 128.0 : 0.0)));
+    near.push_back(Number(nearest_bf16(each.value), sure ? 0.0 : each.bound + step));
   }
   return near;
 }
 
 Numbers attention(const float* query, const std::vector<const float*>& keys, const std::vector<const float*>& values,
                   int64_t head_dim, int64_t planes) {
-  // One plane rounds what is multiplied; of more, products of the last ones are left out.
+  // One plane rounds what is multiplied; of three, products of the last ones are left out.
   const auto numbers = [&](const float* from) {
     const Numbers all = exact(from, head_dim);
-    return planes == 1 ? rounded_to_bf16(all, 1) : all;
+    return planes == 1 ? rounded_to_bf16(all) : all;
   };
-  const double left_out = planes == 2 ? std::ldexp(1.0, -14) : planes == 3 ? 8.0 * kUnit : 0.0;
+  const double left_out = planes == 3 ? 8.0 * kUnit : 0.0;
   const auto product = [&](const Numbers& x, const Numbers& y) {
     Number total = dot(x, y);
     for (size_t i = 0; i < x.size(); i++) total.bound += left_out * std::fabs(x[i].value * y[i].value);

@@ -46,8 +46,8 @@ Numbers attention(const float* query, const std::vector<const float*>& keys, con
                   int64_t head_dim, int64_t planes = 0);
 // Values rounded to `planes` bytes in groups. Where the bound leaves open which step is nearest, it grows by one step.
 Numbers rounded(const Numbers& x, int64_t group, int64_t planes);
-// Values as a sum of `planes` numbers of bfloat16. Where the bound leaves open which number is nearest, it grows by a step.
-Numbers rounded_to_bf16(const Numbers& x, int64_t planes);
+// Values as the nearest numbers of bfloat16. Where the bound leaves open which one that is, it grows by a step.
+Numbers rounded_to_bf16(const Numbers& x);
 double nearest_bf16(double x);
 
 }  // namespace bounded

@@ -7,11 +7,11 @@
 #include "simd/portable_int8.h"
 
 namespace {
-constexpr int64_t kFloat32Planes = 3;
 bool supported() { return true; }
 }  // namespace
 
 #include "kernels/attention_bf16.h"
+#include "kernels/gemm_int8_as_bf16.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {

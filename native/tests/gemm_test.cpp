@@ -12,15 +12,11 @@ using samples::Fenced;
 using samples::HeldActivations;
 using samples::Panels;
 using samples::Random;
+using samples::round_up;
+using samples::Shape;
 using samples::Weights;
 
-struct Shape {
-  int64_t inputs, outputs;
-};
-
 constexpr int64_t kMostRows = 25;
-
-int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 // A product of `rows` rows in float32, columns first..first+columns, in an array of its own.
 struct F32Gemm {

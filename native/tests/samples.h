@@ -140,6 +140,13 @@ class HeldActivations {
   Fenced<int32_t> offsets;
 };
 
+// Of a weight matrix.
+struct Shape {
+  int64_t inputs, outputs;
+};
+
+inline int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
 constexpr kernels::DType kDTypes[] = {kernels::DType::kBF16, kernels::DType::kF16,
                                           kernels::DType::kF32};
 constexpr int64_t kGroups[] = {32, 64, 128};

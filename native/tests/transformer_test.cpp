@@ -49,7 +49,7 @@ struct HeldMatrix {
   }
   bounded::Numbers times(const bounded::Numbers& x) const {
     const bool as_bf16 = precision.planes == 1 && (precision.group == 0 || table.bf16.gemm_int8 != nullptr);
-    const bounded::Numbers from = as_bf16           ? bounded::rounded_to_bf16(x, precision.planes)
+    const bounded::Numbers from = as_bf16           ? bounded::rounded_to_bf16(x)
                                   : precision.group ? bounded::rounded(x, precision.group, precision.planes)
                                                     : x;
     bounded::Numbers all;

@@ -83,9 +83,9 @@ void Packed::reserve(const Gemm& gemm, int64_t tokens) {
   grow(offsets_, blocks);
 }
 
-void* Packed::bytes_from(const Gemm& gemm, int64_t row) const { return bytes_.data() + gemm.packed_bytes(row); }
+void* Packed::bytes_from(const Gemm& gemm, int64_t row) { return bytes_.data() + gemm.packed_bytes(row); }
 
-kernels::Int8Activations Packed::int8_from(const Gemm& gemm, int64_t row) const {
+kernels::Int8Activations Packed::int8_from(const Gemm& gemm, int64_t row) {
   const int64_t blocks = row / gemm.panel_tokens() * gemm.groups(), mr = gemm.table_.int8_mr;
   return {reinterpret_cast<int8_t*>(bytes_.data()) + blocks * gemm.matrix_.int8.group * mr,
           scales_.data() + blocks * gemm.panel_tokens(), offsets_.data() + blocks * mr};
@@ -124,30 +124,28 @@ void Packed::rmsnorm_pack(const Gemm& gemm, const float* x, int64_t stride, int6
 }
 
 void Packed::multiply(const std::vector<Gemm>& gemms, int64_t row, int64_t panels, int64_t first, int64_t columns,
-                      const Done& done, float* sums, float* scratch) const {
+                      const Done& done, float* sums, float* scratch) {
   const Gemm& any = gemms[0];
   const kernels::KernelTable& table = any.table_;
   const int64_t count = static_cast<int64_t>(gemms.size()), rows = any.panel_tokens();
   if (any.kind_ == Gemm::Kind::kBf16) {
-    const auto hand_on = [&](int64_t first_panel, int64_t some, float* from) {
+    auto hand_on = [&](int64_t first_panel, int64_t some, float* from) {
       done(first_panel * rows, some * rows, from, count * columns, columns);
     };
-    const kernels::RowsDone rows_done{
-        [](void* context, int64_t first_panel, int64_t some, float* from) {
-          (*static_cast<decltype(hand_on)*>(context))(first_panel, some, from);
-        },
-        const_cast<void*>(static_cast<const void*>(&hand_on))};
-    const auto multiply_by = [&](auto product, auto matrix_of) {
-      std::vector<decltype(matrix_of(any))> matrices;
-      for (const Gemm& gemm : gemms) matrices.push_back(matrix_of(gemm));
-      product(bytes_from(any, row), panels, any.planes_, matrices.data(), count, first, columns, rows_done, sums,
-              scratch);
-    };
-    if (any.matrix_.is_int8)
-      multiply_by(table.bf16.gemm_int8, [](const Gemm& gemm) { return &gemm.matrix_.int8; });
-    else
-      multiply_by(table.bf16.gemm, [](const Gemm& gemm) { return &gemm.matrix_.stored; });
-    return;
+    const kernels::RowsDone rows_done{[](void* context, int64_t first_panel, int64_t some, float* from) {
+                                        (*static_cast<decltype(hand_on)*>(context))(first_panel, some, from);
+                                      },
+                                      &hand_on};
+    const void* packed = bytes_from(any, row);
+    if (any.matrix_.is_int8) {
+      std::vector<const kernels::Int8Matrix*> matrices;
+      for (const Gemm& gemm : gemms) matrices.push_back(&gemm.matrix_.int8);
+      return table.bf16.gemm_int8(packed, panels, matrices.data(), count, first, columns, rows_done, sums, scratch);
+    }
+    std::vector<const kernels::StoredMatrix*> matrices;
+    for (const Gemm& gemm : gemms) matrices.push_back(&gemm.matrix_.stored);
+    return table.bf16.gemm(packed, panels, any.planes_, matrices.data(), count, first, columns, rows_done, sums,
+                           scratch);
   }
   const int64_t size = panels * rows * columns;
   for (int64_t i = 0; i < count; i++) {

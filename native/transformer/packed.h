@@ -75,16 +75,16 @@ class Packed {
   // and the numbers from a matrix's sums to the next one's; sums: sum_floats; scratch: scratch_floats
   using Done = std::function<void(int64_t row, int64_t rows, float* sums, int64_t stride, int64_t between)>;
   void multiply(const std::vector<Gemm>& gemms, int64_t row, int64_t panels, int64_t first, int64_t columns,
-                const Done& done, float* sums, float* scratch) const;
+                const Done& done, float* sums, float* scratch);
 
  private:
-  kernels::Int8Activations int8_from(const Gemm& gemm, int64_t row) const;
-  void* bytes_from(const Gemm& gemm, int64_t row) const;
+  kernels::Int8Activations int8_from(const Gemm& gemm, int64_t row);
+  void* bytes_from(const Gemm& gemm, int64_t row);
 
   // Of 8 bits there are also scales and offsets. Written by several threads at once, each to rows of its own.
-  mutable Array<uint8_t> bytes_;
-  mutable Array<float> scales_;
-  mutable Array<int32_t> offsets_;
+  Array<uint8_t> bytes_;
+  Array<float> scales_;
+  Array<int32_t> offsets_;
 };
 
 }  // namespace transformer

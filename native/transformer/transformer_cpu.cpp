@@ -163,7 +163,7 @@ void TransformerCpu::pack(const Gemm& gemm, const float* x, int64_t stride, int6
 // finish(range, first row, rows, sums, stride, between) takes what came out: rows are `stride` floats apart, and a matrix's
 // sums `between` from those of the one before.
 template <typename Finish>
-void TransformerCpu::product(const Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width,
+void TransformerCpu::product(Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width,
                              int64_t tokens, int64_t together, const Finish& finish) {
   std::vector<OutputRange> ranges;
   for (int64_t which = 0; which < static_cast<int64_t>(matrices.size()); which += together)

@@ -86,7 +86,7 @@ class TransformerCpu {
   Gemm gemm(const Matrix& matrix) const { return Gemm(table_, matrix); }
   void pack(const Gemm& gemm, const float* x, int64_t stride, int64_t tokens, const float* norm);
   template <typename Finish>
-  void product(const Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width, int64_t tokens,
+  void product(Packed& packed, const std::vector<const Matrix*>& matrices, int64_t width, int64_t tokens,
                int64_t together, const Finish& finish);
   float* scratch(int64_t thread, int64_t floats);
 

@@ -13,8 +13,6 @@
 
 namespace {
 
-constexpr int64_t kFloat32Planes = 3;
-
 // Whether the system saves tiles when it switches threads, and lets this process use them.
 bool tiles_permitted() {
 #ifdef __linux__
@@ -36,6 +34,7 @@ bool supported() {
 }  // namespace
 
 #include "kernels/attention_bf16.h"
+#include "kernels/gemm_int8_as_bf16.h"
 #include "kernels/kernel_table.h"
 
 namespace kernels {

@@ -11,10 +11,7 @@ constexpr int kInt8Vectors = 2;
 
 using PackedWeight = int16_t;
 
-bool supported() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-}
+bool supported() { return has_avx2(); }
 
 // (depth / 4, 64, 4) bytes -> the same in 16 bits.
 inline const PackedWeight* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {

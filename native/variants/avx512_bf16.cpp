@@ -7,14 +7,7 @@
 
 namespace {
 
-// In three planes float32 would be slower than with FMA.
-constexpr int64_t kFloat32Planes = 0;
-
 bool supported() { return has_avx512_vnni() && __builtin_cpu_supports("avx512bf16"); }
-
-struct Bf16Registers {
-  Bf16Registers() {}
-};
 
 // Two products of bfloat16 numbers added to each sum. Not the intrinsic: GCC 12 copies and spills its sums.
 inline void dot_bf16(Floats& sums, Floats weights, Floats x) {
@@ -22,8 +15,7 @@ inline void dot_bf16(Floats& sums, Floats weights, Floats x) {
 }
 
 // 8 tokens times 32 outputs: 16 sums, 2 vectors of weights, 1 of activations.
-// a (steps, planes, 16, 32), from a token on; b (steps, 2, 16 pairs, 16, 2); c (8, 32), rows `stride` apart
-template <int planes>
+// a (steps, 16, 32), from a token on; b (steps, 2, 16 pairs, 16, 2); c (8, 32), rows `stride` apart
 inline void eight_tokens(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t stride,
                          bool accumulate) {
   constexpr int kTokens = 8, kPairs = 16, kNumbers = 512;  // of a tile
@@ -32,45 +24,32 @@ inline void eight_tokens(const uint16_t* a, const uint16_t* b, int64_t steps, fl
   for (int t = 0; t < kTokens; t++)
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++) sums[t][v] = accumulate ? load(c + t * stride + v * kLanes) : broadcast(0.0f);
-  for (int64_t step = 0; step < steps; step++, b += 2 * kNumbers)
-    for (int plane = 0; plane < planes; plane++, a += kNumbers)
-      for (int pair = 0; pair < kPairs; pair++) {
-        const auto weights_of = [&](int v) {
-          return load_f32(reinterpret_cast<const uint8_t*>(b + v * kNumbers + pair * 32));
-        };
-        const Floats first = weights_of(0), second = weights_of(1);
+  for (int64_t step = 0; step < steps; step++, a += kNumbers, b += 2 * kNumbers)
+    for (int pair = 0; pair < kPairs; pair++) {
+      const auto weights_of = [&](int v) {
+        return load_f32(reinterpret_cast<const uint8_t*>(b + v * kNumbers + pair * 32));
+      };
+      const Floats first = weights_of(0), second = weights_of(1);
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; t++) {
-          float two;
-          memcpy(&two, a + t * 32 + pair * 2, sizeof(two));
-          const Floats x = broadcast(two);
-          dot_bf16(sums[t][0], first, x);
-          dot_bf16(sums[t][1], second, x);
-        }
+      for (int t = 0; t < kTokens; t++) {
+        float two;
+        memcpy(&two, a + t * 32 + pair * 2, sizeof(two));
+        const Floats x = broadcast(two);
+        dot_bf16(sums[t][0], first, x);
+        dot_bf16(sums[t][1], second, x);
       }
+    }
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; t++)
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++) store(c + t * stride + v * kLanes, sums[t][v]);
 }
 
-template <int panels, int planes, int b_planes>
-inline void bf16_microkernel(const uint16_t* a, int64_t panel_stride, const uint16_t* b, int64_t steps, float* c,
-                             int64_t stride, bool accumulate, int64_t, int64_t) {
-  static_assert(b_planes == 1);
-  // Steps whose weights, 16 KiB, stay in the first-level cache for all tokens.
-  constexpr int64_t kTogether = 8;
-  for (int64_t step = 0; step < steps; step += kTogether) {
-    const int64_t here = steps - step < kTogether ? steps - step : kTogether;
-    for (int64_t token = 0; token < panels * 16; token += 8)
-      eight_tokens<planes>(a + token / 16 * panel_stride + step * planes * 512 + token % 16 * 32, b + step * 1024, here,
-                           c + token * stride, stride, accumulate || step > 0);
-  }
-}
-
 }  // namespace
 
-#include "kernels/attention_always_f32.h"
+#include "simd/bf16_vectors.h"
+
+#include "kernels/without_tiles.h"
 #include "kernels/gemm_bf16.h"
 #include "kernels/kernel_table.h"
 

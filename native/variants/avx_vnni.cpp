@@ -12,10 +12,8 @@ constexpr int kInt8Vectors = 2;
 
 // Leaf 7.1, as GCC 12 has no name for this extension. That of AVX2 says too that the system keeps its registers.
 bool supported() {
-  __builtin_cpu_init();
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-         __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
 }
 
 // Four products of unsigned and signed bytes added to each sum. Not the intrinsic: GCC 12 copies and spills its sums.

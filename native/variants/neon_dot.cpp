@@ -17,10 +17,9 @@ using PackedWeight = int8_t;
 bool supported() { return has_feature(16, 20, "hw.optional.arm.FEAT_DotProd"); }
 
 inline const PackedWeight* prepare_micropanel(const uint8_t* weights, int64_t depth, void* scratch) {
-  PackedWeight* signed_weights = static_cast<PackedWeight*>(scratch);
-  for (int64_t i = 0; i < depth * kernels::kInt8NR; i += 16)
-    vst1q_s8(signed_weights + i, vreinterpretq_s8_u8(veorq_u8(vld1q_u8(weights + i), vdupq_n_u8(0x80))));
-  return signed_weights;
+  PackedWeight* to = static_cast<PackedWeight*>(scratch);
+  for (int64_t i = 0; i < depth * kernels::kInt8NR; i += 16) vst1q_s8(to + i, signed_weights(weights + i));
+  return to;
 }
 
 // Integer sums of 6 rows of bytes times 16 outputs, over one group.

@@ -1,9 +1,15 @@
-// Attention of variants that compute it in float32, whatever the precision.
+// What variants without tiles leave to the float32 and 8-bit products: float32 itself, weights of 8 bits, and attention.
 #pragma once
+
+#include <cstddef>
 
 #include "kernels/attention_f32.h"
 
 namespace {
+
+// Three planes of bfloat16 in place of float32 repay only where they take less than a third of FMA's time.
+constexpr int64_t kFloat32Planes = 0;
+constexpr std::nullptr_t gemm_int8_as_bf16 = nullptr;
 
 int64_t attention_scratch(int64_t max_seqlen_k, int64_t head_dim, int64_t) {
   return f32_attention_scratch(max_seqlen_k, head_dim);
