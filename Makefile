@@ -19,10 +19,10 @@ help:  ## This list.
 demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the bundled model.
 	$(BIN)/qwen3-reranker rank "take back my last commit" examples/documents --top-k 5 --format table
 
-test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 15 minutes on two cores).
+test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 16 minutes on two cores).
 	$(PYTEST)
 
-native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (2 minutes).
+native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (five minutes).
 	native/tests/run
 
 check: $(VENV)/.installed-tests lint types  ## The fast part (two and a half minutes on two cores): lint, types and quick tests.
