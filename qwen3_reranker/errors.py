@@ -27,7 +27,10 @@ def unknown(name: str, value: object, known: Iterable[str], listed: str = "expec
     from difflib import get_close_matches
 
     words = list(known)
-    alike = get_close_matches(value.lower(), words, n=1, cutoff=_ALIKE) if isinstance(value, str) else []
+    alike = []
+    if isinstance(value, str):
+        swapped = [word for word in words if sorted(word) == sorted(value.lower())]
+        alike = swapped or get_close_matches(value.lower(), words, n=1, cutoff=_ALIKE)
     meant = f"did you mean {alike[0]!r}? " if alike else ""
     return InputError(f"unknown {name} {value!r}: {meant}{listed} {', '.join(words)}")
 

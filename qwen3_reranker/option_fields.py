@@ -7,6 +7,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from textwrap import fill
 from typing import Any, TypeVar
 
+from qwen3_reranker.errors import InputError, unknown
+
 Options = TypeVar("Options", bound=type)
 
 
@@ -17,7 +19,8 @@ class OptionFacts:
     help: one or two sentences. unit: what stands for the value, as N or SECONDS. choices: the values that it may have,
     if they are few. group: the title that it has on a help page; an option without one has no flag. flag: its names
     there, separated by commas, where they are not made of the field's. shown: the default in words, where the default
-    itself does not say it. least: the lowest whole number.
+    itself does not say it. least, most: the bounds of a number, which it may reach; above: one that it may not reach.
+    is_secret: no message and no repr shows the value.
     """
 
     help: str
@@ -26,12 +29,31 @@ class OptionFacts:
     group: str = ""
     flag: str = ""
     shown: str = ""
-    least: int | None = None
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    is_secret: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise InputError for a value, or a value of a list, that the option cannot have. None is never wrong."""
+        for each in value if isinstance(value, list) else [value]:
+            if each is None:
+                continue
+            if self.choices and each not in self.choices:
+                raise unknown(name, each, self.choices)
+            # A negated comparison, because NaN is in no bounds.
+            if self.least is not None and not each >= self.least:
+                raise InputError(f"{name} must be at least {self.least:,}, got {each}")
+            if self.most is not None and not each <= self.most:
+                raise InputError(f"{name} must be at most {self.most:,}, got {each}")
+            if self.above is not None and not each > self.above:
+                raise InputError(f"{name} must be above {self.above:,}, got {each}")
 
 
 def option(default: Any, help: str, *, choices: Sequence[str] = (), **facts: Any) -> Any:
     """A field of a dataclass that is an option. default: MISSING for one that must be given. Facts: OptionFacts."""
-    return field(default=default, metadata={"option": OptionFacts(help, choices=tuple(choices), **facts)})
+    known = OptionFacts(help, choices=tuple(choices), **facts)
+    return field(default=default, repr=not known.is_secret, metadata={"option": known})
 
 
 def required(help: str, **facts: Any) -> Any:

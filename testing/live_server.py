@@ -17,7 +17,7 @@ import httpx2
 from qwen3_reranker import __version__
 from qwen3_reranker.serve.application import Application, open_application
 from qwen3_reranker.serve.server import Server, listen
-from qwen3_reranker.serve.settings import ServerSettings
+from qwen3_reranker.serve.settings_sources import settings_of
 from testing.patience import PATIENCE_SECONDS
 
 # Requests of the tests wait for a server on a loaded machine; five seconds are httpx2's own patience.
@@ -42,7 +42,7 @@ class Live:
 @contextlib.contextmanager
 def live_server(**fields: Any) -> Iterator[Live]:
     """The server with these settings, the bundled model if they name none."""
-    settings = ServerSettings(**fields)
+    settings = settings_of(fields)
     application = open_application(settings, __version__)
     with listen("127.0.0.1", 0) as listening:
         server = Server(application, settings)

@@ -10,8 +10,7 @@ import pytest
 from qwen3_reranker.cli.declared_options import long_flag
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.option_fields import option_facts
-from qwen3_reranker.serve.server_options import ServerOptions
-from qwen3_reranker.serve.settings import ServerSettings
+from qwen3_reranker.serve.settings import SETTINGS, ServerSettings
 from qwen3_reranker.train.mining_options import MiningOptions
 from qwen3_reranker.train.synthesis_options import SynthesisOptions
 from qwen3_reranker.train.train_options import TrainOptions
@@ -37,13 +36,9 @@ def test_a_verb_takes_groups_of_options_and_repeats_none() -> None:
                 assert count <= _MOST_PARAMETERS, f"{path}: {node.name} takes {count} parameters"
 
 
-def test_flags_of_the_server_say_what_its_settings_say() -> None:
-    for name, facts in option_facts(ServerOptions).items():
-        setting = ServerSettings.model_fields[name]
-        default = setting.default
-        shown = f"{default:,.0f}" if type(default) is float else f"{default:,}" if name.startswith("max_") else default
-        assert facts.shown == ("" if default in (None, False) else f"{shown}"), name
-        assert facts.help == setting.description, name
+def test_every_setting_of_the_server_has_a_flag_but_the_secret_and_the_models_which_have_flags_of_their_own() -> None:
+    assert {name for name, facts in SETTINGS.items() if not facts.group} == {"pepper", "models"}
+    assert list(SETTINGS) == [field.name for field in fields(ServerSettings)]
 
 
 def test_the_page_of_training_lists_every_option_with_its_default() -> None:
@@ -59,10 +54,13 @@ def test_the_page_of_training_lists_every_option_with_its_default() -> None:
 
 def test_the_page_of_the_server_lists_every_setting_with_its_default() -> None:
     page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
-    usual = {"models": "nano", "keys": "none", "pepper": "none"}
     rows = [
-        f"| `{name}` | {usual.get(name) or str(field.default).lower()} | {field.description} |"
-        for name, field in ServerSettings.model_fields.items()
+        f"| `{field.name}` | {SETTINGS[field.name].shown or _shown(field.default)} | {SETTINGS[field.name].help} |"
+        for field in fields(ServerSettings)
     ]
     table = "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
     assert f"{table}\n\n" in page, f"docs/serve.md must hold this table:\n{table}"
+
+
+def _shown(default: object) -> str:
+    return "none" if default in (None, ()) else str(default).lower()

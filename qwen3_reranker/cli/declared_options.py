@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Option
 
-from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import OptionFacts
 
 Keep = Callable[[str], bool]
@@ -25,19 +24,32 @@ def without(*names: str) -> Keep:
     return lambda name: name not in names
 
 
+@dataclass(frozen=True)
+class Given:
+    """`Annotated[dict[str, Any], Given(Kind)]`: of a dataclass, only the options that were given, unchecked."""
+
+    kind: type
+
+
 def declared(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb as typer reads it, with an option for each field of a dataclass.
 
     A field becomes an option if it has a group, or its class the attribute `group`. `Annotated[Kind, only("a")]` and
-    `without("a")` choose among the fields. The verb gets instances of the dataclasses. Raises InputError, before the
-    verb begins, for a value that is no choice of its option or too low; a dataclass with a __post_init__ checks its
-    values itself.
+    `without("a")` choose among the fields. The verb gets instances of the dataclasses, and of Given a dict. Raises
+    InputError, before the verb begins, for a value that is no choice of its option or out of bounds; a dataclass with a
+    __post_init__ checks its values itself.
     """
     kinds: dict[str, tuple[type, list[Field[Any]]]] = {}
+    given_alone: dict[str, list[Field[Any]]] = {}
     parameters: dict[str, Parameter] = {}
     hints = get_type_hints(verb, include_extras=True)
     for name, parameter in signature(verb).parameters.items():
         kind, *keep = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+        if keep and isinstance(keep[0], Given):
+            given_alone[name] = kept = [each for each in fields(keep[0].kind) if _group(keep[0].kind, each)]
+            types = get_type_hints(keep[0].kind)
+            parameters |= {each.name: _without_default(each, types[each.name]) for each in kept}
+            continue
         if not (isinstance(kind, type) and is_dataclass(kind)):
             parameters[name] = parameter.replace(annotation=hints[name])
             continue
@@ -47,13 +59,16 @@ def declared(verb: Callable[..., None]) -> Callable[..., None]:
         parameters |= {each.name: _parameter(each, types[each.name], _group(kind, each)) for each in kept}
 
     def call(**given: Any) -> None:
+        for name, kept in given_alone.items():
+            values = {each.name: given.pop(each.name) for each in kept}
+            given[name] = {name: value for name, value in values.items() if value is not None}
         for name, (kind, kept) in kinds.items():
             values = {each.name: given.pop(each.name) for each in kept}
             for each in kept:
                 if each.default is True:
                     values[each.name] = not values[each.name]
                 elif not hasattr(kind, "__post_init__"):
-                    _check(each, values[each.name])
+                    _facts(each).check(long_flag(each), values[each.name])
             given[name] = kind(**values)
         verb(**given)
 
@@ -108,6 +123,13 @@ def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
     )
 
 
+def _without_default(field: Field[Any], kind: Any) -> Parameter:
+    """The option of a field with None for "not given", as typer reads it: a text, unless it is a number or a flag."""
+    typed = kind if kind in (bool, int, float) else str
+    parameter = _parameter(field, typed | None, _facts(field).group)
+    return parameter.replace(default=None)
+
+
 def long_flag(field: Field[Any]) -> str:
     """--max-length of max_length; what is true by default gets the flag that makes it false."""
     name = field.name.replace("_", "-")
@@ -122,12 +144,3 @@ def _completion(choices: Sequence[str]) -> Callable[[str], list[str]]:
         return [name for name in choices if name.startswith(incomplete)]
 
     return beginning
-
-
-def _check(field: Field[Any], value: Any) -> None:
-    facts = _facts(field)
-    for each in value if isinstance(value, list) else [value]:
-        if facts.choices and each is not None and each not in facts.choices:
-            raise unknown(long_flag(field), each, facts.choices)
-        if facts.least is not None and each is not None and each < facts.least:
-            raise InputError(f"{long_flag(field)} must be at least {facts.least}, got {each}")

@@ -10,15 +10,15 @@ from typing import Annotated, Any, ClassVar
 from typer import Option
 
 from qwen3_reranker import __version__
-from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.declared_options import Given, declared, without
 from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.serve.server_options import ServerOptions
+from qwen3_reranker.serve.settings import ServerSettings
 
-_NEEDED = ("starlette", "uvicorn", "pydantic_settings", "sqlalchemy", "prometheus_client", "jinja2")
+_NEEDED = ("starlette", "uvicorn", "pydantic", "sqlalchemy", "prometheus_client", "jinja2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def serve(
     *,
     served: ModelsToServe,
     source: Annotated[ModelOptions, without("model")],
-    server: ServerOptions,
+    server: Annotated[dict[str, Any], Given(ServerSettings)],
     config: Annotated[
         str | None,
         Option(
@@ -59,8 +59,8 @@ def serve(
     Point a client at http://127.0.0.1:8000 and it works: the page at / shows how. Without --keys only this machine is
     served. Ctrl-C or SIGTERM ends the server after the running requests.
 
-    Every setting is also a key of the file that --config names, and a variable such as QWEN3_RERANKER_PORT;
-    docs/serve.md lists them all.
+    Every setting is also a key of the file that --config names, such as max_documents, and a variable, such as
+    QWEN3_RERANKER_MAX_DOCUMENTS. docs/serve.md lists them all.
 
     Examples:
       qwen3-reranker serve
@@ -74,7 +74,7 @@ def serve(
         )
     usual = asdict(EngineOptions())
     options = {name: value for name, value in asdict(engine).items() if value != usual[name]}
-    fields: dict[str, Any] = {name: value for name, value in asdict(server).items() if value is not None}
+    fields = dict(server)
     if served.model or served.embedder or (config is None and (options or source.revision)):
         named = [(each, "reranker") for each in served.model or ["nano"]]
         named += [(each, "embedder") for each in served.embedder or []]
@@ -86,7 +86,7 @@ def serve(
     from qwen3_reranker.serve.application import open_application
     from qwen3_reranker.serve.log import logging_to_stderr
     from qwen3_reranker.serve.server import Server, listen
-    from qwen3_reranker.serve.settings import read_settings
+    from qwen3_reranker.serve.settings_sources import read_settings
 
     settings = read_settings(fields, config)
     with logging_to_stderr(settings.log_format), listen(settings.host, settings.port) as listening:

@@ -56,7 +56,7 @@ def open_application(
 def _open_accounts(settings: ServerSettings) -> Accounts | None:
     if settings.keys is None:
         return None
-    pepper = settings.pepper.get_secret_value().encode() if settings.pepper else None
+    pepper = settings.pepper.encode("utf-8", "surrogateescape") if settings.pepper else None
     return Accounts(settings.keys, pepper, flush_interval=settings.usage_flush, cache_seconds=settings.keys_cache)
 
 

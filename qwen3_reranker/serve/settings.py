@@ -1,45 +1,44 @@
-"""Settings of the server: defaults, then a TOML file, then the environment, then flags. The last wins."""
+"""ServerSettings: every setting of the server, declared once. settings_sources.py reads them."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
-from pydantic_settings.exceptions import SettingsError
+from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.option_fields import option, option_facts
 
-from qwen3_reranker.errors import InputError
-from qwen3_reranker.option_fields import option_facts
-from qwen3_reranker.serve.server_options import ServerOptions
-
-PREFIX = "QWEN3_RERANKER_"
-#: Names the file if no flag does.
-FILE_VARIABLE = f"{PREFIX}CONFIG"
-# Settings that are flags too are described there.
-_HELP = {name: facts.help for name, facts in option_facts(ServerOptions).items()}
+_LARGEST_PRICE = 1_000_000
 
 
-class ModelSettings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
     """One model to serve.
 
     source: nano, a folder, a .gguf file or a Hub id. id: the name that clients use, by default the source. aliases:
-    further names. price: US dollars for a million prompt tokens. options: the fields of EngineOptions.
+    further names. kind: "reranker" or "embedder". price: US dollars for a million prompt tokens. options: the fields of
+    EngineOptions. Raises InputError for a kind or a price that cannot be used.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # For pydantic, which reads this class from a file: a misspelt field is an error.
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
     source: str = "nano"
     id: str | None = None
     aliases: tuple[str, ...] = ()
     revision: str | None = None
-    kind: Literal["reranker", "embedder"] = "reranker"
-    price: Decimal | None = Field(default=None, ge=0, le=1_000_000)
-    options: dict[str, Any] = {}
+    kind: str = "reranker"
+    price: Decimal | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("reranker", "embedder"):
+            raise unknown("kind", self.kind, ("reranker", "embedder"))
+        if self.price is not None and not 0 <= self.price <= _LARGEST_PRICE:
+            raise InputError(f"price must be from 0 to {_LARGEST_PRICE}, got {self.price}")
 
     @property
     def name(self) -> str:
@@ -47,63 +46,82 @@ class ModelSettings(BaseModel):
         return self.id or self.source
 
 
-class ServerSettings(BaseSettings):
-    """Settings of a server. Each field is a key of the file, and QWEN3_RERANKER_<FIELD> in the environment."""
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Settings of a server. Raises InputError for a value that cannot be used.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    To add a setting, write one `option` here, and in docs/serve.md the row that tests/test_declared_once.py prints. The
+    key of the TOML file, the variable QWEN3_RERANKER_<NAME> and the flag (none without a group) follow from it.
+    """
 
-    host: str = Field("127.0.0.1", description=_HELP["host"])
-    port: int = Field(8000, ge=0, le=65535, description=_HELP["port"])
-    models: tuple[ModelSettings, ...] = Field(
-        (ModelSettings(),), min_length=1, description="Models to serve; the first of a kind is the default."
+    host: str = option("127.0.0.1", "Address to listen on.", unit="ADDRESS", group="Server")
+    port: int = option(
+        8000, "Port to listen on; 0 for a free one.", unit="N", flag="--port, -p", group="Server", least=0, most=65535
     )
-    keys: str | None = Field(None, description=_HELP["keys"])
-    pepper: SecretStr | None = Field(
-        None, description="Secret mixed into the hashes of keys, which makes a stolen database useless."
+    models: tuple[ModelSettings, ...] = option(
+        (ModelSettings(),), "Models to serve; the first of a kind is the default.", shown="nano"
     )
-    allow_public: bool = Field(False, description=_HELP["allow_public"])
-    public_metrics: bool = Field(
-        False, description="Answer `/metrics` without a key; otherwise it needs the scope `metrics`."
+    keys: str | None = option(
+        None,
+        "SQLite file or database URL of keys and usage; without it no request needs a key.",
+        unit="PATH|URL",
+        group="Keys",
     )
-    accept_any_model: bool = Field(
-        False, description="Serve any name with the first model, for clients that cannot set the model's name."
+    # Without a flag: other users of the machine can read the command line of a process.
+    pepper: str | None = option(
+        None, "Secret mixed into the hashes of keys, which makes a stolen database useless.", is_secret=True
     )
-    max_body_bytes: int = Field(16 << 20, ge=1024, description="Bytes of one body.")
-    max_bodies_bytes: int = Field(256 << 20, ge=1024, description="Bytes of all bodies in the server.")
-    max_requests: int = Field(256, ge=1, description="Requests in the server at once; more get 503.")
-    max_documents: int = Field(1000, ge=1, description="Pairs of one request.")
-    max_waiting_tokens: int = Field(2_000_000, ge=1, description=_HELP["max_waiting_tokens"])
-    timeout: float = Field(
+    allow_public: bool = option(False, "Serve without keys on an address that others can reach.", group="Keys")
+    public_metrics: bool = option(
+        False, "Answer `/metrics` without a key; otherwise it needs the scope `metrics`.", group="Keys"
+    )
+    accept_any_model: bool = option(
+        False, "Serve any name with the first model, for clients that cannot set the model's name.", group="Server"
+    )
+    max_body_bytes: int = option(16 << 20, "Bytes of one body.", unit="N", group="Limits", least=1024)
+    max_bodies_bytes: int = option(
+        256 << 20, "Bytes of all bodies in the server.", unit="N", group="Limits", least=1024
+    )
+    max_requests: int = option(256, "Requests in the server at once; more get 503.", unit="N", group="Limits", least=1)
+    max_documents: int = option(1000, "Pairs of one request.", unit="N", group="Limits", least=1)
+    max_waiting_tokens: int = option(
+        2_000_000, "Tokens of each model that are admitted and not yet computed.", unit="N", group="Limits", least=1
+    )
+    timeout: float = option(
         60.0,
-        gt=0,
-        description=_HELP["timeout"],
+        "Seconds that a request may take; a client may set fewer with `x-request-timeout`, as openai's SDK does by "
+        "itself.",
+        unit="SECONDS",
+        group="Limits",
+        above=0,
     )
-    body_timeout: float = Field(30.0, gt=0, description="Seconds that a body may take to arrive.")
-    drain_delay: float = Field(
-        0.0, ge=0, description="Seconds from the end of readiness to the end of new requests, for load balancers."
+    body_timeout: float = option(
+        30.0, "Seconds that a body may take to arrive.", unit="SECONDS", group="Limits", above=0
     )
-    shutdown_timeout: float = Field(30.0, ge=0, description="Seconds that running requests have after that.")
-    usage_flush: float = Field(1.0, gt=0, description="Seconds between writes of usage; `kill -9` loses no more.")
-    keys_cache: float = Field(5.0, ge=0, description="Seconds that a revoked key may still work.")
-    watchdog: float = Field(600.0, gt=0, description="Seconds after which a batch counts as stuck.")
-    log_format: Literal["text", "json"] = Field("text", description=_HELP["log_format"])
+    drain_delay: float = option(
+        0.0,
+        "Seconds from the end of readiness to the end of new requests, for load balancers.",
+        unit="SECONDS",
+        group="Shutdown",
+        least=0,
+    )
+    shutdown_timeout: float = option(
+        30.0, "Seconds that running requests have after that.", unit="SECONDS", group="Shutdown", least=0
+    )
+    usage_flush: float = option(
+        1.0, "Seconds between writes of usage; `kill -9` loses no more.", unit="SECONDS", group="Keys", above=0
+    )
+    keys_cache: float = option(5.0, "Seconds that a revoked key may still work.", unit="SECONDS", group="Keys", least=0)
+    watchdog: float = option(
+        600.0, "Seconds after which a batch counts as stuck.", unit="SECONDS", group="Logs and health", above=0
+    )
+    log_format: str = option(
+        "text", "Lines of the log: text or json.", choices=("text", "json"), group="Logs and health"
+    )
 
-    @field_validator("models")
-    @classmethod
-    def _one_name_each(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
-        seen: set[str] = set()
-        for name in (name.lower() for model in models for name in {model.name, *model.aliases}):
-            if name in seen:
-                raise ValueError(f"two models are called {name!r}; give one of them another id")
-            seen.add(name)
-        return models
-
-    @field_validator("host")
-    @classmethod
-    def _no_empty_host(cls, host: str) -> str:
-        if not host.strip():
-            raise ValueError("must name an address to listen on")
-        return host
+    def __post_init__(self) -> None:
+        for name in SETTINGS:
+            check_setting(name, getattr(self, name))
 
     @property
     def is_public(self) -> bool:
@@ -114,44 +132,24 @@ class ServerSettings(BaseSettings):
             return self.host != "localhost"
 
 
-def read_settings(flags: Mapping[str, Any], file: str | None = None) -> ServerSettings:
-    """The settings of this process.
-
-    flags: fields from the command line. file: a TOML file, by default the one that QWEN3_RERANKER_CONFIG names. Raises
-    InputError for a file that cannot be read, an unknown field or a value that cannot be used, and for a public
-    address without keys.
-    """
-    named = file or os.environ.get(FILE_VARIABLE)
-    if named and not Path(named).is_file():
-        raise InputError(f"{named}: no such configuration file")
-
-    class Sourced(ServerSettings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_sources: PydanticBaseSettingsSource, **given: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file = (TomlConfigSettingsSource(settings_cls, Path(named)),) if named else ()
-            return *given.values(), *file
-
-    try:
-        settings: ServerSettings = Sourced(**flags)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        wrong = first["msg"].replace("Input should be", "must be", 1)
-        if path in flags:
-            raise InputError(f"{path} {wrong}, got {flags[path]!r}") from None
-        raise InputError(f"{named or 'settings'}: {path}: {wrong}") from None
-    except (SettingsError, ValueError) as error:
-        raise InputError(f"{named or 'settings'}: {error}") from None
-    refuse_public_without_keys(settings)
-    return settings
+#: What is known of each setting, by its name.
+SETTINGS = option_facts(ServerSettings)
 
 
-def refuse_public_without_keys(settings: ServerSettings) -> None:
-    """Raise InputError for an address that others can reach without keys, unless `allow_public` is set."""
-    if settings.is_public and settings.keys is None and not settings.allow_public:
-        raise InputError(
-            f"{settings.host} can be reached by others and no keys are asked for: give --keys keys.db, listen on "
-            "127.0.0.1, or say --allow-public if that is meant"
-        )
+def check_setting(name: str, value: Any) -> None:
+    """Raise InputError for a value of the right type that a setting cannot have."""
+    SETTINGS[name].check(name, value)
+    if name == "models":
+        _refuse_shared_names(value)
+    if name == "host" and not value.strip():
+        raise InputError("host must name an address to listen on")
+
+
+def _refuse_shared_names(models: tuple[ModelSettings, ...]) -> None:
+    if not models:
+        raise InputError("models must hold at least one")
+    seen: set[str] = set()
+    for name in (name.lower() for model in models for name in {model.name, *model.aliases}):
+        if name in seen:
+            raise InputError(f"two models are called {name!r}; give one of them another id")
+        seen.add(name)

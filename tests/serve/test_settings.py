@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.serve.settings import PREFIX, ServerSettings, read_settings
+from qwen3_reranker.serve.settings import SETTINGS, ServerSettings
+from qwen3_reranker.serve.settings_sources import PREFIX, read_settings
 
 
 @pytest.fixture
@@ -45,14 +46,17 @@ def test_models_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
 
 
 WRONG = {
-    "prot = 1": "prot",
-    "port = 70000": "port",
-    "port = 'x'": "port",
-    "timeout = 0": "timeout",
-    "host = ' '": "host",
-    "models = []": "models",
-    "[[models]]\nname = 'x'": "models",
-    "[[models]]\nprice = -1": "price",
+    "prot = 1": "unknown setting 'prot': did you mean 'port'? there are host, port, ",
+    "port = 70000": "port must be at most 65,535, got 70000",
+    "port = 'x'": "port must be a valid integer",
+    "timeout = 0": "timeout must be above 0, got 0",
+    "timeout = nan": "timeout must be above 0, got nan",
+    "host = ' '": "host must name",
+    "models = []": "models must hold",
+    "[[models]]\nprise = 1": "unknown field of models.0 'prise': did you mean 'price'?",
+    "[[models]]\nprice = -1": "models.0: price must be from 0",
+    "[[models]]\nkind = 'x'": "models.0: unknown kind 'x'",
+    "log_format = 'xml'": "unknown log_format 'xml': expected one of text, json",
     "port = ": "Invalid value",
     "\x00": "Invalid statement",
     "[[models]]\n[[models]]": "two models are called 'nano'",
@@ -63,9 +67,43 @@ WRONG = {
 def test_what_cannot_be_used_is_named_with_its_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=WRONG[text]) as caught:
+    with pytest.raises(InputError, match=re.escape(WRONG[text])) as caught:
         read_settings({}, str(path))
-    assert "wrong.toml" in str(caught.value)
+    assert "wrong.toml: " in str(caught.value)
+
+
+def test_a_misspelt_variable_is_an_error_that_names_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}PRT", "1")
+    with pytest.raises(InputError, match=f"{PREFIX}PRT: unknown setting 'prt': did you mean 'port'"):
+        read_settings({})
+
+
+def test_a_value_from_the_environment_that_cannot_be_used_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}PORT", "x")
+    with pytest.raises(InputError, match=f"{PREFIX}PORT: port must be a valid integer.*got 'x'"):
+        read_settings({})
+
+
+def test_variables_of_clients_of_kubernetes_and_without_a_value_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "API_KEY": "qr_live_x",
+        "KEY": "qr_live_x",
+        # What Kubernetes sets beside a Service called qwen3-reranker.
+        "PORT": "tcp://10.0.0.1:8000",
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "PORT_8000_TCP_ADDR": "10.0.0.1",
+        "KEYS": "",
+        "TIMEOUT": "",
+    }.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    assert read_settings({}) == ServerSettings()
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -86,8 +124,13 @@ def test_an_address_of_this_machine_needs_none(host: str) -> None:
     assert not read_settings({"host": host}).is_public
 
 
-def test_a_pepper_is_in_no_print_of_the_settings() -> None:
+def test_a_pepper_is_in_no_print_of_the_settings_and_in_no_error(tmp_path: Path) -> None:
     assert "hush" not in repr(ServerSettings(pepper="hush"))
+    path = tmp_path / "wrong.toml"
+    path.write_text("pepper = ['hush']", encoding="utf-8")
+    with pytest.raises(InputError, match="pepper must be a valid string") as caught:
+        read_settings({}, str(path))
+    assert "hush" not in str(caught.value)
 
 
 DOCS = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
@@ -97,7 +140,7 @@ def test_the_documentation_lists_every_setting() -> None:
     listed = {
         name for row in re.findall(r"^\| (`[^|]+) \|", DOCS, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
-    assert listed == set(ServerSettings.model_fields)
+    assert listed == set(SETTINGS)
 
 
 def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
