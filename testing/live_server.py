@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from qwen3_reranker import __version__
+from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.application import Application, open_application
 from qwen3_reranker.serve.server import Server, listen
 from qwen3_reranker.serve.settings_sources import settings_of
@@ -41,8 +42,10 @@ class Live:
 
 @contextlib.contextmanager
 def live_server(**fields: Any) -> Iterator[Live]:
-    """The server with these settings, the bundled model if they name none."""
+    """The server with these settings, the bundled model if they name none. A missing store of keys is made."""
     settings = settings_of(fields)
+    if settings.keys is not None:
+        Store(settings.keys, settings.pepper.get_secret_value().encode() if settings.pepper else None).close()
     application = open_application(settings, __version__)
     with listen("127.0.0.1", 0) as listening:
         server = Server(application, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from qwen3_reranker.serve.routes.rerank import rerank_endpoints
 from qwen3_reranker.serve.scheduler import Overloaded
 from qwen3_reranker.serve.settings import ServerSettings
 
+_LOGGER = logging.getLogger(__name__)
 _HTTP_ERRORS = {
     404: ("not_found_error", "not_found", "nothing is at this address"),
     405: ("invalid_request_error", "method_not_allowed", "this address takes another method"),
@@ -45,6 +47,7 @@ def open_application(
     accounts = _open_accounts(settings)
     metrics = Metrics(version)
     try:
+        _warn_without_keys(accounts)
         models = open_models(settings, metrics, on_open)
     except BaseException:
         if accounts is not None:
@@ -58,6 +61,14 @@ def _open_accounts(settings: ServerSettings) -> Accounts | None:
         return None
     pepper = settings.pepper.encode("utf-8", "surrogateescape") if settings.pepper else None
     return Accounts(settings.keys, pepper, flush_interval=settings.usage_flush, cache_seconds=settings.keys_cache)
+
+
+def _warn_without_keys(accounts: Accounts | None) -> None:
+    if accounts is not None and not accounts.store.has_keys():
+        _LOGGER.warning(
+            "%s holds no keys, so every request gets 401: `qwen3-reranker keys create NAME --keys ...` makes one",
+            accounts.store.name,
+        )
 
 
 def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from qwen3_reranker.cli import main
+from qwen3_reranker.serve.accounts.store import Store
 from testing.layouts import write_embedding_model
 from testing.live_server import server_process
 
@@ -19,6 +20,11 @@ WRONG = {
     "an address of somebody else": (["--host", "192.0.2.7", "--allow-public"], 4, "192.0.2.7"),
     "a model that is not there": (["--model", "./no/such/folder", "--port", "0"], 2, "no/such/folder"),
     "two models of one name": (["--model", "nano", "--model", "nano", "--port", "0"], 2, "nano"),
+    "keys that nobody made": (
+        ["--keys", "no/typo.db", "--port", "0"],
+        2,
+        "no keys at no/typo.db: `qwen3-reranker keys create NAME --keys no/typo.db` makes the file and the first key",
+    ),
     "a database that is none": (["--keys", "mysql://x/y", "--port", "0"], 2, "sqlite"),
     "a log format that is none": (["--log-format", "xml"], 2, "--log-format"),
 }
@@ -52,6 +58,14 @@ def test_an_embedding_model_that_is_to_rank_is_told_its_own_flag(
     folder = write_embedding_model(tmp_path / "embedding", small_checkpoint)
     assert main(["serve", "--model", str(folder), "--port", "0"]) == 3
     assert "--embedder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_store_without_a_key_is_warned_of(tmp_path: Path) -> None:
+    place = tmp_path / "keys.db"
+    Store(str(place)).close()
+    with server_process("--keys", str(place)) as server:
+        assert any(f"{place} holds no keys, so every request gets 401" in line for line in server.log)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from qwen3_reranker.serve.accounts.admission import Admission, Reservation
@@ -24,6 +25,14 @@ _MAX_STORE_READERS = 4
 _READER_WAIT_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class AccountsHealth:
+    """Whether the store answered when it was last used, and the age in seconds of the oldest unwritten usage."""
+
+    is_up: bool
+    oldest_unwritten_seconds: float
+
+
 class Accounts:
     """Keys, their limits and credit, and their usage; thread-safe.
 
@@ -38,6 +47,7 @@ class Accounts:
         url: str,
         pepper: bytes | None = None,
         *,
+        create: bool = False,
         flush_interval: float = 1.0,
         cache_seconds: float = 5.0,
         max_waiting_rows: int = 20_000,
@@ -45,12 +55,12 @@ class Accounts:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the store at a path, sqlite:///PATH or postgresql://..., and create it on first use.
+        """Open the store at a path, sqlite:///PATH or postgresql://...; without `create` it must be there.
 
         Requests are refused once max_waiting_rows rows of usage are not written, or one waits max_waiting_seconds.
         Raises InputError and StoreError as Store does.
         """
-        self.store = Store(url, pepper)
+        self.store = Store(url, pepper, create=create)
         self._clock = clock
         self._monotonic = monotonic
         self._retry_at = -float("inf")
@@ -124,6 +134,10 @@ class Accounts:
         """
         with self._reading():
             return self.store.usage(key.id, since, until, bucket)
+
+    def health(self) -> AccountsHealth:
+        """The state of the store, as every flush finds it; never waits."""
+        return AccountsHealth(not self._writer.is_failing, self._writer.oldest_seconds())
 
     def flush(self) -> None:
         """Write all usage settled so far; raises StoreError, and then keeps it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -28,7 +29,11 @@ class StoreError(RerankerError, RuntimeError):
 
 
 class Database:
-    """Connections to one SQLite file or Postgres database, for use by many threads."""
+    """Connections to one SQLite file or Postgres database, for use by many threads.
+
+    A SQLite file that is deleted or replaced while it is open is noticed at the next transaction. Another file at its
+    path is used once `follow` finds its tables right.
+    """
 
     def __init__(self, address: str, *, create: bool) -> None:
         """Read the address: a path, sqlite:///PATH or postgresql://...; a new file only if `create`.
@@ -45,18 +50,38 @@ class Database:
             _require_file(self.name, create)
             self._engine = _sqlite(url)
         self._writing = self._engine.execution_options(writes=True)
+        self._check_tables: Callable[[Connection], None] = lambda _connection: None
+        self._replacing = threading.Lock()
+        self._file = self._inode()
+        self._log = self._inode("-wal")
+
+    def follow(self, check_tables: Callable[[Connection], None]) -> None:
+        """Use another file at the path, once there is one, if `check_tables` raises no InputError for it."""
+        self._check_tables = check_tables
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads; raises StoreError."""
-        with self._as_store_error(), self._engine.begin() as connection:
-            yield connection
+        with self._as_store_error():
+            self._open_file()
+            with self._engine.begin() as connection:
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction that writes, all or nothing. Raises StoreError, after which it may have been written."""
-        with self._as_store_error(), self._writing.begin() as connection:
-            yield connection
+        with self._as_store_error():
+            file = self._open_file()
+            with self._writing.begin() as connection:
+                yield connection
+            if self._inode() != file:
+                raise StoreError(f"the keys at {self.name} cannot be used: the file was replaced while it was written")
+            self._log = self._inode("-wal")
+
+    def check(self) -> None:
+        """Raise StoreError if nothing can be read."""
+        with self.reading() as connection:
+            connection.execute(text("SELECT 1"))
 
     def insert(self, table: Any) -> Any:
         """An INSERT in the database's own dialect, which knows ON CONFLICT."""
@@ -65,6 +90,42 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _open_file(self) -> tuple[int, int] | None:
+        """Device and inode of the SQLite file that is used from now on; raises StoreError."""
+        found = self._inode()
+        if found == self._file:
+            return found
+        if found is None:
+            raise StoreError(f"the keys at {self.name} cannot be used: the file was deleted or moved; put it back")
+        if self._log is not None and self._log == self._inode("-wal"):
+            # SQLite would write the changes of the old file into the new one.
+            raise StoreError(
+                f"the keys at {self.name} cannot be used: another file is there, beside the -wal of the one before; "
+                "move the files that end in -wal and -shm away too"
+            )
+        with self._replacing:
+            if found != self._file:
+                # Connections keep the old file open, so the new one cannot have its inode before they are closed.
+                self._engine.dispose()
+                try:
+                    with self._writing.begin() as connection:
+                        self._check_tables(connection)
+                except InputError as error:
+                    raise StoreError(
+                        f"the keys at {self.name} cannot be used: another file is there: {error}"
+                    ) from None
+                self._file, self._log = found, self._inode("-wal")
+        return found
+
+    def _inode(self, ending: str = "") -> tuple[int, int] | None:
+        if self.is_postgres:
+            return None
+        try:
+            status = os.stat(self.name + ending)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     @contextmanager
     def _as_store_error(self) -> Iterator[None]:
@@ -97,10 +158,13 @@ def _url_of(address: str) -> URL:
 
 
 def _require_file(path: str, create: bool) -> None:
-    if not create:
-        if not Path(path).exists():
-            raise InputError(f"no keys at {path}: `qwen3-reranker keys create` makes the file and the first key")
+    if Path(path).exists():
+        # Not opened here: closing it would end the locks of this process's other connections to it.
         return
+    if not create:
+        raise InputError(
+            f"no keys at {path}: `qwen3-reranker keys create NAME --keys {path}` makes the file and the first key"
+        )
     try:
         # Usage is private; SQLite gives its other files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -85,6 +85,15 @@ class Store:
             row = connection.execute(insert(KEYS).values(**values).returning(KEYS)).one()
         return text, _record(row)
 
+    def check(self) -> None:
+        """Raise StoreError if the store cannot be used at this moment."""
+        self._database.check()
+
+    def has_keys(self) -> bool:
+        """Whether there is any key, revoked ones too."""
+        with self._database.reading() as connection:
+            return connection.execute(select(KEYS.c.id).limit(1)).first() is not None
+
     def find(self, digest: str) -> KeyRecord | None:
         """The key with this digest."""
         with self._database.reading() as connection:

@@ -97,7 +97,18 @@ def prepare(database: Database, pepper: bytes | None, *, create: bool) -> None:
             _METADATA.create_all(connection)
             connection.execute(insert(SCHEMA).values(version=VERSION, pepper=mark))
         else:
-            raise InputError(f"no keys at {database.name}: `qwen3-reranker keys create` makes the first")
+            raise _no_tables(database.name)
+    database.follow(lambda connection: _follow(connection, database.name, mark))
+
+
+def _follow(connection: Connection, name: str, mark: str) -> None:
+    if not inspect(connection).has_table(SCHEMA.name):
+        raise _no_tables(name)
+    _check(connection, name, mark)
+
+
+def _no_tables(name: str) -> InputError:
+    return InputError(f"no keys at {name}: `qwen3-reranker keys create NAME --keys ...` makes the first there")
 
 
 def _check(connection: Connection, name: str, mark: str) -> None:

@@ -60,11 +60,20 @@ class UsageWriter:
 
     def keeps_up(self) -> bool:
         """Whether fewer than `max_rows` rows wait, none longer than `max_seconds`; else refuse requests."""
+        return len(self._waiting) < self._max_rows and self.oldest_seconds() <= self._max_seconds
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the store failed when it was last used."""
+        return self._failing
+
+    def oldest_seconds(self) -> float:
+        """Age of the oldest row that waits, 0 for none."""
         try:
             since, _ = self._waiting[0]
         except IndexError:
-            return True
-        return len(self._waiting) < self._max_rows and self._monotonic() - since <= self._max_seconds
+            return 0.0
+        return self._monotonic() - since
 
     def flush(self) -> None:
         """Write every queued row; raises StoreError, and then keeps the rows."""
@@ -95,7 +104,10 @@ class UsageWriter:
             self._wake.wait(self._interval)
             self._wake.clear()
             try:
-                self.flush()
+                if self._waiting:
+                    self.flush()
+                else:
+                    self._store.check()
             except Exception as error:
                 # After any error the rows wait; when they wait too long, requests are refused.
                 self._log_change(error)
@@ -105,7 +117,7 @@ class UsageWriter:
 
     def _log_change(self, error: Exception | None) -> None:
         if error is not None and not self._failing:
-            _LOGGER.warning("usage cannot be written, %d rows wait: %s", len(self._waiting), error)
+            _LOGGER.warning("the store fails, %d rows of usage wait: %s", len(self._waiting), error)
         elif error is None and self._failing:
-            _LOGGER.warning("usage is written again")
+            _LOGGER.warning("the store answers again")
         self._failing = error is not None

@@ -71,7 +71,9 @@ def open_accounts(clock: Clock) -> Iterator[Open]:
     opened: list[Accounts] = []
 
     def open_them(address: str, **options: Any) -> Accounts:
-        accounts = Accounts(address, **{"flush_interval": 3600, "clock": clock, "monotonic": clock, **options})
+        accounts = Accounts(
+            address, create=True, **{"flush_interval": 3600, "clock": clock, "monotonic": clock, **options}
+        )
         opened.append(accounts)
         return accounts
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.serve.accounts.accounts import Accounts, AccountsHealth
 from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_format import generate
 from qwen3_reranker.serve.accounts.key_records import KeyLimits, KeyRecord
@@ -22,7 +25,7 @@ from qwen3_reranker.serve.accounts.tables import USAGE
 from qwen3_reranker.serve.problems import Problem
 from testing.patience import PATIENCE_SECONDS, until
 from testing.postgres import CutLine, Postgres
-from tests.serve.accounts.conftest import Clock, Open, problem_of, refused, row_of
+from tests.serve.accounts.conftest import Clock, Make, Open, problem_of, refused, row_of
 from tests.serve.accounts.test_store import agreeing
 
 pytestmark = pytest.mark.slow
@@ -166,7 +169,7 @@ def test_requests_are_refused_once_too_much_usage_waits_or_waits_too_long(
 
 def test_a_writer_that_failed_writes_on_by_itself_when_the_store_is_back(postgres: Postgres) -> None:
     address = postgres.create("again")
-    accounts = Accounts(address, flush_interval=0.05)
+    accounts = Accounts(address, create=True, flush_interval=0.05)
     _, key = accounts.store.create_key("a")
     spend(accounts, key, 1)
     accounts.flush()
@@ -180,6 +183,100 @@ def test_a_writer_that_failed_writes_on_by_itself_when_the_store_is_back(postgre
     until(lambda: not accounts._writer._failing)
     assert agreeing(accounts.store, key) == (4, 4)
     accounts.close()
+
+
+def test_accounts_are_opened_only_where_keys_were_made(make_address: Make) -> None:
+    address = make_address()
+    with pytest.raises(InputError, match=r"no keys at .*`qwen3-reranker keys create NAME --keys "):
+        Accounts(address)
+    Store(address).close()
+    Accounts(address).close()
+
+
+def test_a_deleted_file_is_noticed_without_a_request_and_said_once_and_no_usage_goes_into_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, aside = tmp_path / "keys.db", tmp_path / "aside"
+    aside.mkdir()
+    accounts = Accounts(str(place), create=True, flush_interval=0.05, cache_seconds=0.2)
+    text, key = accounts.store.create_key("a", credit=100)
+    spend(accounts, key, 1)
+    accounts.flush()
+    assert accounts.health() == AccountsHealth(is_up=True, oldest_unwritten_seconds=0.0)
+    for file in tmp_path.glob("keys.db*"):
+        file.rename(aside / file.name)
+    until(lambda: not accounts.health().is_up)
+    spend(accounts, key, 2)
+    until(lambda: problem_of(accounts.find, text.encode()) is not None)
+    assert refused(503, accounts.find, text.encode()).code == "accounts_unavailable"
+    until(lambda: accounts.health().oldest_unwritten_seconds > 0.1)
+    assert not place.exists()
+    for file in aside.iterdir():
+        file.rename(tmp_path / file.name)
+    until(lambda: accounts.health() == AccountsHealth(is_up=True, oldest_unwritten_seconds=0.0))
+    assert agreeing(accounts.store, key) == (2, 3)
+    until(lambda: problem_of(accounts.find, text.encode()) is None)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "the file was deleted or moved" in said[0]
+    assert said[1] == "the store answers again"
+    accounts.close()
+
+
+def test_another_file_of_keys_is_used_once_its_tables_are_right(tmp_path: Path, open_accounts: Open) -> None:
+    place, copy = tmp_path / "keys.db", tmp_path / "copy.db"
+    accounts = open_accounts(str(place))
+    text, key = accounts.store.create_key("a")
+    with sqlite3.connect(place) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    spend(accounts, key, 5)
+    (tmp_path / "wrong.db").write_bytes(b"")
+    (tmp_path / "wrong.db").replace(place)
+    with pytest.raises(StoreError, match="beside the -wal of the one before"):
+        accounts.flush()
+    for ending in ("-wal", "-shm"):
+        (tmp_path / f"keys.db{ending}").unlink()
+    for wrong in (b"", b"not a database " * 1000):
+        (tmp_path / "wrong.db").write_bytes(wrong)
+        (tmp_path / "wrong.db").replace(place)
+        with pytest.raises(StoreError, match="cannot be used"):
+            accounts.flush()
+    Store(str(tmp_path / "peppered.db"), b"pepper").close()
+    (tmp_path / "peppered.db").replace(place)
+    with pytest.raises(StoreError, match=r"another file is there: .* another pepper"):
+        accounts.flush()
+    copy.replace(place)
+    accounts.flush()
+    assert agreeing(accounts.store, key) == (1, 5)
+    other = Store(str(place), create=False)
+    assert other.find(other.digest(text.encode())) == other.key(key.id)
+    assert agreeing(other, key) == (1, 5)
+    other.close()
+
+
+def test_a_file_replaced_during_a_write_gets_the_usage_once_more(tmp_path: Path) -> None:
+    place, copy = tmp_path / "keys.db", tmp_path / "copy.db"
+    store = Store(str(place))
+    _, key = store.create_key("a")
+    store.close()
+    shutil.copy(place, copy)
+    store = Store(str(place))
+    rows = [row_of(key, cost=7)]
+
+    def write_and_replace() -> None:
+        with store._database.writing() as connection:
+            connection.execute(select(USAGE.c.id))
+            for file in tmp_path.glob("keys.db-*"):
+                file.unlink()
+            copy.replace(place)
+
+    with pytest.raises(StoreError, match="replaced while it was written"):
+        write_and_replace()
+    store.write_usage(rows)
+    assert agreeing(store, key) == (1, 7)
+    store.close()
 
 
 def test_usage_and_credit_agree_after_every_flush(address: str, open_accounts: Open) -> None:
@@ -197,7 +294,7 @@ def test_usage_and_credit_agree_after_every_flush(address: str, open_accounts: O
 def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postgres: Postgres) -> None:
     postgres.create("cut_accounts")
     line = CutLine(postgres)
-    accounts = Accounts(postgres.url("cut_accounts", line.folder), flush_interval=3600)
+    accounts = Accounts(postgres.url("cut_accounts", line.folder), create=True, flush_interval=3600)
     _, key = accounts.store.create_key("a", credit=100)
     for cut in ("after", "before", "after"):
         spend(accounts, key, 30)
@@ -219,7 +316,7 @@ def test_a_cut_line_at_the_commit_neither_loses_nor_doubles_nor_overspends(postg
 
 def test_closing_writes_all_that_is_left_and_says_what_it_could_not(postgres: Postgres) -> None:
     address = postgres.create("closing")
-    accounts = Accounts(address, flush_interval=3600)
+    accounts = Accounts(address, create=True, flush_interval=3600)
     _, key = accounts.store.create_key("a")
     for _ in range(2500):
         spend(accounts, key, 1)
@@ -242,7 +339,7 @@ def test_closing_writes_all_that_is_left_and_says_what_it_could_not(postgres: Po
 def test_a_store_that_says_nothing_holds_up_no_more_than_a_few_who_ask_it(postgres: Postgres) -> None:
     postgres.create("silent")
     line = CutLine(postgres)
-    accounts = Accounts(postgres.url("silent", line.folder))
+    accounts = Accounts(postgres.url("silent", line.folder), create=True)
     text, _ = accounts.store.create_key("a")
     line.open.clear()
     answers: list[Problem | None] = []
@@ -289,7 +386,8 @@ def test_scopes_and_models_are_403() -> None:
 
 WORKER = """
 import json, sys, time
-from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.serve.accounts.accounts import Accounts, AccountsHealth
 from qwen3_reranker.serve.problems import Problem
 from tests.serve.accounts.conftest import row_of
 
@@ -399,7 +497,7 @@ def test_servers_that_share_a_key_overspend_by_no_more_than_they_let_through_bef
 
 
 def test_many_threads_of_one_server_never_overspend_while_usage_is_written(address: str) -> None:
-    accounts = Accounts(address, flush_interval=0.01, cache_seconds=0.01)
+    accounts = Accounts(address, create=True, flush_interval=0.01, cache_seconds=0.01)
     text, key = accounts.store.create_key("a", credit=30_000)
     answered = []
     reasons = set()
