@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,14 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server_process(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[ServerProcess]:
+def server_process(
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, "-m", "qwen3_reranker"),
+) -> Iterator[ServerProcess]:
     """`qwen3-reranker serve` with these arguments on a free port, once it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "qwen3_reranker", "serve", "--port", "0", *arguments],
+        [*program, "serve", "--port", "0", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},
