@@ -109,7 +109,7 @@ class Application:
             accounts=context.accounts,
             metrics=context.metrics,
             drain=context.drain,
-            max_requests=context.settings.max_requests,
+            settings=context.settings,
         )
 
     def abandon(self) -> None:

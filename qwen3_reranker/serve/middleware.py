@@ -21,12 +21,14 @@ from qwen3_reranker.records import Usage
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.admission import Reservation
 from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
+from qwen3_reranker.serve.cross_site import CrossSiteCheck
 from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR, ErrorFormat
 from qwen3_reranker.serve.json_http import JsonResponse
 from qwen3_reranker.serve.log import log_request
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, busy
 from qwen3_reranker.serve.routes.base import HttpEndpoint
+from qwen3_reranker.serve.settings import ServerSettings
 
 # Crawlers read it without a key; the answer is 404, not 401.
 _ALSO_PUBLIC = frozenset({"/robots.txt"})
@@ -151,13 +153,14 @@ class RequestMiddleware:
         accounts: Accounts | None,
         metrics: Metrics,
         drain: Drain,
-        max_requests: int,
+        settings: ServerSettings,
     ) -> None:
         self._app = app
         self._accounts = accounts
         self._metrics = metrics
         self._drain = drain
-        self._max_requests = max_requests
+        self._max_requests = settings.max_requests
+        self._cross_site = CrossSiteCheck(settings)
         self._tenants: dict[str, int] = {}
         public = [endpoint.path for endpoint in endpoints if endpoint.public]
         self._public = _ALSO_PUBLIC.union(path for path in public if "{" not in path)
@@ -184,7 +187,9 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add_headers(MutableHeaders(scope=message), state)
+                reply = MutableHeaders(scope=message)
+                self._add_headers(reply, state)
+                self._cross_site.add_headers(headers.get("origin"), reply)
             await send(message)
 
         self._drain.in_flight += 1
@@ -204,7 +209,9 @@ class RequestMiddleware:
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, state: RequestState) -> None:
         app = self._app
         try:
-            await self._check(scope, headers, state)
+            app = self._cross_site.preflight(scope, headers) or app
+            if app is self._app:
+                await self._check(scope, headers, state)
         except Problem as problem:
             self._metrics.on_rejected(problem.code)
             state.headers |= {"connection": "close"} if problem.code == "draining" else {}
@@ -215,6 +222,7 @@ class RequestMiddleware:
         path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
         if reads and path in self._probes:
             return
+        self._cross_site.check(scope, headers)
         if self._accounts is not None and not (reads and self._is_public(path)):
             state.key = await self._authenticate(self._accounts, headers)
             state.tenant = self._tenants.setdefault(state.key.id, len(self._tenants) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +13,8 @@ from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import option, option_facts
 
 _LARGEST_PRICE = 1_000_000
+_HOST_NAME = re.compile(r"\*|[\w.-]+|[0-9A-Fa-f:.]+")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,19 @@ class ServerSettings:
     allow_public: bool = option(False, "Serve without keys on an address that others can reach.", group="Keys")
     public_metrics: bool = option(
         False, "Answer `/metrics` without a key; otherwise it needs the scope `metrics`.", group="Keys"
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        (),
+        "Host names that are answered besides localhost and IP addresses, separated by commas, * for any; by default "
+        "any, but none where no keys are asked for and only this machine is served.",
+        unit="NAMES",
+        group="Browsers",
+    )
+    cors_origins: tuple[str, ...] = option(
+        (),
+        "Sites whose pages may call the server, such as https://app.example, separated by commas; * for any.",
+        unit="ORIGINS",
+        group="Browsers",
     )
     accept_any_model: bool = option(
         False, "Serve any name with the first model, for clients that cannot set the model's name.", group="Server"
@@ -143,6 +159,10 @@ def check_setting(name: str, value: Any) -> None:
         _refuse_shared_names(value)
     if name == "host" and not value.strip():
         raise InputError("host must name an address to listen on")
+    if name == "allowed_hosts" and (wrong := [each for each in value if not _HOST_NAME.fullmatch(each)]):
+        raise InputError(f"allowed_hosts must hold names such as rerank.example, without a port, got {wrong[0]!r}")
+    if name == "cors_origins" and (wrong := [each for each in value if not _ORIGIN.fullmatch(each)]):
+        raise InputError(f"cors_origins must hold origins such as https://app.example:8080, got {wrong[0]!r}")
 
 
 def _refuse_shared_names(models: tuple[ModelSettings, ...]) -> None:

@@ -150,3 +150,18 @@ def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
     settings = read_settings({}, str(path))
     assert [model.kind for model in settings.models] == ["reranker", "embedder"]
     assert settings.models[0].options == {"precision": "int8"}
+
+
+@pytest.mark.parametrize("text", ["cors_origins = ['app.example']", "cors_origins = ['https://a.example/path']"])
+def test_an_origin_has_a_scheme_and_no_path(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="cors_origins must hold origins such as"):
+        read_settings({}, str(path))
+
+
+def test_lists_are_separated_by_commas_in_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}ALLOWED_HOSTS", "a.example, b.example")
+    settings = read_settings({"cors_origins": "https://a.example,http://b.example:8080"})
+    assert settings.allowed_hosts == ("a.example", "b.example")
+    assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
