@@ -130,7 +130,8 @@ class Models:
             found = models[0]
         if found is None:
             there = ", ".join(each.id for each in models) or "none"
-            message = f"no model of that name; models that {verb} here: {there}; the setting `aliases` adds names"
+            more = "the setting `aliases` adds names, and `--accept-any-model` allows every name"
+            message = f"no model of that name; models that {verb} here: {there}; {more}"
             raise Problem(404, "not_found_error", "model_not_found", message, parameter="model")
         return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import WithJsonSchema as Schema
@@ -11,13 +11,15 @@ from pydantic import WithJsonSchema as Schema
 from qwen3_reranker.records import Limits
 from qwen3_reranker.serve.dialects.document_text import echo_of, text_of
 from qwen3_reranker.serve.dialects.fields import Count, CountOrMax, Documents, Flag, Query, RequestBody, Side, one_of
-from qwen3_reranker.serve.problems import invalid
+from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.protocol import ScoreRequest
 
 MAX_DOCUMENTS = 1000
 EXAMPLE_QUERY = "How are rainbows made?"
 EXAMPLE_DOCUMENTS = ("Drops of water part sunlight into its colours.", "The library opens at nine.")
 DETAILS = "details"
+
+Body = TypeVar("Body", bound=RequestBody)
 
 
 def _truncate(value: object) -> str:
@@ -145,9 +147,14 @@ class RerankBody(Options):
             top_n=read.top_n or None,
             echoes=echoes,
             documents_field=field,
-            form=DETAILS if read.return_details else "",
+            form=read.form,
             **read.options(body),
         )
+
+    @property
+    def form(self) -> str:
+        """The variant of the reply."""
+        return DETAILS if self.return_details else ""
 
 
 class EchoingBody(RerankBody):
@@ -156,10 +163,37 @@ class EchoingBody(RerankBody):
     return_documents: Flag = Field(True, description="Give each document back with its result.")
 
 
-def rerank_body(name: str, meaning: str, base: type[RerankBody] = RerankBody, **names: str) -> type[RerankBody]:
-    """A rerank body with a dialect's own names, such as top_n="top_k top_n"."""
+def renamed(base: type[Body], name: str, meaning: str, **names: str) -> type[Body]:
+    """A body with a dialect's own names of fields, the usual one first, such as top_n="top_k top_n"."""
     spellings = {**base.spellings, **{field: tuple(spelt.split()) for field, spelt in names.items()}}
-    made: type[RerankBody] = cast(Any, type(base))(
+    made: type[Body] = cast(Any, type(base))(
         name, (base,), {"spellings": spellings, "__doc__": meaning, "__module__": __name__}
     )
     return made
+
+
+def read_nested(
+    body: Mapping[str, Any],
+    max_documents: int,
+    *,
+    read: Callable[[Mapping[str, Any], int], ScoreRequest],
+    texts: str = "",
+    options: str = "parameters",
+) -> ScoreRequest:
+    """The request of a body whose options, and perhaps texts, stand in objects of these names; Problems name them."""
+    flat, place = dict(body), dict[str, str]()
+    for part in filter(None, (options, texts)):
+        fields = flat.pop(part, None)
+        if not isinstance(fields, Mapping) and (part == texts or fields is not None):
+            raise invalid("invalid_type", f"`{part}` must be an object", part)
+        flat |= fields or {}
+        place |= dict.fromkeys(fields or (), f"{part}.")
+    try:
+        return read(flat, max_documents)
+    except Problem as problem:
+        name = problem.parameter
+        if name is None:
+            raise
+        field = name.split(".")[0]
+        nested = f"{place.get(field, f'{texts}.' if texts and field not in body else '')}{name}"
+        raise invalid(problem.code, problem.message.replace(f"`{name}`", f"`{nested}`"), nested) from None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from qwen3_reranker.serve.dialects.base import ERROR, Dialect, ErrorFormat, JsonObject, JsonValue, fill
-from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, RerankBody
+from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, RerankBody, read_nested
 from qwen3_reranker.serve.dialects.fields import Count, Documents, Flag, Query, RequestBody
 from qwen3_reranker.serve.dialects.reply_parts import ID, MODEL, RESULTS, TOKEN_USAGE
-from qwen3_reranker.serve.problems import Problem, invalid
-from qwen3_reranker.serve.protocol import ScoreRequest
 
 
 class NativeInput(RequestBody):
@@ -42,22 +41,6 @@ class NativeBody(RequestBody):
         return {"input": texts, "parameters": {"top_n": 2}}
 
 
-def _read_native(body: Mapping[str, Any], max_documents: int) -> ScoreRequest:
-    texts, options = body.get("input"), body.get("parameters") or {}
-    for name, part in (("input", texts), ("parameters", options)):
-        if not isinstance(part, Mapping):
-            raise invalid("invalid_type", f"`{name}` must be an object", name)
-    assert isinstance(texts, Mapping)
-    try:
-        return RerankBody.read({**options, **texts, "model": body.get("model")}, max_documents)
-    except Problem as problem:
-        flat = problem.parameter
-        if flat is None or flat == "model":
-            raise
-        nested = f"{'parameters' if flat.split('.')[0] in options else 'input'}.{flat}"
-        raise invalid(problem.code, problem.message.replace(f"`{flat}`", f"`{nested}`"), nested) from None
-
-
 # The form that OpenAI's SDK posts to `/reranks`.
 DASHSCOPE = Dialect(
     "dashscope",
@@ -85,7 +68,7 @@ _NATIVE_ERROR = JsonObject(
 DASHSCOPE_NATIVE = Dialect(
     "dashscope-native",
     NativeBody,
-    _read_native,
+    partial(read_nested, read=RerankBody.read, texts="input"),
     JsonObject(
         "NativeRanked",
         "The nested reply.",

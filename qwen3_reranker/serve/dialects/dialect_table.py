@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from qwen3_reranker.serve.dialects.base import Dialect, DialectPath, JsonArray, JsonObject, JsonValue, ScoredPair
-from qwen3_reranker.serve.dialects.bodies import EchoingBody, RerankBody, rerank_body
+from qwen3_reranker.serve.dialects.base import (
+    Dialect,
+    DialectPath,
+    ErrorFormat,
+    JsonArray,
+    JsonObject,
+    JsonValue,
+    ScoredPair,
+    fill,
+)
+from qwen3_reranker.serve.dialects.bodies import EchoingBody, RerankBody, renamed
 from qwen3_reranker.serve.dialects.dashscope import DASHSCOPE, DASHSCOPE_NATIVE
+from qwen3_reranker.serve.dialects.hosted_services import DEEPINFRA, PINECONE, VERTEX, ZEROENTROPY
 from qwen3_reranker.serve.dialects.openai_decisions import OPENAI_DECISIONS
 from qwen3_reranker.serve.dialects.reply_parts import (
     COST,
+    CREATED,
     ID,
     INDEX,
     LOGIT,
@@ -75,20 +86,30 @@ def _holds(name: str) -> Callable[[Mapping[str, Any]], bool]:
 
 _CANONICAL = _ranked("CanonicalRanked", "2", data=RESULTS)
 _JINA = JsonObject("JinaRanked", "Results, best first.", model=MODEL, object="list", usage=TOKEN_USAGE, results=RESULTS)
-_VOYAGE_BODY = rerank_body(
-    "VoyageBody", "The same fields, Voyage's names first.", top_n="top_k top_n", truncate="truncation truncate"
+_VOYAGE_BODY = renamed(
+    RerankBody,
+    "VoyageBody",
+    "The same fields, Voyage's names first.",
+    top_n="top_k top_n",
+    truncate="truncation truncate",
 )
-_MIXEDBREAD_BODY = rerank_body(
+_MIXEDBREAD_BODY = renamed(
+    RerankBody,
     "MixedbreadBody",
     "The same fields, Mixedbread's names first.",
     documents="input documents texts passages items docs",
     top_n="top_k top_n",
     return_documents="return_input return_documents return_text",
 )
-_NVIDIA_BODY = rerank_body(
+_NVIDIA_BODY = renamed(
+    RerankBody,
     "NvidiaBody",
     "The same fields, NVIDIA's name of the documents first.",
     documents="passages documents texts items input docs",
+)
+_WEAVIATE_BODY = renamed(RerankBody, "WeaviateBody", "The same fields, recognised by `property`.")
+_WEAVIATE_ERROR = JsonObject(
+    "WeaviateError", "Weaviate's error.", error=JsonValue(str, lambda problem: problem.message)
 )
 
 #: Paths that several clients share speak the canonical dialect. A client that expects something else (Jina's gets
@@ -104,7 +125,7 @@ DIALECTS: tuple[Dialect, ...] = (
         RerankBody,
         RerankBody.read,
         _ranked("Ranked", "2"),
-        paths=("/v2/rerank", "/v1/v2/rerank", "/cohere/v2/rerank"),
+        paths=("/v2/rerank", "/v1/v2/rerank", "/cohere/v2/rerank", "/providers/cohere/v2/rerank"),
     ),
     Dialect("jina", EchoingBody, EchoingBody.read, _JINA, paths=("/jina/v1/rerank",)),
     Dialect(
@@ -220,9 +241,58 @@ DIALECTS: tuple[Dialect, ...] = (
                 JsonObject("Ranking", "One passage's logit, yes - no.", index=INDEX, logit=LOGIT),
                 ScoredPair.best_first,
             ),
+            usage=TOKEN_USAGE,
         ),
-        paths=("/v1/retrieval/nvidia/reranking", "/nvidia/v1/ranking"),
+        paths=(
+            "/v1/ranking",
+            "/nvidia/v1/ranking",
+            "/v1/retrieval/nvidia/reranking",
+            "/v1/retrieval/{model:path}/reranking",
+        ),
     ),
+    Dialect(
+        "infinity",
+        RerankBody,
+        partial(RerankBody.read, echo_texts=True),
+        JsonObject(
+            "InfinityRanked",
+            "Results, best first; a document is a string.",
+            object="rerank",
+            id=ID,
+            created=CREATED,
+            model=MODEL,
+            results=RESULTS,
+            usage=TOKEN_USAGE,
+        ),
+        paths=("/infinity/rerank", "/infinity/v1/rerank"),
+    ),
+    # Weaviate's module reranker-transformers matches scores to its documents by their order, and sends no key.
+    Dialect(
+        "weaviate",
+        _WEAVIATE_BODY,
+        _WEAVIATE_BODY.read,
+        JsonObject(
+            "WeaviateScored",
+            "Scores in the order of the documents.",
+            query=JsonValue(str, lambda pair: pair.request.queries[0]),
+            scores=JsonArray(
+                JsonObject(
+                    "WeaviateScore",
+                    "One document's score.",
+                    document=JsonValue(str, lambda pair: pair.request.documents[pair.index]),
+                    score=SCORE,
+                ),
+                ScoredPair.in_order,
+            ),
+        ),
+        paths=(),
+        shared={"/rerank": lambda body: "property" in body},
+        error=ErrorFormat(_WEAVIATE_ERROR.type, lambda problem, _id: (problem.status, fill(_WEAVIATE_ERROR, problem))),
+    ),
+    ZEROENTROPY,
+    PINECONE,
+    DEEPINFRA,
+    VERTEX,
     OPENAI_DECISIONS,
 )
 

@@ -17,17 +17,17 @@ def text_of(document: object, rank_fields: Sequence[str] | None, path: str) -> s
     """The text to score of a string or an object.
 
     Of an object it is its `text` or `content`, else its fields as lines. rank_fields: the fields to score, in that
-    order, without absent ones; a single `text` is scored without its name. path: of the document in the body. Raises
-    Problem if it is no text.
+    order, without absent ones; a single `text` or `content` is scored without its name. path: of the document in the
+    body. Raises Problem if it is no text.
     """
     if isinstance(document, str):
         return document
     if not isinstance(document, Mapping):
         raise invalid("document_not_string", f"`{path}` must be a string or an object", path)
     if rank_fields:
-        chosen = {name: document[name] for name in rank_fields if name in document}
-        only_text = chosen.get("text") if len(chosen) == 1 else None
-        return only_text if isinstance(only_text, str) else lines(chosen)
+        chosen = {name: document[name] for name in rank_fields if document.get(name) is not None}
+        only = next(iter(chosen.values())) if len(chosen) == 1 and chosen.keys() <= {"text", "content"} else None
+        return only if isinstance(only, str) else lines(chosen)
     if any(document.get(name) is not None for name in _MEDIA) and document.keys() <= _MEDIA | {"text", "type"}:
         raise invalid("unsupported_modality", f"`{path}` must be text: this model cannot see or hear", path)
     for name in ("text", "content"):

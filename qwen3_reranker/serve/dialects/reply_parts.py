@@ -27,6 +27,7 @@ PROMPT_TOKENS = JsonValue(int, lambda pair: pair.result.usage.prompt_tokens)
 COST = JsonOptional(lambda pair: pair.result.cost is not None, JsonValue(float, lambda pair: float(pair.result.cost)))
 #: Cohere's unit of billing: a query with up to 100 documents.
 SEARCH_UNITS = JsonValue(int, lambda pair: max(1, -(-len(pair.request.documents) // 100)))
+SECONDS = JsonValue(float, lambda pair: pair.result.seconds.total)
 TOKEN_USAGE = JsonObject(
     "TokenUsage", "Tokens that are charged.", prompt_tokens=PROMPT_TOKENS, total_tokens=PROMPT_TOKENS
 )

@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema as Schema
 from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.dialects.base import Dialect, ErrorFormat, JsonArray, JsonObject, JsonValue, ScoredPair, fill
-from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Options, rerank_body
+from qwen3_reranker.serve.dialects.bodies import EXAMPLE_DOCUMENTS, EXAMPLE_QUERY, Options, RerankBody, renamed
 from qwen3_reranker.serve.dialects.fields import wrong
 from qwen3_reranker.serve.dialects.reply_parts import INDEX, SCORE, TEXT
 from qwen3_reranker.serve.problems import Problem, invalid
@@ -114,7 +114,8 @@ def _predictions(pair: ScoredPair) -> list[Any]:
     return labels[0] if pair.request.form == _SINGLE else labels
 
 
-_BODY = rerank_body(
+_BODY = renamed(
+    RerankBody,
     "TEIBody",
     "The same fields, TEI's names first.",
     documents="texts documents passages items input docs",
@@ -127,6 +128,13 @@ def _holds_texts(body: Mapping[str, Any]) -> bool:
     return body.get("texts") is not None and body.get("documents") is None
 
 
+def _is_tei(body: Mapping[str, Any]) -> bool:
+    """Whether a body with `texts` is TEI's. Elasticsearch adds top_n to TEI's fields. Dify adds top_n and a model."""
+    is_dify = body.get("top_n") is not None and body.get("model") is not None
+    own = any(body.get(name) is not None for name in ("return_text", "raw_scores", "truncate"))
+    return _holds_texts(body) and (own or not is_dify)
+
+
 _TEI_ERROR = ErrorFormat(TEIError, _write_error)
 TEI = Dialect(
     "tei",
@@ -135,8 +143,7 @@ TEI = Dialect(
     JsonArray(JsonObject("Rank", "One text's score.", index=INDEX, score=SCORE, text=TEXT), ScoredPair.best_first),
     paths=("/tei/rerank",),
     shared={
-        # TEI knows no top_n, but Dify can be configured to call the documents of its Jina-like body `texts`.
-        "/rerank": lambda body: _holds_texts(body) and body.get("top_n") is None,
+        "/rerank": _is_tei,
         "/reranking": _holds_texts,
         "/v1/reranking": _holds_texts,
         "/llama.cpp/rerank": _holds_texts,

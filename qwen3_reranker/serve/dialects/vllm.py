@@ -49,21 +49,21 @@ class ScoreBody(Options):
     @classmethod
     def example(cls) -> dict[str, Any]:
         """A query and two documents."""
-        return {"text_1": EXAMPLE_QUERY, "text_2": list(EXAMPLE_DOCUMENTS)}
+        return {cls._names("queries")[0]: EXAMPLE_QUERY, cls._names("documents")[0]: list(EXAMPLE_DOCUMENTS)}
 
-
-def _read_score(body: Mapping[str, Any], max_pairs: int) -> ScoreRequest:
-    read = ScoreBody.of(body)
-    queries, documents = read.queries, read.documents
-    if len(queries) not in (1, len(documents)):
-        field = read.field("queries")
-        raise invalid("invalid_value", f"`{field}` must hold one text, or as many as there are documents", field)
-    if len(documents) > max_pairs:
-        field = read.field("documents")
-        raise invalid("too_many_documents", f"`{field}` must hold at most {max_pairs} texts", field)
-    return ScoreRequest(
-        queries=queries * len(documents) if len(queries) == 1 else queries, documents=documents, **read.options(body)
-    )
+    @classmethod
+    def read(cls, body: Mapping[str, Any], max_pairs: int) -> ScoreRequest:
+        """The request of a body."""
+        read = cls.of(body)
+        queries, documents = read.queries, read.documents
+        if len(queries) not in (1, len(documents)):
+            field = read.field("queries")
+            raise invalid("invalid_value", f"`{field}` must hold one text, or as many as there are documents", field)
+        if len(documents) > max_pairs:
+            field = read.field("documents")
+            raise invalid("too_many_documents", f"`{field}` must hold at most {max_pairs} texts", field)
+        queries = queries * len(documents) if len(queries) == 1 else queries
+        return ScoreRequest(queries=queries, documents=documents, **read.options(body))
 
 
 # vLLM's own server has no option to leave documents out.
@@ -77,7 +77,7 @@ VLLM = Dialect(
 VLLM_SCORE = Dialect(
     "vllm-score",
     ScoreBody,
-    _read_score,
+    ScoreBody.read,
     JsonObject(
         "Scored",
         "Scores in the order of the pairs.",

@@ -41,7 +41,7 @@ class HealthRoutes:
 
     def endpoints(self) -> Iterator[HttpEndpoint]:
         """All of them; /health is for a load balancer that checks one address."""
-        for path in ("/health", "/health/ready"):
+        for path in ("/health", "/health/ready", "/.well-known/ready"):
             yield HttpEndpoint(
                 "GET",
                 path,
@@ -53,7 +53,7 @@ class HealthRoutes:
                 public=True,
                 probe=True,
             )
-        for path in ("/health/live", "/ping"):
+        for path in ("/health/live", "/ping", "/.well-known/live"):
             yield HttpEndpoint(
                 "GET", path, self._live, "Liveness", "operations", replies=(Status,), public=True, probe=True
             )

@@ -46,7 +46,7 @@ class ModelRoutes:
             yield HttpEndpoint(
                 "GET", template, self._model, "One model", "models", replies=(MODEL.type,), errors=missing
             )
-        for path in ("/info", "/tei/info"):
+        for path in ("/info", "/tei/info", "/meta"):
             yield HttpEndpoint(
                 "GET", path, self._info, "TEI's server information", "models", replies=(TEI_INFO.type,), errors=missing
             )

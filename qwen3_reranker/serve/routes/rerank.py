@@ -63,6 +63,8 @@ class RerankHandler:
         state.error_format = self._path.dialect.error
         with state.admitted(context.accounts, "rerank"), context.bodies.capacity(request):
             body, warnings = await context.bodies.read_object(request)
+            if "model" in request.path_params:
+                body = {**body, "model": request.path_params["model"]}
             dialect = self._path.choose(body)
             state.error_format = dialect.error
             state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)

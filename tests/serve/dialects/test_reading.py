@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 
 from qwen3_reranker.records import Limits
-from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
+from qwen3_reranker.serve.dialects.base import Dialect
+from qwen3_reranker.serve.dialects.bodies import RerankBody
+from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS, DIALECTS
 from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.protocol import ScoreRequest
 
 PATHS = {path.path: path for path in DIALECT_PATHS}
 MAX_DOCUMENTS = 4
+VERTEX = "/v1/projects/{project}/locations/{location}/rankingConfigs/{config}:rank"
 BASE = {"query": "q", "documents": ["a", "b"]}
 
 
@@ -22,6 +25,29 @@ def problem_of(path: str, body: dict[str, Any]) -> Problem:
     with pytest.raises(Problem) as raised:
         read(path, body)
     return raised.value
+
+
+@pytest.mark.parametrize(
+    "dialect", [each for each in DIALECTS if issubclass(each.request, RerankBody)], ids=lambda each: each.name
+)
+def test_documents_may_be_called_docs_in_every_dialect(dialect: Dialect) -> None:
+    assert list(dialect.read({"query": "q", "docs": ["a"]}, MAX_DOCUMENTS).documents) == ["a"]
+
+
+def test_a_record_with_a_title_is_scored_with_it() -> None:
+    records = [{"id": "1", "title": "t", "content": "x"}, {"id": "2", "content": "x"}, {"id": "3", "title": None}]
+    assert list(read(VERTEX, {"query": "q", "records": records}).documents) == ["title: t\ncontent: x", "x", ""]
+
+
+def test_pinecones_parameters_are_read_and_named() -> None:
+    body = {"query": "q", "documents": ["a"]}
+    assert not read("/pinecone/rerank", {**body, "parameters": {"truncate": "NONE"}}).limits.truncate
+    assert read("/pinecone/rerank", {**body, "parameters": None}).limits.truncate
+    for wrong, parameter in (({"truncate": "MIDDLE"}, "parameters.truncate"), ([], "parameters")):
+        problem = problem_of("/pinecone/rerank", {**body, "parameters": wrong})
+        assert (problem.status, problem.parameter) == (400, parameter)
+        assert f"`{parameter}`" in problem.message
+    assert problem_of("/pinecone/rerank", {"documents": ["a"]}).parameter == "query"
 
 
 @pytest.mark.parametrize("name", ["documents", "texts", "passages", "items", "input", "docs"])
@@ -139,6 +165,18 @@ def test_a_refusal_names_the_place_and_the_reason(options: dict[str, Any], code:
 SHAPES: dict[str, tuple[str, dict[str, Any], str]] = {
     "documents on /rerank": ("/rerank", BASE, "canonical"),
     "texts on /rerank": ("/rerank", {"query": "q", "texts": ["a"]}, "tei"),
+    "texts with a number of results": ("/rerank", {"query": "q", "texts": ["a"], "top_n": 1}, "tei"),
+    "texts with a number of results and a field of TEI": (
+        "/rerank",
+        {"query": "q", "texts": ["a"], "top_n": 1, "model": "m", "return_text": False},
+        "tei",
+    ),
+    "texts with a number of results and a model": (
+        "/rerank",
+        {"query": "q", "texts": ["a"], "top_n": 1, "model": "m"},
+        "canonical",
+    ),
+    "a property": ("/rerank", {"query": "q", "documents": ["a"], "property": ""}, "weaviate"),
     "documents on /v1/reranking": ("/v1/reranking", BASE, "llama.cpp"),
     "texts on /v1/reranking": ("/v1/reranking", {"query": "q", "texts": ["a"]}, "tei"),
     "input on /reranking": ("/reranking", {"query": "q", "input": ["a"]}, "mixedbread"),

@@ -48,6 +48,7 @@ META = {
 }
 COHERE = {"id": "req_1", "object": "list", "model": "nano", "results": RESULTS, "usage": USAGE, "meta": META}
 JINA = {"model": "nano", "object": "list", "usage": TOKENS}
+VERTEX = "/v1/projects/{project}/locations/{location}/rankingConfigs/{config}:rank"
 NATIVE = "/api/v1/services/rerank/text-rerank/text-rerank"
 REPLIES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "canonical": ("/v1/rerank", BODY, {**COHERE, "data": RESULTS}),
@@ -150,7 +151,84 @@ REPLIES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "nvidia": (
         "/nvidia/v1/ranking",
         {"query": {"text": "q"}, "passages": [{"text": "a"}, {"text": "b"}]},
-        {"rankings": [{"index": 1, "logit": 100.0}, {"index": 0, "logit": 0.0}]},
+        {"rankings": [{"index": 1, "logit": 100.0}, {"index": 0, "logit": 0.0}], "usage": TOKENS},
+    ),
+    "infinity": (
+        "/infinity/rerank",
+        {**BODY, "return_documents": True},
+        {
+            "object": "rerank",
+            "id": "req_1",
+            "created": 1_700_000_000,
+            "model": "nano",
+            "results": STRINGS,
+            "usage": TOKENS,
+        },
+    ),
+    "weaviate, in the order of the input": (
+        "/rerank",
+        {**BODY, "property": ""},
+        {"query": "q", "scores": [{"document": "a", "score": 0.5}, {"document": "b", "score": 1.0}]},
+    ),
+    "zeroentropy": (
+        "/v1/models/rerank",
+        {"query": "q", "documents": ["a", "é"]},
+        {
+            "results": RESULTS,
+            "total_bytes": 4,
+            "total_tokens": 20,
+            "actual_latency_mode": "fast",
+            "e2e_latency": 0.006,
+            "inference_latency": 0.003,
+        },
+    ),
+    "pinecone": (
+        "/pinecone/rerank",
+        {**BODY, "rank_fields": ["text"], "parameters": {"truncate": "END"}},
+        {
+            "model": "nano",
+            "data": [
+                {"index": 1, "score": 1.0, "document": {"text": "b", "title": "t"}},
+                {"index": 0, "score": 0.5, "document": {"text": "a"}},
+            ],
+            "usage": {"rerank_units": 1},
+        },
+    ),
+    "deepinfra, in the order of the input": (
+        "/v1/inference/{model:path}",
+        {"queries": ["q"], "documents": ["a", "b"]},
+        {
+            "scores": [0.5, 1.0],
+            "input_tokens": 20,
+            "request_id": "req_1",
+            "inference_status": {
+                "status": "succeeded",
+                "runtime_ms": 6,
+                "cost": 0.0,
+                "tokens_generated": 0,
+                "tokens_input": 20,
+            },
+        },
+    ),
+    "vertex": (
+        VERTEX,
+        {"query": "q", "records": [{"id": "x", "title": "t", "content": "a"}, {"content": "b"}]},
+        {
+            "records": [
+                {"id": "1", "content": "b", "score": 1.0},
+                {"id": "x", "title": "t", "content": "a", "score": 0.5},
+            ]
+        },
+    ),
+    "vertex, only ids": (
+        VERTEX,
+        {
+            "query": "q",
+            "records": [{"id": "x", "content": "a"}, {"id": "y", "content": "b"}],
+            "topN": 1,
+            "ignoreRecordDetailsInResponse": True,
+        },
+        {"records": [{"id": "y", "score": 1.0}]},
     ),
     "decisions": (
         "/v1/decisions",
@@ -255,6 +333,8 @@ def test_an_error_has_the_shape_that_the_document_gives_it(dialect: Dialect) -> 
     TypeAdapter(dialect.error.type).validate_python(written, strict=True)
     if dialect.name.startswith("tei"):
         assert (status, written) == (422, {"error": PROBLEM.message, "error_type": "Validation"})
+    elif dialect.name == "weaviate":
+        assert (status, written) == (400, {"error": PROBLEM.message})
     else:
         assert status == 400
         assert written.items() >= CANONICAL_ERROR.items()

@@ -1,4 +1,4 @@
-"""LiteLLM, unmodified, against the running server: as Cohere, and as a vLLM that somebody hosts."""
+"""LiteLLM, unmodified, against the running server: as each provider whose address it lets one choose."""
 
 import asyncio
 from typing import Any
@@ -31,6 +31,32 @@ def test_it_ranks_without_documents(service: Service, model: str) -> None:
     ranked = rank(service, model, return_documents=False)
     assert sorted(result["index"] for result in ranked.results) == [0, 1, 2, 3]
     assert "document" not in ranked.results[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "below"),
+    [
+        ("infinity/nano", "/infinity"),
+        ("nvidia_nim/nano", ""),
+        ("nvidia_nim/nano", "/v1"),
+        ("nvidia_nim/ranking/nano", ""),
+        ("azure_ai/nano", ""),
+        ("azure_ai/nano", "/providers/cohere/v2"),
+    ],
+)
+def test_other_providers_rank_and_give_documents_back(service: Service, model: str, below: str) -> None:
+    ranked = rank(service, model, api_base=service.url + below, top_n=2)
+    assert ranked.results[0]["index"] == BEST
+    assert len(ranked.results) == 2
+    assert ranked.results[0]["document"]["text"] == DOCUMENTS[BEST]
+    assert ranked.meta["billed_units"]["total_tokens"] > 0
+
+
+def test_deepinfra_scores_in_the_order_of_the_documents(service: Service) -> None:
+    ranked = rank(service, "deepinfra/nano", api_base=f"{service.url}/v1")
+    scores = [result["relevance_score"] for result in ranked.results]
+    assert scores.index(max(scores)) == BEST
+    assert ranked.meta["tokens"]["input_tokens"] > 0
 
 
 def test_hosted_vllm_ranks_whatever_its_base_ends_with(service: Service) -> None:
