@@ -48,7 +48,9 @@ def declared(verb: Callable[..., None]) -> Callable[..., None]:
         if keep and isinstance(keep[0], Given):
             given_alone[name] = kept = [each for each in fields(keep[0].kind) if _group(keep[0].kind, each)]
             types = get_type_hints(keep[0].kind)
-            parameters |= {each.name: _without_default(each, types[each.name]) for each in kept}
+            parameters |= {
+                each.name: _without_default(each, types[each.name], _group(keep[0].kind, each)) for each in kept
+            }
             continue
         if not (isinstance(kind, type) and is_dataclass(kind)):
             parameters[name] = parameter.replace(annotation=hints[name])
@@ -123,10 +125,10 @@ def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
     )
 
 
-def _without_default(field: Field[Any], kind: Any) -> Parameter:
+def _without_default(field: Field[Any], kind: Any, group: str) -> Parameter:
     """The option of a field with None for "not given", as typer reads it: a text, unless it is a number or a flag."""
     typed = kind if kind in (bool, int, float) else str
-    parameter = _parameter(field, typed | None, _facts(field).group)
+    parameter = _parameter(field, typed | None, group)
     return parameter.replace(default=None)
 
 

@@ -1,29 +1,35 @@
-"""`keys`: make, list, revoke and top up the keys of a server."""
+"""`keys`: make, list, change, rotate, revoke and top up the keys of a server."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer import Argument
 
-from qwen3_reranker.cli.declared_options import declared
+from qwen3_reranker.cli.declared_options import Given, declared
 from qwen3_reranker.cli.help import Verb, VerbGroup
 from qwen3_reranker.cli.shared_options import PrintOptions
 from qwen3_reranker.cli.terminal import note, visible
-from qwen3_reranker.errors import InputError, UnavailableError, unknown
+from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, NANODOLLARS, SCOPES, KeyLimits, KeyRecord
+from qwen3_reranker.serve.accounts.key_fields import (
+    OPTIONAL_FIELDS,
+    KeyFieldError,
+    checked_fields,
+    creation,
+    dollar_amount,
+    seconds_of,
+)
+from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, NANODOLLARS, SCOPES, KeyRecord
 from qwen3_reranker.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -32,10 +38,8 @@ if TYPE_CHECKING:
 STORE_VARIABLE = "QWEN3_RERANKER_KEYS"
 PEPPER_VARIABLE = "QWEN3_RERANKER_PEPPER"
 DEFAULT_STORE = "keys.db"
-_MOST_DOLLARS = 1_000_000_000
-_LONGEST_NAME = 100
-_SECONDS = {"h": 3600, "d": 86_400}
-_HIGHEST_LIMIT = 10**12
+# A flag's value that takes a limit away.
+_NO_LIMIT = "none"
 # A beginning that names a key: what all keys begin with, and four characters of its own.
 _SHORTEST_BEGINNING = 12
 
@@ -62,8 +66,12 @@ class KeyOptions:
     """What a key may do, and how much."""
 
     group: ClassVar[str] = "Limits"
-    scopes: str = option(
-        ",".join(DEFAULT_SCOPES), f"What it may do, of {', '.join(SCOPES)}.", unit="NAME,...", group="Rights"
+    scopes: str | None = option(
+        None,
+        f"What it may do, of {', '.join(SCOPES)}.",
+        unit="NAME,...",
+        shown=",".join(DEFAULT_SCOPES),
+        group="Rights",
     )
     models: str | None = option(None, "The models it may use.", unit="ID,...", shown="all", group="Rights")
     expires: str | None = option(
@@ -73,22 +81,45 @@ class KeyOptions:
         shown="never",
         group="Rights",
     )
-    requests_per_minute: int | None = option(
-        None, "Requests per minute, counted on each server.", unit="N", shown="no limit", least=1
+    requests_per_minute: str | None = option(
+        None, "Requests per minute, counted on each server.", unit="N", shown="no limit"
     )
-    tokens_per_minute: int | None = option(
-        None, "Prompt tokens per minute, counted on each server.", unit="N", shown="no limit", least=1
+    tokens_per_minute: str | None = option(
+        None, "Prompt tokens per minute, counted on each server.", unit="N", shown="no limit"
     )
-    concurrency: int | None = option(
-        None, "Requests that run at the same time, counted on each server.", unit="N", shown="no limit", least=1
+    concurrency: str | None = option(
+        None, "Requests that run at the same time, counted on each server.", unit="N", shown="no limit"
     )
-    credit: str | None = option(None, "Prepaid credit; 0 can be topped up.", unit="DOLLARS", shown="no limit")
+    credit: str | None = option(
+        None, "Prepaid credit, all that was ever granted; 0 can be topped up.", unit="DOLLARS", shown="no limit"
+    )
+    budget: str | None = option(None, "What it may spend in a month of UTC.", unit="DOLLARS", shown="no limit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeOptions(KeyOptions):
+    """What to change of a key."""
+
+    name: str | None = option(None, "Who or what uses it.", unit="NAME", group="Rights", shown="as it is")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKeyOutput:
+    """How a new key is printed."""
+
     json: bool = option(False, "Print a JSON object with the key in it.", group="Output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationOptions:
+    """What becomes of the text before."""
+
+    grace: str = option("0", "How long the old key stays valid, such as 10m, 12h or 30d.", unit="TIME", group="Rights")
 
 
 @keys.callback(invoke_without_command=True)
 def _keys(context: typer.Context) -> None:
-    """Make, list, revoke and top up the keys of a server.
+    """Make, list, change, rotate, revoke and top up the keys of a server.
 
     Keys are in a SQLite file, or in a Postgres database that several servers share; only a hash of each key is stored.
     Name the store with --keys or QWEN3_RERANKER_KEYS. QWEN3_RERANKER_PEPPER is a secret that is mixed into the hashes:
@@ -97,6 +128,7 @@ def _keys(context: typer.Context) -> None:
     Examples:
       qwen3-reranker keys create "search team" --requests-per-minute 600 --credit 25
       qwen3-reranker keys list
+      qwen3-reranker keys change key_4f9cAb12Zx90QwErTyUi --budget 50
       qwen3-reranker keys top-up key_4f9cAb12Zx90QwErTyUi 10
       qwen3-reranker keys revoke qr_live_4f9cAb12
       qwen3-reranker serve --keys keys.db
@@ -107,35 +139,28 @@ def _keys(context: typer.Context) -> None:
 
 @keys.command("create", cls=Verb)
 @declared
-def create(name: Annotated[str, Argument(metavar="NAME")], *, store: StoreOptions, options: KeyOptions) -> None:
+def create(
+    name: Annotated[str, Argument(metavar="NAME")],
+    *,
+    store: StoreOptions,
+    options: Annotated[dict[str, Any], Given(KeyOptions)],
+    output: NewKeyOutput,
+) -> None:
     """Make a key and print it; it cannot be shown again.
 
-    NAME says who or what uses it. Standard output is only the key, so a command can store it:
+    NAME says who or what uses it. The first key makes the store. Standard output is only the key, so a command can
+    store it:
 
     Examples:
       qwen3-reranker keys create "search team"
       qwen3-reranker keys create ci --expires 30d --scopes rerank --concurrency 2 > ci.key
       qwen3-reranker keys create ann --credit 25 --keys postgresql://reranker@db.internal/reranker
     """
-    rights: dict[str, Any] = {
-        "scopes": [_scope(each) for each in _names("--scopes", options.scopes)],
-        "models": None if options.models is None else _names("--models", options.models),
-        "expires": None if options.expires is None else _moment(options.expires),
-        "credit": None if options.credit is None else _nanodollars("--credit", options.credit),
-    }
-    limits = KeyLimits(
-        _bounded("--requests-per-minute", options.requests_per_minute),
-        _bounded("--tokens-per-minute", options.tokens_per_minute),
-        _bounded("--concurrency", options.concurrency),
-    )
-    if not name.strip() or len(name) > _LONGEST_NAME or visible(name) != name:
-        raise InputError(f"NAME must be 1 to {_LONGEST_NAME} visible characters")
+    with _flags():
+        fields = creation({"name": name, **_values(options)}, time.time())
     with _opened(store, create=True) as opened:
-        text, record = opened.create_key(name, limits=limits, **rights)
-        if options.json:
-            print(json.dumps({"key": text, **_facts(record)}, indent=2))
-        else:
-            print(text)
+        text, record = opened.create_key(**fields)
+        _print_new(text, record, output)
         note(f"this is {record.id}; the key cannot be shown again; {opened.name} keeps a hash of it")
 
 
@@ -156,6 +181,51 @@ def list_keys(*, store: StoreOptions, output: PrintOptions) -> None:
         from qwen3_reranker.cli.keys_table import write_keys
 
         write_keys(records, sys.stdout)
+    if over := [record.id for record in records if (record.credit_left or 0) < 0 or (record.budget_left or 0) < 0]:
+        note(
+            f"{', '.join(over)} spent more than was left: servers that share a store learn of each other's spending "
+            "only after usage_flush and keys_cache seconds"
+        )
+
+
+@keys.command("change", cls=Verb)
+@declared
+def change(wanted: Wanted, *, store: StoreOptions, options: Annotated[dict[str, Any], Given(ChangeOptions)]) -> None:
+    """Change what a key may do and how much; servers follow within seconds.
+
+    KEY is its id, the beginning that `list` shows, or the key itself. What is not named stays as it is; `none` takes a
+    limit away. Bracketed defaults below are those of a new key.
+
+    Examples:
+      qwen3-reranker keys change key_4f9cAb12Zx90QwErTyUi --budget 50 --requests-per-minute none
+      qwen3-reranker keys change qr_live_4f9cAb12 --name "search team" --expires 2027-01-31
+    """
+    with _flags("--name"):
+        fields = checked_fields(_values(options), time.time())
+    if not fields:
+        raise InputError("nothing to change: name a flag, such as --budget 50")
+    with _opened(store) as opened:
+        after = opened.change_key(_chosen(opened, wanted).id, fields)
+    print(f"{after.id} ({visible(after.name)}) has changed")
+
+
+@keys.command("rotate", cls=Verb)
+@declared
+def rotate(wanted: Wanted, *, store: StoreOptions, options: RotationOptions, output: NewKeyOutput) -> None:
+    """Give a key a new text and print it; name, limits, credit and usage stay.
+
+    KEY is its id, the beginning that `list` shows, or the key itself. Servers refuse the old text within seconds, or
+    after --grace. Only one old text is valid at a time.
+
+    Examples:
+      qwen3-reranker keys rotate key_4f9cAb12Zx90QwErTyUi --grace 12h > new.key
+    """
+    with _flags():
+        grace = seconds_of("grace", options.grace)
+    with _opened(store) as opened:
+        text, record = opened.rotate(_chosen(opened, wanted).id, grace)
+        _print_new(text, record, output)
+        note(f"this is {record.id}; the key cannot be shown again; the old one is valid for {grace:,} seconds more")
 
 
 @keys.command("revoke", cls=Verb)
@@ -188,17 +258,39 @@ def top_up(wanted: Wanted, dollars: Annotated[str, Argument(metavar="DOLLARS")],
     Examples:
       qwen3-reranker keys top-up key_4f9cAb12Zx90QwErTyUi 10
     """
-    amount = _nanodollars("DOLLARS", dollars)
+    with _flags():
+        amount = dollar_amount("DOLLARS", dollars)
     if amount == 0:
         raise InputError("DOLLARS must be above 0")
     with _opened(store) as opened:
-        before = _chosen(opened, wanted)
-        if before.credit_granted is None:
-            raise InputError(f"{before.id} has no credit limit, so there is nothing to top up")
-        if before.credit_granted + amount > _MOST_DOLLARS * NANODOLLARS:
-            raise InputError(f"a key's credit is at most {_MOST_DOLLARS:,} dollars in all")
-        after = opened.top_up(before.id, amount)
+        after = opened.top_up(_chosen(opened, wanted).id, amount)
     print(f"{after.id} ({visible(after.name)}) has {_dollars(after.credit_left):,.4f} dollars left")
+
+
+@contextmanager
+def _flags(name: str = "NAME") -> Iterator[None]:
+    """Errors of a key's fields name the flag, or the argument."""
+    try:
+        yield
+    except KeyFieldError as error:
+        flags = {"name": name, "DOLLARS": "DOLLARS"}
+        flag = flags.get(error.field, f"--{error.field.replace('_', '-')}")
+        raise InputError(f"{flag} {error.rule}") from None
+
+
+def _values(options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a key that flags gave."""
+    values: dict[str, Any] = {}
+    for name, text in options.items():
+        if name in OPTIONAL_FIELDS and text == _NO_LIMIT:
+            values[name] = None
+        else:
+            values[name] = text.split(",") if name in ("scopes", "models") else text
+    return values
+
+
+def _print_new(text: str, record: KeyRecord, output: NewKeyOutput) -> None:
+    print(json.dumps({"key": text, **_facts(record)}, indent=2) if output.json else text)
 
 
 @contextmanager
@@ -251,6 +343,8 @@ def _facts(record: KeyRecord) -> dict[str, Any]:
         "credit_granted": _dollars(record.credit_granted),
         "credit_used": _dollars(record.credit_used),
         "credit_left": _dollars(record.credit_left),
+        "budget": _dollars(record.budget),
+        "budget_left": _dollars(record.budget_left),
         "created": _written(record.created),
         "expires": _written(record.expires),
         "revoked": _written(record.revoked),
@@ -264,50 +358,3 @@ def _dollars(nanodollars: int | None) -> float | None:
 
 def _written(moment: int | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _bounded(flag: str, value: int | None) -> int | None:
-    if value is not None and value > _HIGHEST_LIMIT:
-        raise InputError(f"{flag} must be at most {_HIGHEST_LIMIT:,}; leave it out for no limit")
-    return value
-
-
-def _scope(name: str) -> str:
-    if name not in SCOPES:
-        raise unknown("--scopes", name, SCOPES)
-    return name
-
-
-def _names(flag: str, value: str) -> list[str]:
-    names = [name.strip() for name in value.split(",")]
-    if not all(names) or visible(value) != value:
-        raise InputError(f"{flag} must be names with commas between them")
-    return list(dict.fromkeys(names))
-
-
-def _nanodollars(flag: str, value: str) -> int:
-    try:
-        amount = Decimal(value.removeprefix("$"))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not (amount.is_finite() and 0 <= amount <= _MOST_DOLLARS):
-        raise InputError(f"{flag} must be dollars from 0 to {_MOST_DOLLARS:,}, such as 25 or 0.50; got {value!r}")
-    nanodollars = amount * NANODOLLARS
-    if nanodollars != int(nanodollars):
-        raise InputError(f"{flag} is kept to a billionth of a dollar; got {value!r}")
-    return int(nanodollars)
-
-
-def _moment(value: str) -> int:
-    """The Unix time that --expires names."""
-    if span := re.fullmatch(r"([0-9]{1,5})([hd])", value):
-        moment = time.time() + int(span[1]) * _SECONDS[span[2]]
-    else:
-        try:
-            day = datetime.fromisoformat(value)
-            moment = (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            raise InputError(f"--expires must be such as 12h, 30d or 2027-01-31, got {value!r}") from None
-    if moment <= time.time():
-        raise InputError(f"--expires must be in the future, got {value!r}")
-    return int(moment)

@@ -47,6 +47,7 @@ def _rows(record: KeyRecord) -> list[tuple[str, str]]:
         ("may", _rights(record)),
         ("limits", _limits(record)),
         ("credit", _credit(record)),
+        ("this month", _budget(record)),
         ("expires", _day(record.expires)),
         ("last used", _day(record.last_used)),
     ]
@@ -65,7 +66,17 @@ def _limits(record: KeyRecord) -> str:
 
 def _credit(record: KeyRecord) -> str:
     used = f"${record.credit_used / NANODOLLARS:,.4f} used"
-    return used if record.credit_left is None else f"{used}, ${record.credit_left / NANODOLLARS:,.4f} left"
+    return used if record.credit_left is None else f"{used}, {_left(record.credit_left)}"
+
+
+def _budget(record: KeyRecord) -> str:
+    if record.budget is None or record.budget_left is None:
+        return "no budget"
+    return f"{_left(record.budget_left)} of ${record.budget / NANODOLLARS:,.2f}"
+
+
+def _left(nanodollars: int) -> str:
+    return f"${abs(nanodollars) / NANODOLLARS:,.4f} {'left' if nanodollars >= 0 else 'overspent'}"
 
 
 def _day(moment: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from qwen3_reranker.errors import InputError, OutOfMemoryError, QueryTooLongError, RerankerError
 
@@ -86,13 +87,20 @@ def accounts_unavailable() -> Problem:
 
 def insufficient_quota() -> Problem:
     """402: the key's credit does not cover the request; only more credit helps."""
-    return Problem(
-        402,
-        "insufficient_quota",
-        "insufficient_quota",
-        "the credit of this API key does not cover this request",
-        headers={"x-should-retry": "false"},
+    return _unpaid("insufficient_quota", "the credit of this API key does not cover this request")
+
+
+def budget_exceeded(resets_at: int) -> Problem:
+    """402: the key's budget of this month does not cover the request, until it resets at a Unix time."""
+    day = datetime.fromtimestamp(resets_at, UTC).strftime("%Y-%m-%d")
+    return _unpaid(
+        "budget_exceeded",
+        f"the monthly budget of this API key does not cover this request; it resets on {day} at 00:00 UTC",
     )
+
+
+def _unpaid(code: str, message: str) -> Problem:
+    return Problem(402, "insufficient_quota", code, message, headers={"x-should-retry": "false"})
 
 
 def rate_limited(what: str, wait_seconds: float, headers: Mapping[str, str]) -> Problem:

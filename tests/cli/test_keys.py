@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import KEYS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
+from tests.serve.accounts.conftest import row_of
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +68,8 @@ def test_what_a_key_may_do_is_what_was_asked_for(run: Run) -> None:
         "credit_granted": 0.5,
         "credit_used": 0.0,
         "credit_left": 0.5,
+        "budget": None,
+        "budget_left": None,
         "revoked": None,
         "last_used": None,
     }
@@ -89,6 +93,42 @@ def test_a_top_up_adds_to_the_credit(run: Run) -> None:
     assert run("keys", "top-up", made["id"], "10.5").out == f"{made['id']} (a) has 10.5000 dollars left\n"
     assert run("keys", "top-up", made["shown"], "0.000000001").code == 0
     assert listed(run)[0]["credit_granted"] == 10.500000001
+
+
+def test_a_change_touches_what_is_named_and_none_takes_a_limit_away(run: Run) -> None:
+    made = json.loads(run("keys", "create", "a", "--json", "--concurrency", "2", "--expires", "30d").out)
+    outcome = run("keys", "change", made["id"], "--name", "b", "--budget", "$12.5", "--concurrency", "none")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{made['id']} (b) has changed\n", "")
+    made.pop("key")
+    [key] = listed(run)
+    assert key == {**made, "name": "b", "budget": 12.5, "budget_left": 12.5, "concurrency": None}
+    run("keys", "change", made["shown"], "--expires", "none", "--scopes", "admin", "--models", "nano", "--credit", "3")
+    [key] = listed(run)
+    assert (key["expires"], key["scopes"], key["models"], key["credit_left"]) == (None, ["admin"], ["nano"], 3.0)
+    assert "$12.5000 left of $12.50" in run("keys", "list", "--format", "table").out
+
+
+def test_a_rotated_key_alone_is_on_standard_output(run: Run) -> None:
+    made = json.loads(run("keys", "create", "a", "--json").out)
+    outcome = run("keys", "rotate", made["key"], "--grace", "12h")
+    new = outcome.out.removesuffix("\n")
+    assert parse(new.encode()) != made["key"].encode()
+    assert "the old one is valid for 43,200 seconds more" in outcome.err
+    assert run("keys", "revoke", new).out.startswith(made["id"])
+    outcome = run("keys", "rotate", made["id"])
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"error: {made['id']} is revoked for good; create another key\n"
+
+
+def test_a_balance_below_nothing_is_explained(run: Run) -> None:
+    made = json.loads(run("keys", "create", "a", "--json", "--credit", "0.001", "--budget", "1").out)
+    assert run("keys", "list").err == ""
+    store = Store("keys.db")
+    store.write_usage([row_of(store.all_keys()[0], cost=2_000_000, time=time.time())])
+    store.close()
+    outcome = run("keys", "list", "--format", "table")
+    assert "$0.0010 overspent" in outcome.out
+    assert outcome.err.startswith(f"note: {made['id']} spent more than was left: servers that share a store")
 
 
 def test_the_place_is_a_flag_or_a_variable_or_keys_db(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,13 +161,17 @@ WRONG = {
     "an empty name": (["keys", "create", " "], 2, "NAME must be 1 to 100 visible characters"),
     "a long name": (["keys", "create", "a" * 101], 2, "NAME must be"),
     "a name that steers": (["keys", "create", "a\x1b[2J"], 2, "NAME must be"),
-    "an unknown scope": (["keys", "create", "a", "--scopes", "rerank,root"], 2, "unknown --scopes 'root'"),
+    "an unknown scope": (
+        ["keys", "create", "a", "--scopes", "rerank,root"],
+        2,
+        "--scopes must be of rerank, embeddings",
+    ),
     "no scope": (["keys", "create", "a", "--scopes", ""], 2, "--scopes must be names"),
     "a hole in models": (["keys", "create", "a", "--models", "a,,b"], 2, "--models must be names"),
-    "no requests": (["keys", "create", "a", "--requests-per-minute", "0"], 2, "must be at least 1, got 0"),
-    "negative tokens": (["keys", "create", "a", "--tokens-per-minute", "-5"], 2, "must be at least 1, got -5"),
-    "no concurrency": (["keys", "create", "a", "--concurrency", "0"], 2, "must be at least 1, got 0"),
-    "too many requests": (["keys", "create", "a", "--requests-per-minute", "9" * 20], 2, "at most"),
+    "no requests": (["keys", "create", "a", "--requests-per-minute", "0"], 2, "must be a whole number from 1"),
+    "negative tokens": (["keys", "create", "a", "--tokens-per-minute", "-5"], 2, "must be a whole number from 1"),
+    "no concurrency": (["keys", "create", "a", "--concurrency", "0"], 2, "--concurrency must be a whole number"),
+    "too many requests": (["keys", "create", "a", "--requests-per-minute", "9" * 20], 2, "from 1 to 1,000,000,000,000"),
     "credit in words": (["keys", "create", "a", "--credit", "ten"], 2, "--credit must be dollars"),
     "negative credit": (["keys", "create", "a", "--credit", "-1"], 2, "--credit must be dollars"),
     "endless credit": (["keys", "create", "a", "--credit", "inf"], 2, "--credit must be dollars"),
@@ -145,6 +189,13 @@ WRONG = {
     "too short to mean one": (["keys", "revoke", "qr_live_"], 2, "no key at keys.db is the one named"),
     "an empty name to revoke": (["keys", "revoke", ""], 2, "no key at keys.db is the one named"),
     "another key": (["keys", "revoke", generate()], 2, "no key at keys.db is the one named"),
+    "nothing to change": (["keys", "change", "key_nobody"], 2, "nothing to change"),
+    "a change of nobody": (["keys", "change", "key_nobody", "--budget", "5"], 2, "no key at keys.db is the one named"),
+    "an empty new name": (["keys", "change", "key_nobody", "--name", " "], 2, "--name must be 1 to 100 visible"),
+    "a name that is no limit": (["keys", "change", "key_nobody", "--scopes", "none"], 2, "--scopes must be of"),
+    "a budget in words": (["keys", "create", "a", "--budget", "ten"], 2, "--budget must be dollars"),
+    "a rotation of nobody": (["keys", "rotate", "key_nobody"], 2, "no key at keys.db is the one named"),
+    "a grace in words": (["keys", "rotate", "key_nobody", "--grace", "soon"], 2, "--grace must be a span"),
     "no dollars": (["keys", "top-up", "key_nobody", "0"], 2, "DOLLARS must be above 0"),
 }
 
@@ -211,7 +262,7 @@ def test_an_empty_store_says_so(run: Run) -> None:
 def test_keys_alone_shows_its_verbs(run: Run) -> None:
     page = run("keys").out
     assert page == run("keys", "--help").out
-    for verb in ("create", "list", "revoke", "top-up"):
+    for verb in ("create", "list", "change", "rotate", "revoke", "top-up"):
         assert f"\n  {verb} " in page
         assert "Examples:" in run("keys", verb, "--help").out
 

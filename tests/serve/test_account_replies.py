@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,16 +57,29 @@ def test_a_key_is_told_of_as_openrouter_does() -> None:
         "expires_at": "2030-03-17T17:46:40Z",
         "id": "key_a",
         "name": "search team",
+        "state": "active",
         "scopes": ["rerank", "admin"],
         "models": ["nano"],
         "requests_per_minute": 60,
         "tokens_per_minute": 1000,
         "concurrency": 2,
+        "credit": 100.0,
+        "credit_remaining": 74.5,
+        "budget": None,
+        "budget_remaining": None,
         "created_at": "2023-11-14T22:13:20Z",
+        "revoked_at": None,
         "last_used_at": "2027-01-15T08:00:00Z",
     }
     free = fill(KEY_REPLY, KeyFacts(FREE, 0, 0, 0))["data"]
     assert (free["limit"], free["limit_remaining"], free["rate_limit"]["requests"]) == (None, None, -1)
+
+
+def test_the_limit_of_a_key_with_a_budget_is_the_months() -> None:
+    monthly = replace(PAID, budget=10_000_000_000, month=1_798_761_600, month_used=3_500_000_000)
+    data = fill(KEY_REPLY, KeyFacts(monthly, 1_000_000_000, 2_000_000_000, 3_500_000_000))["data"]
+    assert (data["limit"], data["limit_remaining"], data["limit_reset"]) == (10.0, 6.5, "monthly")
+    assert (data["budget"], data["budget_remaining"], data["credit"]) == (10.0, 6.5, 100.0)
 
 
 def test_credits_are_what_was_granted_and_used() -> None:
@@ -81,7 +95,7 @@ def test_usage_has_every_bucket_and_the_models_in_it() -> None:
     query = read_usage_query({"limit": "3"}, NOW)
     today = int(NOW) - int(NOW) % DAY
     assert (query.since, query.until, query.width) == (today - 2 * DAY, today + DAY, DAY)
-    sums = [UsageSum(today, "big", 1, 5, 50, 40, 2_000), UsageSum(today, "nano", 2, 4, 30, 20, 0)]
+    sums = [UsageSum(today, "big", 1, 5, 50, 40, 2_000, "key_a"), UsageSum(today, "nano", 2, 4, 30, 20, 0)]
     body = fill(USAGE_REPLY, UsageBuckets(query, sums))
     assert [(each["start_time"], each["end_time"]) for each in body["data"]] == [
         (today + place * DAY, today + (place + 1) * DAY) for place in (-2, -1, 0)
@@ -89,6 +103,7 @@ def test_usage_has_every_bucket_and_the_models_in_it() -> None:
     assert [each["results"] for each in body["data"][:2]] == [[], []]
     assert body["data"][2]["results"][0] == {
         "object": "usage.result",
+        "api_key_id": "key_a",
         "model": "big",
         "num_model_requests": 1,
         "documents": 5,

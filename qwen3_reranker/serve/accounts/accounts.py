@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from qwen3_reranker.serve.accounts.admission import Admission, Reservation
 from qwen3_reranker.serve.accounts.database import StoreError
-from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyRecord, UsageSum
+from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyRecord, UsageSum, month_start
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.ttl_cache import TTLCache
 from qwen3_reranker.serve.accounts.writer import UsageWriter
 from qwen3_reranker.serve.problems import accounts_unavailable, invalid_api_key
 
+Result = TypeVar("Result")
+
 _MAX_KEYS = 10_000
 _MAX_UNKNOWN_KEYS = 10_000
-_DAY = 86_400
 _RETRY_SECONDS = 1.0
 _MAX_STORE_READERS = 4
 _READER_WAIT_SECONDS = 2.0
@@ -60,14 +62,14 @@ class Accounts:
         Requests are refused once max_waiting_rows rows of usage are not written, or one waits max_waiting_seconds.
         Raises InputError and StoreError as Store does.
         """
-        self.store = Store(url, pepper, create=create)
+        self.store = Store(url, pepper, create=create, clock=clock)
         self._clock = clock
         self._monotonic = monotonic
         self._retry_at = -float("inf")
         self._readers = threading.BoundedSemaphore(_MAX_STORE_READERS)
         self._known: TTLCache[KeyRecord] = TTLCache(cache_seconds, _MAX_KEYS, monotonic)
         self._unknown: TTLCache[bool] = TTLCache(cache_seconds, _MAX_UNKNOWN_KEYS, monotonic)
-        self._admission = Admission(lambda row: self._writer.add(row), monotonic)
+        self._admission = Admission(lambda row: self._writer.add(row), monotonic, clock)
         self._writer = UsageWriter(
             self.store,
             writing=self._admission.writing,
@@ -112,32 +114,52 @@ class Accounts:
             raise accounts_unavailable()
         return self._admission.enter(key)
 
-    def key_facts(self, key: KeyRecord) -> KeyFacts:
-        """The key and its recent usage from the store, at most flush_interval old. Raises Problem 503."""
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        begins = [midnight, midnight - timedelta(days=midnight.weekday()), midnight.replace(day=1)]
-        today, week, month = (int(begin.timestamp()) for begin in begins)
+    def key_facts(self, key_id: str) -> KeyFacts | None:
+        """A key and its recent usage from the store, at most flush_interval old. Raises Problem 503."""
         with self._reading():
-            record = self.store.key(key.id)
-            days = self.store.usage(key.id, min(week, month), today + _DAY, _DAY)
-        if record is None:
-            raise invalid_api_key()
-        return KeyFacts(
-            record, *(sum(day.cost for day in days if day.start >= begin) for begin in (today, week, month))
-        )
+            record = self.store.key(key_id)
+            costs = self.store.costs(self._begins(), [key_id])
+        return None if record is None else KeyFacts(record, *costs.get(key_id, (0, 0, 0)))
 
-    def usage(self, key: KeyRecord, since: int, until: int, bucket: int) -> list[UsageSum]:
-        """Usage of the key by model from `since` until `until`, in buckets of `bucket` seconds.
+    def usage(
+        self, key_id: str | None, since: int, until: int, bucket: int, limit: int | None = None
+    ) -> list[UsageSum]:
+        """Usage by key and model from `since` until `until`, in buckets of `bucket` seconds; of one key, or of all.
 
         Times are Unix seconds. A bucket has whole hours and starts at a multiple of its length. Raises Problem 503.
         """
         with self._reading():
-            return self.store.usage(key.id, since, until, bucket)
+            return self.store.usage(key_id, since, until, bucket, limit)
+
+    def _begins(self) -> tuple[int, int, int]:
+        """Today, this week and this month."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        week = today - timedelta(days=today.weekday())
+        return int(today.timestamp()), int(week.timestamp()), month_start(self._clock())
 
     def health(self) -> AccountsHealth:
         """The state of the store, as every flush finds it; never waits."""
         return AccountsHealth(not self._writer.is_failing, self._writer.oldest_seconds())
+
+    def administer(self, change: Callable[[Store], Result]) -> Result:
+        """What `change` gives for the store. This server follows it at once, others within their cache_seconds.
+
+        Raises what `change` raises, and Problem 503 without the store.
+        """
+        with self._reading():
+            result = change(self.store)
+        # All keys are read again: an old and a new text may stand for the one that has changed.
+        self._known.clear()
+        self._unknown.clear()
+        return result
+
+    def all_facts(self, after: str | None, limit: int) -> list[KeyFacts]:
+        """Keys in the order of Store.all_keys, and their recent usage from the store. Raises Problem 503."""
+        with self._reading():
+            records = self.store.all_keys(after, limit)
+            costs = self.store.costs(self._begins(), [record.id for record in records])
+        return [KeyFacts(record, *costs.get(record.id, (0, 0, 0))) for record in records]
 
     def flush(self) -> None:
         """Write all usage settled so far; raises StoreError, and then keeps it."""

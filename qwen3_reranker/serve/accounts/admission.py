@@ -9,56 +9,25 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from qwen3_reranker.serve.accounts.bucket import Bucket
-from qwen3_reranker.serve.accounts.key_records import Credit, KeyRecord, UsageRow
-from qwen3_reranker.serve.problems import insufficient_quota, rate_limited
+from qwen3_reranker.serve.accounts.key_records import Credit, KeyRecord, UsageRow, month_end
+from qwen3_reranker.serve.accounts.quota_state import QuotaState
+from qwen3_reranker.serve.problems import budget_exceeded, insufficient_quota, rate_limited
 
 _MAX_IDLE_KEYS = 10_000
-# Longer than a bucket takes to fill, and longer than an older record of the key is cached.
-_IDLE_SECONDS = 600.0
-
-
-class QuotaState:
-    """Limits and credit of one key on this server.
-
-    credit: from the store. unwritten: nanodollars of answered requests that the store may not hold yet; reserved: of
-    running requests. unconfirmed: the store may already hold some of the unwritten amounts.
-    """
-
-    __slots__ = ("credit", "in_flight", "last_request", "requests", "reserved", "tokens", "unconfirmed", "unwritten")
-
-    def __init__(self, key: KeyRecord, now: float) -> None:
-        limits = key.limits
-        self.requests = None if limits.requests is None else Bucket(limits.requests, now)
-        self.tokens = None if limits.tokens is None else Bucket(limits.tokens, now)
-        self.credit = Credit(key.credit_granted, key.credit_used)
-        self.last_request = now
-        self.in_flight = 0
-        self.reserved = 0
-        self.unwritten = 0
-        self.unconfirmed = False
-
-    def covers(self, cost: int) -> bool:
-        """Whether the credit is enough for a further cost in nanodollars."""
-        spent = self.credit.used + self.unwritten + self.reserved
-        return cost == 0 or self.credit.granted is None or spent + cost <= self.credit.granted
-
-    def refresh(self, credit: Credit) -> None:
-        """Take newer credit from the store."""
-        # The used amount only grows, so of two reads that overtake each other the larger one is newer.
-        self.credit = Credit(credit.granted, max(credit.used, self.credit.used))
-
-    def is_idle(self, now: float) -> bool:
-        """Whether nothing is lost when this state is dropped."""
-        return not (self.in_flight or self.unwritten) and now - self.last_request > _IDLE_SECONDS
 
 
 class Admission:
     """The limits of every key that this server has seen; thread-safe."""
 
-    def __init__(self, on_settled: Callable[[UsageRow], None], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`on_settled` is called with the usage of each answered request."""
+    def __init__(
+        self,
+        on_settled: Callable[[UsageRow], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`on_settled` is called with the usage of each request that is charged."""
         self.monotonic = monotonic
+        self.clock = clock
         self.on_settled = on_settled
         self.lock = threading.Lock()
         self._states: dict[str, QuotaState] = {}
@@ -85,12 +54,15 @@ class Admission:
         return Reservation(self, key, state)
 
     def refresh(self, key: KeyRecord) -> None:
-        """Take a key's credit from a newer record of the store."""
+        """Take a key's limits, credit and budget from a newer record of the store."""
         with self.lock:
             state = self._states.get(key.id)
+            if state is None:
+                return
+            state.set_limits(key.limits, self.monotonic())
             # An unconfirmed record may hold amounts that still count as unwritten; `written` has better numbers.
-            if state is not None and not state.unconfirmed:
-                state.refresh(Credit(key.credit_granted, key.credit_used))
+            if not state.unconfirmed:
+                state.refresh(key.credit)
 
     def writing(self, rows: Iterable[UsageRow]) -> None:
         """Note that usage is being written to the store."""
@@ -100,12 +72,11 @@ class Admission:
                     state.unconfirmed = True
 
     def written(self, rows: Iterable[UsageRow], credits: Mapping[str, Credit]) -> None:
-        """Note that usage is in the store, and the keys' credit after it."""
+        """Note that usage is in the store, and the keys' credit and budget after it."""
         with self.lock:
             for row in rows:
                 if state := self._states.get(row.key_id):
-                    state.unwritten -= row.cost
-                    state.unconfirmed = False
+                    state.remove_unwritten(row)
             for key_id, credit in credits.items():
                 if state := self._states.get(key_id):
                     state.refresh(credit)
@@ -134,13 +105,16 @@ class Reservation:
     def charge(self, tokens: int, cost: int) -> None:
         """Reserve the tokens of the request and their price in nanodollars, once they are counted.
 
-        Raises Problem 429 at the key's token rate and 402 without enough credit; both leave the reservation unchanged.
+        Raises Problem 429 at the key's token rate, and 402 beyond its credit or its budget of the month; both leave the
+        reservation unchanged.
         """
         state = self._state
         with self._admission.lock:
             assert self._open, "the request is over"
-            if not state.covers(cost):
+            if not state.credit_covers(cost):
                 raise insufficient_quota()
+            if not state.budget_covers(cost, self._admission.clock()):
+                raise budget_exceeded(month_end(state.month))
             if state.tokens is not None:
                 now = self._admission.monotonic()
                 if wait := state.tokens.wait(tokens, now):
@@ -159,17 +133,17 @@ class Reservation:
             return ratelimit_headers(self._state, self._admission.monotonic())
 
     def settle(self, row: UsageRow) -> None:
-        """The request was answered: charge what the row holds."""
+        """The request is over: charge what the row holds, which is never more than was reserved."""
         with self._admission.lock:
             if not self._close():
                 return
             if self._state.tokens is not None:
                 self._state.tokens.take(row.prompt_tokens - self._tokens)
-            self._state.unwritten += row.cost
+            self._state.add_unwritten(row)
         self._admission.on_settled(row)
 
     def release(self) -> None:
-        """The request was not answered: give tokens and credit back. It still counts as a request."""
+        """The request costs nothing: give tokens and credit back. It still counts as a request."""
         with self._admission.lock:
             if self._close() and self._state.tokens is not None:
                 self._state.tokens.take(-self._tokens)

@@ -32,6 +32,12 @@ class Bucket:
         """Take an amount, even more than is available; a negative amount is given back."""
         self._level = min(float(self.limit), self._level - amount)
 
+    def resize(self, limit: int, now: float) -> None:
+        """Change the limit; what was taken stays taken."""
+        self._fill(now)
+        self._level += limit - self.limit
+        self.limit = limit
+
     def remaining(self, now: float) -> int:
         """Whole units that may pass now."""
         self._fill(now)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from qwen3_reranker.serve.problems import not_permitted
 
 NANODOLLARS = 1_000_000_000
+#: The most credit and the largest budget of a key.
+MOST_DOLLARS = 1_000_000_000
 SCOPES = ("rerank", "embeddings", "metrics", "admin")
 DEFAULT_SCOPES = ("rerank", "embeddings")
+
+
+def month_start(moment: float) -> int:
+    """The first second of a moment's calendar month in UTC."""
+    day = datetime.fromtimestamp(moment, UTC)
+    return int(day.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())
+
+
+def month_end(start: int) -> int:
+    """The first second after the month that begins at `start`."""
+    return month_start(start + 32 * 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,8 @@ class KeyRecord:
     """A key in the store.
 
     shown: its prefix, for people. models: ids that it may use, None for all. credit_granted: prepaid nanodollars,
-    None for no limit; credit_used: the cost of its written usage.
+    None for no limit; credit_used: the cost of its written usage. budget: nanodollars for each calendar month in UTC,
+    None for no limit; month_used: the cost of its written usage since `month`. Both are 0 without a budget.
     """
 
     id: str
@@ -41,6 +56,9 @@ class KeyRecord:
     limits: KeyLimits = KeyLimits()
     credit_granted: int | None = None
     credit_used: int = 0
+    budget: int | None = None
+    month: int = 0
+    month_used: int = 0
 
     def state(self, now: float) -> str:
         """active, expired or revoked."""
@@ -52,6 +70,16 @@ class KeyRecord:
     def credit_left(self) -> int | None:
         """Nanodollars, None for no limit."""
         return None if self.credit_granted is None else self.credit_granted - self.credit_used
+
+    @property
+    def credit(self) -> Credit:
+        """What the key may spend and has spent."""
+        return Credit(self.credit_granted, self.credit_used, self.budget, self.month, self.month_used)
+
+    @property
+    def budget_left(self) -> int | None:
+        """Nanodollars of this month, None for no limit."""
+        return None if self.budget is None else self.budget - self.month_used
 
     def require_scope(self, scope: str) -> None:
         """Raise Problem 403 unless the key has this scope."""
@@ -66,7 +94,10 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One answered request. duration is in seconds, cost in nanodollars; `id` makes a second write harmless."""
+    """One request that is charged. duration is in seconds, cost in nanodollars; `id` makes a second write harmless.
+
+    status: 200, or what ended the request early; then it counts only what had been computed.
+    """
 
     time: int
     key_id: str
@@ -84,15 +115,21 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A key's credit in the store, in nanodollars; granted is None for no limit."""
+    """A key's credit and monthly budget in the store, in nanodollars; granted and budget are None for no limit.
+
+    month_used: since `month`, the first second of a month.
+    """
 
     granted: int | None
     used: int
+    budget: int | None = None
+    month: int = 0
+    month_used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """Usage of one model in the hour or day that begins at `start`."""
+    """Usage of one model by one key in the hour or day that begins at `start`."""
 
     start: int
     model: str
@@ -101,6 +138,7 @@ class UsageSum:
     prompt_tokens: int
     computed_tokens: int
     cost: int
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

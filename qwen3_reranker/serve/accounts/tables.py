@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Double,
+    Index,
     Integer,
     MetaData,
     String,
@@ -19,12 +20,14 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
+    update,
 )
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.serve.accounts.database import Database, StoreError
 
-VERSION = 1
+VERSION = 2
 # Any number, if no other program that shares the database locks the same one.
 _POSTGRES_LOCK = 0x7172_6B65_7973
 
@@ -48,6 +51,21 @@ KEYS = Table(
     Column("concurrency", BigInteger),
     Column("credit_granted", BigInteger),
     Column("credit_used", BigInteger, nullable=False),
+    # Nanodollars for each calendar month in UTC.
+    Column("budget", BigInteger),
+    # The digest before the last rotation, which is valid until a Unix time.
+    Column("previous_digest", String),
+    Column("previous_until", BigInteger),
+)
+_PREVIOUS = Index("reranker_keys_previous", KEYS.c.previous_digest)
+# Each top-up that its caller named, so that a repeated request adds once.
+TOP_UPS = Table(
+    "reranker_top_ups",
+    _METADATA,
+    Column("key_id", String, primary_key=True),
+    Column("idempotency_key", String, primary_key=True),
+    Column("nanodollars", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
 )
 USAGE = Table(
     "reranker_usage",
@@ -82,15 +100,14 @@ HOURS = Table(
 
 
 def prepare(database: Database, pepper: bytes | None, *, create: bool) -> None:
-    """Create the tables, or check that they match this release and this pepper.
+    """Create the tables, or bring them to this release, and check that they were made with this pepper.
 
     Raises InputError for another pepper, or without tables and without `create`; StoreError for tables of a newer
     release or an unreachable database.
     """
     mark = hmac.new(pepper, b"qwen3_reranker accounts", hashlib.sha256).hexdigest() if pepper else ""
     with database.writing() as connection:
-        if database.is_postgres:
-            connection.execute(select(func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
+        lock_tables(connection)
         if inspect(connection).has_table(SCHEMA.name):
             _check(connection, database.name, mark)
         elif create:
@@ -99,6 +116,13 @@ def prepare(database: Database, pepper: bytes | None, *, create: bool) -> None:
         else:
             raise _no_tables(database.name)
     database.follow(lambda connection: _follow(connection, database.name, mark))
+
+
+def lock_tables(connection: Connection) -> None:
+    """Let no other transaction that calls this run until this one ends."""
+    # SQLite's transactions that write never overlap.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
 
 
 def _follow(connection: Connection, name: str, mark: str) -> None:
@@ -113,10 +137,22 @@ def _no_tables(name: str) -> InputError:
 
 def _check(connection: Connection, name: str, mark: str) -> None:
     version, stored_mark = connection.execute(select(SCHEMA.c.version, SCHEMA.c.pepper)).one()
-    if version != VERSION:
+    if version > VERSION:
         raise StoreError(
             f"the keys at {name} are of schema {version}, and this release reads schema {VERSION}: "
             "upgrade qwen3_reranker"
         )
     if not hmac.compare_digest(stored_mark, mark):
         raise InputError(f"the keys at {name} were made with another pepper, or with none: no key would be known")
+    if version == 1:
+        _add_schema_2(connection)
+
+
+def _add_schema_2(connection: Connection) -> None:
+    """Add what schema 1 lacks. Servers that still run an older release go on, as they read none of it."""
+    for column in (KEYS.c.budget, KEYS.c.previous_digest, KEYS.c.previous_until):
+        kind = column.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {KEYS.name} ADD COLUMN {column.name} {kind}"))
+    _PREVIOUS.create(connection)
+    TOP_UPS.create(connection)
+    connection.execute(update(SCHEMA).values(version=2))

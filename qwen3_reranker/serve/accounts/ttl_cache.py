@@ -17,6 +17,7 @@ class TTLCache(Generic[Value]):
         self._seconds = seconds
         self._max_size = max_size
         self._monotonic = monotonic
+        self._cleared = -float("inf")
         self._values: OrderedDict[str, tuple[float, Value]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -27,9 +28,17 @@ class TTLCache(Generic[Value]):
         return value if value is not None and self._monotonic() - since < self._seconds else None
 
     def put(self, name: str, value: Value, since: float) -> None:
-        """Store a value that was true at `since`, the time before it was read."""
+        """Store a value that was true at `since`, the time before it was read; not if the cache was cleared later."""
         with self._lock:
+            if since <= self._cleared:
+                return
             self._values.pop(name, None)
             self._values[name] = since, value
             if len(self._values) > self._max_size:
                 self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all values, and those that are being read."""
+        with self._lock:
+            self._cleared = self._monotonic()
+            self._values.clear()

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
-from qwen3_reranker.serve.accounts.key_records import KeyRecord
+from qwen3_reranker.serve.accounts.key_records import KeyFacts, KeyRecord
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import fill
 from qwen3_reranker.serve.json_http import JsonResponse
 from qwen3_reranker.serve.middleware import state_of
-from qwen3_reranker.serve.problems import Problem
+from qwen3_reranker.serve.problems import Problem, invalid_api_key
 from qwen3_reranker.serve.routes.account_replies import (
     CHECK_REPLY,
     CREDITS_REPLY,
@@ -61,17 +61,23 @@ class AccountRoutes:
 
     async def _key(self, request: Request) -> Response:
         accounts, key = self._account(request)
-        return JsonResponse(fill(KEY_REPLY, await asyncio.to_thread(accounts.key_facts, key)))
+        return JsonResponse(fill(KEY_REPLY, await self._facts(accounts, key)))
 
     async def _credits(self, request: Request) -> Response:
         accounts, key = self._account(request)
-        facts = await asyncio.to_thread(accounts.key_facts, key)
+        facts = await self._facts(accounts, key)
         return JsonResponse(fill(CREDITS_REPLY, facts.key))
+
+    async def _facts(self, accounts: Accounts, key: KeyRecord) -> KeyFacts:
+        facts = await asyncio.to_thread(accounts.key_facts, key.id)
+        if facts is None:
+            raise invalid_api_key()
+        return facts
 
     async def _usage(self, request: Request) -> Response:
         accounts, key = self._account(request)
         query = read_usage_query(request.query_params, time.time())
-        sums = await asyncio.to_thread(accounts.usage, key, query.since, query.until, query.width)
+        sums = await asyncio.to_thread(accounts.usage, key.id, query.since, query.until, query.width)
         return JsonResponse(fill(USAGE_REPLY, UsageBuckets(query, sums)))
 
     async def _check(self, request: Request) -> Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import Any, Literal
 
-from qwen3_reranker.serve.accounts.key_records import NANODOLLARS, UsageSum
+from qwen3_reranker.serve.accounts.key_records import NANODOLLARS, KeyRecord, UsageSum
 from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonValue
 from qwen3_reranker.serve.problems import invalid
 
@@ -21,47 +23,57 @@ def _dollars(nanodollars: int | None) -> float | None:
     return None if nanodollars is None else nanodollars / NANODOLLARS
 
 
+def _budget_or(key: KeyRecord, of_budget: Any, of_credit: Any) -> Any:
+    return of_credit if key.budget is None else of_budget
+
+
 def _iso(seconds: int | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 #: From KeyFacts. OpenRouter's fields first, money in US dollars; then further facts of this server.
-KEY_REPLY = JsonObject(
-    "KeyReply",
-    "GET /v1/key.",
-    data=JsonObject(
-        "KeyData",
-        "A key in OpenRouter's fields, money in US dollars, and further facts of this server.",
-        label=JsonValue(str, lambda facts: f"{facts.key.shown}..."),
-        limit=JsonValue(float | None, lambda facts: _dollars(facts.key.credit_granted)),
-        limit_remaining=JsonValue(float | None, lambda facts: _dollars(facts.key.credit_left)),
-        limit_reset=None,
-        usage=JsonValue(float, lambda facts: _dollars(facts.key.credit_used)),
-        usage_daily=JsonValue(float, lambda facts: _dollars(facts.today)),
-        usage_weekly=JsonValue(float, lambda facts: _dollars(facts.this_week)),
-        usage_monthly=JsonValue(float, lambda facts: _dollars(facts.this_month)),
-        is_free_tier=False,
-        is_management_key=JsonValue(bool, lambda facts: "admin" in facts.key.scopes),
-        expires_at=JsonValue(str | None, lambda facts: _iso(facts.key.expires)),
-        rate_limit=JsonObject(
-            "KeyLimit",
-            "A rate; -1 requests for none.",
-            requests=JsonValue(
-                int, lambda facts: -1 if facts.key.limits.requests is None else facts.key.limits.requests
-            ),
-            interval="60s",
-        ),
-        id=JsonValue(str, lambda facts: facts.key.id),
-        name=JsonValue(str, lambda facts: facts.key.name),
-        scopes=JsonValue(list[str], lambda facts: list(facts.key.scopes)),
-        models=JsonValue(list[str] | None, lambda facts: None if facts.key.models is None else list(facts.key.models)),
-        requests_per_minute=JsonValue(int | None, lambda facts: facts.key.limits.requests),
-        tokens_per_minute=JsonValue(int | None, lambda facts: facts.key.limits.tokens),
-        concurrency=JsonValue(int | None, lambda facts: facts.key.limits.concurrency),
-        created_at=JsonValue(str, lambda facts: _iso(facts.key.created)),
-        last_used_at=JsonValue(str | None, lambda facts: _iso(facts.key.last_used)),
+KEY_DATA = JsonObject(
+    "KeyData",
+    "A key in OpenRouter's fields, money in US dollars, and further facts of this server. limit, limit_remaining and "
+    "limit_reset are of the monthly budget where there is one, else of the credit.",
+    label=JsonValue(str, lambda facts: f"{facts.key.shown}..."),
+    limit=JsonValue(
+        float | None, lambda facts: _dollars(_budget_or(facts.key, facts.key.budget, facts.key.credit_granted))
     ),
+    limit_remaining=JsonValue(
+        float | None, lambda facts: _dollars(_budget_or(facts.key, facts.key.budget_left, facts.key.credit_left))
+    ),
+    limit_reset=JsonValue(str | None, lambda facts: _budget_or(facts.key, "monthly", None)),
+    usage=JsonValue(float, lambda facts: _dollars(facts.key.credit_used)),
+    usage_daily=JsonValue(float, lambda facts: _dollars(facts.today)),
+    usage_weekly=JsonValue(float, lambda facts: _dollars(facts.this_week)),
+    usage_monthly=JsonValue(float, lambda facts: _dollars(facts.this_month)),
+    is_free_tier=False,
+    is_management_key=JsonValue(bool, lambda facts: "admin" in facts.key.scopes),
+    expires_at=JsonValue(str | None, lambda facts: _iso(facts.key.expires)),
+    rate_limit=JsonObject(
+        "KeyLimit",
+        "A rate; -1 requests for none.",
+        requests=JsonValue(int, lambda facts: -1 if facts.key.limits.requests is None else facts.key.limits.requests),
+        interval="60s",
+    ),
+    id=JsonValue(str, lambda facts: facts.key.id),
+    name=JsonValue(str, lambda facts: facts.key.name),
+    state=JsonValue(Literal["active", "expired", "revoked"], lambda facts: facts.key.state(time.time())),
+    scopes=JsonValue(list[str], lambda facts: list(facts.key.scopes)),
+    models=JsonValue(list[str] | None, lambda facts: None if facts.key.models is None else list(facts.key.models)),
+    requests_per_minute=JsonValue(int | None, lambda facts: facts.key.limits.requests),
+    tokens_per_minute=JsonValue(int | None, lambda facts: facts.key.limits.tokens),
+    concurrency=JsonValue(int | None, lambda facts: facts.key.limits.concurrency),
+    credit=JsonValue(float | None, lambda facts: _dollars(facts.key.credit_granted)),
+    credit_remaining=JsonValue(float | None, lambda facts: _dollars(facts.key.credit_left)),
+    budget=JsonValue(float | None, lambda facts: _dollars(facts.key.budget)),
+    budget_remaining=JsonValue(float | None, lambda facts: _dollars(facts.key.budget_left)),
+    created_at=JsonValue(str, lambda facts: _iso(facts.key.created)),
+    revoked_at=JsonValue(str | None, lambda facts: _iso(facts.key.revoked)),
+    last_used_at=JsonValue(str | None, lambda facts: _iso(facts.key.last_used)),
 )
+KEY_REPLY = JsonObject("KeyReply", "GET /v1/key.", data=KEY_DATA)
 #: From a KeyRecord.
 CREDITS_REPLY = JsonObject(
     "CreditsReply",
@@ -120,8 +132,9 @@ USAGE_REPLY = JsonObject(
             results=JsonArray(
                 JsonObject(
                     "UsageResult",
-                    "The usage of one model in a bucket; cost in US dollars.",
+                    "The usage of one model by one key in a bucket; cost in US dollars.",
                     object="usage.result",
+                    api_key_id=JsonValue(str, lambda used: used.key_id),
                     model=JsonValue(str, lambda used: used.model),
                     num_model_requests=JsonValue(int, lambda used: used.requests),
                     documents=JsonValue(int, lambda used: used.documents),

@@ -19,9 +19,10 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.serve.accounts.accounts import Accounts, AccountsHealth
 from qwen3_reranker.serve.accounts.database import StoreError
 from qwen3_reranker.serve.accounts.key_format import generate
-from qwen3_reranker.serve.accounts.key_records import KeyLimits, KeyRecord
+from qwen3_reranker.serve.accounts.key_records import KeyLimits, KeyRecord, UsageRow
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.accounts.tables import USAGE
+from qwen3_reranker.serve.accounts.ttl_cache import TTLCache
 from qwen3_reranker.serve.problems import Problem
 from testing.patience import PATIENCE_SECONDS, until
 from testing.postgres import CutLine, Postgres
@@ -128,8 +129,8 @@ def test_a_store_that_is_away_is_503_and_never_401_or_a_free_pass(
             problem = refused(503, accounts.find, presented)
             assert problem.code == "accounts_unavailable"
             assert problem.headers["retry-after"]
-        refused(503, accounts.key_facts, key)
-        refused(503, accounts.usage, key, 0, 3600, 3600)
+        refused(503, accounts.key_facts, key.id)
+        refused(503, accounts.usage, key.id, 0, 3600, 3600)
         with pytest.raises(StoreError):
             accounts.flush()
         spend(accounts, key, 20)
@@ -366,10 +367,11 @@ def test_facts_of_a_key_are_summed_over_day_week_and_month_in_utc(
     _, key = accounts.store.create_key("a", credit=10_000)
     days = {0: 1, 4: 20, 5: 300, 14: 1000, 15: 4000}  # days ago: cost; Monday is 4 days ago, the first 14
     accounts.store.write_usage([row_of(key, cost=cost, time=clock.now - ago * 86_400) for ago, cost in days.items()])
-    facts = accounts.key_facts(key)
+    facts = accounts.key_facts(key.id)
+    assert facts
     assert (facts.today, facts.this_week, facts.this_month) == (1, 21, 1321)
     assert (facts.key.credit_used, facts.key.credit_left) == (5321, 4679)
-    by_day = accounts.usage(key, int(clock.now) - 20 * 86_400, int(clock.now) + 86_400, 86_400)
+    by_day = accounts.usage(key.id, int(clock.now) - 20 * 86_400, int(clock.now) + 86_400, 86_400)
     assert [each.cost for each in by_day] == [4000, 1000, 300, 20, 1]
 
 
@@ -388,6 +390,7 @@ WORKER = """
 import json, sys, time
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.serve.accounts.accounts import Accounts, AccountsHealth
+from qwen3_reranker.serve.accounts.ttl_cache import TTLCache
 from qwen3_reranker.serve.problems import Problem
 from tests.serve.accounts.conftest import row_of
 
@@ -526,6 +529,138 @@ def test_many_threads_of_one_server_never_overspend_while_usage_is_written(addre
     assert sum(answered) == 30_000 // 70 * 70
     assert agreeing(accounts.store, key) == (30_000 // 70, 30_000 // 70 * 70)
     accounts.close()
+
+
+def test_threads_never_overspend_a_budget_while_months_change_and_it_begins_anew_each_month(
+    address: str, clock: Clock
+) -> None:
+    accounts = Accounts(address, create=True, flush_interval=0.01, cache_seconds=0.01, clock=clock)
+    text, key = accounts.store.create_key("a", budget=21_000, credit=50_000)
+    months = 4
+    answered: list[UsageRow] = []
+    reasons: set[str] = set()
+    start = threading.Barrier(24 + 1)
+
+    def spend_all() -> None:
+        record = accounts.cached(text.encode()) or accounts.find(text.encode())
+        while True:
+            try:
+                with accounts.enter(record) as reservation:
+                    reservation.charge(1, 70)
+                    row = row_of(record, cost=70, time=clock())
+                    reservation.settle(row)
+                    answered.append(row)
+            except Problem as problem:
+                reasons.add(problem.code)
+                return
+            record = accounts.cached(text.encode()) or accounts.find(text.encode())
+
+    def work() -> None:
+        for _ in range(months):
+            start.wait()
+            spend_all()
+            start.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    spent = []
+    for _ in range(months):
+        before = len(answered)
+        start.wait()
+        start.wait()
+        spent.append(70 * (len(answered) - before))
+        clock.now += 31 * 86_400
+    for thread in threads:
+        thread.join()
+    assert spent == [21_000, 21_000, 50_000 // 70 * 70 - 42_000, 0]
+    assert reasons == {"budget_exceeded", "insufficient_quota"}
+    accounts.close()
+    store = Store(address)
+    assert agreeing(store, key) == (50_000 // 70, 50_000 // 70 * 70)
+    store.close()
+
+
+def test_a_budget_holds_across_restarts_and_says_when_it_begins_anew(
+    address: str, open_accounts: Open, clock: Clock
+) -> None:
+    accounts = open_accounts(address)  # on 2027-01-15
+    text, key = accounts.store.create_key("a", budget=100)
+    spend(accounts, accounts.find(text.encode()), 60)
+    accounts.close()
+    accounts = open_accounts(address)
+    record = accounts.find(text.encode())
+    assert record.budget_left == 40
+    with accounts.enter(record) as reservation:
+        problem = refused(402, reservation.charge, 1, 41)
+        assert (problem.code, problem.kind) == ("budget_exceeded", "insufficient_quota")
+        assert problem.message.endswith("it resets on 2027-02-01 at 00:00 UTC")
+        reservation.charge(1, 40)
+        # It began in January and ends in February, so it counts there.
+        clock.now = 1_801_440_000 + 5
+        late = accounts.enter(record)
+        refused(402, late.charge, 1, 61)
+        reservation.settle(row_of(key, cost=40, time=clock.now))
+        refused(402, late.charge, 1, 61)
+        late.charge(1, 60)
+        late.release()
+    accounts.flush()
+    assert accounts.store.key(key.id).budget_left == 60  # type: ignore[union-attr]
+
+
+def test_changes_of_a_key_hold_here_at_once_and_elsewhere_within_the_seconds_that_keys_are_remembered(
+    address: str, open_accounts: Open, clock: Clock
+) -> None:
+    here, there = open_accounts(address), open_accounts(address)
+    text, key = here.administer(lambda store: store.create_key("a", limits=KeyLimits(10, None, 5)))
+    presented = text.encode()
+    for accounts in (here, there):
+        for _ in range(3):
+            accounts.enter(accounts.find(presented)).release()
+    clock.now += 1
+    values = {"requests_per_minute": 5, "concurrency": 1, "budget": 10}
+    here.administer(lambda store: store.change_key(key.id, values))
+    assert here.cached(presented) is None
+
+    def is_changed(accounts: Accounts) -> bool:
+        record = accounts.find(presented)
+        with accounts.enter(record) as reservation:
+            too_many = problem_of(lambda: accounts.enter(record).release()) is not None
+            return too_many and problem_of(reservation.charge, 1, 11) is not None
+
+    assert is_changed(here)
+    assert not is_changed(there)
+    # Three of five requests were used before the change, and one since.
+    here.enter(here.find(presented)).release()
+    assert refused(429, here.enter, here.find(presented)).headers["x-ratelimit-limit-requests"] == "5"
+    clock.now += 5
+    assert is_changed(there)
+    here.administer(lambda store: store.change_key(key.id, {"requests_per_minute": None}))
+    clock.now += 5
+    for accounts in (here, there):
+        for _ in range(20):
+            accounts.enter(accounts.find(presented)).release()
+    second, _ = here.administer(lambda store: store.rotate(key.id, 3))
+    assert here.find(second.encode()).id == there.find(second.encode()).id == key.id
+    assert [here.find(presented).expires, there.cached(presented).expires] == [int(clock.now) + 3, None]  # type: ignore[union-attr]
+    clock.now += 3
+    refused(401, here.find, presented)
+    here.administer(lambda store: store.revoke(key.id))
+    refused(401, here.find, second.encode())
+    clock.now += 5
+    refused(401, there.find, second.encode())
+
+
+def test_a_key_that_is_being_read_while_it_changes_is_read_again(clock: Clock) -> None:
+    cache: TTLCache[int] = TTLCache(5, 10, clock)
+    since = clock.now
+    clock.now += 0.1
+    cache.clear()
+    cache.put("a", 1, since)
+    assert cache.get("a") is None
+    clock.now += 0.1
+    cache.put("a", 2, clock.now)
+    assert cache.get("a") == 2
 
 
 def test_limits_are_the_keys_own(tmp_path: Path, open_accounts: Open) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from sqlalchemy import Table, create_engine, func, select, text
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.serve.accounts.database import StoreError
+from qwen3_reranker.serve.accounts.key_format import digest, generate
 from qwen3_reranker.serve.accounts.key_records import Credit, KeyLimits, KeyRecord, UsageRow
-from qwen3_reranker.serve.accounts.store import Store
+from qwen3_reranker.serve.accounts.store import KeyChangeError, Store
 from qwen3_reranker.serve.accounts.tables import HOURS, KEYS, USAGE
 from testing.patience import PATIENCE_SECONDS
 from testing.postgres import CutLine, Postgres
@@ -44,6 +47,13 @@ def agreeing(store: Store, key: KeyRecord) -> tuple[int, int]:
     assert (rows, cost) == (hour_rows, hour_cost)
     assert cost == used
     return rows, used
+
+
+def refused_change(call: Callable[[], object]) -> str:
+    """The code with which a change is refused."""
+    with pytest.raises(KeyChangeError) as caught:
+        call()
+    return caught.value.code
 
 
 def test_a_key_comes_back_as_it_was_made(address: str) -> None:
@@ -166,16 +176,183 @@ def test_a_revoked_key_keeps_its_first_time_and_a_top_up_adds(address: str) -> N
     assert store.revoke(key.id) == revoked
     assert store.top_up(key.id, 10).credit_granted == 15
     _, free = store.create_key("b")
-    assert store.top_up(free.id, 10).credit_granted is None
+    for call, code in (
+        (lambda: store.top_up(free.id, 10), "no_credit_limit"),
+        (lambda: store.top_up(key.id, 10**18), "too_much_credit"),
+        (lambda: store.top_up("key_nobody", 1), "key_not_found"),
+        (lambda: store.revoke("key_nobody"), "key_not_found"),
+        (lambda: store.rotate("key_nobody"), "key_not_found"),
+        (lambda: store.rotate(key.id), "key_revoked"),
+    ):
+        assert refused_change(call) == code
+    assert (store.key(key.id), store.key(free.id)) == (replace(revoked, credit_granted=15), free)
+    store.close()
+
+
+def test_a_top_up_that_is_repeated_under_its_own_name_adds_once(address: str) -> None:
+    store = Store(address)
+    _, key = store.create_key("a", credit=5)
+    _, other = store.create_key("b", credit=5)
+    for _ in range(3):
+        assert store.top_up(key.id, 10, "invoice 7").credit_granted == 15
+    assert store.top_up(other.id, 10, "invoice 7").credit_granted == 15
+    assert store.top_up(key.id, 10, "invoice 8").credit_granted == 25
+    assert refused_change(lambda: store.top_up(key.id, 11, "invoice 7")) == "idempotency_key_reused"
+    # What is refused uses up no name.
+    assert refused_change(lambda: store.top_up(key.id, 10**18, "invoice 9")) == "too_much_credit"
+    assert store.top_up(key.id, 1, "invoice 9").credit_granted == 26
+    store.close()
+
+
+def test_a_key_changes_where_it_is_told_and_nowhere_else(address: str) -> None:
+    store = Store(address)
+    text, key = store.create_key("a", credit=5, limits=KeyLimits(60, None, 2))
+    changed = store.change_key(key.id, {"name": "b", "scopes": ["admin"], "concurrency": None, "budget": 7})
+    assert replace(changed, month=0) == replace(
+        key, name="b", scopes=("admin",), limits=KeyLimits(60, None, None), budget=7
+    )
+    assert store.find(store.digest(text.encode())) == changed
+    assert store.change_key(key.id, {}) == changed
+    store.close()
+
+
+def test_a_rotated_key_is_the_same_key_under_another_text(address: str) -> None:
+    now = 1_800_000_000.0
+    store = Store(address, clock=lambda: now)
+    first, key = store.create_key("a", credit=5, expires=int(now) + 500)
+
+    def found(text: str) -> KeyRecord | None:
+        return store.find(store.digest(text.encode()))
+
+    second, rotated = store.rotate(key.id)
+    assert found(first) is None
+    assert found(second) == rotated == replace(key, shown=second[:16])
+    third, _ = store.rotate(key.id, grace_seconds=60)
+    assert found(third) == store.key(key.id)
+    old = found(second)
+    assert old == replace(rotated, shown=third[:16], expires=int(now) + 60)
+    assert old.state(now + 59) == "active"
+    now += 60
+    assert found(second) is None
+    store.rotate(key.id, grace_seconds=1000)
+    assert [record and record.expires for record in (found(third), found(second))] == [key.expires, None]
+    assert store.rotate(key.id)[1].shown != third[:16]
+    assert found(third) is None
+    store.close()
+
+
+def test_the_last_key_that_may_administer_stays_so(address: str) -> None:
+    store = Store(address)
+    _, first = store.create_key("a", scopes=["admin"])
+    _, second = store.create_key("b", scopes=["admin", "rerank"], expires=2_000_000_000)
+    store.create_key("c")
+    store.revoke(first.id, keep_admin=True)
+    for call in (
+        lambda: store.revoke(second.id, keep_admin=True),
+        lambda: store.change_key(second.id, {"scopes": ["rerank"]}, keep_admin=True),
+        lambda: store.change_key(second.id, {"expires": 1}, keep_admin=True),
+    ):
+        assert refused_change(call) == "last_admin"
+        assert store.key(second.id) == second
+    store.revoke(second.id)
+    store.close()
+
+
+def test_a_budget_counts_the_usage_of_its_calendar_month_alone(address: str) -> None:
+    now = 1_800_000_000.0  # 2027-01-15
+    first_of_january = 1_798_761_600
+    store = Store(address, clock=lambda: now)
+    _, key = store.create_key("a", budget=1000)
+    rows = [row_of(key, cost=cost, time=first_of_january + late) for cost, late in ((5, -1), (70, 0), (900, 80_000))]
+    assert store.write_usage(rows) == {key.id: Credit(None, 975, 1000, first_of_january, 970)}
+    record = store.key(key.id)
+    assert record
+    assert (record.month_used, record.budget_left, record.month) == (970, 30, first_of_january)
+    assert store.find(store.digest(store.rotate(key.id)[0].encode())).month_used == 970  # type: ignore[union-attr]
+    _, late = store.create_key("b")
+    store.write_usage([row_of(late, cost=11, time=now)])
+    assert store.change_key(late.id, {"budget": 100}).budget_left == 89
+    now += 31 * DAY
+    assert [each.budget_left for each in store.all_keys()] == [1000, 100]
+    assert store.costs((first_of_january - DAY, int(now)), [key.id]) == {key.id: (975, 0)}
+    store.close()
+
+
+def test_keys_are_listed_a_page_at_a_time(address: str) -> None:
+    now = 1_800_000_000.0
+    store = Store(address, clock=lambda: now)
+    for number in range(7):
+        now += number % 3
+        store.create_key(f"key {number}")
+    every = store.all_keys()
+    listed = store.all_keys(limit=3)
+    while len(listed) < 7:
+        page = store.all_keys(after=listed[-1].id, limit=3)
+        assert page
+        listed += page
+    assert listed == every
+    assert store.all_keys(after="key_nobody") == []
+    store.close()
+
+
+# What the release before wrote.
+SCHEMA_1 = """
+CREATE TABLE reranker_schema (version INTEGER, pepper VARCHAR);
+CREATE TABLE reranker_keys (
+    id VARCHAR NOT NULL, digest VARCHAR NOT NULL, name VARCHAR NOT NULL, shown VARCHAR NOT NULL, scopes JSON NOT NULL,
+    models JSON, created BIGINT NOT NULL, expires BIGINT, revoked BIGINT, last_used BIGINT, requests_per_minute BIGINT,
+    tokens_per_minute BIGINT, concurrency BIGINT, credit_granted BIGINT, credit_used BIGINT NOT NULL,
+    PRIMARY KEY (id), UNIQUE (digest));
+CREATE TABLE reranker_usage (
+    id VARCHAR NOT NULL, time BIGINT NOT NULL, key_id VARCHAR NOT NULL, model VARCHAR NOT NULL, route VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL, documents BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL,
+    computed_tokens BIGINT NOT NULL, cost BIGINT NOT NULL, duration FLOAT NOT NULL, status INTEGER NOT NULL,
+    PRIMARY KEY (id));
+CREATE TABLE reranker_hours (
+    key_id VARCHAR NOT NULL, hour BIGINT NOT NULL, model VARCHAR NOT NULL, requests BIGINT NOT NULL,
+    documents BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL, computed_tokens BIGINT NOT NULL, cost BIGINT NOT NULL,
+    PRIMARY KEY (key_id, hour, model));
+INSERT INTO reranker_schema VALUES (1, '');
+INSERT INTO reranker_keys VALUES (
+    'key_old', 'DIGEST', 'old', 'qr_live_old', '["rerank"]', NULL, 1700000000, NULL, NULL, NULL, 60, NULL, NULL,
+    100, 7);
+INSERT INTO reranker_hours VALUES ('key_old', 1699999200, 'nano', 1, 2, 3, 3, 7);
+"""
+
+
+def test_a_store_of_the_release_before_opens_with_its_keys_and_all_that_is_new(
+    address: str, request: pytest.FixtureRequest
+) -> None:
+    text_of_key = generate()
+    url = address.replace("postgresql", "postgresql+psycopg", 1) if "://" in address else f"sqlite:///{address}"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in SCHEMA_1.replace("DIGEST", digest(text_of_key.encode(), None)).split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+    engine.dispose()
+    for _ in range(2):
+        store = Store(address, create=False)
+        record = store.find(store.digest(text_of_key.encode()))
+        assert record
+        assert (record.name, record.limits, record.credit_left, record.budget) == ("old", KeyLimits(60), 93, None)
+        store.close()
+    store = Store(address, create=False)
+    assert store.change_key("key_old", {"budget": 50}).budget_left == 50
+    assert store.top_up("key_old", 5, "once").credit_left == 98
+    text_now, _ = store.rotate("key_old", grace_seconds=600)
+    assert store.find(store.digest(text_of_key.encode()))
+    assert store.find(store.digest(text_now.encode()))
+    assert store.usage(None, 0, 2**40, DAY)[0].key_id == "key_old"
     store.close()
 
 
 def test_tables_of_a_newer_release_are_refused(address: str) -> None:
     store = Store(address)
     with store._database.writing() as connection:
-        connection.execute(text("UPDATE reranker_schema SET version = 2"))
+        connection.execute(text("UPDATE reranker_schema SET version = 3"))
     store.close()
-    with pytest.raises(StoreError, match="schema 2, and this release reads schema 1: upgrade"):
+    with pytest.raises(StoreError, match="schema 3, and this release reads schema 2: upgrade"):
         Store(address)
 
 
@@ -294,5 +471,11 @@ def test_any_postgres_url_and_a_plain_driver_reach_the_same_database(postgres: P
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
     with engine.connect() as connection:
         names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
-        assert set(names) == {"reranker_schema", "reranker_keys", "reranker_usage", "reranker_hours"}
+        assert set(names) == {
+            "reranker_schema",
+            "reranker_keys",
+            "reranker_usage",
+            "reranker_hours",
+            "reranker_top_ups",
+        }
     engine.dispose()
