@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qwen3_reranker.errors import CheckpointError
@@ -26,7 +26,7 @@ _MOST_ENTRIES = 2**31
 class AddedTokens:
     """The two kinds of tokens that are listed apart from a vocabulary.
 
-    control: id by content; words: the same for the others. word_fields: what the file says of the words, as
+    control: id by content; words: the same for the others. control_fields, word_fields: what the file says of them, as
     tokenizers reads it. Raises CheckpointError for entries that are no tokens, and for ids that two tokens share.
     """
 
@@ -35,6 +35,7 @@ class AddedTokens:
         self.control: dict[str, int] = {}
         self.words: dict[str, int] = {}
         self.word_fields: list[dict[str, Any]] = []
+        self.control_fields: list[dict[str, Any]] = []
         for token in listed if isinstance(listed, list) else []:
             content, token_id = (token.get("content"), token.get("id")) if isinstance(token, dict) else (None, None)
             if not isinstance(content, str) or not isinstance(token_id, int) or not 0 <= token_id < _MOST_ENTRIES:
@@ -43,13 +44,13 @@ class AddedTokens:
                 )
             if token.get("special") or content in QWEN_CONTROL:
                 self.control[content] = token_id
+                self.control_fields.append(token)
             elif content:
                 self.words[content] = token_id
                 self.word_fields.append(token)
         self._source = source
         self._refuse_shared_ids(vocabulary)
-        # By the character that follows: the beginnings of words, as far as texts are cut after them.
-        self._beginnings: dict[str, tuple[str, ...]] = {}
+        self._spans = TokenSpans(self.word_fields)
 
     def _refuse_shared_ids(self, vocabulary: Mapping[str, int]) -> None:
         base_ids = set(vocabulary.values())
@@ -67,16 +68,8 @@ class AddedTokens:
                 )
 
     def refuse_span(self, left: str, right: str) -> None:
-        """Raise CheckpointError if an added word could lie across `left` and `right`.
-
-        Where none can, the tokens of the two are those of their sum: the words are found from left to right, the
-        longest first, so they are found at the same places.
-        """
-        if not self.words or not left or not right:
-            return
-        normal = unicodedata.normalize("NFC", left)
-        begins = self._begun_before(right[0])
-        if left.endswith(begins) or normal.endswith(begins) or self._looks_back(left[-1], right):
+        """Raise CheckpointError if an added word could lie across `left` and `right`."""
+        if self._spans.possible(left, right):
             raise CheckpointError(
                 f"{self._source}: an added word could begin in {left[-20:]!r} of the prompt and end in the text behind "
                 "it; the two are encoded apart, so it would not be found: take it out of added_tokens"
@@ -93,11 +86,34 @@ class AddedTokens:
                     f"{suffix[:20]!r} behind it; take it out of added_tokens"
                 )
 
+
+class TokenSpans:
+    """Where tokens that are found in texts may lie across a cut. fields: what a tokenizer.json says of them."""
+
+    def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
+        self._fields = fields
+        #: No token is longer, in any normal form.
+        self.longest = max((4 * len(token["content"]) for token in fields), default=0)
+        # By the character that follows: the beginnings of words, as far as texts are cut after them.
+        self._beginnings: dict[str, tuple[str, ...]] = {}
+
+    def possible(self, left: str, right: str) -> bool:
+        """Whether a token could lie across `left` and `right`.
+
+        Where none can, the tokens of the two are those of their sum: the words are found from left to right, the
+        longest first, so they are found at the same places.
+        """
+        if not self._fields or not left or not right:
+            return False
+        normal = unicodedata.normalize("NFC", left)
+        begins = self._begun_before(right[0])
+        return left.endswith(begins) or normal.endswith(begins) or self._looks_back(left[-1], right)
+
     def _begun_before(self, character: str) -> tuple[str, ...]:
         if character not in self._beginnings:
             self._beginnings[character] = tuple(
                 content[:cut]
-                for token in self.word_fields
+                for token in self._fields
                 for content in _forms(token["content"])
                 for cut in _cuts(token, content, character)
             )
@@ -108,7 +124,7 @@ class AddedTokens:
         normal = unicodedata.normalize("NFC", right)
         return any(
             right.startswith(_forms(token["content"])) or normal.startswith(_forms(token["content"]))
-            for token in self.word_fields
+            for token in self._fields
             if (token.get("lstrip") and character.isspace()) or (token.get("single_word") and _is_word(character))
         )
 

@@ -148,7 +148,8 @@ class Embedder(OpenedModel):
 
     def _receipt(self, row: Row) -> TextReceipt:
         kept = len(row.ids) - len(self.tokens.suffix_ids)
-        return TextReceipt(kept + row.receipt.document_tokens - row.receipt.kept_tokens, kept)
+        cut = row.receipt.document_tokens - row.receipt.kept_tokens
+        return TextReceipt(kept + cut, kept, row.receipt.is_lower_bound)
 
 
 def _refuse_judges_options(options: EngineOptions) -> None:

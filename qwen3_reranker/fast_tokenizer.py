@@ -21,14 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.json_object import shown
+from qwen3_reranker.partial_encoding import other_options, splits_as_qwen
 
 Ids = NDArray[np.int32]
 Exact = Callable[[Sequence[str]], list[Ids]]
 
 _LOG = logging.getLogger(__name__)
-_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 # The library keeps every distinct word for ever, 11 bytes a character of hostile text (docs/log.md).
 _CHARACTERS_UNTIL_RENEWAL = 64_000_000
 # Blocks of later symbols, none a letter or a mark, and more Chinese characters: money, signs, emoji.
@@ -36,16 +34,6 @@ _LATER = (
     "\u20a0-\u20bf\u2600-\u27bf\u2b00-\u2b73"
     "\U0001f1e6-\U0001f1ff\U0001f300-\U0001f64f\U0001f680-\U0001f6d0\U0001f900-\U0001f9ff\U00020000-\U0002a6d6"
 )
-_UNKNOWN_OPTIONS = (
-    "dropout",
-    "unk_token",
-    "continuing_subword_prefix",
-    "end_of_word_suffix",
-    "fuse_unk",
-    "byte_fallback",
-    "ignore_merges",
-)
-
 _CONTRACTIONS = ("'s", "'S", "'ſ", "'t", "'re", "'rE", "'VE", "'m", "'Ll", "'lL", "'d", "’s", "''s", "'K", "'x")
 _HARD = (
     "",
@@ -193,10 +181,10 @@ def _refusal(fields: dict[str, Any]) -> str:
     """Why a tokenizer is not of the one kind whose speed-up was examined, or nothing."""
     if fields.get("normalizer") != {"type": "NFC"}:
         return "the normalizer is not NFC"
-    if not _splits_as_qwen(fields.get("pre_tokenizer")):
+    if not splits_as_qwen(fields.get("pre_tokenizer")):
         return "texts are not split as Qwen3 splits them"
     model = fields["model"]
-    if found := [name for name in _UNKNOWN_OPTIONS if model.get(name)]:
+    if found := other_options(model):
         return f"the model has {', '.join(found)}"
     words, merges = model.get("vocab"), model.get("merges")
     if not isinstance(words, dict) or not isinstance(merges, list) or len(words) != 256 + len(merges):
@@ -205,20 +193,6 @@ def _refusal(fields: dict[str, Any]) -> str:
         if words.get("".join(merge.split(" ") if isinstance(merge, str) else merge)) != number:
             return f"merge {number - 256} does not make word {number}"
     return ""
-
-
-def _splits_as_qwen(pre_tokenizer: object) -> bool:
-    """Whether it is Qwen's expression and then bytes; trim_offsets moves no token."""
-    match pre_tokenizer:
-        case {
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Isolated", "invert": False},
-                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-            ],
-        }:
-            return pattern == _SPLIT
-    return False
 
 
 def _trial(words: Iterable[str]) -> list[str]:

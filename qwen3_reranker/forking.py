@@ -9,6 +9,7 @@ from __future__ import annotations
 # before ours start one.
 import concurrent.futures.thread  # noqa: F401
 import os
+from functools import cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -21,6 +22,7 @@ class Renewable(Protocol):
         ...
 
 
+_PARALLELISM = "TOKENIZERS_PARALLELISM"
 _RENEWED: WeakSet[Renewable] = WeakSet()
 _child = False
 
@@ -44,3 +46,27 @@ def _renew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
+
+
+@cache
+def tokenize_alone_in_children() -> None:
+    """Let tokenizers use no threads in a forked child, where its parent's are missing.
+
+    It would wait for them for ever where the environment asks for them. Otherwise some releases turn them off
+    themselves, and print a page about it unless they find it done when the child begins; so it is done before.
+    """
+    before: list[str | None] = []
+
+    def turn_off() -> None:
+        before.append(os.environ.get(_PARALLELISM))
+        os.environ[_PARALLELISM] = "false"
+
+    def restore() -> None:
+        value = before.pop()
+        if value is None:
+            os.environ.pop(_PARALLELISM, None)
+        else:
+            os.environ[_PARALLELISM] = value
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=turn_off, after_in_parent=restore, after_in_child=before.clear)

@@ -34,13 +34,15 @@ class QueryPrefix:
 class Receipt:
     """What was cut from one row, in tokens. Only the document's tail is or, if requested, the query's.
 
-    The space after a label counts with the text that follows it.
+    The space after a label counts with the text that follows it. is_lower_bound: a text of over 65,536 characters was
+    read only as far as it is kept; then the tokens of a text that was cut are at least so many.
     """
 
     document_tokens: int
     kept_tokens: int
     query_tokens: int
     kept_query_tokens: int
+    is_lower_bound: bool = False
 
     @property
     def truncated(self) -> bool:
@@ -133,11 +135,13 @@ class DocumentScores:
 class TextReceipt:
     """What was cut from one embedded text, in tokens: its tail, if anything.
 
-    The instruction before a query counts with it; the <|endoftext|> after every text does not.
+    The instruction before a query counts with it; the <|endoftext|> after every text does not. is_lower_bound: the text
+    was read only as far as it is kept; then it has at least so many tokens.
     """
 
     tokens: int
     kept_tokens: int
+    is_lower_bound: bool = False
 
     @property
     def truncated(self) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from qwen3_reranker.added_tokens import AddedTokens
+from qwen3_reranker.added_tokens import AddedTokens, TokenSpans
 from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.errors import CheckpointError, InputError, NotUnicodeError, QueryTooLongError, TooLongError
 from qwen3_reranker.fast_tokenizer import FastTokenizer, proven
+from qwen3_reranker.forking import tokenize_alone_in_children
 from qwen3_reranker.json_object import read_object, shown
+from qwen3_reranker.partial_encoding import SLICE_CHARACTERS, PartialEncoder, PartialTokens, WordPieces, is_qwen_bpe
 from qwen3_reranker.records import NO_LIMITS, Limits, QueryPrefix, Receipt, Row
 
 Ids = NDArray[np.int32]
 
 _CHARACTERS_AT_ONCE = 1_000_000
-_PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 _CONTROL = re.compile(r"(<\|[a-z_]+\|>|</?think>)")
 
@@ -62,6 +61,7 @@ class _EncodedPrefix:
     opening_tokens: int
     query_tokens: int
     kept_query_tokens: int
+    is_lower_bound: bool
 
 
 class Tokens:
@@ -109,6 +109,7 @@ class Tokens:
         self.num_words = max([*vocabulary.values(), *self.added_words.values()], default=-1) + 1
         #: One more than the largest id this tokenizer can give.
         self.num_entries = max([self.num_words - 1, *self.control_ids.values()]) + 1
+        self._partial = self._partial_encoder(fields, parsing=special_tokens == "parse")
         self._prefix_end, self._middle_end = (_CONTROL.split(text)[-1] for text in (prefix, middle))
         self.prefix_ids = self._constant(prefix, source)
         self.suffix_ids = self._constant(suffix, source)
@@ -143,7 +144,8 @@ class Tokens:
         budget = row_tokens - self._num_constant
         distinct_prefixes, distinct_tails = list(dict.fromkeys(prefixes)), list(dict.fromkeys(tails))
         prefix_of = dict(zip(distinct_prefixes, self._encode_prefixes(distinct_prefixes, budget, limits), strict=True))
-        tail_of = dict(zip(distinct_tails, self.text_encoder.encode(distinct_tails), strict=True))
+        most = budget if limits.document_tokens is None else min(budget, limits.document_tokens)
+        tail_of = dict(zip(distinct_tails, self._read(distinct_tails, most, limits.keep), strict=True))
         # Without a prompt the two texts of a pair are encoded apart by every library.
         if self.added_words and self._num_constant:
             self._refuse_spans(prefixes, tails)
@@ -171,36 +173,84 @@ class Tokens:
                     index,
                 )
 
-    def _row(self, prefix: _EncodedPrefix, tail: Ids, budget: int, limits: Limits, cache_salt: int) -> Row:
-        room = budget - len(prefix.ids)
+    def _row(self, prefix: _EncodedPrefix, tail: PartialTokens, budget: int, limits: Limits, cache_salt: int) -> Row:
+        room, ids = budget - len(prefix.ids), tail.ids
         if limits.document_tokens is not None:
             room = min(room, limits.document_tokens)
-        kept = tail[:room] if limits.keep == "start" or len(tail) <= room else tail[len(tail) - room :]
+        kept = ids[:room] if limits.keep == "start" or len(ids) <= room else ids[len(ids) - room :]
         start = len(self.prefix_ids)
         boundaries = (start, start + prefix.opening_tokens, start + len(prefix.ids) + len(self._middle_ids))
-        receipt = Receipt(len(tail), len(kept), prefix.query_tokens, prefix.kept_query_tokens)
+        is_lower_bound = prefix.is_lower_bound or not tail.is_whole
+        receipt = Receipt(len(ids), len(kept), prefix.query_tokens, prefix.kept_query_tokens, is_lower_bound)
         parts = (self.prefix_ids, prefix.ids, self._middle_ids, kept, self.suffix_ids)
         return Row(np.concatenate(parts), boundaries, receipt, cache_salt)
+
+    def _read(self, texts: Sequence[str], most: int, keep: str = "start") -> list[PartialTokens]:
+        """The tokens of each text; of a long one that has more than `most`, more than that, from the end that stays."""
+        short = [text for text in texts if len(text) <= SLICE_CHARACTERS or self._partial is None]
+        encoded = iter(self.text_encoder.encode(short))
+        read: list[PartialTokens] = []
+        for text in texts:
+            if len(text) <= SLICE_CHARACTERS or self._partial is None:
+                read.append(PartialTokens(next(encoded)))
+                continue
+            # What is not encoded is not refused by the tokenizer.
+            if lone_surrogate(text) is not None:
+                raise NotUnicodeError(_no_unicode([text]))
+            end = self._partial.first if keep == "start" else self._partial.last
+            read.append(end(text, most + 1))
+        return read
+
+    def _partial_encoder(self, fields: Mapping[str, Any], *, parsing: bool) -> PartialEncoder | None:
+        """What encodes one end of a long text, None for a tokenizer for which that is not known to be exact."""
+        if not is_qwen_bpe(fields):
+            return None
+        encode, found = self.text_encoder.encode, list(self._added.word_fields)
+        if parsing:
+            found += self._added.control_fields
+        if found:
+            return PartialEncoder(encode, None, TokenSpans(found))
+        normalizer, pre_tokenizer, model = self._literal.normalizer, self._literal.pre_tokenizer, self._literal.model
+        assert normalizer is not None, "it is NFC"
+        assert pre_tokenizer is not None, "it is Qwen's"
+
+        def merge(word: str) -> tuple[list[int], list[int]]:
+            tokens = model.tokenize(word)
+            return [token.id for token in tokens], [len(token.value) for token in tokens]
+
+        longest = max(map(len, self._literal.get_vocab()))
+        return PartialEncoder(
+            encode, WordPieces(normalizer.normalize_str, pre_tokenizer.pre_tokenize_str, merge, longest)
+        )
 
     def _encode_prefixes(self, prefixes: Sequence[QueryPrefix], budget: int, limits: Limits) -> list[_EncodedPrefix]:
         parts = [(each.text, each.opening, each.query, each.closing) for each in prefixes]
         # Queries share their instruction: what is equal is encoded once.
         distinct = list(dict.fromkeys(chain.from_iterable(parts)))
-        ids = dict(zip(distinct, self.text_encoder.encode(distinct), strict=True))
+        # The least length that an error names is exact where some length of rows suffices.
+        read = dict(zip(distinct, self._read(distinct, self.max_length), strict=True))
         limit = limits.query_tokens
-        return [self._fitted(*(ids[text] for text in texts), budget=budget, limit=limit) for texts in parts]
+        return [self._fitted(*(read[text] for text in texts), budget=budget, limit=limit) for texts in parts]
 
     def _fitted(
-        self, whole: Ids, opening: Ids, query: Ids, closing: Ids, *, budget: int, limit: int | None
+        self,
+        whole: PartialTokens,
+        opening: PartialTokens,
+        query: PartialTokens,
+        closing: PartialTokens,
+        *,
+        budget: int,
+        limit: int | None,
     ) -> _EncodedPrefix:
         """The whole prefix if it fits, else one with a shorter query. The tokenizer never joins its parts."""
-        wanted = query if limit is None else query[:limit]
-        ids = whole if len(wanted) == len(query) else np.concatenate((opening, wanted, closing))
+        num_opening, num_query = len(opening.ids), len(query.ids)
+        wanted = query.ids if limit is None else query.ids[:limit]
+        ids = whole.ids if len(wanted) == num_query else np.concatenate((opening.ids, wanted, closing.ids))
         if len(ids) < budget:
-            return _EncodedPrefix(ids, len(opening), len(query), len(wanted))
-        room = budget - len(opening) - len(closing)
+            return _EncodedPrefix(ids, num_opening, num_query, len(wanted), not query.is_whole)
+        room = budget - num_opening - len(closing.ids)
         template = len(self.prefix_ids) + len(self.suffix_ids)
-        least = template + (len(opening) + len(closing) + 2 if self._truncate_queries else len(ids) + 1)
+        least = template + (num_opening + len(closing.ids) + 2 if self._truncate_queries else len(ids) + 1)
         if room < 2:
             taken = budget + template - room
             raise QueryTooLongError(
@@ -209,14 +259,17 @@ class Tokens:
                 least,
             )
         if not self._truncate_queries:
+            at_least = "" if whole.is_whole else "at least "
             raise QueryTooLongError(
-                f"instruction and query take {len(whole):,} tokens, and max_length={self.max_length} leaves them "
-                f"{budget:,}, so no document fits; shorten the query, raise max_length, or ask for truncate_queries",
+                f"instruction and query take {at_least}{len(whole.ids):,} tokens, and max_length={self.max_length} "
+                f"leaves them {budget:,}, so no document fits; shorten the query, raise max_length, or ask for "
+                "truncate_queries",
                 least,
             )
         # Half of the room is left to the document: a row without any of it could not be judged.
-        kept = query[: room // 2]
-        return _EncodedPrefix(np.concatenate((opening, kept, closing)), len(opening), len(query), len(kept))
+        kept = query.ids[: room // 2]
+        ids = np.concatenate((opening.ids, kept, closing.ids))
+        return _EncodedPrefix(ids, num_opening, num_query, len(kept), not query.is_whole)
 
     def _constant(self, text: str, source: str) -> Ids:
         ids: list[int] = []
@@ -311,32 +364,8 @@ def _written(fields: dict[str, Any], source: str) -> str:
     return json.dumps({**fields, "truncation": None, "padding": None, "post_processor": None})
 
 
-@cache
-def _work_alone_in_children() -> None:
-    """Let tokenizers use no threads in a forked child, where its parent's are missing.
-
-    It would wait for them for ever where the environment asks for them. Otherwise some releases turn them off
-    themselves, and print a page about it unless they find it done when the child begins; so it is done before.
-    """
-    before: list[str | None] = []
-
-    def turn_off() -> None:
-        before.append(os.environ.get(_PARALLELISM))
-        os.environ[_PARALLELISM] = "false"
-
-    def restore() -> None:
-        value = before.pop()
-        if value is None:
-            os.environ.pop(_PARALLELISM, None)
-        else:
-            os.environ[_PARALLELISM] = value
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=turn_off, after_in_parent=restore, after_in_child=before.clear)
-
-
 def _load(written: str, source: str) -> Tokenizer:
-    _work_alone_in_children()
+    tokenize_alone_in_children()
     try:
         tokenizer = Tokenizer.from_str(written)
         # The first use of a damaged part may be what fails.

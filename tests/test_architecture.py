@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 LAYERS = [
     {"errors"},
     {"forking", "option_fields", "placeholders", "records", "registry", "row_table"},
-    {"file_text", "json_object", "prompt"},
+    {"file_text", "json_object", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads", "model_facts"},

@@ -124,6 +124,6 @@ def test_the_dictionaries_of_a_ranking_are_plain_values(small_reranker: Reranker
     assert json.loads(json.dumps(dictionaries)) == dictionaries
     assert list(dictionaries[0]) == [
         *("index", "logit", "probability", "document"),
-        *("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens"),
+        *("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens", "is_lower_bound"),
     ]
     assert [each["document"] for each in dictionaries] == [hit.document for hit in ranking]

@@ -161,8 +161,8 @@ def _note_cut_query(receipts: Sequence[Receipt], limit: int) -> None:
     """Note that the query was cut; receipts: that of one of its documents, or none."""
     for receipt in receipts:
         if receipt.query_truncated:
-            kept, whole = receipt.kept_query_tokens, receipt.query_tokens
-            note(f"the query was cut to the first {kept:,} of its {whole:,} tokens, to fit {limit:,} with a document")
+            kept, whole = receipt.kept_query_tokens, f"{'at least ' * receipt.is_lower_bound}{receipt.query_tokens:,}"
+            note(f"the query was cut to the first {kept:,} of its {whole} tokens, to fit {limit:,} with a document")
 
 
 def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple[str, Sequence[str]]:

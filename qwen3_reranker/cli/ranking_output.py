@@ -15,7 +15,7 @@ from qwen3_reranker.row_table import Column, RowTable
 
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens")
+_TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens", "is_lower_bound")
 _TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS, "id")
 
 

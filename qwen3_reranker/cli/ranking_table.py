@@ -127,7 +127,8 @@ def _footer(report: RankingReport) -> list[str]:
         if cut:
             parts.append(f"{cut:,} cut to {report.max_length:,} tokens")
         if receipt.query_truncated:
-            parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {receipt.query_tokens:,} tokens")
+            whole = f"{'at least ' * receipt.is_lower_bound}{receipt.query_tokens:,}"
+            parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {whole} tokens")
         elif not cut:
             parts.append("none cut")
         parts.append(f"{report.seconds:.{1 if report.seconds >= 1 else 2}f} s")

@@ -57,7 +57,10 @@ class DataReport:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of the rendered rows: median, 95th percentile, longest; `cut`: rows truncated at `max_length`."""
+    """Tokens of the rendered rows: median, 95th percentile, longest; `cut`: rows truncated at `max_length`.
+
+    Texts that are too long to be read whole count with a lower bound.
+    """
 
     median: int
     high: int

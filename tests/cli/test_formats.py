@@ -11,7 +11,7 @@ import pytest
 from qwen3_reranker import Reranker
 from tests.cli.conftest import Outcome, Run
 
-TOKENS = ["document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens"]
+TOKENS = ["document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens", "is_lower_bound"]
 HOSTILE = ["tab\tand \\t", "line\nand \\n\r", "\x1b[31mred\x9b", "next\u2028line\x85", "\u202eright", "日本語 😀 é"]
 
 

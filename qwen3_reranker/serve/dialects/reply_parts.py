@@ -41,13 +41,15 @@ RESULT = JsonObject(
         lambda pair: pair.request.form == DETAILS,
         JsonObject(
             "Details",
-            "What a score is based on; tokens of a text that were not kept were not read.",
+            "What a score is based on; tokens of a text that were not kept were not read. is_lower_bound: a long text "
+            "was not counted to its end, so what was cut has at least so many tokens.",
             logit=LOGIT,
             probability=PROBABILITY,
             document_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].document_tokens),
             kept_document_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].kept_tokens),
             query_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].query_tokens),
             kept_query_tokens=JsonValue(int, lambda pair: pair.result.receipts[pair.index].kept_query_tokens),
+            is_lower_bound=JsonValue(bool, lambda pair: pair.result.receipts[pair.index].is_lower_bound),
         ),
     ),
 )

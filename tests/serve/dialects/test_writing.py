@@ -287,6 +287,7 @@ def test_raw_scores_are_logits_and_details_hold_both() -> None:
         "kept_document_tokens": 2,
         "query_tokens": 3,
         "kept_query_tokens": 3,
+        "is_lower_bound": False,
     }
 
 

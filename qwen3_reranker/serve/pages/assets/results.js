@@ -23,6 +23,7 @@ function hitOf(result, place, document, before) {
   const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
   bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
   const facts = [`document ${result.index + 1}`, `logit ${signed(logit)}`];
+  const atLeast = result.details.is_lower_bound ? "at least " : "";
   if (kept === tokens) facts.push(plural(tokens, "token"));
   return make(
     "li",
@@ -40,7 +41,7 @@ function hitOf(result, place, document, before) {
       "p",
       { class: "hit-facts" },
       facts.join(" · "),
-      kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${count(tokens)} tokens read`) : null,
+      kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${atLeast}${count(tokens)} tokens read`) : null,
     ),
   );
 }
