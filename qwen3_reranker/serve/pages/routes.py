@@ -8,11 +8,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from qwen3_reranker.model_facts import KNOWN
+from qwen3_reranker.model_facts import KNOWN, RERANKING
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
 from qwen3_reranker.serve.pages.rendering import Renderer
 from qwen3_reranker.serve.pages.site import Site
+from qwen3_reranker.serve.pages.snippets import SNIPPETS
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 
 
@@ -34,6 +35,9 @@ def page_not_found(site: Site) -> Callable[[Request], Response]:
     return _Pages(site).not_found
 
 
+_PLAYGROUND_SNIPPETS = [(snippet, "") for snippet in SNIPPETS if snippet.task == RERANKING]
+
+
 class _Pages:
     def __init__(self, site: Site) -> None:
         self.assets = Assets()
@@ -50,7 +54,9 @@ class _Pages:
         rerankers = self._site.rerankers
         named = [model for model in rerankers if name in (model.id.lower(), model.repository.lower())]
         chosen = next(iter(named or rerankers), None)
-        return self._renderer.page(request, "playground.html", examples=EXAMPLES, chosen=chosen)
+        return self._renderer.page(
+            request, "playground.html", examples=EXAMPLES, chosen=chosen, snippets=_PLAYGROUND_SNIPPETS
+        )
 
     async def models(self, request: Request) -> Response:
         return self._renderer.page(request, "models.html", entries=self._entries)

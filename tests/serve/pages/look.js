@@ -76,8 +76,8 @@
 
   // What can be pressed and is less than 24 pixels high or wide; links in text may be.
   small() {
-    return [...document.querySelectorAll("button, select, input:not(.hidden, [type=radio]), nav a, summary")]
-      .filter((node) => node.checkVisibility() && !node.matches(".link, .trail a") && !node.closest("label"))
+    return [...document.querySelectorAll("button, select, input:not(.hidden, [type=radio]), label, nav a, summary")]
+      .filter((node) => node.checkVisibility() && !node.matches(".field > label, .trail a") && !node.closest(".switch > *"))
       .filter((node) => Math.min(node.getBoundingClientRect().width, node.getBoundingClientRect().height) < 24)
       .map((node) => node.outerHTML.slice(0, 80));
   },

@@ -23,7 +23,7 @@ def prepared(open_page: OpenPage, keyed: Keyed, path: str, **options: object) ->
         page.get_by_label("Compare with another").check()
         page.locator("#model-b").select_option("random")
         page.locator("#rank").click()
-        expect(page.locator(".two .hit").first).to_be_visible()
+        expect(page.locator(".hit").first).to_be_visible()
     if path == "/keys":
         page.locator("#key").fill(keyed.key)
         page.get_by_role("button", name="Show usage").click()
@@ -86,9 +86,14 @@ def test_the_playground_reads_well_aloud(open_page: OpenPage, keyed: Keyed) -> N
         - button "Git help" [pressed]
         - button "Travel"
         - button "Many languages"
+      - text: API key
+      - textbox "API key"
+      - paragraph
       - text: Query
       - textbox "Query"
-      - text: Documents
+      - button "Rank"
+      - button "Copy link"
+      - text: Ctrl Enter Documents
       - textbox "Documents"
       - text: /8 documents, one a line/
       - button "Choose files"
@@ -104,16 +109,12 @@ def test_the_playground_reads_well_aloud(open_page: OpenPage, keyed: Keyed) -> N
         - combobox "Model"
         - text: /Instruction optional/
         - textbox /Instruction/
-      - switch "Compare with another model or instruction" [checked]
-      - text: Compare with another model or instruction API key
-      - textbox "API key"
-      - paragraph
-      - button "Rank"
-      - text: Ctrl Enter
+      - switch "Compare with another model, instruction or order" [checked]
+      - text: Compare with another model, instruction or order
     """)
     expect(page.locator(".ranking").nth(1).locator("li").first).to_match_aria_snapshot("""
       - listitem:
-        - text: /probability 0\\.\\d+ (up|down) \\d+ from A|probability 0\\.\\d+ same place as in A/
+        - text: /probability 0\\.\\d+ [+−±]\\S+ from A, ((up|down) \\d+ from A|same place as in A)/
         - paragraph
         - paragraph: /document \\d · logit/
     """)

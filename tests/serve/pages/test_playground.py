@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -14,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Row
@@ -22,29 +19,11 @@ from qwen3_reranker.serve.pages.playground_examples import EXAMPLES, PlaygroundE
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
 from tests.serve.pages.conftest import Keyed, OpenPage
+from tests.serve.pages.ranked import Rerankers, by_library, rank, ranked
+from tests.serve.pages.run_code import run_code
 
 pytestmark = pytest.mark.slow
 FIRST = EXAMPLES[0]
-Rerankers = dict[str, Reranker]
-
-
-def rank(page: Page) -> None:
-    page.get_by_role("button", name="Rank", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text(re.compile(r"^(Ranked|\d+ of)"))
-
-
-def ranked(page: Page, side: int = 0) -> list[tuple[int, str]]:
-    """Place in the input and probability of each result, as they are shown."""
-    hits = page.locator(".ranking").nth(side).locator(".hit")
-    return [
-        (int(hit.get_attribute("data-index") or -1), hit.locator(".probability").inner_text().split()[-1])
-        for hit in hits.all()
-    ]
-
-
-def by_library(reranker: Reranker, query: str, documents: list[str], instruction: str | None = None) -> list:
-    ranking = reranker.rank(query, documents, instruction=instruction)
-    return [(hit.index, f"{hit.probability:.3f}") for hit in ranking]
 
 
 def test_it_ranks_the_example_as_the_library_does(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
@@ -125,38 +104,6 @@ def test_a_long_document_is_folded_and_unfolds(open_page: OpenPage, address: str
     assert unfolded
     assert unfolded["height"] > 2 * folded["height"]
     expect(page.get_by_role("button", name="Show less")).to_have_attribute("aria-expanded", "true")
-
-
-def test_two_models_are_compared_with_what_moved(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
-    page = open_page(address)
-    page.get_by_label("Compare with another").check()
-    page.locator("#model-b").select_option("random")
-    rank(page)
-    documents = list(FIRST.documents)
-    assert ranked(page, 0) == by_library(rerankers["nano"], FIRST.query, documents)
-    assert ranked(page, 1) == by_library(rerankers["random"], FIRST.query, documents)
-    before = [index for index, _ in ranked(page, 0)]
-    shown = [hit.locator(".move").text_content() for hit in page.locator(".ranking").nth(1).locator(".hit").all()]
-    expected = []
-    for place, (index, _) in enumerate(ranked(page, 1)):
-        by = before.index(index) - place
-        sign, word = ("▲", "up") if by > 0 else ("▼", "down")
-        expected.append(f"{sign} {abs(by)}{word} {abs(by)} from A" if by else "same place as in A")
-    assert shown == expected
-    moved = sum(text != "same place as in A" for text in expected)
-    assert moved > 0
-    expect(page.get_by_role("status")).to_contain_text(f"{moved} of {len(documents)} documents")
-
-
-def test_two_instructions_are_compared(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
-    page = open_page(address)
-    page.get_by_label("Compare with another").check()
-    page.locator("#model-b").select_option("nano")
-    page.locator("#instruction-b").fill(FIRST.other_instruction)
-    rank(page)
-    documents = list(FIRST.documents)
-    assert ranked(page, 0) == by_library(rerankers["nano"], FIRST.query, documents)
-    assert ranked(page, 1) == by_library(rerankers["nano"], FIRST.query, documents, FIRST.other_instruction)
 
 
 def test_one_side_may_fail_alone(open_page: OpenPage, address: str) -> None:
@@ -292,7 +239,7 @@ def test_everything_works_from_the_keyboard(open_page: OpenPage, address: str) -
     tab_to("rank")
     press("Enter")
     expect(page.locator(".ranking")).to_have_count(2)
-    tab_to("tab-curl")
+    tab_to("tab-snippet-curl")
     press("ArrowRight")
     expect(page.locator("#snippet-http")).to_be_visible()
     expect(page.locator("#snippet-curl")).to_be_hidden()
@@ -354,24 +301,28 @@ def test_copied_code_runs_and_ranks_alike(
     page.get_by_label("Query").fill('what\'s "it" $(id)?')
     page.get_by_label("Documents").fill(json.dumps(NASTY))
     page.get_by_label("Instruction").first.fill("Retrieve what's \\ quoted")
-    expected = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY, instruction="Retrieve what's \\ quoted")
-    environment = os.environ | {"QWEN3_RERANKER_KEY": keyed.key, "NO_PROXY": "*", "PYTHONWARNINGS": "ignore"}
-    for tab, runner in (
-        ("curl", ["bash", "-eu"]),
-        ("Python, HTTP", [sys.executable]),
-        ("Cohere SDK", [sys.executable]),
-        ("Python, no server", [sys.executable]),
-    ):
-        page.get_by_role("tab", name=tab).click()
+    plain = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY)
+    instructed = rerankers["nano"].rank('what\'s "it" $(id)?', NASTY, instruction="Retrieve what's \\ quoted")
+    for tab in page.get_by_role("tab").all_inner_texts():
+        page.get_by_role("tab", name=tab, exact=True).click()
         page.get_by_role("tabpanel").get_by_role("button", name="Copy").click()
         expect(page.get_by_role("tabpanel").get_by_role("button")).to_have_text("Copied")
-        script = tmp_path / "copied"
-        script.write_text(page.evaluate("navigator.clipboard.readText()"), encoding="utf-8")
-        run = subprocess.run([*runner, script], capture_output=True, text=True, env=environment, check=False)
-        assert run.returncode == 0, f"{tab}: {run.stderr}"
+        code = page.evaluate("navigator.clipboard.readText()")
+        printed = run_code(tab, code, tmp_path, {"QWEN3_RERANKER_KEY": keyed.key}, page)
         if tab == "curl":
-            pairs = [(each["index"], each["relevance_score"]) for each in json.loads(run.stdout)["results"]]
+            pairs = [(each["index"], each["relevance_score"]) for each in json.loads(printed)["results"]]
         else:
-            pairs = [(int(line.split()[0]), float(line.split()[1])) for line in run.stdout.splitlines()]
+            pairs = [(int(line.split()[0]), float(line.split()[1])) for line in printed.splitlines()]
+        expected = plain if "has no field for an instruction" in code else instructed
         assert [index for index, _ in pairs] == [hit.index for hit in expected], tab
         assert [score for _, score in pairs] == pytest.approx([hit.probability for hit in expected], abs=1e-6), tab
+
+
+def test_code_writes_records_as_each_language_does(open_page: OpenPage, address: str, tmp_path: Path) -> None:
+    page = open_page(address)
+    records = [{"text": 'null, "true"', "seen": None}, {"text": "b", "good": True}]
+    page.get_by_label("Documents").fill(json.dumps(records))
+    for tab in ("curl", "Python, HTTP", "JavaScript", "Cohere"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        code = page.get_by_role("tabpanel").locator("pre").text_content() or ""
+        assert len(run_code(tab, code, tmp_path, {}, page)) > 10

@@ -9,6 +9,13 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+export function shape(tag, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 export const byId = (id) => document.getElementById(id);
 
 export const count = (value) => value.toLocaleString("en");

@@ -1,6 +1,6 @@
 // A plot of bars as SVG, drawn for the width there is.
 
-import { make } from "./dom.js";
+import { make, shape } from "./dom.js";
 
 const HEIGHT = 220;
 const BELOW = 26;
@@ -44,11 +44,4 @@ function niceTop(most) {
   if (!(most > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(most));
   return [1, 2, 4, 5, 10].map((each) => each * unit).find((each) => each >= most);
-}
-
-function shape(tag, attributes, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
 }

@@ -1,49 +1,98 @@
-// A reply of /v1/rerank -> bars, best first, with what was read, charged and saved.
+// Rankings -> bars, best first, with what was read, charged and saved.
 
 import { count, dollars, make, plural, seconds, signed } from "./dom.js";
 import { shown } from "./documents.js";
 
 const LONG = 280;
+const MANY = 100;
 
-// `before` holds the places of documents in another ranking, to say who moved: an empty map for the ranking that others
-// are compared with, null where nothing is compared.
-export function rankingOf({ answer, headers }, documents, { title, before }) {
-  const timings = timingsOf(headers);
-  const list = make("ol", { class: "hits" });
-  for (const [place, result] of answer.results.entries()) {
-    list.append(hitOf(result, place, documents[result.index], before));
-  }
-  return make("section", { class: "ranking", "aria-label": title }, figuresOf(answer.usage, headers), list, noteOf(answer.meta, timings));
+// A ranking is { letter, model, compared, results, usage, headers, meta }; that of the documents as they were given
+// has results alone, without scores. `view` holds topN and threshold, null for none.
+export function rankingOf(ranking, documents, view, other = null) {
+  const title = ranking.compared ? `Ranking ${ranking.letter}` : "Ranking";
+  const places = other && placesOf(other);
+  const hits = ranking.results.map((result, place) => {
+    const before = other && { place: places.get(result.index), result: other.results[places.get(result.index)] };
+    const change = before ? [differenceOf(before.result, result), moveOf(before.place, place)] : [];
+    const head = [placeOf(place), ...scoreOf(result), ...change];
+    return hitOf(result, documents, make("div", { class: "hit-head" }, ...head));
+  });
+  return section(title, listOf(hits, ranking.results, view), [ranking]);
 }
 
-export const placesOf = ({ answer }) => new Map(answer.results.map((result, place) => [result.index, place]));
+// Both rankings in one list, in the order of the second, for windows without room for two.
+export function mergedOf(first, second, documents, view) {
+  const places = placesOf(first);
+  const hits = second.results.map((result, place) => {
+    const earlier = places.get(result.index);
+    const before = first.results[earlier];
+    const sides = [[first, before], [second, result]].map(([{ letter }, each]) =>
+      make("div", { class: "hit-head" }, make("span", { class: "letter" }, letter), ...scoreOf(each)),
+    );
+    const head = make("div", { class: "hit-head moved" }, placeOf(place), differenceOf(before, result), moveOf(earlier, place));
+    return hitOf(result, documents, head, ...sides);
+  });
+  return section("Rankings A and B", listOf(hits, second.results, view), [first, second]);
+}
 
-function hitOf(result, place, document, before) {
-  const { logit, probability, document_tokens: tokens, kept_document_tokens: kept } = result.details;
-  const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
-  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
-  const facts = [`document ${result.index + 1}`, `logit ${signed(logit)}`];
-  const atLeast = result.details.is_lower_bound ? "at least " : "";
-  if (kept === tokens) facts.push(plural(tokens, "token"));
+export const nameOf = ({ letter, model }) => make("h3", { class: "side-name" }, make("span", { class: "letter" }, letter), ` ${model}`);
+
+export const placesOf = (ranking) => new Map(ranking.results.map((result, place) => [result.index, place]));
+
+function section(title, list, rankings) {
+  const scored = rankings.filter(({ usage }) => usage);
+  return make(
+    "section",
+    { class: "ranking", "aria-label": title },
+    ...rankings.flatMap((ranking) => [
+      ranking.compared ? nameOf(ranking) : null,
+      ranking.usage ? figuresOf(ranking.usage, ranking.headers) : null,
+    ]),
+    list,
+    ...scored.map(({ meta, headers }) => noteOf(meta, timingsOf(headers))),
+  );
+}
+
+function listOf(hits, results, { topN, threshold }) {
+  const kept = hits.slice(0, topN ?? hits.length);
+  const list = make("ol", { class: hits.length > MANY ? "hits many" : "hits" }, ...kept);
+  const below = threshold === null ? -1 : results.findIndex(({ details }) => details && details.probability < threshold);
+  if (below >= 0 && below < kept.length) {
+    const text = `Below ${threshold}: ${plural(hits.length - below, "document")}`;
+    kept[below].before(make("li", { class: "threshold" }, text));
+    for (const hit of kept.slice(below)) hit.classList.add("under");
+  }
+  if (kept.length < hits.length) list.append(make("li", { class: "rest help" }, `${plural(hits.length - kept.length, "more document")} not shown`));
+  return list;
+}
+
+function hitOf(result, documents, ...heads) {
+  const facts = [`document ${result.index + 1}`];
+  const { logit, document_tokens: tokens, kept_document_tokens: kept, is_lower_bound: longer } = result.details ?? {};
+  if (result.details) facts.push(`logit ${signed(logit)}`);
+  if (result.details && kept === tokens) facts.push(plural(tokens, "token"));
   return make(
     "li",
     { class: "hit", "data-index": result.index },
-    make(
-      "div",
-      { class: "hit-head" },
-      make("span", { class: "place", "aria-hidden": "true" }, String(place + 1)),
-      make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), probability.toFixed(3)),
-      bar,
-      before === null ? null : moveOf(before.get(result.index), place),
-    ),
-    textOf(shown(document ?? "")),
+    ...heads,
+    textOf(shown(documents[result.index] ?? "")),
     make(
       "p",
       { class: "hit-facts" },
       facts.join(" · "),
-      kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${atLeast}${count(tokens)} tokens read`) : null,
+      kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${longer ? "at least " : ""}${count(tokens)} tokens read`) : null,
     ),
   );
+}
+
+const placeOf = (place) => make("span", { class: "place", "aria-hidden": "true" }, String(place + 1));
+
+function scoreOf({ details }) {
+  if (!details) return [make("span", { class: "hidden" }, "as it was given")];
+  const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
+  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, details.probability))}%`;
+  const number = make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), details.probability.toFixed(3));
+  return [number, bar];
 }
 
 function textOf(text) {
@@ -57,6 +106,13 @@ function textOf(text) {
     button.textContent = folded ? "Show all of it" : "Show less";
   });
   return make("div", {}, paragraph, button);
+}
+
+function differenceOf(before, result) {
+  if (!before?.details || !result.details) return null;
+  const by = result.details.probability - before.details.probability;
+  const text = Math.abs(by) < 0.0005 ? "±0" : `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(3)}`;
+  return make("span", { class: "difference" }, text, make("span", { class: "hidden" }, " from A, "));
 }
 
 function moveOf(earlier, place) {

@@ -1,0 +1,135 @@
+"""What the playground keeps in its address and writes into files, and how it shows very many documents."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.serve.pages.conftest import OpenPage
+from tests.serve.pages.ranked import Rerankers, rank, ranked
+
+pytestmark = pytest.mark.slow
+
+
+def fields(page: Page) -> list[object]:
+    """All that a visitor has put in."""
+    ids = ("query", "documents", "model-a", "instruction-a", "model-b", "instruction-b", "top-n", "threshold")
+    return [page.locator(f"#{id}").input_value() for id in ids] + [page.locator("#compare").is_checked()]
+
+
+def filled_in(page: Page, documents: str) -> list[object]:
+    page.get_by_label("Query").fill("réunion & <b> #1? 日本")
+    page.get_by_label("Documents").fill(documents)
+    page.locator("#instruction-a").fill("Retrieve 100 % of it")
+    page.get_by_label("Compare with another").check()
+    page.locator("#model-b").select_option("random")
+    page.locator("#instruction-b").fill("Retrieve nothing")
+    rank(page)
+    page.locator("#top-n").fill("2")
+    page.locator("#threshold").fill("0.5")
+    page.wait_for_url("**#*")
+    return fields(page)
+
+
+@pytest.mark.parametrize("documents", ["one\ntwo\nthree", "\n".join(f"line {n} of many" for n in range(900))])
+def test_an_address_holds_the_input_and_sends_none_of_it(open_page: OpenPage, address: str, documents: str) -> None:
+    page = open_page(address, permissions=["clipboard-read", "clipboard-write"])
+    given = filled_in(page, documents)
+    expect(page.locator("#link")).to_contain_text("#q=" if len(documents) < 100 else "#z=")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url
+    assert len(link) < 10_000
+    assert httpx2.URL(link).raw_path == b"/"
+    page.reload()
+    expect(page.get_by_label("Query")).to_have_value("réunion & <b> #1? 日本")
+    assert fields(page) == given
+    assert fields(open_page(link)) == given
+
+
+def test_an_untouched_page_has_a_plain_address_and_can_be_linked_to(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    expect(page.locator("#link")).to_contain_text("#q=take+back+my+last+commit")
+    assert page.url == address + "/"
+
+
+@pytest.mark.parametrize("damaged", ["#z=!!", "#z=AAAA", "#z=" + "A" * 2000])
+def test_a_damaged_link_is_said_and_loses_nothing(open_page: OpenPage, address: str, damaged: str) -> None:
+    page = open_page(address + "/" + damaged)
+    expect(page.get_by_role("status")).to_contain_text("damaged")
+    rank(page)
+
+
+def test_a_link_to_a_model_that_is_gone_says_so(open_page: OpenPage, address: str) -> None:
+    page = open_page(address + "/#q=a&d=b&m=%3Cb%3Egone")
+    expect(page.get_by_role("status")).to_have_text("The link names the model <b>gone, which is not served here.")
+    expect(page.get_by_label("Query")).to_have_value("a")
+
+
+def test_the_link_to_the_content_is_no_input(open_page: OpenPage, address: str) -> None:
+    page = open_page(address + "/#content")
+    expect(page.get_by_label("Query")).to_have_value("take back my last commit")
+
+
+def test_a_line_parts_what_lies_below_and_the_best_alone_are_shown(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    rank(page)
+    page.locator("#threshold").fill("0.5")
+    numbers = [float(probability) for _, probability in ranked(page)]
+    below = sum(number < 0.5 for number in numbers)
+    assert 0 < below < len(numbers)
+    expect(page.locator(".threshold")).to_have_text(f"Below 0.5: {below} documents")
+    expect(page.locator(".threshold ~ .hit")).to_have_count(below)
+    page.locator("#top-n").fill("3")
+    expect(page.locator(".hit")).to_have_count(3)
+    expect(page.locator(".rest")).to_have_text(f"{len(numbers) - 3} more documents not shown")
+    page.locator("#top-n").fill("0")
+    expect(page.locator(".hit")).to_have_count(len(numbers))
+
+
+def test_a_ranking_is_saved_as_it_is_shown(open_page: OpenPage, address: str, rerankers: Rerankers) -> None:
+    documents = ['a "quoted", text', "=1+1", "日本\nzwei"]
+    page = open_page(address)
+    page.get_by_label("Query").fill("words")
+    page.get_by_label("Documents").fill(json.dumps(documents))
+    rank(page)
+    expected = rerankers["nano"].rank("words", documents)
+
+    def saved(kind: str) -> str:
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=f"Save {kind}").click()
+        assert waiting.value.suggested_filename == f"ranking.{kind.lower()}"
+        return waiting.value.path().read_bytes().decode()
+
+    [ranking] = json.loads(saved("JSON"))
+    assert (ranking["model"], ranking["query"]) == ("nano", "words")
+    assert [each["text"] for each in ranking["results"]] == [documents[hit.index] for hit in expected]
+    assert [each["logit"] for each in ranking["results"]] == pytest.approx([hit.logit for hit in expected], abs=1e-5)
+    rows = list(csv.DictReader(io.StringIO(saved("CSV"), newline="")))
+    assert [int(row["document"]) - 1 for row in rows] == [hit.index for hit in expected]
+    # No spreadsheet may run a document.
+    assert {row["text"] for row in rows} == {'a "quoted", text', "'=1+1", "日本\nzwei"}
+
+
+def test_nine_hundred_documents_are_shown_without_lag(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_label("Documents").fill("\n".join(f"the commit {n} was taken back" for n in range(900)))
+    rank(page)
+    expect(page.locator(".hit")).to_have_count(900)
+    # From a change to the next frame that is painted, the fastest of a few, on a machine that does other things too.
+    script = """() => new Promise((done) => {
+      const field = document.getElementById("threshold");
+      field.value = Math.random().toFixed(3);
+      const began = performance.now();
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began)));
+    })"""
+    times = [page.evaluate(script) for _ in range(5)]
+    print("milliseconds to paint", times)
+    assert min(times) < 1000
