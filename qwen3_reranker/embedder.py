@@ -17,7 +17,7 @@ from qwen3_reranker.engine_options import EmbedderOptions, EngineOptions, shows_
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.heads import EmbeddingHead
 from qwen3_reranker.opened_model import OpenedModel
-from qwen3_reranker.records import Embeddings, Row, TextReceipt, Usage
+from qwen3_reranker.records import NO_LIMITS, Embeddings, Limits, Row, TextReceipt, Usage
 from qwen3_reranker.registry import SPECS
 from qwen3_reranker.tokens import Tokens
 from qwen3_reranker.weights import Checkpoint, open_checkpoint
@@ -102,13 +102,17 @@ class Embedder(OpenedModel):
         *,
         role: str,
         instruction: str | None = None,
+        limits: Limits = NO_LIMITS,
         on_progress: OnProgress | None = None,
     ) -> Embeddings:
-        """The vectors of `queries` or `documents`, as `role` says, with receipts and usage."""
+        """The vectors of `queries` or `documents`, as `role` says, with receipts and usage.
+
+        limits: how much of each text to read, and which end; TooLongError where they forbid cutting.
+        """
         refuse_non_strings("texts", texts)
 
         def rows_of(some: slice) -> list[Row]:
-            return self._rows(texts[some], role, instruction, some.start or 0)
+            return self._rows(texts[some], role, instruction, limits, some.start or 0)
 
         with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
             rows, executed = self.runner.run(texts, rows_of, on_progress)
@@ -118,11 +122,13 @@ class Embedder(OpenedModel):
             Usage.of(rows, executed.computed_tokens, executed.cached_tokens),
         )
 
-    def count(self, texts: Sequence[str], *, role: str, instruction: str | None = None) -> int:
+    def count(
+        self, texts: Sequence[str], *, role: str, instruction: str | None = None, limits: Limits = NO_LIMITS
+    ) -> int:
         """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""
         refuse_non_strings("texts", texts)
         with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
-            return sum(len(row.ids) for row in self._rows(texts, role, instruction))
+            return sum(len(row.ids) for row in self._rows(texts, role, instruction, limits))
 
     def _prompt(self, role: str, instruction: str | None) -> str:
         """The text before a text that is embedded."""
@@ -135,9 +141,11 @@ class Embedder(OpenedModel):
             raise InputError("a document takes no instruction; Qwen3-Embedding has one for queries alone")
         return self.document_prompt
 
-    def _rows(self, texts: Sequence[str], role: str, instruction: str | None, first: int = 0) -> list[Row]:
+    def _rows(
+        self, texts: Sequence[str], role: str, instruction: str | None, limits: Limits = NO_LIMITS, first: int = 0
+    ) -> list[Row]:
         """`first`: the place of the first text in the call, for errors."""
-        rows = self.tokens.encode(*prompt.embedding_pieces(self._prompt(role, instruction), texts))
+        rows = self.tokens.encode(*prompt.embedding_pieces(self._prompt(role, instruction), texts), limits)
         for index, row in enumerate(rows, first):
             if (last := int(row.ids.max())) >= self.config.vocab_size:
                 raise InputError(

@@ -20,7 +20,7 @@ from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.routes.account import AccountRoutes
 from qwen3_reranker.serve.routes.base import HttpEndpoint
-from qwen3_reranker.serve.routes.embeddings import embedding_endpoint
+from qwen3_reranker.serve.routes.embeddings import embedding_endpoints
 from qwen3_reranker.serve.routes.health import HealthRoutes
 from qwen3_reranker.serve.routes.model_routes import ModelRoutes
 from qwen3_reranker.serve.routes.openapi import openapi_endpoint
@@ -75,7 +75,7 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
     """The table of everything that a server answers."""
     endpoints = (
         *rerank_endpoints(context),
-        embedding_endpoint(context),
+        *embedding_endpoints(context),
         *AccountRoutes(context).endpoints(),
         *HealthRoutes(context).endpoints(),
         *ModelRoutes(context).endpoints(),

@@ -34,13 +34,19 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts to embed. dimensions: None for the model's. base64: vectors as little-endian float32, not as numbers."""
+    """Texts to embed, as the `query` or `document` of role.
+
+    dimensions: None for the model's. encodings: "float" for numbers, "base64" for little-endian float32; none for the
+    dialect's own. limits: how much of each text is read.
+    """
 
     texts: Sequence[str]
     model: str | None = None
+    role: str = "document"
     dimensions: int | None = None
-    base64: bool = False
+    encodings: tuple[str, ...] = ()
     instruction: str | None = None
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

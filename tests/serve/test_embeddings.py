@@ -67,6 +67,45 @@ def test_vectors_are_the_embedders_own_as_numbers_and_in_base64(
     assert plain["usage"]["total_tokens"] == expected.usage.prompt_tokens
 
 
+def test_teis_and_coheres_routes_give_the_same_vectors(live: Live, place: str, folder: Path) -> None:
+    headers = key(place)
+    with Embedder(folder) as embedder:
+        documents, queries = embedder.documents(TEXTS), embedder.queries(TEXTS)
+
+    def post(path: str, **fields: object) -> object:
+        return httpx2.post(f"{live.url}{path}", json=fields, headers=headers).raise_for_status().json()
+
+    wanted = {"texts": TEXTS, "model": "embedder", "embedding_types": ["float"]}
+    for vectors, expected in (
+        (post("/embed", inputs=TEXTS, normalize=True, truncate=True), documents),
+        (post("/embed", inputs=TEXTS[0]), documents[:1]),
+        (post("/tei/embed/", inputs=TEXTS, prompt_name="query"), queries),
+        (post("/v2/embed", **wanted, input_type="search_document")["embeddings"]["float"], documents),
+        (post("/v2/embed", **wanted, input_type="search_query")["embeddings"]["float"], queries),
+        (post("/v1/embed", texts=TEXTS, input_type="search_query", truncate="END")["embeddings"], queries),
+    ):
+        np.testing.assert_allclose(np.array(vectors, np.float32), expected, atol=1e-6)
+
+
+def test_a_text_is_cut_at_the_end_that_was_asked_for_or_refused_before_it_is_embedded(live: Live, place: str) -> None:
+    headers, [served] = key(place), live.application.context.models.embedders
+    long, backend = f"first {'word ' * served.embedder.tokens.max_length} last", served.embedder.runner.backend
+    assert backend is not None
+
+    def vector(text: str, **fields: object) -> list[float]:
+        reply = httpx2.post(f"{live.url}/embed", json={"inputs": text, **fields}, headers=headers)
+        return reply.raise_for_status().json()[0]  # type: ignore[no-any-return]
+
+    ended, begun = vector(long, truncate="END"), vector(long, truncation_direction="Left")
+    assert ended == vector(long)
+    assert ended == vector(f"{long} and more")
+    assert begun != ended
+    before = backend.computed_tokens
+    refused = httpx2.post(f"{live.url}/embed", json={"inputs": long, "truncate": False}, headers=headers)
+    assert (refused.status_code, refused.json()["error_type"]) == (422, "Validation")
+    assert backend.computed_tokens == before
+
+
 def test_who_cannot_pay_or_may_not_embed_is_told_before_anything_is_computed(live: Live, place: str) -> None:
     [served] = live.application.context.models.embedders
     backend = served.embedder.runner.backend

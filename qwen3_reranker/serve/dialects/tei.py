@@ -135,7 +135,7 @@ def _is_tei(body: Mapping[str, Any]) -> bool:
     return _holds_texts(body) and (own or not is_dify)
 
 
-_TEI_ERROR = ErrorFormat(TEIError, _write_error)
+TEI_ERROR = ErrorFormat(TEIError, _write_error)
 TEI = Dialect(
     "tei",
     _BODY,
@@ -150,7 +150,7 @@ TEI = Dialect(
         "/llama.cpp/v1/rerank": _holds_texts,
     },
     headers=_headers,
-    error=_TEI_ERROR,
+    error=TEI_ERROR,
 )
 TEI_PREDICT = Dialect(
     "tei-predict",
@@ -159,5 +159,5 @@ TEI_PREDICT = Dialect(
     JsonValue(list[_PREDICTION.type] | list[list[_PREDICTION.type]], _predictions),  # type: ignore[name-defined]
     paths=("/predict", "/tei/predict"),
     headers=_headers,
-    error=_TEI_ERROR,
+    error=TEI_ERROR,
 )

@@ -1,11 +1,13 @@
-"""/v1/embeddings: texts -> vectors, where an embedder is served."""
+"""The routes that embed: texts -> vectors, where an embedder is served."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,52 +17,50 @@ from starlette.responses import Response
 from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.records import Embeddings
 from qwen3_reranker.serve.context import Context
-from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR, fill, type_of
-from qwen3_reranker.serve.dialects.openai_embeddings import (
-    EMBEDDINGS_REPLY,
-    Embedded,
-    EmbeddingsBody,
-    read_embeddings,
-)
+from qwen3_reranker.serve.dialects.base import fill, type_of
+from qwen3_reranker.serve.dialects.embedding_table import EMBEDDING_DIALECTS, Embedded, EmbeddingDialect
 from qwen3_reranker.serve.json_http import JsonResponse, seconds_left, until_disconnect
 from qwen3_reranker.serve.middleware import RequestState, state_of
 from qwen3_reranker.serve.models import ServedEmbedder
 from qwen3_reranker.serve.problems import invalid, late, of_error
 from qwen3_reranker.serve.protocol import EmbeddingRequest
-from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
-from qwen3_reranker.serve.routes.rerank import PROBLEMS
+from qwen3_reranker.serve.routes.base import HttpEndpoint
+from qwen3_reranker.serve.routes.rerank import dialect_errors
 
 
-def embedding_endpoint(context: Context) -> HttpEndpoint:
-    """The endpoint of /v1/embeddings."""
-    return HttpEndpoint(
-        "POST",
-        "/v1/embeddings",
-        EmbeddingsHandler(context).answer,
-        "Embed texts (openai-embeddings)",
-        "openai-embeddings",
-        requests=(EmbeddingsBody,),
-        replies=(type_of(EMBEDDINGS_REPLY),),
-        errors=errors(*sorted({problem.status for problem in PROBLEMS})),
-    )
+def embedding_endpoints(context: Context) -> Iterator[HttpEndpoint]:
+    """One endpoint for each path of the dialects that embed."""
+    for dialect in EMBEDDING_DIALECTS:
+        for path in dialect.paths:
+            yield HttpEndpoint(
+                "POST",
+                path,
+                EmbeddingsHandler(context, dialect).answer,
+                f"Embed texts ({dialect.name})",
+                dialect.name,
+                requests=(dialect.request,),
+                replies=(type_of(dialect.reply),),
+                errors=dialect_errors(dialect.error),
+            )
 
 
 class EmbeddingsHandler:
-    """Answers /v1/embeddings."""
+    """Answers the paths of a dialect."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, dialect: EmbeddingDialect) -> None:
         self._context = context
+        self._dialect = dialect
 
     async def answer(self, request: Request) -> Response:
         """Read the body, reserve the quota, embed, charge, and write the reply."""
         context, state = self._context, state_of(request)
-        state.error_format = CANONICAL_ERROR
+        state.error_format = self._dialect.error
         with state.admitted(context.accounts, "embeddings"), context.bodies.capacity(request):
             body, _ = await context.bodies.read_object(request)
             state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)
             # Before the body is read in detail: without an embedder no body is right.
             context.models.embedder(None)
-            asked = read_embeddings(body)
+            asked = self._dialect.request.read(body)
             model = context.models.embedder(asked.model)
             state.use_model(model.id)
             if asked.dimensions is not None and not 32 <= asked.dimensions <= model.embedder.dim:
@@ -68,16 +68,17 @@ class EmbeddingsHandler:
             embeddings = await until_disconnect(request, _embed(asked, model, context, state))
             state.settle(len(asked.texts), embeddings.usage)
             vectors = _shortened(embeddings.vectors, asked.dimensions)
-            reply = fill(EMBEDDINGS_REPLY, Embedded(asked, vectors, model.id, embeddings.usage.prompt_tokens))
+            source = Embedded(asked, vectors, model.id, embeddings.usage.prompt_tokens, state.request_id)
+            reply = fill(self._dialect.reply, source)
         return JsonResponse(reply)
 
 
 async def _embed(asked: EmbeddingRequest, model: ServedEmbedder, context: Context, state: RequestState) -> Embeddings:
     """The vectors, once the quota is reserved. Embedding stops after the deadline or when it is cancelled."""
     loop = asyncio.get_running_loop()
-    role = "document" if asked.instruction is None else "query"
-    embed_texts = partial(model.embedder.embed, asked.texts, role=role, instruction=asked.instruction)
-    count_tokens = partial(model.embedder.count, asked.texts, role=role, instruction=asked.instruction)
+    wanted: dict[str, Any] = {"role": asked.role, "instruction": asked.instruction, "limits": asked.limits}
+    embed_texts = partial(model.embedder.embed, asked.texts, **wanted)
+    count_tokens = partial(model.embedder.count, asked.texts, **wanted)
     stopped = threading.Event()
 
     def check(_share: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen3_reranker.serve.context import Context
-from qwen3_reranker.serve.dialects.base import DialectPath, type_of
+from qwen3_reranker.serve.dialects.base import DialectPath, ErrorFormat, type_of
 from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
 from qwen3_reranker.serve.json_http import JsonResponse, seconds_left, until_disconnect
 from qwen3_reranker.serve.middleware import state_of
@@ -31,13 +32,6 @@ PROBLEMS = (
 def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
     """One endpoint for each path of the dialects."""
     for path in DIALECT_PATHS:
-        # The middleware, and the handler of bugs, answer before the dialect is known.
-        found = errors(401, 500, 503)
-        for dialect in path.dialects:
-            for problem in PROBLEMS:
-                status, _ = dialect.error.write(problem, "")
-                if dialect.error.type not in found.setdefault(status, ()):
-                    found[status] += (dialect.error.type,)
         yield HttpEndpoint(
             "POST",
             path.path,
@@ -46,8 +40,20 @@ def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
             path.dialect.name,
             requests=tuple(dialect.request for dialect in path.dialects),
             replies=tuple(type_of(dialect.reply) for dialect in path.dialects),
-            errors=dict(sorted(found.items())),
+            errors=dialect_errors(*(dialect.error for dialect in path.dialects)),
         )
+
+
+def dialect_errors(*formats: ErrorFormat) -> dict[int, tuple[Any, ...]]:
+    """The errors of a path that speaks these formats, by status."""
+    # The middleware, and the handler of bugs, answer before the dialect is known.
+    found = errors(401, 500, 503)
+    for form in formats:
+        for problem in PROBLEMS:
+            status, _ = form.write(problem, "")
+            if form.type not in found.setdefault(status, ()):
+                found[status] += (form.type,)
+    return dict(sorted(found.items()))
 
 
 class RerankHandler:

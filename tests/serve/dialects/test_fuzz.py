@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.dialect_table import DIALECTS as ROWS
-from qwen3_reranker.serve.dialects.openai_embeddings import EmbeddingsBody, read_embeddings
+from qwen3_reranker.serve.dialects.embedding_table import EmbeddingsBody
 from qwen3_reranker.serve.problems import Problem
 from testing.score_results import result_of
 
@@ -67,7 +67,7 @@ def test_any_object_makes_a_request_that_can_be_answered_or_a_problem(dialect: D
 @settings(max_examples=60)
 def test_any_object_makes_texts_to_embed_or_a_problem(body: dict[str, Any]) -> None:
     try:
-        request = read_embeddings(body)
+        request = EmbeddingsBody.read(body)
     except Problem as problem:
         assert_nothing_of_the_body(problem)
         return

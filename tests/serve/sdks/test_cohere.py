@@ -1,9 +1,11 @@
 """Cohere's own SDK, unmodified, against the running server."""
 
 import asyncio
+import base64
 from typing import Any
 
 import cohere
+import numpy as np
 import pytest
 from cohere.core.api_error import ApiError
 
@@ -71,3 +73,22 @@ def test_errors_are_those_of_the_sdk(service: Service) -> None:
         assert raised.value.body["id"].startswith("req_")
     with service.draining(), pytest.raises(cohere.ServiceUnavailableError):
         good.rerank(model="nano", **asked)
+
+
+@pytest.mark.parametrize("below", ["", "/v1", "/cohere"])
+def test_both_versions_embed(service: Service, below: str) -> None:
+    named: dict[str, Any] = {"model": "small-embedding", "texts": DOCUMENTS, "input_type": "search_document"}
+    second = cohere.ClientV2(service.key, base_url=service.url + below)
+    typed = second.embed(**named, embedding_types=["float", "base64"])
+    numbers = typed.embeddings.float_
+    decoded = [np.frombuffer(base64.b64decode(text), "<f4") for text in typed.embeddings.base64]
+    assert np.array_equal(decoded, np.array(numbers, np.float32))
+    assert typed.meta.billed_units.input_tokens > 0
+    first = cohere.Client(service.key, base_url=service.url + below)
+    assert first.embed(**named).embeddings == numbers
+    assert first.embed(**named, embedding_types=["float"], batching=False).embeddings.float_ == numbers
+    query = second.embed(model="small-embedding", texts=[QUERY], input_type="search_query", embedding_types=["float"])
+    document = second.embed(model="small-embedding", texts=[QUERY], input_type="search_document")
+    assert query.embeddings.float_ != document.embeddings.float_
+    with pytest.raises(cohere.BadRequestError, match="this server has no other"):
+        second.embed(**named, embedding_types=["int8"])

@@ -38,3 +38,13 @@ def test_errors_are_those_of_the_sdk(service: Service) -> None:
         voyageai.Client(service.spent, base_url=base).rerank(QUERY, DOCUMENTS, model="nano")
     with service.draining(), pytest.raises(error.ServiceUnavailableError):
         good.rerank(QUERY, DOCUMENTS, model="nano")
+
+
+@pytest.mark.parametrize("below", ["/v1", "/voyage/v1"])
+def test_it_embeds_queries_and_documents(service: Service, below: str) -> None:
+    client = voyageai.Client(service.key, base_url=service.url + below)
+    document, query = (
+        client.embed([QUERY], model="small-embedding", input_type=kind).embeddings[0] for kind in ("document", "query")
+    )
+    assert len(document) == len(query)
+    assert document != query
