@@ -15,7 +15,7 @@ LAYERS = [
     {"forking", "option_fields", "placeholders", "records", "registry", "row_table"},
     {"file_text", "json_object", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
-    {"config", "engine_options", "plan", "score", "tokens"},
+    {"config", "documents", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads", "model_facts"},
     {"backends"},
     {"overlap"},
@@ -43,6 +43,7 @@ LIBRARIES = {
         "prompt",
         "row_table",
         "config",
+        "documents",
         "overlap",
     }
     - {"__init__", "__main__", "arguments", "engine_options", "opened_model", "registry", "text_lines"},

@@ -11,7 +11,7 @@ import typer
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.help import Verb, VerbGroup
 
-VERBS = ("rank", "inspect", "evaluate", "bench", "convert", "doctor", "serve", "keys", "train")
+VERBS = ("rank", "search", "index", "inspect", "evaluate", "bench", "convert", "doctor", "serve", "keys", "train")
 
 
 class LazyVerbs(Mapping[str, Any]):

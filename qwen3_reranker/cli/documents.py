@@ -7,23 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from qwen3_reranker.cli.folder import SkippedFiles, files_below
-from qwen3_reranker.cli.passages import passages
 from qwen3_reranker.cli.reading_notes import ReadingNotes
-from qwen3_reranker.cli.record_files import READERS, NoRecordsError, id_of, text_of
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.cli.text_files import STDIN, read_text
+from qwen3_reranker.documents.folder import SkippedFiles, files_below
+from qwen3_reranker.documents.kinds import MARKUP, RECORDS, SOURCE_CODE, ending
+from qwen3_reranker.documents.passages import passages
+from qwen3_reranker.documents.record_files import READERS, NoRecordsError, id_of, text_of
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 
-_RECORDS = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "csv": "csv", "tsv": "tsv"}
-_MARKUP = "md markdown rst adoc org tex html htm xhtml xml"
-_SOURCE_CODE = (
-    "py pyi ipynb js mjs cjs jsx ts tsx java kt kts scala c h cc cpp cxx hh hpp cu cs go rs rb php pl pm lua swift m "
-    "mm r jl hs ml ex exs clj sh bash zsh fish ps1 bat sql css scss vue yaml yml toml ini cfg proto cmake gradle tf"
-)
 # A line of these says little by itself.
-_WHOLE = frozenset((*_MARKUP.split(), *_SOURCE_CODE.split()))
+_WHOLE = MARKUP | SOURCE_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +102,8 @@ def _documents(
     form = options.input_format
     if form != "auto":
         return list(_in_form(form, text, name, options))
-    suffix = os.path.splitext(name)[1].lower().removeprefix(".")
-    if form := _RECORDS.get(suffix, ""):
+    suffix = ending(name)
+    if form := RECORDS.get(suffix, ""):
         try:
             return list(_in_form(form, text, name, options))
         except InputError as error:

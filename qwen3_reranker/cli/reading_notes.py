@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field
 
-from qwen3_reranker.cli.record_files import suggested_format
+from qwen3_reranker.documents.record_files import suggested_format
 
 _MEANT = {
     "jsonl": "these lines look like JSON objects, and are",

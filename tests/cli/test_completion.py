@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("in", ["inspect"]),
+        ("ins", ["inspect"]),
         ("rank --trunc", ["--truncate-queries"]),
         ("rank q notes.txt --precision int", ["int8", "int8x2"]),
         ("keys cr", ["create"]),

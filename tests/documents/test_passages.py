@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen3_reranker.cli.passages import passages
+from qwen3_reranker.documents.passages import passages
 
 LINES = st.one_of(
     st.just(""),

@@ -28,15 +28,22 @@ class SkippedFiles:
 
 def files_below(folder: str, glob: str | None, skipped: SkippedFiles) -> Iterator[tuple[str, str]]:
     """Path and text of each text file below a folder, by path. glob: for names, or for paths if it has a /."""
-    for path in _paths(folder, skipped):
-        below = os.path.relpath(path, folder).replace(os.sep, "/")
-        if glob is not None and not fnmatchcase(below if "/" in glob else os.path.basename(path), glob):
-            continue
+    for below in paths_below(folder, glob, skipped):
+        path = os.path.join(folder, below)
         reason, text = _read(path)
         if reason:
             skipped.add(reason, path)
         else:
             yield path, text
+
+
+def paths_below(folder: str, glob: str | None, skipped: SkippedFiles) -> Iterator[str]:
+    """The paths of files below a folder, relative to it with / between, sorted; `glob` as in `files_below`."""
+    beginning = len(os.path.join(folder, ""))
+    for path in _paths(folder, skipped):
+        below = path[beginning:].replace(os.sep, "/")
+        if glob is None or fnmatchcase(below if "/" in glob else os.path.basename(path), glob):
+            yield below
 
 
 def _paths(folder: str, skipped: SkippedFiles) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A long text -> passages of a limited size, cut at headings and blank lines."""
+"""A long text -> passages of a limited size, cut at headings, definitions and blank lines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")
 _HEADING = re.compile(r" {0,3}#{1,6}\s")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
+# What begins a definition in the usual languages, at most one level deep.
+_MODIFIERS = "export|default|public|private|protected|static|abstract|final|async|pub|unsafe|inline|const|virtual"
+_KEYWORDS = (
+    "def|class|fn|func|function|struct|impl|interface|enum|trait|type|module|namespace|sub|object|record|create|CREATE"
+)
+_DEFINITION = re.compile(rf" {{0,4}}\t?(?:@\w|#\[|(?:(?:{_MODIFIERS}) )*(?:{_KEYWORDS})\b)")
 _SENTENCE_ENDS = ".!?。！？"
 
 
@@ -34,14 +40,16 @@ class _Span:
     heading: bool
 
 
-def passages(text: str, most_words: int) -> Iterator[Passage]:
+def passages(text: str, most_words: int, *, is_code: bool = False) -> Iterator[Passage]:
     """Passages of at most `most_words` words. Every word of the text is in exactly one of them.
 
     Paragraphs are kept whole where they fit, a heading stays with what follows it, and a passage that is half full ends
-    where a heading begins. A paragraph that is too long is cut at ends of sentence, else of line, else between words.
+    where a heading begins, or in code a definition. A paragraph that is too long is cut at ends of sentence, else of
+    line, else between words.
     """
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
-    for start, end in _packed(_pieces(text, most_words), most_words):
+    blocks = _code_blocks(text) if is_code else _blocks(text)
+    for start, end in _packed(_pieces(text, blocks, most_words), most_words):
         yield Passage(text[start:end], bisect_right(starts, start), bisect_right(starts, end - 1))
 
 
@@ -58,8 +66,8 @@ def _packed(pieces: Iterator[_Span], most_words: int) -> Iterator[tuple[int, int
         yield start, end
 
 
-def _pieces(text: str, most_words: int) -> Iterator[_Span]:
-    for start, end, heading in _blocks(text):
+def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most_words: int) -> Iterator[_Span]:
+    for start, end, heading in blocks:
         words = _count(text, start, end)
         if words <= most_words:
             yield _Span(start, end, words, heading)
@@ -88,6 +96,23 @@ def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
         end, closed = line_end, False
     if start >= 0:
         yield start, end, heading
+
+
+def _code_blocks(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Lines between blank lines: (start, end, holds the beginning of a definition)."""
+    start, end, defines = -1, 0, False
+    for line_start, line_end in _lines(text, 0, len(text)):
+        if not text[line_start:line_end].strip():
+            if start >= 0:
+                yield start, end, defines
+            start = -1
+            continue
+        if start < 0:
+            start, defines = line_start, False
+        defines = defines or bool(_DEFINITION.match(text, line_start, line_end))
+        end = line_end
+    if start >= 0:
+        yield start, end, defines
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,69 @@
+"""Search results -> lines for a terminal: where each passage lies, how it was ranked, and its matching lines."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from qwen3_reranker.cli.terminal import console_for, one_line, print_line
+from qwen3_reranker.row_table import cut_end
+from qwen3_reranker.search.results import SearchHit, SearchResults
+from qwen3_reranker.search.words import words_and_parts
+
+_SHOWN_LINES = 2
+_INDENT = "   "
+
+
+def write_results(results: SearchResults, query: str, stream: TextIO) -> None:
+    """Write hits as wide as the terminal, and a line on what was judged and how long it took."""
+    console = console_for(stream)
+    asked = frozenset(words_and_parts(query))
+    for rank, hit in enumerate(results, start=1):
+        place, scored = one_line(hit.place), _scored(hit)
+        room = console.width - len(scored) - len(_INDENT) - 1
+        shown = _fitted(place, room)
+        gap = " " * max(1, room - cell_len(shown) + 1)
+        style = "green" if (hit.probability or 0) > 0.5 else "dim"
+        print_line(console, f"{rank:>2} ", Text(shown, style="cyan"), gap, Text(scored, style=style))
+        for number, line in matching_lines(hit, asked):
+            label = f"{number:>5} "
+            part = _fitted(one_line(line), console.width - len(_INDENT) - len(label))
+            print_line(console, _INDENT, Text(label, style="dim"), _marked(part, asked))
+    if results:
+        console.print()
+    print_line(console, Text(_closing(results), style="dim"))
+
+
+def matching_lines(hit: SearchHit, asked: frozenset[str]) -> list[tuple[int, str]]:
+    """The lines of a passage that hold the most words of the query, in their order, with their numbers."""
+    lines = [(hit.first_line + number, line) for number, line in enumerate(hit.text.split("\n")) if line.strip()]
+    found = {number: len(asked.intersection(words_and_parts(line))) for number, line in lines}
+    best = sorted(lines, key=lambda each: (-found[each[0]], each[0]))[:_SHOWN_LINES]
+    return sorted(best)
+
+
+def _fitted(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else cut_end(text, cells)[0]
+
+
+def _scored(hit: SearchHit) -> str:
+    return "not judged" if hit.probability is None else f"{hit.probability:.3f}"
+
+
+def _marked(line: str, asked: frozenset[str]) -> Text:
+    text = Text(line)
+    for word in asked:
+        text.highlight_words([word], "bold", case_sensitive=False)
+    return text
+
+
+def _closing(results: SearchResults) -> str:
+    parts = [f"{len(results):,} {'document' if len(results) == 1 else 'documents'}"]
+    if results.judged:
+        known = f", {results.cached:,} of them known" if results.cached else ""
+        parts.append(f"{results.judged:,} of {results.candidates:,} candidates judged{known}")
+    elif results.candidates:
+        parts.append(f"none of {results.candidates:,} candidates judged")
+    return " · ".join([*parts, f"{results.seconds.total:.2f} s"]) if results else "nothing found"

@@ -1,0 +1,81 @@
+"""OpenedModels: the reranker and the embedder of an index, opened when they are first needed."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.search.passage_scorer import KnownScores, PassageScorer
+
+# Numbers of a vector on disk: the first of them, as published embedding models are trained to be cut.
+_DIM = 256
+
+
+#: An open model, a name, or what opens one.
+GivenReranker = Reranker | str | Callable[[], Reranker]
+GivenEmbedder = Embedder | str | Callable[[], Embedder]
+
+
+class OpenedModels:
+    """Models that were not given open are opened here, once, and closed; others belong to the caller."""
+
+    def __init__(self, reranker: GivenReranker | None, embedder: GivenEmbedder | None, scores: KnownScores) -> None:
+        self._reranker = reranker
+        self._embedder = embedder
+        self._scores = scores
+        self._owned: list[Reranker | Embedder] = []
+        self._scorer: PassageScorer | None = None
+        self._error: Exception | None = None
+        self._lock = threading.Lock()
+        self._opening: threading.Thread | None = None
+
+    def scorer(self, deadline: float = math.inf) -> PassageScorer | None:
+        """What judges; None without a reranker, or while one still opens at the deadline. Raises what it raises."""
+        if self._scorer is None and self._reranker is not None:
+            with self._lock:
+                if self._opening is None:
+                    # A thread: opening cannot be stopped, and a search may have to answer before it ends.
+                    self._opening = threading.Thread(target=self._open, name="opening a reranker", daemon=True)
+                    # Ctrl-C must reach the thread that waits: threads inherit the signals that are blocked.
+                    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                    try:
+                        self._opening.start()
+                    finally:
+                        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._opening.join(None if math.isinf(deadline) else max(0.0, deadline - time.monotonic()))
+            if self._error is not None:
+                raise self._error
+        return self._scorer
+
+    def embedder(self) -> Embedder | None:
+        """What embeds, None without one. Raises what Embedder raises."""
+        with self._lock:
+            if not (self._embedder is None or isinstance(self._embedder, Embedder)):
+                name = self._embedder
+                self._embedder = Embedder(name, dim=_DIM) if isinstance(name, str) else name()
+                self._owned.append(self._embedder)
+            return self._embedder
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._opening is not None:
+            self._opening.join()
+        for model in self._owned:
+            model.close()
+        self._owned.clear()
+
+    def _open(self) -> None:
+        try:
+            assert self._reranker is not None
+            reranker = self._reranker
+            if not isinstance(reranker, Reranker):
+                reranker = Reranker(reranker) if isinstance(reranker, str) else reranker()
+                self._owned.append(reranker)
+            self._scorer = PassageScorer(reranker, self._scores)
+        except Exception as error:
+            self._error = error

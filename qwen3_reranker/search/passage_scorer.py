@@ -1,0 +1,155 @@
+"""PassageScorer: passages, best first, until a deadline; scores that an earlier search computed are known."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen3_reranker.backends.base import run_all
+from qwen3_reranker.records import Row
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.weights.fingerprint import weights_state
+
+# A chunk may take this share of the time that is left, as the estimate of its time may be wrong by as much.
+_SAFE_SHARE = 0.8
+# Tokens of the first chunk: enough to use all cores, few enough to learn the speed from.
+_FIRST_TOKENS = 256
+_CHUNK_SECONDS = 0.5
+_SMALL_PARAMETERS = 100_000_000
+# Scores that are kept; older ones go.
+_MOST_SCORES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PassageLogits:
+    """Logits of passages by their place in the list, what was known of them, and which were cut."""
+
+    logits: Mapping[int, float]
+    cached: int
+    truncated: frozenset[int]
+
+
+class KnownScores:
+    """Logits of (model, instruction, query, passage) that were computed before, in a file of their own.
+
+    It is a cache: a file that cannot be read or written makes searches slower and never fails one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database: sqlite3.Connection | None = None
+        try:
+            self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute("CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, logit REAL) WITHOUT ROWID")
+        except sqlite3.Error:
+            self.close()
+
+    def known(self, keys: Sequence[bytes]) -> dict[int, float]:
+        """The logits that are known, by the place of their key."""
+        found: dict[int, float] = {}
+        try:
+            for place, key in enumerate(keys if self._database else ()):
+                assert self._database is not None
+                if row := self._database.execute("SELECT logit FROM scores WHERE key = ?", (key,)).fetchone():
+                    found[place] = row[0]
+        except sqlite3.Error:
+            pass
+        return found
+
+    def add(self, scores: Mapping[bytes, float]) -> None:
+        """Keep logits."""
+        if self._database is None or not scores:
+            return
+        try:
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores.items())
+                [count] = self._database.execute("SELECT count(*) FROM scores").fetchone()
+                if count > _MOST_SCORES:
+                    # Keys are hashes, so the smallest are any.
+                    self._database.execute(
+                        "DELETE FROM scores WHERE key IN (SELECT key FROM scores LIMIT ?)", (count - _MOST_SCORES // 2,)
+                    )
+        except sqlite3.Error:
+            pass
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+class PassageScorer:
+    """One reranker that judges passages within a time."""
+
+    def __init__(self, reranker: Reranker, scores: KnownScores) -> None:
+        self._reranker = reranker
+        self._scores = scores
+        options = reranker.options
+        facts = (weights_state(reranker.checkpoint), options.precision, options.prompt, reranker.tokens.max_length)
+        self._model = repr(facts).encode()
+        #: Whether the network is too weak to overrule the first stage.
+        self.is_small = reranker.config.num_parameters < _SMALL_PARAMETERS
+        #: Tokens a second in the last chunk of the last call; 0 before the first.
+        self._rate = 0.0
+
+    def judge(self, query: str, passages: Sequence[str], instruction: str | None, deadline: float) -> PassageLogits:
+        """The logits of passages in their order, as many as the time until the deadline (time.monotonic) allows.
+
+        Raises what Reranker.rows raises.
+        """
+        keys = [self._key(query, passage, instruction) for passage in passages]
+        logits = self._scores.known(keys)
+        cached, truncated = len(logits), set()
+        left = [place for place in range(len(passages)) if place not in logits]
+        if left and time.monotonic() < deadline:
+            if not self._rate:
+                # The query alone: its keys and values are computed once for all passages anyway.
+                [row] = self._reranker.rows([query], [""], instruction)
+                self._timed([row], len(row.ids) - row.num_public_tokens)
+            rows = self._reranker.rows([query] * len(left), [passages[place] for place in left], instruction)
+            truncated = {place for place, row in zip(left, rows, strict=True) if row.receipt.truncated}
+            for chunk in self._chunks(rows, deadline):
+                some = [rows[number] for number in chunk]
+                found = self._timed(some, sum(map(_own_tokens, some)))
+                logits.update({left[number]: logit for number, logit in zip(chunk, found, strict=True)})
+            self._scores.add({keys[place]: logits[place] for place in left if place in logits})
+        return PassageLogits(logits, cached, frozenset(truncated))
+
+    def _chunks(self, rows: Sequence[Row], deadline: float) -> Iterator[range]:
+        """Ranges of rows, each of which should end before the deadline."""
+        begun, largest = 0, _FIRST_TOKENS
+        while begun < len(rows):
+            seconds = _SAFE_SHARE * (deadline - time.monotonic())
+            most = min(seconds, _CHUNK_SECONDS) * self._rate
+            # At the end of the time a chunk is what still fits; before, one row at the least.
+            tokens, end = 0, begun
+            while end < len(rows) and (tokens + _own_tokens(rows[end]) <= min(most, largest) or end == begun):
+                tokens += _own_tokens(rows[end])
+                end += 1
+            if tokens > seconds * self._rate:
+                return
+            yield range(begun, end)
+            begun, largest = end, 4 * largest
+
+    def _timed(self, rows: Sequence[Row], tokens: int) -> list[float]:
+        """The logits of rows that so many tokens are computed for, and from now on the rate of that."""
+        begun = time.monotonic()
+        logits: list[float] = run_all(self._reranker.judge(rows)).tolist()
+        self._rate = tokens / max(time.monotonic() - begun, 1e-6)
+        return logits
+
+    def _key(self, query: str, passage: str, instruction: str | None) -> bytes:
+        parts = (self._model, (instruction or "").encode(), query.encode(), passage.encode())
+        return hashlib.blake2b(b"".join(len(part).to_bytes(4) + part for part in parts), digest_size=16).digest()
+
+
+def _own_tokens(row: Row) -> int:
+    """Tokens of a row behind its query: what it adds to the rows of the same query."""
+    return len(row.ids) - (row.boundaries[-1] if row.boundaries else 0)

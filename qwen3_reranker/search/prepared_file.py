@@ -1,0 +1,138 @@
+"""A file on disk -> the rows that the index holds of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qwen3_reranker.documents.file_documents import TEXT_FIELDS, FileDocument, file_documents, text_document
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.file_text import ENOUGH, is_binary, other_kind
+from qwen3_reranker.search.index_tables import word_row
+
+#: A larger file is data or a log, and would take minutes to embed.
+MAX_FILE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells that a file changed, before it is read: bytes, and nanoseconds of its last change."""
+
+    size: int
+    mtime_ns: int
+
+
+class PassageRow(NamedTuple):
+    """A passage as the tables hold it; body and context are its words."""
+
+    first_line: int
+    last_line: int
+    headings: str
+    text: str
+    body: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document as the tables hold it; fields: JSON."""
+
+    name: str
+    title: str
+    fields: str
+    passages: tuple[PassageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFile:
+    """A file as the tables hold it. skipped: why it is left out, empty for a file with passages."""
+
+    path: str
+    stamp: FileStamp
+    sha256: bytes
+    documents: tuple[DocumentRow, ...] = ()
+    skipped: str = ""
+
+
+def stamp_of(status: os.stat_result) -> FileStamp:
+    """The stamp in a file's status."""
+    return FileStamp(status.st_size, status.st_mtime_ns)
+
+
+def prepared_file(folder: str, path: str, passage_words: int) -> PreparedFile:
+    """Read the file at `path`, relative to the folder. A file that cannot be used says why, and never raises."""
+    whole = Path(folder, path)
+    try:
+        with whole.open("rb") as opened:
+            stamp = stamp_of(os.fstat(opened.fileno()))
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return PreparedFile(path, FileStamp(0, 0), b"", skipped="unreadable")
+    sha256 = hashlib.sha256(content).digest()
+    if reason := _reason(content):
+        return PreparedFile(path, stamp, sha256, skipped=reason)
+    try:
+        documents = file_documents(content, path, passage_words)
+    except InputError:
+        return PreparedFile(path, stamp, sha256, skipped="not UTF-8")
+    rows = document_rows(path, documents)
+    return PreparedFile(path, stamp, sha256, rows, "" if rows else "empty")
+
+
+def prepared_record(record: Mapping[str, Any], place: int, passage_words: int) -> PreparedFile:
+    """A record as a file whose path is its id. Raises InputError, with its place, for one without an id or a text."""
+    text = next((record[field] for field in TEXT_FIELDS if isinstance(record.get(field), str)), None)
+    named = record.get("id", record.get("_id"))
+    if text is None or not isinstance(named, str | int):
+        raise InputError(
+            f"record {place}: expected an id and a text (in {', '.join(TEXT_FIELDS)}), got the fields "
+            f"{', '.join(map(repr, record)) or 'none'}"
+        )
+    title = record.get("title")
+    fields = {key: value for key, value in record.items() if key not in (*TEXT_FIELDS, "id", "_id")}
+    document = text_document(text, passage_words, title=title if isinstance(title, str) else "", fields=fields)
+    rows = document_rows(str(named), [document])
+    digest = hashlib.sha256(json.dumps(dict(record), sort_keys=True, default=str).encode()).digest()
+    return PreparedFile(str(named), FileStamp(len(text), time.time_ns()), digest, rows, "" if rows else "empty")
+
+
+def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[DocumentRow, ...]:
+    """The rows of documents that came from `path`."""
+    return tuple(
+        DocumentRow(
+            document.id,
+            document.title,
+            json.dumps(document.fields, ensure_ascii=False, default=str),
+            tuple(
+                PassageRow(
+                    passage.first_line,
+                    passage.last_line,
+                    headings,
+                    passage.text,
+                    *word_row(passage.text, context_of(path, document.title, headings)),
+                )
+                for passage, headings in zip(document.passages, document.headings, strict=True)
+            ),
+        )
+        for document in documents
+        if document.passages
+    )
+
+
+def context_of(path: str, title: str, headings: str) -> str:
+    """The text around a passage whose words find it too."""
+    return f"{path} {title} {headings}"
+
+
+def _reason(content: bytes) -> str:
+    if len(content) > MAX_FILE_BYTES:
+        return f"larger than {MAX_FILE_BYTES >> 20} MiB"
+    if found := other_kind(content[:ENOUGH]):
+        return found[0].removeprefix("an ").removeprefix("a ")
+    return "binary" if is_binary(content) else ""

@@ -1,0 +1,93 @@
+"""SearchResults: what a search found, which stage ranked it, and how far judging came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, overload
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A document, by its best passage.
+
+    path: of its file below the collection's folder; absolute_path: on this machine, empty for records. name: of a
+    record, empty for a whole file. first_line, last_line: where the passage lies, from 1. stage: what ranked it,
+    "judged" by the reranker or "first stage". bm25 and cosine: of the passage, None where that search did not find it.
+    fused: the reciprocal ranks of the first stage, summed. logit and probability: None where it was not judged.
+    """
+
+    path: str
+    absolute_path: str
+    collection: str
+    name: str
+    title: str
+    headings: str
+    first_line: int
+    last_line: int
+    text: str
+    fields: Mapping[str, Any]
+    stage: str
+    fused: float
+    bm25: float | None = None
+    cosine: float | None = None
+    logit: float | None = None
+    probability: float | None = None
+    truncated: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where the passage lies, as editors read it: `path:line`."""
+        return f"{self.path}:{self.first_line}" if self.absolute_path else self.path
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSeconds:
+    """Seconds of each stage, and of all of them."""
+
+    retrieving: float = 0.0
+    judging: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults(Sequence[SearchHit]):
+    """Hits, best first.
+
+    candidates: passages that the first stage gave; judged: how many of them the reranker judged, and cached: how many
+    of those it knew from an earlier search. is_complete: whether all candidates were judged. notes: what a person
+    should know, such as files that changed since the index was updated.
+    """
+
+    hits: tuple[SearchHit, ...]
+    candidates: int
+    judged: int
+    cached: int
+    seconds: SearchSeconds
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all candidates were judged."""
+        return self.judged == self.candidates
+
+    @overload
+    def __getitem__(self, place: int) -> SearchHit: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[SearchHit, ...]: ...
+    def __getitem__(self, place: int | slice) -> SearchHit | tuple[SearchHit, ...]:
+        return self.hits[place]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[SearchHit]:
+        return iter(self.hits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return asdict(self)
