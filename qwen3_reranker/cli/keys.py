@@ -157,7 +157,7 @@ def create(
       qwen3-reranker keys create ann --credit 25 --keys postgresql://reranker@db.internal/reranker
     """
     with _flags():
-        fields = creation({"name": name, **_values(options)}, time.time())
+        fields = creation(checked_fields({"name": name, **_values(options)}, time.time()))
     with _opened(store, create=True) as opened:
         text, record = opened.create_key(**fields)
         _print_new(text, record, output)

@@ -19,6 +19,7 @@ from qwen3_reranker.serve.models import open_models
 from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.routes.account import AccountRoutes
+from qwen3_reranker.serve.routes.administration import AdministrationRoutes
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.routes.embeddings import embedding_endpoints
 from qwen3_reranker.serve.routes.health import HealthRoutes
@@ -77,6 +78,7 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
         *rerank_endpoints(context),
         *embedding_endpoints(context),
         *AccountRoutes(context).endpoints(),
+        *AdministrationRoutes(context).endpoints(),
         *HealthRoutes(context).endpoints(),
         *ModelRoutes(context).endpoints(),
         *page_endpoints(site),

@@ -11,12 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 REQUESTS = logging.getLogger("qwen3_reranker.serve.requests")
+KEY_CHANGES = logging.getLogger("qwen3_reranker.serve.key_changes")
 _FACTS = "facts"
 
 
 def log_request(facts: dict[str, Any]) -> None:
     """Log an answered request; `facts` are numbers and names of the server."""
     REQUESTS.info("request", extra={_FACTS: facts})
+
+
+def log_key_change(facts: dict[str, Any]) -> None:
+    """Log what an administrator did to a key: ids, limits and the key's name, and never its text."""
+    KEY_CHANGES.info("key changed", extra={_FACTS: facts})
 
 
 @contextmanager

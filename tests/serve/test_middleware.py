@@ -51,7 +51,9 @@ def routes(application: Application) -> list[tuple[str, str]]:
     found = []
     for endpoint in application.endpoints:
         path = re.sub(r"{[^}]*}", "something", endpoint.path)
-        found += [(method, path) for method in ([endpoint.method, "HEAD"] if endpoint.method == "GET" else ["POST"])]
+        found += [
+            (method, path) for method in ([endpoint.method, "HEAD"] if endpoint.method == "GET" else [endpoint.method])
+        ]
     return found
 
 

@@ -48,9 +48,9 @@ def checked_fields(given: Mapping[str, Any], now: float) -> dict[str, Any]:
     return columns
 
 
-def creation(given: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The arguments of Store.create_key, from the same fields; raises KeyFieldError."""
-    fields = checked_fields(given, now)
+def creation(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of Store.create_key for checked columns."""
+    fields = dict(columns)
     limits = KeyLimits(*(fields.pop(field, None) for field in LIMIT_FIELDS))
     return {"credit": fields.pop("credit_granted", None), "limits": limits, **fields}
 

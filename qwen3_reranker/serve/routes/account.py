@@ -53,18 +53,12 @@ class AccountRoutes:
                     method, path, handler, summary, "account", replies=(reply.type,), errors=errors(*statuses)
                 )
 
-    def _account(self, request: Request) -> tuple[Accounts, KeyRecord]:
-        key = state_of(request).key
-        if self._accounts is None or key is None:
-            raise Problem(404, "not_found_error", "keys_off", "this server asks for no keys, so there are no accounts")
-        return self._accounts, key
-
     async def _key(self, request: Request) -> Response:
-        accounts, key = self._account(request)
+        accounts, key = account_of(self._accounts, request)
         return JsonResponse(fill(KEY_REPLY, await self._facts(accounts, key)))
 
     async def _credits(self, request: Request) -> Response:
-        accounts, key = self._account(request)
+        accounts, key = account_of(self._accounts, request)
         facts = await self._facts(accounts, key)
         return JsonResponse(fill(CREDITS_REPLY, facts.key))
 
@@ -75,11 +69,19 @@ class AccountRoutes:
         return facts
 
     async def _usage(self, request: Request) -> Response:
-        accounts, key = self._account(request)
+        accounts, key = account_of(self._accounts, request)
         query = read_usage_query(request.query_params, time.time())
         sums = await asyncio.to_thread(accounts.usage, key.id, query.since, query.until, query.width)
         return JsonResponse(fill(USAGE_REPLY, UsageBuckets(query, sums)))
 
     async def _check(self, request: Request) -> Response:
-        _, key = self._account(request)
+        _, key = account_of(self._accounts, request)
         return JsonResponse(fill(CHECK_REPLY, key))
+
+
+def account_of(accounts: Accounts | None, request: Request) -> tuple[Accounts, KeyRecord]:
+    """The accounts, and the key of a request. Raises Problem 404 where keys are off."""
+    key = state_of(request).key
+    if accounts is None or key is None:
+        raise Problem(404, "not_found_error", "keys_off", "this server asks for no keys, so there are no accounts")
+    return accounts, key

@@ -161,10 +161,10 @@ def read_usage_query(parameters: Mapping[str, str], now: float) -> UsageQuery:
     if name not in WIDTHS:
         raise invalid("invalid_bucket_width", "bucket_width must be 1h or 1d", "bucket_width")
     width = WIDTHS[name]
-    limit = _whole(parameters, "limit", _USUAL_BUCKETS[name], 1, _MAX_BUCKETS)
-    end = _whole(parameters, "end_time", int(now) + 1, 1, _LATEST)
+    limit = read_whole(parameters, "limit", _USUAL_BUCKETS[name], 1, _MAX_BUCKETS)
+    end = read_whole(parameters, "end_time", int(now) + 1, 1, _LATEST)
     until = -(-end // width) * width
-    since = _whole(parameters, "start_time", max(0, until - limit * width), 0, _LATEST) // width * width
+    since = read_whole(parameters, "start_time", max(0, until - limit * width), 0, _LATEST) // width * width
     if since >= until:
         raise invalid("invalid_start_time", "start_time must lie before end_time", "start_time")
     if "limit" in parameters:
@@ -174,7 +174,8 @@ def read_usage_query(parameters: Mapping[str, str], now: float) -> UsageQuery:
     return UsageQuery(since, until, width)
 
 
-def _whole(parameters: Mapping[str, str], name: str, default: int, minimum: int, maximum: int) -> int:
+def read_whole(parameters: Mapping[str, str], name: str, default: int, minimum: int, maximum: int) -> int:
+    """A whole number of a query, in bounds. Raises Problem 400."""
     text = parameters.get(name)
     if text is None:
         return default
