@@ -20,7 +20,7 @@ class OptionFacts:
     if they are few. group: the title that it has on a help page; an option without one has no flag. flag: its names
     there, separated by commas, where they are not made of the field's. shown: the default in words, where the default
     itself does not say it. least, most: the bounds of a number, which it may reach; above: one that it may not reach.
-    is_secret: no message and no repr shows the value.
+    is_secret: no message and no repr shows the value. reloads: a running server takes over a new value.
     """
 
     help: str
@@ -33,6 +33,7 @@ class OptionFacts:
     most: float | None = None
     above: float | None = None
     is_secret: bool = False
+    reloads: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise InputError for a value, or a value of a list, that the option cannot have. None is never wrong."""

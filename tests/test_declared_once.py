@@ -55,11 +55,16 @@ def test_the_page_of_training_lists_every_option_with_its_default() -> None:
 def test_the_page_of_the_server_lists_every_setting_with_its_default() -> None:
     page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
     rows = [
-        f"| `{field.name}` | {SETTINGS[field.name].shown or _shown(field.default)} | {SETTINGS[field.name].help} |"
+        f"| `{field.name}` | {SETTINGS[field.name].shown or _shown(field.default)} | {_reloads(field.name)} | "
+        f"{SETTINGS[field.name].help} |"
         for field in fields(ServerSettings)
     ]
-    table = "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+    table = "\n".join(["| setting | default | reload | meaning |", "|---|---|---|---|", *rows])
     assert f"{table}\n\n" in page, f"docs/serve.md must hold this table:\n{table}"
+
+
+def _reloads(name: str) -> str:
+    return "aliases, prices" if name == "models" else "yes" if SETTINGS[name].reloads else ""
 
 
 def _shown(default: object) -> str:

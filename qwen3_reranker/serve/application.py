@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -91,27 +92,40 @@ class Application:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        site = Site.of(context.models, keys_required=context.accounts is not None, version=context.version)
-        self.endpoints = all_endpoints(context, site)
-        self._page_not_found = page_not_found(site)
-        self.asgi: ASGIApp = RequestMiddleware(
-            Starlette(
-                routes=[
-                    TemplatedRoute(endpoint.path, endpoint.handler, methods=[endpoint.method])
-                    for endpoint in self.endpoints
-                ],
-                exception_handlers={
-                    Problem: self._on_problem,
-                    ClientDisconnect: self._on_disconnect,
-                    HTTPException: self._on_http_error,
-                    Exception: _on_bug,
-                },
-            ),
+        routes = self._routes()
+        self.asgi = RequestMiddleware(
+            routes,
             endpoints=self.endpoints,
             accounts=context.accounts,
             metrics=context.metrics,
             drain=context.drain,
             settings=context.settings,
+        )
+
+    async def reload(self, settings: ServerSettings) -> None:
+        """Take over settings, in the event loop. Requests that are inside end as they began."""
+        self.context.use(settings)
+        # Templates and schemas are made anew, which takes a tenth of a second.
+        routes = await asyncio.to_thread(self._routes)
+        self.asgi.use(routes, self.endpoints, settings)
+
+    def _routes(self) -> ASGIApp:
+        """The application within the middleware. Its pages and schemas show the settings of this moment."""
+        context = self.context
+        site = Site.of(context.models, keys_required=context.accounts is not None, version=context.version)
+        self.endpoints = all_endpoints(context, site)
+        self._page_not_found = page_not_found(site)
+        return Starlette(
+            routes=[
+                TemplatedRoute(endpoint.path, endpoint.handler, methods=[endpoint.method])
+                for endpoint in self.endpoints
+            ],
+            exception_handlers={
+                Problem: self._on_problem,
+                ClientDisconnect: self._on_disconnect,
+                HTTPException: self._on_http_error,
+                Exception: _on_bug,
+            },
         )
 
     def abandon(self) -> None:

@@ -13,9 +13,12 @@ from qwen3_reranker.serve.models import Models
 from qwen3_reranker.serve.settings import ServerSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies."""
+    """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies.
+
+    `use` changes settings and prices of a running server.
+    """
 
     settings: ServerSettings
     models: Models
@@ -35,9 +38,21 @@ class Context:
             settings=settings,
             models=models,
             accounts=accounts,
-            prices=Prices(models.prices) if any(price is not None for price in models.prices.values()) else None,
+            prices=_prices(models),
             metrics=metrics,
             bodies=Bodies(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout),
             drain=Drain(),
             version=version,
         )
+
+    def use(self, settings: ServerSettings) -> None:
+        """Take over new settings, in the event loop. Requests that are inside keep the prices they were given."""
+        self.settings = settings
+        self.models.use(settings)
+        self.prices = _prices(self.models)
+        self.bodies.use(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout)
+
+
+def _prices(models: Models) -> Prices | None:
+    has_prices = any(price is not None for price in models.prices.values())
+    return Prices(models.prices) if has_prices else None

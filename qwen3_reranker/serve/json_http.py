@@ -25,10 +25,14 @@ class Bodies:
     """Reads bodies, with limits of bytes for one and for all of them."""
 
     def __init__(self, max_body_bytes: int, max_bodies_bytes: int, timeout: float) -> None:
+        self._held = 0
+        self.use(max_body_bytes, max_bodies_bytes, timeout)
+
+    def use(self, max_body_bytes: int, max_bodies_bytes: int, timeout: float) -> None:
+        """Set the limits for bodies that are not read yet."""
         self._max_body_bytes = max_body_bytes
         self._max_bodies_bytes = max_bodies_bytes
         self._timeout = timeout
-        self._held = 0
 
     @contextmanager
     def capacity(self, request: Request) -> Iterator[None]:

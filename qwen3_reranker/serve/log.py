@@ -7,17 +7,25 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from qwen3_reranker.errors import InputError, RerankerError
 
 REQUESTS = logging.getLogger("qwen3_reranker.serve.requests")
 KEY_CHANGES = logging.getLogger("qwen3_reranker.serve.key_changes")
+_PACKAGE = "qwen3_reranker"
 _FACTS = "facts"
 
 
-def log_request(facts: dict[str, Any]) -> None:
+def log_request(facts: dict[str, Any], level: int = logging.INFO) -> None:
     """Log an answered request; `facts` are numbers and names of the server."""
-    REQUESTS.info("request", extra={_FACTS: facts})
+    REQUESTS.log(level, "request", extra={_FACTS: facts})
+
+
+def set_log_level(level: str) -> None:
+    """Log what the package says at this level and above: "debug", "info", "warning" or "error"."""
+    logging.getLogger(_PACKAGE).setLevel(level.upper())
 
 
 def log_key_change(facts: dict[str, Any]) -> None:
@@ -26,39 +34,43 @@ def log_key_change(facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def logging_to_stderr(form: str) -> Iterator[None]:
+def logging_to_stderr(form: str, level: str = "info") -> Iterator[None]:
     """Send the logs of package and HTTP library to stderr, as "text" or "json"."""
     handler = _ToStderr()
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     # The library's messages about requests could repeat them; its warnings are about itself.
-    levels = {"qwen3_reranker": logging.INFO, "uvicorn": logging.WARNING}
+    levels = {_PACKAGE: logging.getLevelNamesMapping()[level.upper()], "uvicorn": logging.WARNING}
     before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
+    for name, least in levels.items():
         logging.getLogger(name).addHandler(handler)
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(least)
     try:
         yield
     finally:
-        for name, level in before.items():
+        for name, least in before.items():
             logging.getLogger(name).removeHandler(handler)
-            logging.getLogger(name).setLevel(level)
+            logging.getLogger(name).setLevel(least)
 
 
 class _ToStderr(logging.Handler):
-    """Writes to the current sys.stderr."""
+    """Writes to the current sys.stderr. A full disk or a closed terminal loses lines, and no request."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(self.format(record) + "\n")
+        with suppress(OSError):
+            sys.stderr.write(self.format(record) + "\n")
 
 
 class _Lines(logging.Formatter):
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The fields of a line in order. Of an error only its type and stack, not its message."""
+        """The fields of a line in order. Of an error its type and stack, and its message if no client wrote in it."""
         facts: dict[str, Any] = {"level": record.levelname.lower(), "message": record.getMessage()}
         facts.update(getattr(record, _FACTS, {}))
-        if record.exc_info and record.exc_info[1] is not None:
-            facts["error"] = type(record.exc_info[1]).__name__
-            facts["at"] = self._stack(record.exc_info[1])
+        if record.exc_info and (error := record.exc_info[1]) is not None:
+            facts["error"] = type(error).__name__
+            # An InputError may repeat the text of a request; the others speak of files, memory and devices.
+            if isinstance(error, OSError) or (isinstance(error, RerankerError) and not isinstance(error, InputError)):
+                facts["reason"] = str(error)
+            facts["at"] = self._stack(error)
         return facts
 
     def _stack(self, error: BaseException) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import secrets
@@ -155,13 +156,18 @@ class RequestMiddleware:
         drain: Drain,
         settings: ServerSettings,
     ) -> None:
-        self._app = app
         self._accounts = accounts
         self._metrics = metrics
         self._drain = drain
-        self._max_requests = settings.max_requests
-        self._cross_site = CrossSiteCheck(settings)
         self._tenants: dict[str, int] = {}
+        self.use(app, endpoints, settings)
+
+    def use(self, app: ASGIApp, endpoints: Sequence[HttpEndpoint], settings: ServerSettings) -> None:
+        """Pass later requests to this application; `endpoints` are its routes."""
+        self._app = app
+        self._max_requests = settings.max_requests
+        self._logs_addresses = settings.log_addresses
+        self._cross_site = CrossSiteCheck(settings)
         public = [endpoint.path for endpoint in endpoints if endpoint.public]
         self._public = _ALSO_PUBLIC.union(path for path in public if "{" not in path)
         self._public_prefixes = tuple(path.partition("{")[0] for path in public if "{" in path)
@@ -252,6 +258,8 @@ class RequestMiddleware:
     def _log(self, scope: Scope, state: RequestState, status: int) -> None:
         seconds = time.monotonic() - state.started
         self._metrics.on_request(state.route, state.model, status, seconds)
+        is_answered_probe = status < 400 and scope["path"] in self._probes
+        client = scope.get("client") if self._logs_addresses else None
         log_request(
             {
                 "id": state.request_id,
@@ -261,8 +269,10 @@ class RequestMiddleware:
                 "seconds": round(seconds, 4),
                 "key": state.key.id if state.key else None,
                 "model": state.model or None,
+                **({"address": client[0]} if client else {}),
                 **state.log_fields,
-            }
+            },
+            logging.DEBUG if is_answered_probe else logging.INFO,
         )
 
 

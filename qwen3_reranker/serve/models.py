@@ -104,11 +104,22 @@ class Models:
     ) -> None:
         self.rerankers = list(rerankers)
         self.embedders = list(embedders)
+        self._name(accept_any)
+        # Tokenizing releases the GIL; a second thread keeps a long text from blocking the short ones.
+        self.tokenizing = ThreadPoolExecutor(self.NUM_TOKENIZER_THREADS, thread_name_prefix="tokens")
+
+    def use(self, settings: ServerSettings) -> None:
+        """Take over names, prices and limits of the same models."""
+        for model in self.all:
+            model.settings = next(each for each in settings.models if each.name == model.id)
+        for model in self.rerankers:
+            model.scheduler.max_waiting_tokens = settings.max_waiting_tokens
+        self._name(settings.accept_any_model)
+
+    def _name(self, accept_any: bool) -> None:
         self._accept_any = accept_any
         self._rerankers = _by_name(self.rerankers)
         self._embedders = _by_name(self.embedders)
-        # Tokenizing releases the GIL; a second thread keeps a long text from blocking the short ones.
-        self.tokenizing = ThreadPoolExecutor(self.NUM_TOKENIZER_THREADS, thread_name_prefix="tokens")
 
     def reranker(self, name: str | None) -> ServedReranker:
         """The reranker of that name, or the first. Raises Problem 404 with the names that exist."""

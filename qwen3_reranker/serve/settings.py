@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -54,7 +54,8 @@ class ServerSettings:
     """Settings of a server. Raises InputError for a value that cannot be used.
 
     To add a setting, write one `option` here, and in docs/serve.md the row that tests/test_declared_once.py prints. The
-    key of the TOML file, the variable QWEN3_RERANKER_<NAME> and the flag (none without a group) follow from it.
+    key of the TOML file, the variable QWEN3_RERANKER_<NAME> and the flag (none without a group) follow from it. What
+    `reloads` must be read from Context.settings for each request, or set anew by Context.use.
     """
 
     host: str = option("127.0.0.1", "Address to listen on.", unit="ADDRESS", group="Server")
@@ -76,7 +77,7 @@ class ServerSettings:
     )
     allow_public: bool = option(False, "Serve without keys on an address that others can reach.", group="Keys")
     public_metrics: bool = option(
-        False, "Answer `/metrics` without a key; otherwise it needs the scope `metrics`.", group="Keys"
+        False, "Answer `/metrics` without a key; otherwise it needs the scope `metrics`.", group="Keys", reloads=True
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
@@ -84,24 +85,36 @@ class ServerSettings:
         "any, but none where no keys are asked for and only this machine is served.",
         unit="NAMES",
         group="Browsers",
+        reloads=True,
     )
     cors_origins: tuple[str, ...] = option(
         (),
         "Sites whose pages may call the server, such as https://app.example, separated by commas; * for any.",
         unit="ORIGINS",
         group="Browsers",
+        reloads=True,
     )
     accept_any_model: bool = option(
-        False, "Serve any name with the first model, for clients that cannot set the model's name.", group="Server"
+        False,
+        "Serve any name with the first model, for clients that cannot set the model's name.",
+        group="Server",
+        reloads=True,
     )
-    max_body_bytes: int = option(16 << 20, "Bytes of one body.", unit="N", group="Limits", least=1024)
+    max_body_bytes: int = option(16 << 20, "Bytes of one body.", unit="N", group="Limits", reloads=True, least=1024)
     max_bodies_bytes: int = option(
-        256 << 20, "Bytes of all bodies in the server.", unit="N", group="Limits", least=1024
+        256 << 20, "Bytes of all bodies in the server.", unit="N", group="Limits", reloads=True, least=1024
     )
-    max_requests: int = option(256, "Requests in the server at once; more get 503.", unit="N", group="Limits", least=1)
-    max_documents: int = option(1000, "Pairs of one request.", unit="N", group="Limits", least=1)
+    max_requests: int = option(
+        256, "Requests in the server at once; more get 503.", unit="N", group="Limits", reloads=True, least=1
+    )
+    max_documents: int = option(1000, "Pairs of one request.", unit="N", group="Limits", reloads=True, least=1)
     max_waiting_tokens: int = option(
-        2_000_000, "Tokens of each model that are admitted and not yet computed.", unit="N", group="Limits", least=1
+        2_000_000,
+        "Tokens of each model that are admitted and not yet computed.",
+        unit="N",
+        group="Limits",
+        reloads=True,
+        least=1,
     )
     timeout: float = option(
         60.0,
@@ -109,10 +122,11 @@ class ServerSettings:
         "itself.",
         unit="SECONDS",
         group="Limits",
+        reloads=True,
         above=0,
     )
     body_timeout: float = option(
-        30.0, "Seconds that a body may take to arrive.", unit="SECONDS", group="Limits", above=0
+        30.0, "Seconds that a body may take to arrive.", unit="SECONDS", group="Limits", reloads=True, above=0
     )
     drain_delay: float = option(
         0.0,
@@ -129,7 +143,22 @@ class ServerSettings:
     )
     keys_cache: float = option(5.0, "Seconds that a revoked key may still work.", unit="SECONDS", group="Keys", least=0)
     watchdog: float = option(
-        600.0, "Seconds after which a batch counts as stuck.", unit="SECONDS", group="Logs and health", above=0
+        600.0,
+        "Seconds after which a batch counts as stuck.",
+        unit="SECONDS",
+        group="Logs and health",
+        reloads=True,
+        above=0,
+    )
+    log_level: str = option(
+        "info",
+        "Least level of the lines of the log. Answered health checks are debug.",
+        choices=("debug", "info", "warning", "error"),
+        group="Logs and health",
+        reloads=True,
+    )
+    log_addresses: bool = option(
+        False, "Write the address of the client into the log.", group="Logs and health", reloads=True
     )
     log_format: str = option(
         "text", "Lines of the log: text or json.", choices=("text", "json"), group="Logs and health"
@@ -163,6 +192,26 @@ def check_setting(name: str, value: Any) -> None:
         raise InputError(f"allowed_hosts must hold names such as rerank.example, without a port, got {wrong[0]!r}")
     if name == "cors_origins" and (wrong := [each for each in value if not _ORIGIN.fullmatch(each)]):
         raise InputError(f"cors_origins must hold origins such as https://app.example:8080, got {wrong[0]!r}")
+
+
+def reloaded(now: ServerSettings, read: ServerSettings) -> tuple[ServerSettings, list[str], list[str]]:
+    """What a running server makes of settings that were read again.
+
+    Returns its new settings, the names of those that changed, and of those that need a restart and stay. Of models,
+    prices and aliases change without one.
+    """
+    differing = [name for name in SETTINGS if getattr(now, name) != getattr(read, name)]
+    changed = [
+        name
+        for name in differing
+        if SETTINGS[name].reloads or (name == "models" and _identities(now.models) == _identities(read.models))
+    ]
+    settings = replace(now, **{name: getattr(read, name) for name in changed})
+    return settings, changed, [name for name in differing if name not in changed]
+
+
+def _identities(models: tuple[ModelSettings, ...]) -> list[ModelSettings]:
+    return [replace(model, price=None, aliases=()) for model in models]
 
 
 def _refuse_shared_names(models: tuple[ModelSettings, ...]) -> None:

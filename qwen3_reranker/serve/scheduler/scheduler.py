@@ -108,7 +108,7 @@ class Scheduler:
     ) -> None:
         self.scorer = scorer
         self._batch_tokens = batch_tokens
-        self._max_waiting_tokens = max_waiting_tokens
+        self.max_waiting_tokens = max_waiting_tokens
         self._on_batch = on_batch
         self._changed = threading.Condition()
         self._short, self._long = FairQueue(), FairQueue()
@@ -131,7 +131,7 @@ class Scheduler:
                 raise Overloaded(self._closing, 1.0)
             ahead = self._waiting_tokens()
             # An idle model takes a request of any size: waiting would never make more capacity for it.
-            if self._requests and ahead + request.cost > self._max_waiting_tokens:
+            if self._requests and ahead + request.cost > self.max_waiting_tokens:
                 raise Overloaded("too many tokens wait already", self._throughput.seconds(ahead + request.cost) / 2)
             needed = self._throughput.seconds(ahead + request.cost)
             left = request.deadline - time.monotonic()
