@@ -82,8 +82,8 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
         *AdministrationRoutes(context).endpoints(),
         *HealthRoutes(context).endpoints(),
         *ModelRoutes(context).endpoints(),
-        *page_endpoints(site),
     )
+    endpoints = (*endpoints, *page_endpoints(site, endpoints))
     return (*endpoints, openapi_endpoint(endpoints, context.version, keyed=context.accounts is not None))
 
 

@@ -33,11 +33,15 @@ class Renderer:
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The page of a template. `root` and `origin` in it are the server's address."""
         root = request.scope.get("root_path", "").rstrip("/")
+        text = self._environment.get_template(template).render(root=root, origin=self.origin(request), **values)
+        return HTMLResponse(text, status, {**SECURITY_HEADERS, "cache-control": "no-cache"})
+
+    @staticmethod
+    def origin(request: Request) -> str:
+        """The server's address, as clients of this visitor's reach it."""
         address = str(request.base_url).rstrip("/")
         # The Host header is the visitor's text, and appears in commands that people copy.
-        origin = address if _ORIGIN.fullmatch(address) else "http://localhost:8000"
-        text = self._environment.get_template(template).render(root=root, origin=origin, **values)
-        return HTMLResponse(text, status, {**SECURITY_HEADERS, "cache-control": "no-cache"})
+        return address if _ORIGIN.fullmatch(address) else "http://localhost:8000"
 
 
 def _count(number: int) -> str:

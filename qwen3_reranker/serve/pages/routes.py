@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from qwen3_reranker.model_facts import KNOWN, RERANKING
+from qwen3_reranker.serve.pages.api_reference import CLIENTS, Examples, other_routes
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
 from qwen3_reranker.serve.pages.rendering import Renderer
@@ -17,14 +18,15 @@ from qwen3_reranker.serve.pages.snippets import SNIPPETS
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 
 
-def page_endpoints(site: Site) -> Iterator[HttpEndpoint]:
-    """The pages of a site, all public: they hold nothing of any key."""
-    pages = _Pages(site)
+def page_endpoints(site: Site, others: Sequence[HttpEndpoint] = ()) -> Iterator[HttpEndpoint]:
+    """The pages of a site, all public: they hold nothing of any key. others: what the reference describes."""
+    pages = _Pages(site, others)
     for path, handler, summary in (
         ("/", pages.playground, "Playground"),
         ("/models", pages.models, "Models"),
         ("/models/{id:path}", pages.model, "One model"),
         ("/keys", pages.keys, "A key's usage"),
+        ("/reference", pages.reference, "Reference of the API"),
         ("/assets/{digest}/{name}", pages.assets.answer, "Styles and scripts"),
     ):
         yield HttpEndpoint("GET", path, handler, summary, "pages", media="text/html", public=True, documented=False)
@@ -39,7 +41,8 @@ _PLAYGROUND_SNIPPETS = [(snippet, "") for snippet in SNIPPETS if snippet.task ==
 
 
 class _Pages:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, endpoints: Sequence[HttpEndpoint] = ()) -> None:
+        self._endpoints = endpoints
         self.assets = Assets()
         self._site = site
         self._renderer = Renderer(site, self.assets)
@@ -73,3 +76,20 @@ class _Pages:
 
     async def keys(self, request: Request) -> Response:
         return self._renderer.page(request, "keys.html")
+
+    async def reference(self, request: Request) -> Response:
+        site, endpoints = self._site, self._endpoints
+        examples = Examples(
+            origin=self._renderer.origin(request),
+            keys=site.keys_required,
+            model=site.rerankers[0].id if site.rerankers else "nano",
+            embedder=next((model.id for model in site.models if not model.ranks), ""),
+        )
+        return self._renderer.page(
+            request,
+            "reference.html",
+            clients=CLIENTS,
+            first=examples.first_call(),
+            dialects=[*examples.dialects(), *examples.embeddings(endpoints)],
+            others=other_routes(endpoints),
+        )

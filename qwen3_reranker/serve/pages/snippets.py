@@ -202,6 +202,38 @@ for index, similarity in enumerate((queries @ documents.T)[0]):
 """,
     ),
 )
+#: Besides, for the reference, SDKs that speak one dialect.
+SDKS = (
+    Snippet(
+        "voyage",
+        "Voyage",
+        RERANKING,
+        f"""{_IMPORT_OS}import voyageai
+
+?keys client = voyageai.Client({_KEY}, base_url="@origin@/voyage/v1")
+?!keys client = voyageai.Client("none", base_url="@origin@/voyage/v1")
+for result in client.rerank(@query@, @documents@, model=@model@).results:
+    print(result.index, result.relevance_score)
+""",
+        ("voyage",),
+    ),
+    Snippet(
+        "llamaindex",
+        "LlamaIndex",
+        RERANKING,
+        f"""{_IMPORT_OS}from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
+
+documents = @texts@
+nodes = [NodeWithScore(node=TextNode(text=text, id_=str(index))) for index, text in enumerate(documents)]
+?keys reranker = TextEmbeddingInference(base_url="@origin@", auth_token="Bearer " + {_KEY})
+?!keys reranker = TextEmbeddingInference(base_url="@origin@")
+for hit in reranker.postprocess_nodes(nodes, query_str=@query@):
+    print(hit.node.node_id, hit.score)
+""",
+        ("tei",),
+    ),
+)
 #: Any request of any path, and its reply as it is.
 PLAIN = (
     Snippet("curl", "curl", "", _CURL),
@@ -212,7 +244,7 @@ PLAIN = (
 
 def request_values(path: str, body: Mapping[str, Any], *, origin: str, opened: str = "") -> dict[str, Any]:
     """The values of a request; opened: the arguments of `Reranker`, as Python. The playground's script has the same."""
-    documents = body.get("documents", body.get("input", []))
+    documents: Any = next((body[name] for name in ("documents", "texts", "input") if name in body), [])
     own = {name: body.get(name, "") for name in ("model", "query", "instruction")}
     return {
         "origin": origin,

@@ -12,7 +12,7 @@ from tests.serve.pages.conftest import Keyed, OpenPage
 
 pytestmark = pytest.mark.slow
 LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
-PATHS = ("/", "/models", "/models/nano", "/models/Qwen/Qwen3-Reranker-0.6B", "/models/random", "/keys")
+PATHS = ("/", "/models", "/models/nano", "/models/Qwen/Qwen3-Reranker-0.6B", "/models/random", "/keys", "/reference")
 
 
 def prepared(open_page: OpenPage, keyed: Keyed, path: str, **options: object) -> Page:

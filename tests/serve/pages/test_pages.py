@@ -25,6 +25,7 @@ PATHS = (
     "/",
     "/models",
     "/keys",
+    "/reference",
     "/nothing/here",
     "/models/nano",
     "/models/random",
