@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -122,13 +122,30 @@ class Embedder(OpenedModel):
             Usage.of(rows, executed.computed_tokens, executed.cached_tokens),
         )
 
-    def count(
-        self, texts: Sequence[str], *, role: str, instruction: str | None = None, limits: Limits = NO_LIMITS
-    ) -> int:
-        """The prompt tokens that `embed` will say it took, without embedding. Raises what `embed` raises for texts."""
+    def rows(
+        self,
+        texts: Sequence[str],
+        *,
+        role: str,
+        instruction: str | None = None,
+        limits: Limits = NO_LIMITS,
+        cache_salt: int = 0,
+    ) -> list[Row]:
+        """The tokens of each text, for callers who gather the rows of many requests.
+
+        cache_salt: rows of different salts share nothing. Raises what `embed` raises for texts.
+        """
         refuse_non_strings("texts", texts)
         with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
-            return sum(len(row.ids) for row in self._rows(texts, role, instruction, limits))
+            return self._rows(texts, role, instruction, limits, cache_salt=cache_salt)
+
+    def judge(self, rows: Sequence[Row]) -> Generator[None, None, NDArray[np.float32]]:
+        """The vectors of rows from `rows`, (num_rows, dim) float32. Others may run between its steps.
+
+        Raises CheckpointError for weights, and PrecisionError for a precision, that give no finite vector.
+        """
+        executed = yield from self.runner.steps(self.runner.plan(rows))
+        return self.runner.read_out(self.head, executed)
 
     def _prompt(self, role: str, instruction: str | None) -> str:
         """The text before a text that is embedded."""
@@ -142,10 +159,17 @@ class Embedder(OpenedModel):
         return self.document_prompt
 
     def _rows(
-        self, texts: Sequence[str], role: str, instruction: str | None, limits: Limits = NO_LIMITS, first: int = 0
+        self,
+        texts: Sequence[str],
+        role: str,
+        instruction: str | None,
+        limits: Limits = NO_LIMITS,
+        first: int = 0,
+        cache_salt: int = 0,
     ) -> list[Row]:
         """`first`: the place of the first text in the call, for errors."""
-        rows = self.tokens.encode(*prompt.embedding_pieces(self._prompt(role, instruction), texts), limits)
+        pieces = prompt.embedding_pieces(self._prompt(role, instruction), texts)
+        rows = self.tokens.encode(*pieces, limits, cache_salt)
         for index, row in enumerate(rows, first):
             if (last := int(row.ids.max())) >= self.config.vocab_size:
                 raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import CheckpointError, Embedder, InputError, QueryTooLongError, Reranker
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.convert import convert
 from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_small_checkpoint
@@ -64,7 +65,9 @@ def test_rows_are_vectors_of_length_one_in_input_order(embedder: Embedder) -> No
 @pytest.mark.parametrize(("role", "instruction"), [("document", None), ("query", None), ("query", INSTRUCTION)])
 def test_tokens_are_counted_as_embedding_counts_them(embedder: Embedder, role: str, instruction: str | None) -> None:
     embedded = embedder.embed(TEXTS, role=role, instruction=instruction)
-    assert embedder.count(TEXTS, role=role, instruction=instruction) == embedded.usage.prompt_tokens
+    rows = embedder.rows(TEXTS, role=role, instruction=instruction)
+    assert sum(len(row.ids) for row in rows) == embedded.usage.prompt_tokens
+    assert np.array_equal(run_all(embedder.judge(rows)), embedded.vectors)
 
 
 def test_no_texts_give_no_vectors(embedder: Embedder) -> None:
@@ -307,7 +310,7 @@ def test_closed_or_used_from_its_own_progress_it_says_so(folder: Path) -> None:
     [
         (lambda embedder: embedder.documents(["a", "bc\ud800"]), r"texts\[1\]: not valid Unicode: .* at character 2"),
         (
-            lambda embedder: embedder.count(["\udfff"], role="query"),
+            lambda embedder: embedder.rows(["\udfff"], role="query"),
             r"texts\[0\]: not valid .* at character 0",
         ),
         (lambda embedder: embedder.queries(["a"], "b\ud800"), "instruction: not valid Unicode: .* at character 1"),

@@ -130,12 +130,13 @@ class Application:
 
     def abandon(self) -> None:
         """End all requests that still run; their clients may come again."""
-        for model in self.context.models.rerankers:
+        for model in self.context.models.all:
             model.scheduler.close(Overloaded("the server is shutting down", 1.0))
 
     def close(self) -> None:
         """Free the models and write the remaining usage; raises StoreError if that fails."""
         self.context.models.close()
+        self.context.workers.close()
         if self.context.accounts is not None:
             self.context.accounts.close()
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.prices import Prices
-from qwen3_reranker.serve.json_http import Bodies
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.middleware import Drain
 from qwen3_reranker.serve.models import Models
+from qwen3_reranker.serve.request_body import Bodies
 from qwen3_reranker.serve.settings import ServerSettings
+from qwen3_reranker.serve.workers import Workers
 
 
 @dataclass(slots=True)
 class Context:
-    """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies.
+    """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies, threads.
 
     `use` changes settings and prices of a running server.
     """
@@ -27,6 +28,7 @@ class Context:
     metrics: Metrics
     bodies: Bodies
     drain: Drain
+    workers: Workers
     version: str
 
     @classmethod
@@ -40,8 +42,9 @@ class Context:
             accounts=accounts,
             prices=_prices(models),
             metrics=metrics,
-            bodies=Bodies(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout),
+            bodies=Bodies(settings),
             drain=Drain(),
+            workers=Workers(metrics),
             version=version,
         )
 
@@ -50,7 +53,7 @@ class Context:
         self.settings = settings
         self.models.use(settings)
         self.prices = _prices(self.models)
-        self.bodies.use(settings.max_body_bytes, settings.max_bodies_bytes, settings.body_timeout)
+        self.bodies.use(settings)
 
 
 def _prices(models: Models) -> Prices | None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from qwen3_reranker.serve.protocol import ScoreResult
+from qwen3_reranker.records import Usage
+from qwen3_reranker.serve.protocol import StageSeconds
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -32,6 +33,7 @@ class Metrics:
         self._duration = histogram("request_duration_seconds", "Whole requests.", _SECONDS, "route")
         self._queueing = histogram("queue_wait_seconds", "Until the first batch.", _SECONDS)
         self._tokenizing = histogram("tokenize_seconds", "Making tokens.", _SECONDS)
+        self._turns = histogram("worker_wait_seconds", "Until a thread parses, tokenizes or writes.", _SECONDS, "work")
         self._inference = histogram("inference_seconds", "From the first batch to the last logit.", _SECONDS)
         self._documents = histogram("documents", "Documents of a request.", _COUNTS)
         self._truncated = counter("truncated_documents", "Documents that were cut.", "model")
@@ -44,6 +46,7 @@ class Metrics:
         self._cancelled = counter("cancelled", "Requests whose client went away.", "model")
         self._rejected = counter("rejected", "Requests turned away.", "reason")
         self.queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
+        self.waiting_bytes = Gauge("rerank_waiting_bytes", "Bytes that wait for these threads.", registry=registry)
         self.in_flight = Gauge("rerank_requests_in_flight", "Requests in the server.", registry=registry)
         build = Gauge("rerank_build_info", "The running version.", ["version"], registry=registry)
         build.labels(version).set(1)
@@ -53,13 +56,16 @@ class Metrics:
         self._requests.labels(route, model, str(status)).inc()
         self._duration.labels(route).observe(seconds)
 
-    def on_result(self, result: ScoreResult) -> None:
-        """Count scored pairs."""
-        name, seconds, usage = result.model, result.seconds, result.usage
+    def on_turn(self, work: str, seconds: float) -> None:
+        """Count how long work on texts waited for a thread."""
+        self._turns.labels(work).observe(seconds)
+
+    def on_result(self, name: str, documents: int, usage: Usage, seconds: StageSeconds) -> None:
+        """Count the computed documents or texts of a request to the model of that name."""
         self._queueing.labels(name).observe(seconds.queueing)
         self._tokenizing.labels(name).observe(seconds.tokenizing)
         self._inference.labels(name).observe(seconds.computing)
-        self._documents.labels(name).observe(len(result.logits))
+        self._documents.labels(name).observe(documents)
         self._truncated.labels(name).inc(usage.truncated_documents)
         self._prompt_tokens.labels(name).inc(usage.prompt_tokens)
         self._computed_tokens.labels(name).inc(usage.computed_tokens)

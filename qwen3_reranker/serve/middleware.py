@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ from qwen3_reranker.serve.settings import ServerSettings
 
 # Crawlers read it without a key; the answer is 404, not 401.
 _ALSO_PUBLIC = frozenset({"/robots.txt"})
+_KEY_THREADS = 4
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -160,6 +162,8 @@ class RequestMiddleware:
         self._metrics = metrics
         self._drain = drain
         self._tenants: dict[str, int] = {}
+        # Of their own, so that a flood of unknown keys holds up nothing else.
+        self._key_lookups = ThreadPoolExecutor(_KEY_THREADS, thread_name_prefix="keys")
         self.use(app, endpoints, settings)
 
     def use(self, app: ASGIApp, endpoints: Sequence[HttpEndpoint], settings: ServerSettings) -> None:
@@ -244,7 +248,7 @@ class RequestMiddleware:
         presented = _presented_key(headers)
         if (known := accounts.cached(presented)) is not None:
             return known
-        return await asyncio.to_thread(accounts.find, presented)
+        return await asyncio.get_running_loop().run_in_executor(self._key_lookups, accounts.find, presented)
 
     def _add_headers(self, headers: MutableHeaders, state: RequestState) -> None:
         milliseconds = (time.monotonic() - state.started) * 1000

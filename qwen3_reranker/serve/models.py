@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, invalid
@@ -24,19 +25,24 @@ _PROBE_SECONDS = 600.0
 # batches of this size compute no slower.
 _CPU_BATCH_TOKENS = 2048
 
-Served = TypeVar("Served", bound="ServedReranker | ServedEmbedder")
+Opened = TypeVar("Opened", bound=Reranker | Embedder)
+Served = TypeVar("Served", bound="ScheduledModel[Any]")
 
 
-class ServedReranker:
-    """A Reranker that many clients share."""
+class ScheduledModel(ABC, Generic[Opened]):
+    """A model that many clients share, and the scheduler that runs it."""
 
-    def __init__(self, reranker: Reranker, settings: ModelSettings, scheduler: Scheduler) -> None:
-        self.reranker = reranker
+    def __init__(self, model: Opened, settings: ModelSettings, scheduler: Scheduler) -> None:
+        self.model = model
         self.settings = settings
         #: The name under which it is served.
         self.id = settings.name
         self.scheduler = scheduler
         self.created = int(time.time())
+
+    @abstractmethod
+    def probe_rows(self) -> list[Row]:
+        """Rows of a few test texts."""
 
     def is_ready(self) -> bool:
         """Whether it would answer a request now."""
@@ -44,14 +50,13 @@ class ServedReranker:
         return stats.is_running and not stats.is_broken
 
     def probe(self, on_end: Callable[[], None] = lambda: None) -> ScheduledRequest:
-        """Queue a few test pairs and return at once. Raises Overloaded."""
-        rows = self.reranker.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
-        scheduled = ScheduledRequest(rows, deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
+        """Queue a few test texts and return at once. Raises Overloaded."""
+        scheduled = ScheduledRequest(self.probe_rows(), deadline=time.monotonic() + _PROBE_SECONDS, on_end=on_end)
         self.scheduler.submit(scheduled)
         return scheduled
 
     def warm_up(self) -> None:
-        """Score the test pairs, so that the first request is no slower.
+        """Run the test texts, so that the first request is no slower.
 
         It also gives the scheduler a first estimate of waiting times.
 
@@ -66,34 +71,37 @@ class ServedReranker:
     def close(self) -> None:
         """End the remaining requests and free the memory."""
         self.scheduler.close()
-        self.reranker.close()
+        self.model.close()
 
 
-class ServedEmbedder:
-    """An Embedder that many clients share; its one worker thread runs calls in turn."""
+class ServedReranker(ScheduledModel[Reranker]):
+    """A Reranker that many clients share."""
 
-    def __init__(self, embedder: Embedder, settings: ModelSettings) -> None:
-        self.embedder = embedder
-        self.settings = settings
-        #: The name under which it is served.
-        self.id = settings.name
-        self.created = int(time.time())
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix=f"embedder {settings.name}")
+    @property
+    def reranker(self) -> Reranker:
+        """The model."""
+        return self.model
 
-    def is_ready(self) -> bool:
-        """Always: a call raises its own error."""
-        return True
+    def probe_rows(self) -> list[Row]:
+        """A question and passages."""
+        return self.model.rows(["Will it rain tomorrow?"] * len(_PROBE), _PROBE)
 
-    def close(self) -> None:
-        """Free the memory after the running calls."""
-        self.worker.shutdown(cancel_futures=True)
-        self.embedder.close()
+
+class ServedEmbedder(ScheduledModel[Embedder]):
+    """An Embedder that many clients share."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """The model."""
+        return self.model
+
+    def probe_rows(self) -> list[Row]:
+        """Passages."""
+        return self.model.rows(_PROBE, role="document")
 
 
 class Models:
     """The models served, by every name that clients may use."""
-
-    NUM_TOKENIZER_THREADS = 2
 
     def __init__(
         self,
@@ -105,14 +113,11 @@ class Models:
         self.rerankers = list(rerankers)
         self.embedders = list(embedders)
         self._name(accept_any)
-        # Tokenizing releases the GIL; a second thread keeps a long text from blocking the short ones.
-        self.tokenizing = ThreadPoolExecutor(self.NUM_TOKENIZER_THREADS, thread_name_prefix="tokens")
 
     def use(self, settings: ServerSettings) -> None:
         """Take over names, prices and limits of the same models."""
         for model in self.all:
             model.settings = next(each for each in settings.models if each.name == model.id)
-        for model in self.rerankers:
             model.scheduler.max_waiting_tokens = settings.max_waiting_tokens
         self._name(settings.accept_any_model)
 
@@ -160,7 +165,6 @@ class Models:
         """Free the memory of all models."""
         for model in self.all:
             model.close()
-        self.tokenizing.shutdown(cancel_futures=True)
 
 
 def open_models(
@@ -175,31 +179,38 @@ def open_models(
     with ExitStack() as opened:
         for chosen in settings.models:
             on_open(chosen.name)
+            served: ServedReranker | ServedEmbedder
             if chosen.kind == "embedder":
-                embedder = Embedder(chosen.source, revision=chosen.revision, **chosen.options)
-                embedders.append(ServedEmbedder(embedder, chosen))
-                opened.callback(embedders[-1].close)
-                continue
-            rerankers.append(_open_reranker(chosen, settings, metrics))
-            opened.callback(rerankers[-1].close)
-            rerankers[-1].warm_up()
+                embedder = Embedder(chosen.source, revision=chosen.revision, **_options(chosen))
+                served = ServedEmbedder(embedder, chosen, _scheduler(embedder, chosen, settings, metrics))
+                embedders.append(served)
+            else:
+                reranker = Reranker(chosen.source, revision=chosen.revision, **_options(chosen))
+                served = ServedReranker(reranker, chosen, _scheduler(reranker, chosen, settings, metrics))
+                rerankers.append(served)
+            opened.callback(served.close)
+            served.warm_up()
         opened.pop_all()
     return Models(rerankers, embedders, accept_any=settings.accept_any_model)
 
 
-def _open_reranker(chosen: ModelSettings, settings: ServerSettings, metrics: Metrics) -> ServedReranker:
+def _options(chosen: ModelSettings) -> dict[str, Any]:
     options = dict(chosen.options)
     if options.get("backend", "cpu") == "cpu" and options.get("max_batch_tokens") is None:
         options["max_batch_tokens"] = _CPU_BATCH_TOKENS
-    reranker = Reranker(chosen.source, revision=chosen.revision, **options)
-    scheduler = Scheduler(
-        reranker,
-        batch_tokens=reranker.options.batch_tokens,
+    return options
+
+
+def _scheduler(
+    model: Reranker | Embedder, chosen: ModelSettings, settings: ServerSettings, metrics: Metrics
+) -> Scheduler:
+    return Scheduler(
+        model,
+        batch_tokens=model.options.batch_tokens,
         max_waiting_tokens=settings.max_waiting_tokens,
         name=chosen.name,
         on_batch=metrics.on_batch(chosen.name),
     )
-    return ServedReranker(reranker, chosen, scheduler)
 
 
 def _by_name(models: Iterable[Served]) -> dict[str, Served]:

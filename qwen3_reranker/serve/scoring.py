@@ -1,90 +1,125 @@
-"""ScoreRequest -> ScoreResult: tokenize in a worker thread, queue, and cancel on deadline or disconnect."""
+"""ScoreRequest -> ScoreResult, and texts -> vectors: tokenize in turns, reserve the quota, queue, wait."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qwen3_reranker import score as scores
-from qwen3_reranker.errors import QueryTooLongError, RerankerError, TooLongError
-from qwen3_reranker.records import Usage
+from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, TooLongError
+from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.serve.accounts.prices import dollars
-from qwen3_reranker.serve.context import Context
-from qwen3_reranker.serve.middleware import RequestState
-from qwen3_reranker.serve.models import ServedReranker
+from qwen3_reranker.serve.admitted_request import AdmittedRequest
+from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem, busy, invalid, late, of_error
-from qwen3_reranker.serve.protocol import ScoreRequest, ScoreResult, StageSeconds
+from qwen3_reranker.serve.protocol import EmbeddingRequest, ScoreRequest, ScoreResult, StageSeconds
 from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest
 
 
-async def score(asked: ScoreRequest, model: ServedReranker, context: Context, state: RequestState) -> ScoreResult:
-    """The scores of a request, once its quota is reserved.
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a model made of a request's rows: a logit or a vector of each, (num_rows,) or (num_rows, dim)."""
 
-    Raises Problem. When it is cancelled, the pairs that are not computed leave the queue.
-    """
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    outputs_N: NDArray[np.float32]
+    rows: Sequence[Row]
+    usage: Usage
+    seconds: StageSeconds
 
-    def on_end() -> None:
-        loop.call_soon_threadsafe(ended.set)
 
-    began = time.monotonic()
+async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest) -> ScoreResult:
+    """The scores of a request. Raises Problem."""
+    state = admitted.state
+
+    def rows_of(part: slice) -> list[Row]:
+        pairs = asked.queries[part], asked.documents[part]
+        return model.reranker.rows(*pairs, asked.instruction, limits=asked.limits, cache_salt=state.tenant)
+
     try:
-        scheduled = await loop.run_in_executor(context.models.tokenizing, _tokenize, asked, model, state, on_end)
+        computed = await _compute(asked.queries, asked.documents, rows_of, model, admitted)
     except TooLongError as error:
         field = f"{asked.documents_field}.{error.index}"
         raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", field) from None
     except QueryTooLongError as error:
         raise _query_too_long(error, asked, model) from error
-    except RerankerError as error:
-        raise of_error(error) from error
-    tokenized = time.monotonic()
-    prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
-    state.reserve(prompt_tokens, context.prices.cost(model.id, prompt_tokens) if context.prices else None)
-    await _compute(scheduled, model, ended)
-    receipts = [row.receipt for row in scheduled.rows]
+    logits_N = computed.outputs_N
     return ScoreResult(
         request_id=state.request_id,
         model=model.id,
         created=int(time.time()),
-        logits=scheduled.logits_N.tolist(),
-        probabilities=scores.probabilities(scheduled.logits_N).tolist(),
-        order=np.argsort(-scheduled.logits_N, kind="stable")[: asked.top_n].tolist(),
-        receipts=receipts,
-        usage=Usage(prompt_tokens, scheduled.computed_tokens, 0, sum(receipt.truncated for receipt in receipts)),
+        logits=logits_N.tolist(),
+        probabilities=scores.probabilities(logits_N).tolist(),
+        order=np.argsort(-logits_N, kind="stable")[: asked.top_n].tolist(),
+        receipts=[row.receipt for row in computed.rows],
+        usage=computed.usage,
         cost=None if state.cost is None else dollars(state.cost),
-        seconds=StageSeconds(
-            tokenizing=tokenized - began,
-            queueing=scheduled.started - scheduled.submitted,
-            computing=scheduled.ended - scheduled.started,
-            total=scheduled.ended - began,
-        ),
+        seconds=computed.seconds,
     )
 
 
-def _tokenize(
-    asked: ScoreRequest, model: ServedReranker, state: RequestState, on_end: Callable[[], None]
-) -> ScheduledRequest:
-    rows = model.reranker.rows(
-        asked.queries, asked.documents, asked.instruction, limits=asked.limits, cache_salt=state.tenant
+async def embed(asked: EmbeddingRequest, model: ServedEmbedder, admitted: AdmittedRequest) -> Computed:
+    """The vectors of a request. Raises Problem."""
+    rows = partial(model.embedder.rows, role=asked.role, instruction=asked.instruction, limits=asked.limits)
+
+    def rows_of(part: slice) -> list[Row]:
+        return rows(asked.texts[part], cache_salt=admitted.state.tenant)
+
+    try:
+        return await _compute([""] * len(asked.texts), asked.texts, rows_of, model, admitted)
+    except InputError as error:
+        raise of_error(error) from error
+
+
+async def _compute(
+    queries: Sequence[str],
+    documents: Sequence[str],
+    rows_of: Callable[[slice], list[Row]],
+    model: ServedReranker | ServedEmbedder,
+    admitted: AdmittedRequest,
+) -> Computed:
+    """What the model makes of pairs. Cancelled, the rows that are not computed leave the queue.
+
+    Raises Problem, and TooLongError and QueryTooLongError, which only the caller can name fields for.
+    """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    began = time.monotonic()
+    try:
+        scheduled = await admitted.schedule(
+            queries, documents, rows_of, on_end=lambda: loop.call_soon_threadsafe(ended.set)
+        )
+    except (TooLongError, QueryTooLongError):
+        raise
+    except RerankerError as error:
+        raise of_error(error) from error
+    tokenized = time.monotonic()
+    prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
+    prices = admitted.context.prices
+    admitted.state.reserve(prompt_tokens, prices.cost(model.id, prompt_tokens) if prices else None)
+    await _wait(scheduled, model, ended)
+    seconds = StageSeconds(
+        tokenizing=tokenized - began,
+        queueing=scheduled.started - scheduled.submitted,
+        computing=scheduled.ended - scheduled.started,
+        total=scheduled.ended - began,
     )
-    return ScheduledRequest(rows, deadline=state.deadline, on_end=on_end)
+    usage = Usage(prompt_tokens, scheduled.computed_tokens, 0, sum(row.receipt.truncated for row in scheduled.rows))
+    admitted.context.metrics.on_result(model.id, len(documents), usage, seconds)
+    admitted.state.settle(len(documents), usage)
+    return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds)
 
 
-async def _compute(scheduled: ScheduledRequest, model: ServedReranker, ended: asyncio.Event) -> None:
-    """Wait until a request is computed. Raises Problem."""
+async def _wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, ended: asyncio.Event) -> None:
+    """Queue a request until it is computed. Raises Problem."""
     try:
         model.scheduler.submit(scheduled)
-        async with asyncio.timeout(max(0.0, scheduled.deadline - time.monotonic())):
-            await ended.wait()
+        await ended.wait()
     except Overloaded as overloaded:
         raise busy("overloaded", f"{overloaded.reason}; try again later", overloaded.retry_after) from None
-    except TimeoutError:
-        model.scheduler.cancel(scheduled, TimeoutError())
-        raise late() from None
     except asyncio.CancelledError:
         model.scheduler.cancel(scheduled, asyncio.CancelledError())
         raise

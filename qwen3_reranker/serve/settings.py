@@ -100,9 +100,14 @@ class ServerSettings:
         group="Server",
         reloads=True,
     )
-    max_body_bytes: int = option(16 << 20, "Bytes of one body.", unit="N", group="Limits", reloads=True, least=1024)
+    max_body_bytes: int = option(
+        4 << 20, "Bytes of one body, unpacked.", unit="N", group="Limits", reloads=True, least=1024
+    )
     max_bodies_bytes: int = option(
-        256 << 20, "Bytes of all bodies in the server.", unit="N", group="Limits", reloads=True, least=1024
+        64 << 20, "Bytes of all bodies in the server.", unit="N", group="Limits", reloads=True, least=1024
+    )
+    max_key_bytes: int = option(
+        32 << 20, "Bytes of all bodies of one key in the server.", unit="N", group="Limits", reloads=True, least=1024
     )
     max_requests: int = option(
         256, "Requests in the server at once; more get 503.", unit="N", group="Limits", reloads=True, least=1

@@ -4,10 +4,14 @@ import gzip
 import json
 import re
 import socket
+from unittest import mock
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from qwen3_reranker.serve import request_body
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS
 
@@ -102,12 +106,58 @@ def test_a_lone_surrogate_is_told_of(live: Live) -> None:
 def test_the_kind_of_content_does_not_matter_unless_it_is_a_form_or_packed(live: Live) -> None:
     assert post(live, body(), **{"content-type": "text/plain"}).status_code == 200
     assert post(live, body(), **{"content-type": "multipart/form-data; boundary=x"}).status_code == 415
-    assert post(live, gzip.compress(body()), **{"content-encoding": "gzip"}).status_code == 415
+    packed = post(live, body(), **{"content-encoding": "br"})
+    assert packed.status_code == 415
+    assert "compressed" in packed.json()["message"]
+
+
+def test_a_body_in_gzip_is_unpacked_up_to_the_limit_of_bodies(live: Live) -> None:
+    def packed(content: bytes) -> httpx2.Response:
+        return post(live, content, **{"content-encoding": "gzip"})
+
+    assert packed(gzip.compress(body())).json()["results"] == post(live, body()).json()["results"]
+    assert packed(gzip.compress(b" " * (50 << 20))).status_code == 413
+    for broken in (body(), gzip.compress(body())[:-4], gzip.compress(body()) + b"{}"):
+        assert packed(broken).json()["error"]["code"] == "invalid_gzip"
+
+
+def test_a_body_of_too_many_values_is_refused_by_their_count(live: Live) -> None:
+    many = {
+        "documents without anything": b'{"query": "a", "documents": [' + b"{}," * 60_000 + b"{}]}",
+        "fields": json.dumps({"query": "a", "documents": ["b"], **{str(n): n for n in range(60_000)}}).encode(),
+    }
+    for name, content in many.items():
+        assert post(live, content).json()["error"]["code"] == "too_many_values", name
+    assert post(live, body(query=',[{"\\' * 30_000, documents=["a"], instruction="x,")).status_code == 400
+    assert post(live, body(documents=[',[{"\\' * 60_000])).status_code == 200
+
+
+def json_values() -> st.SearchStrategy[object]:
+    text = st.text(alphabet='a,[{:"\\\n\u00e9', max_size=9)
+    return st.recursive(
+        st.one_of(text, st.integers(), st.booleans()),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(text, inner, max_size=4)),
+        max_leaves=40,
+    )
+
+
+def count_of(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(count_of, inner))
+
+
+@given(value=json_values(), most=st.integers(1, 60), size=st.integers(1, 12))
+def test_values_are_counted_outside_of_strings(value: object, most: int, size: int) -> None:
+    with mock.patch.object(request_body, "_COUNTED_AT_ONCE", size):
+        is_more = request_body._holds_more_values(json.dumps(value, separators=(",", ":")).encode(), most)
+    # An empty list counts as if it held one.
+    empty = json.dumps(value, separators=(",", ":"))
+    assert count_of(value) <= most if not is_more else count_of(value) + empty.count("[]") + empty.count("{}") > most
 
 
 def test_a_body_of_100_mb_is_refused_before_it_is_read(live: Live) -> None:
     with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client:
-        client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n{")
+        client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n\r\n{")
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
@@ -128,7 +178,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         live_server(body_timeout=0.2) as live,
         socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client,
     ):
-        client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        client.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 

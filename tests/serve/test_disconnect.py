@@ -33,7 +33,7 @@ def watch(live: Live) -> Watch:
 
 def request(live: Live, documents: list[str]) -> bytes:
     body = json.dumps({"query": "what to do", "documents": documents}).encode()
-    return b"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def test_after_a_client_has_gone_no_further_batch_holds_its_pairs(live: Live, watch: Watch) -> None:

@@ -51,7 +51,7 @@ def written(place: str) -> int:
 async def ask(port: int, key: str, number: int, seconds: float = PATIENCE_SECONDS) -> int:
     """The status of one request on a connection of its own; 0 for none."""
     body = json.dumps({"query": f"question {number}", "documents": DOCUMENTS}).encode()
-    head = f"POST /v1/rerank HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

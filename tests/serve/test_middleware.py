@@ -67,7 +67,7 @@ def test_every_route_but_the_public_ones_answers_401_before_the_body_is_read(liv
     for method, path in audited:
         with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE_SECONDS) as client:
             client.sendall(
-                f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer nobody\r\n"
+                f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nobody\r\n"
                 f"Content-Length: 1000\r\n\r\n{{".encode()
             )
             answer = client.recv(4000)

@@ -1,10 +1,14 @@
 """The OpenAPI document is whole, and what it says of bodies is what is read."""
 
+import asyncio
+import gzip
 import json
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from starlette.requests import Request
+from starlette.responses import Response
 
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
@@ -110,3 +114,20 @@ def test_a_path_names_its_parameters() -> None:
     described = DOCUMENT["paths"]["/v1/models/{model}"]["get"]
     assert [parameter["name"] for parameter in described["parameters"]] == ["model"]
     assert described["responses"].keys() == {"200", "401", "404", "503"}
+
+
+def test_the_document_is_sent_once_to_a_client_that_keeps_it() -> None:
+    [endpoint] = [each for each in ENDPOINTS if each.path == "/openapi.json"]
+
+    def get(**headers: str) -> Response:
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return asyncio.run(endpoint.handler(Request({"type": "http", "method": "GET", "headers": raw})))  # type: ignore[arg-type]
+
+    plain, packed = get(), get(accept_encoding="br, gzip;q=0.5")
+    assert gzip.decompress(packed.body) == plain.body
+    assert get(accept_encoding="gzip;q=0").body == plain.body
+    assert json.loads(plain.body)["openapi"] == "3.1.0"
+    assert packed.headers["etag"] == plain.headers["etag"]
+    for known in (plain.headers["etag"], f'"other", W/{plain.headers["etag"]}'):
+        assert get(if_none_match=known).status_code == 304
+    assert get(if_none_match='"other"').status_code == 200

@@ -101,8 +101,8 @@ class AdministrationRoutes:
 
     async def _body(self, request: Request, shape: Any) -> dict[str, Any]:
         """A body with the fields of a shape alone: a misspelt limit must not become no limit. Raises Problem."""
-        with self._bodies.capacity(request):
-            body, _ = await self._bodies.read_object(request)
+        with self._bodies.hold(request, state_of(request).tenant):
+            body = await self._bodies.read_object(request)
         known = get_type_hints(shape)
         if not body.keys() <= known.keys():
             raise invalid("unknown_field", f"the body may have {', '.join(known)}, and has something else")

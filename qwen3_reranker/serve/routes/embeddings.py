@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,18 +10,15 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qwen3_reranker.errors import RerankerError
-from qwen3_reranker.records import Embeddings
+from qwen3_reranker.serve.admitted_request import open_request
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import fill, type_of
 from qwen3_reranker.serve.dialects.embedding_table import EMBEDDING_DIALECTS, Embedded, EmbeddingDialect
-from qwen3_reranker.serve.json_http import JsonResponse, seconds_left, until_disconnect
-from qwen3_reranker.serve.middleware import RequestState, state_of
-from qwen3_reranker.serve.models import ServedEmbedder
-from qwen3_reranker.serve.problems import invalid, late, of_error
-from qwen3_reranker.serve.protocol import EmbeddingRequest
+from qwen3_reranker.serve.middleware import state_of
+from qwen3_reranker.serve.problems import invalid
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.routes.rerank import dialect_errors
+from qwen3_reranker.serve.scoring import embed
 
 
 def embedding_endpoints(context: Context) -> Iterator[HttpEndpoint]:
@@ -53,54 +46,24 @@ class EmbeddingsHandler:
 
     async def answer(self, request: Request) -> Response:
         """Read the body, reserve the quota, embed, charge, and write the reply."""
-        context, state = self._context, state_of(request)
+        models, state = self._context.models, state_of(request)
         state.error_format = self._dialect.error
-        with state.admitted(context.accounts, "embeddings"), context.bodies.capacity(request):
-            body, _ = await context.bodies.read_object(request)
-            state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)
-            # Before the body is read in detail: without an embedder no body is right.
-            context.models.embedder(None)
-            asked = self._dialect.request.read(body)
-            model = context.models.embedder(asked.model)
-            state.use_model(model.id)
-            if asked.dimensions is not None and not 32 <= asked.dimensions <= model.embedder.dim:
-                raise invalid("invalid_dimensions", f"must be 32 to {model.embedder.dim}", "dimensions")
-            embeddings = await until_disconnect(request, _embed(asked, model, context, state))
-            state.settle(len(asked.texts), embeddings.usage)
-            vectors = _shortened(embeddings.vectors, asked.dimensions)
-            source = Embedded(asked, vectors, model.id, embeddings.usage.prompt_tokens, state.request_id)
-            reply = fill(self._dialect.reply, source)
-        return JsonResponse(reply)
+        async with open_request(request, self._context, "embeddings") as admitted:
 
+            async def answered(body: dict[str, Any], _warnings: tuple[str, ...]) -> Response:
+                # Before the body is read in detail: without an embedder no body is right.
+                models.embedder(None)
+                asked = await admitted.run("read", lambda: self._dialect.request.read(body))
+                model = models.embedder(asked.model)
+                state.use_model(model.id)
+                if asked.dimensions is not None and not 32 <= asked.dimensions <= model.embedder.dim:
+                    raise invalid("invalid_dimensions", f"must be 32 to {model.embedder.dim}", "dimensions")
+                computed = await embed(asked, model, admitted)
+                vectors = _shortened(computed.outputs_N, asked.dimensions)
+                source = Embedded(asked, vectors, model.id, computed.usage.prompt_tokens, state.request_id)
+                return await admitted.respond(lambda: fill(self._dialect.reply, source))
 
-async def _embed(asked: EmbeddingRequest, model: ServedEmbedder, context: Context, state: RequestState) -> Embeddings:
-    """The vectors, once the quota is reserved. Embedding stops after the deadline or when it is cancelled."""
-    loop = asyncio.get_running_loop()
-    wanted: dict[str, Any] = {"role": asked.role, "instruction": asked.instruction, "limits": asked.limits}
-    embed_texts = partial(model.embedder.embed, asked.texts, **wanted)
-    count_tokens = partial(model.embedder.count, asked.texts, **wanted)
-    stopped = threading.Event()
-
-    def check(_share: float) -> None:
-        if stopped.is_set():
-            raise InterruptedError("no client waits for these vectors")
-
-    def embed() -> Embeddings:
-        check(0.0)
-        return embed_texts(on_progress=check)
-
-    try:
-        # Counting takes a thousandth of the time of embedding.
-        tokens = await loop.run_in_executor(context.models.tokenizing, count_tokens)
-        state.reserve(tokens, context.prices.cost(model.id, tokens) if context.prices else None)
-        async with asyncio.timeout(state.deadline - time.monotonic()):
-            return await loop.run_in_executor(model.worker, embed)
-    except TimeoutError:
-        raise late() from None
-    except RerankerError as error:
-        raise of_error(error) from error
-    finally:
-        stopped.set()
+            return await admitted.answer(answered)
 
 
 def _shortened(vectors_ND: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:

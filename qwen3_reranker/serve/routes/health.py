@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.json_http import JsonResponse
-from qwen3_reranker.serve.models import ServedReranker
+from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.scheduler import Overloaded, SchedulerStats
 
@@ -70,7 +70,7 @@ class HealthRoutes:
         """Why the server takes no request now; empty if every model would answer one."""
         if self._context.drain.is_unready:
             return "shutting down"
-        for model in self._context.models.rerankers:
+        for model in self._context.models.all:
             stats = model.scheduler.stats()
             self._context.metrics.queue_tokens.labels(model.id).set(stats.waiting_tokens)
             if reason := self._fault(stats):
@@ -85,7 +85,7 @@ class HealthRoutes:
             return "a batch takes longer than the watchdog allows"
         return "batch after batch fails" if stats.is_broken else ""
 
-    def _probe(self, model: ServedReranker) -> None:
+    def _probe(self, model: ServedReranker | ServedEmbedder) -> None:
         """Score test pairs: a failing model gets no requests that could show its recovery."""
         if time.monotonic() - self._probed < _PROBE_INTERVAL:
             return

@@ -92,7 +92,7 @@ class ModelRoutes:
                     max_documents=context.settings.max_documents,
                     max_batch_tokens=model.reranker.options.batch_tokens,
                     max_concurrent_requests=context.settings.max_requests,
-                    tokenizer_threads=context.models.NUM_TOKENIZER_THREADS,
+                    tokenizer_threads=context.workers.NUM_THREADS,
                 ),
             )
         )
@@ -104,6 +104,6 @@ class ModelRoutes:
         if key := state_of(request).key:
             key.require_scope("metrics")
         metrics = self._context.metrics
-        for model in self._context.models.rerankers:
+        for model in self._context.models.all:
             metrics.queue_tokens.labels(model.id).set(model.scheduler.stats().waiting_tokens)
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

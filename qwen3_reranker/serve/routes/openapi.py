@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qwen3_reranker.serve.json_http import JsonResponse
+from qwen3_reranker.serve.json_http import StaticJson
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 
 _MEANINGS = {
@@ -23,7 +23,7 @@ _MEANINGS = {
     408: "The body took too long to arrive.",
     409: "The state of the key does not allow this.",
     413: "The body has too many bytes.",
-    415: "The body is not plain JSON.",
+    415: "The body is a form, or compressed with something else than gzip.",
     422: "The request cannot be used as it is.",
     424: "The model failed.",
     429: "A limit of the key is reached, or there is no capacity; `Retry-After` says when to come again.",
@@ -38,12 +38,12 @@ def openapi_endpoint(others: Sequence[HttpEndpoint], version: str, *, keyed: boo
     """The endpoint of the document that describes the others and itself."""
 
     async def answer(request: Request) -> Response:
-        return JsonResponse(document)
+        return static.answer(request)
 
     endpoint = HttpEndpoint(
         "GET", "/openapi.json", answer, "The OpenAPI document", "operations", replies=(dict[str, object],), public=True
     )
-    document = openapi([*others, endpoint], version, keyed=keyed)
+    static = StaticJson(openapi([*others, endpoint], version, keyed=keyed))
     return endpoint
 
 

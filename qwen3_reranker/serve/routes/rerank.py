@@ -9,10 +9,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from qwen3_reranker.serve.admitted_request import open_request
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import DialectPath, ErrorFormat, type_of
 from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
-from qwen3_reranker.serve.json_http import JsonResponse, seconds_left, until_disconnect
 from qwen3_reranker.serve.middleware import state_of
 from qwen3_reranker.serve.problems import Problem, busy, invalid
 from qwen3_reranker.serve.protocol import ScoreResult
@@ -65,27 +65,28 @@ class RerankHandler:
 
     async def answer(self, request: Request) -> Response:
         """Read the body, reserve the quota, score, charge, and write the reply."""
-        context, state = self._context, state_of(request)
+        state = state_of(request)
         state.error_format = self._path.dialect.error
-        with state.admitted(context.accounts, "rerank"), context.bodies.capacity(request):
-            body, warnings = await context.bodies.read_object(request)
-            if "model" in request.path_params:
-                body = {**body, "model": request.path_params["model"]}
-            dialect = self._path.choose(body)
-            state.error_format = dialect.error
-            state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)
-            asked = dialect.read(body, context.settings.max_documents)
-            asked = replace(asked, warnings=(*warnings, *asked.warnings))
-            model = context.models.reranker(asked.model)
-            state.use_model(model.id)
-            result = await until_disconnect(request, score(asked, model, context, state))
-            context.metrics.on_result(result)
-            stages = _stages(result)
-            state.log_fields |= stages
-            state.settle(len(asked.documents), result.usage)
-            reply = dialect.write(asked, result)
-        timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
-        return JsonResponse(reply.body, headers={"server-timing": timing, **reply.headers})
+        async with open_request(request, self._context, "rerank") as admitted:
+
+            async def answered(body: dict[str, Any], warnings: tuple[str, ...]) -> Response:
+                if "model" in request.path_params:
+                    body["model"] = request.path_params["model"]
+                dialect = self._path.choose(body)
+                state.error_format = dialect.error
+                most = self._context.settings.max_documents
+                asked = await admitted.run("read", lambda: dialect.read(body, most))
+                asked = replace(asked, warnings=(*warnings, *asked.warnings))
+                model = self._context.models.reranker(asked.model)
+                state.use_model(model.id)
+                result = await score(asked, model, admitted)
+                stages = _stages(result)
+                state.log_fields |= stages
+                timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
+                headers = {"server-timing": timing, **dialect.headers(asked, result)}
+                return await admitted.respond(lambda: dialect.write(asked, result).body, headers)
+
+            return await admitted.answer(answered)
 
 
 def _stages(result: ScoreResult) -> dict[str, float]:

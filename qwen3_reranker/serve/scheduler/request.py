@@ -1,4 +1,4 @@
-"""ScheduledRequest: the rows of one request, their cost, and their logits."""
+"""ScheduledRequest: the rows of one request, their cost, and what a model makes of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class ScheduledRequest:
     """The rows of one request, which all belong to one tenant.
 
     deadline: by time.monotonic(); after it the result is useless. on_end: called once, by the scheduler's thread or by
-    the thread that cancels, when `logits_N` is complete or `error` says why it never will be. The scheduler that it is
+    the thread that cancels, when `outputs_N` is complete or `error` says why it never will be. The scheduler that it is
     submitted to owns everything that changes.
     """
 
-    def __init__(self, rows: Sequence[Row], *, deadline: float, on_end: Callable[[], None]) -> None:
+    def __init__(self, rows: Sequence[Row], *, deadline: float, on_end: Callable[[], object]) -> None:
         assert rows, "a request without pairs is never scheduled"
         self.rows = rows
         self.deadline = deadline
@@ -39,7 +39,8 @@ class ScheduledRequest:
         self.computed_tokens = int(self.added_R.sum())
         #: The same without the constant prefix, which is already computed; at least 1.
         self.cost = max(1, self.computed_tokens - public)
-        self.logits_N: NDArray[np.float32] = np.full(len(rows), np.nan, dtype=np.float32)
+        #: A logit or a vector of each row, (num_rows,) or (num_rows, dim).
+        self.outputs_N: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.error: BaseException | None = None
         self.submitted = self.started = self.ended = 0.0
         self.num_left = len(rows)
@@ -54,9 +55,11 @@ class ScheduledRequest:
         row = self.rows[self.order[number]]
         return len(row.ids) - row.num_public_tokens
 
-    def set_logit(self, index: int, logit: float) -> bool:
-        """Store the logit of `rows[index]`; True if it was the last."""
-        self.logits_N[index] = logit
+    def set_output(self, index: int, output: NDArray[np.float32] | np.float32) -> bool:
+        """Store what the model made of `rows[index]`; True if it was the last."""
+        if not len(self.outputs_N):
+            self.outputs_N = np.full((len(self.rows), *output.shape), np.nan, dtype=np.float32)
+        self.outputs_N[index] = output
         self.num_left -= 1
         return self.num_left == 0
 

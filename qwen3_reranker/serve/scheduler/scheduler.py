@@ -26,15 +26,15 @@ _BROKEN_AFTER = 3
 # Weight of the past against the newest batch.
 _DECAY = 0.9
 
-#: Gives the logits of rows, (num_rows,) float32, in steps; other batches may run between them.
+#: Gives a logit or a vector of each row, float32, in steps; other batches may run between them.
 Steps = Generator[None, None, NDArray[np.float32]]
 
 
 class RowScorer(Protocol):
-    """What a scheduler needs of a Reranker."""
+    """What a scheduler needs of a Reranker or an Embedder."""
 
     def judge(self, rows: Sequence[Row]) -> Steps:
-        """The logits of rows, in steps."""
+        """The logits or vectors of rows, in steps."""
         ...
 
 
@@ -221,12 +221,12 @@ class Scheduler:
     def _run(self, batch: Sequence[ScheduledRow]) -> None:
         started = time.monotonic()
         try:
-            logits_N = run_all(self.scorer.judge([row.request.rows[row.index] for row in batch]))
+            outputs_N = run_all(self.scorer.judge([row.request.rows[row.index] for row in batch]))
         except Exception as error:
             self._retry_separately(batch, error)
             return
         self._count(len(batch), sum(row.tokens for row in batch), time.monotonic() - started)
-        self._deliver(batch, logits_N)
+        self._deliver(batch, outputs_N)
 
     def _retry_separately(self, batch: Sequence[ScheduledRow], error: Exception) -> None:
         """Run the requests of a failed batch one by one: each fails only for itself."""
@@ -277,8 +277,8 @@ class Scheduler:
         if self._on_batch:
             self._on_batch(rows, tokens, seconds)
 
-    def _deliver(self, batch: Sequence[ScheduledRow], logits_N: NDArray[np.float32]) -> None:
+    def _deliver(self, batch: Sequence[ScheduledRow], outputs_N: NDArray[np.float32]) -> None:
         with self._changed:
-            for row, logit in zip(batch, logits_N.tolist(), strict=True):
-                if not row.request.is_over and row.request.set_logit(row.index, logit):
+            for row, output in zip(batch, outputs_N, strict=True):
+                if not row.request.is_over and row.request.set_output(row.index, output):
                     self._end(row.request)

@@ -51,7 +51,7 @@ class Waiting:
         assert self.ended.wait(PATIENCE_SECONDS)
         if self.request.error:
             raise self.request.error
-        return self.request.logits_N
+        return self.request.outputs_N
 
 
 def test_many_requests_at_once_get_the_logits_that_each_gets_alone(
