@@ -17,7 +17,8 @@ import httpx2
 from qwen3_reranker import __version__
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.application import Application, open_application
-from qwen3_reranker.serve.server import Server, listen
+from qwen3_reranker.serve.listening import listen
+from qwen3_reranker.serve.server import Server
 from qwen3_reranker.serve.settings_sources import settings_of
 from testing.patience import PATIENCE_SECONDS
 
@@ -52,7 +53,7 @@ def live_server(**fields: Any) -> Iterator[Live]:
         thread = threading.Thread(target=server.run, args=(listening,), name="server")
         thread.start()
         try:
-            yield Live(application, listening.getsockname()[1], server.stop)
+            yield Live(application, listening.port, server.stop)
         finally:
             if not application.context.drain.is_unready:
                 server.stop()

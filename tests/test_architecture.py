@@ -62,6 +62,7 @@ LIBRARIES = {
     "accelerate": {"train"},
     "starlette": {"serve"},
     "uvicorn": {"serve"},
+    "httptools": {"serve"},
     "pydantic": {"serve"},
     "pydantic_core": {"serve"},
     "jinja2": {"serve"},

@@ -84,9 +84,10 @@ def serve(
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker.serve.application import open_application
+    from qwen3_reranker.serve.listening import listen_as_set
     from qwen3_reranker.serve.log import logging_to_stderr
     from qwen3_reranker.serve.reload import Reloader
-    from qwen3_reranker.serve.server import Server, listen
+    from qwen3_reranker.serve.server import Server
     from qwen3_reranker.serve.settings_sources import read_settings
 
     settings = read_settings(fields, config)
@@ -94,15 +95,13 @@ def serve(
     with (
         logging_to_stderr(settings.log_format, settings.log_level),
         reloader.on_signal(),
-        listen(settings.host, settings.port) as listening,
+        listen_as_set(settings) as listening,
     ):
         application = open_application(settings, __version__, lambda name: note(f"loading {name} ..."))
-        address, taken = listening.getsockname()[:2]
-        url = f"http://{f'[{address}]' if ':' in address else address}:{taken}"
 
         def on_ready() -> None:
             reloader.begin(application)
-            note(f"serving {url}; Ctrl-C ends it")
+            note(f"serving {listening.address}; Ctrl-C ends it")
 
         Server(application, settings, on_ready).run(listening)
 

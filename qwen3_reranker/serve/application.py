@@ -84,7 +84,10 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
         *ModelRoutes(context).endpoints(),
     )
     endpoints = (*endpoints, *page_endpoints(site, endpoints))
-    return (*endpoints, openapi_endpoint(endpoints, context.version, keyed=context.accounts is not None))
+    openapi = openapi_endpoint(
+        endpoints, context.version, keyed=context.accounts is not None, root_path=context.settings.root_path
+    )
+    return (*endpoints, openapi)
 
 
 class Application:

@@ -45,6 +45,8 @@ class Metrics:
         self._batch_seconds = histogram("batch_seconds", "Batches.", _SECONDS)
         self._cancelled = counter("cancelled", "Requests whose client went away.", "model")
         self._rejected = counter("rejected", "Requests turned away.", "reason")
+        self._refused = counter("connections_refused", "Connections that ended before a request.", "reason")
+        self.connections = Gauge("rerank_connections", "Open connections.", registry=registry)
         self.queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
         self.waiting_bytes = Gauge("rerank_waiting_bytes", "Bytes that wait for these threads.", registry=registry)
         self.in_flight = Gauge("rerank_requests_in_flight", "Requests in the server.", registry=registry)
@@ -87,6 +89,10 @@ class Metrics:
     def on_rejected(self, reason: str) -> None:
         """Count a refused request; `reason` is a problem's code."""
         self._rejected.labels(reason).inc()
+
+    def on_connection_refused(self, reason: str) -> None:
+        """Count a connection that was refused or ended before a request."""
+        self._refused.labels(reason).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -229,7 +229,8 @@ class RequestMiddleware:
         await app(scope, receive, send)
 
     async def _check(self, scope: Scope, headers: Headers, state: RequestState) -> None:
-        path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        reads = scope["method"] in ("GET", "HEAD")
         if reads and path in self._probes:
             return
         self._cross_site.check(scope, headers)
@@ -282,9 +283,10 @@ class RequestMiddleware:
 
 def _strip_trailing_slash(scope: Scope) -> None:
     """Drop the final slash of a path. Many clients follow no redirect of a POST."""
-    for name, slash in (("path", "/"), ("raw_path", b"/")):
+    root = scope.get("root_path", "")
+    for name, slash, kept in (("path", "/", root), ("raw_path", b"/", root.encode())):
         if scope.get(name):
-            scope[name] = scope[name].rstrip(slash) or slash
+            scope[name] = kept + (scope[name].removeprefix(kept).rstrip(slash) or slash)
 
 
 def _presented_key(headers: Headers) -> bytes:

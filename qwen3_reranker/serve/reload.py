@@ -13,6 +13,7 @@ from types import FrameType
 from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.serve.application import Application
 from qwen3_reranker.serve.log import set_log_level
+from qwen3_reranker.serve.service_manager import notify, notify_reloading
 from qwen3_reranker.serve.settings import ServerSettings, reloaded
 
 _log = logging.getLogger(__name__)
@@ -64,8 +65,10 @@ class Reloader:
             if refused:
                 _log.warning("these settings are as before until a restart: %s", ", ".join(refused))
             if changed:
+                notify_reloading()
                 await application.reload(settings)
                 set_log_level(settings.log_level)
+                notify("READY=1")
             _log.info("settings read again, changed: %s", ", ".join(changed) or "none")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -8,27 +8,30 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 
-from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.serve.application import Application
+from qwen3_reranker.serve.connections import Acceptor, Connections, connection_limit
+from qwen3_reranker.serve.http_connection import UNIX_CLIENT, HttpConnection
+from qwen3_reranker.serve.listening import Listening
+from qwen3_reranker.serve.service_manager import notify, notify_alive, watchdog_seconds
 from qwen3_reranker.serve.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
 # From the end of the last request to the last byte of its reply on the wire.
 _LAST_BYTES_SECONDS = 5
 _SWITCH_SECONDS = 0.0005
-# Connections that are not accepted yet: enough that a burst gets 503 and not a closed connection.
-_BACKLOG = 2048
+_TICKS_BETWEEN_EXPIRIES = 5
 
 
 class Server:
     """An application on a socket, until it is stopped.
 
-    The first SIGTERM, SIGINT or `stop` ends readiness, then new requests, then the server, once the running requests
-    have ended or their time is over; the second one ends it at once.
+    The first SIGTERM, SIGINT or `stop` ends readiness, then new connections, then new requests, then the server, once
+    the running requests have ended or their time is over; the second one ends it at once.
     """
 
     def __init__(
@@ -38,24 +41,35 @@ class Server:
         self._application = application
         self._settings = settings
         self._stopping: asyncio.Task[None] | None = None
+        seconds = watchdog_seconds()
         config = uvicorn.Config(
             application.asgi,
+            # uvicorn's other loop for Windows cannot watch a listening socket.
+            loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
+            http="httptools",
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="none",
-            timeout_keep_alive=75,
+            root_path=settings.root_path,
+            forwarded_allow_ips=[*settings.trusted_proxies, UNIX_CLIENT],
             timeout_graceful_shutdown=_LAST_BYTES_SECONDS,
+            callback_notify=None if seconds is None else notify_alive,
+            timeout_notify=seconds or 0,
         )
-        self._server = _Uvicorn(config, on_ready, self._on_stop)
+        connections = Connections(
+            connection_limit(settings.max_connections), settings.header_timeout, application.context.metrics
+        )
+        self._server = _Uvicorn(config, connections, on_ready, self._on_stop)
 
-    def run(self, listening: socket.socket) -> None:
+    def run(self, listening: Listening) -> None:
         """Serve until it is stopped, and write the remaining usage; raises StoreError if that fails."""
         # The scheduler's thread needs the GIL briefly between batches, and would wait 5 ms for it by default.
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            self._server.run(sockets=[listening])
+            self._server.listening = listening
+            self._server.run()
         finally:
             self._application.close()
 
@@ -72,9 +86,11 @@ class Server:
             self._server.force_exit = self._server.should_exit = True
 
     async def _shut_down(self) -> None:
+        notify("STOPPING=1")
         drain = self._application.context.drain
         drain.is_unready = True
         await asyncio.sleep(self._settings.drain_delay)
+        await self._server.stop_accepting()
         drain.is_draining = True
         try:
             async with asyncio.timeout(self._settings.shutdown_timeout):
@@ -82,38 +98,64 @@ class Server:
         except TimeoutError:
             _log.warning("%d requests had not ended after %g s", drain.in_flight, self._settings.shutdown_timeout)
             await asyncio.to_thread(self._application.abandon)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_BYTES_SECONDS):
+                await self._server.connections.wait_quiet()
         self._server.should_exit = True
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn with our own signal handling."""
+    """uvicorn with our own connections and signal handling."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[int], None]) -> None:
+    listening: Listening
+    _acceptor: Acceptor
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[int], None],
+    ) -> None:
         super().__init__(config)
+        self.connections = connections
         self._on_ready = on_ready
         self._on_stop = on_stop
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._early_signal: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and accept signals."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        self.servers = []
+        self._acceptor = Acceptor(
+            self.listening, self.connections, lambda: HttpConnection(self.connections, self.config, self.server_state)
+        )
+        self.started = True
         self._on_ready()
+        notify("READY=1")
+        if self._early_signal is not None:
+            self._on_stop(self._early_signal)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: end connections whose time is over, and see whether to exit."""
+        if counter % _TICKS_BETWEEN_EXPIRIES == 0:
+            self.connections.expire()
+        return bool(await super().on_tick(counter))
+
+    async def stop_accepting(self) -> None:
+        """Accept the connections that are queued, and no others; from now on each reply is the last of its own."""
+        self.connections.is_stopping = True
+        await self._acceptor.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the connections; after a second signal there may be some that wait to be accepted."""
+        self._acceptor.stop()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Shut down from any thread or signal handler; uvicorn's own would refuse connections at once."""
         if self._loop is None:
-            self.should_exit = True
+            self._early_signal = sig
         else:
             self._loop.call_soon_threadsafe(self._on_stop, sig)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises UnavailableError for an address that is taken or not of this machine."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another with --port"
-        ) from None

@@ -62,6 +62,26 @@ class ServerSettings:
     port: int = option(
         8000, "Port to listen on; 0 for a free one.", unit="N", flag="--port, -p", group="Server", least=0, most=65535
     )
+    unix_socket: str | None = option(
+        None,
+        "Unix socket to listen on, for the server's user and group, instead of host and port.",
+        unit="PATH",
+        group="Server",
+    )
+    root_path: str = option(
+        "",
+        "Path below which a proxy shows the server, and which it removes, such as /rerank.",
+        unit="PATH",
+        group="Server",
+        shown="none",
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        ("127.0.0.1", "::1"),
+        "Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        unit="ADDRESS,...",
+        group="Server",
+        shown="127.0.0.1, ::1",
+    )
     models: tuple[ModelSettings, ...] = option(
         (ModelSettings(),), "Models to serve; the first of a kind is the default.", shown="nano"
     )
@@ -111,6 +131,17 @@ class ServerSettings:
     )
     max_requests: int = option(
         256, "Requests in the server at once; more get 503.", unit="N", group="Limits", reloads=True, least=1
+    )
+    max_connections: int | None = option(
+        None,
+        "Connections at once; one more takes the place of a silent one, or gets 503.",
+        unit="N",
+        group="Limits",
+        least=1,
+        shown="8192, or what the limit of open files allows",
+    )
+    header_timeout: float = option(
+        10.0, "Seconds that the headers of a request may take to arrive.", unit="SECONDS", group="Limits", above=0
     )
     max_documents: int = option(1000, "Pairs of one request.", unit="N", group="Limits", reloads=True, least=1)
     max_waiting_tokens: int = option(
@@ -176,6 +207,8 @@ class ServerSettings:
     @property
     def is_public(self) -> bool:
         """Whether others than this machine can reach the address."""
+        if self.unix_socket:
+            return False
         try:
             return not ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -197,6 +230,14 @@ def check_setting(name: str, value: Any) -> None:
         raise InputError(f"allowed_hosts must hold names such as rerank.example, without a port, got {wrong[0]!r}")
     if name == "cors_origins" and (wrong := [each for each in value if not _ORIGIN.fullmatch(each)]):
         raise InputError(f"cors_origins must hold origins such as https://app.example:8080, got {wrong[0]!r}")
+    if name == "root_path" and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+        raise InputError(f"root_path must begin with / and end without one, got {value!r}")
+    if name == "trusted_proxies":
+        for each in value:
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                raise InputError(f"trusted_proxies must hold addresses or networks, got {each!r}") from None
 
 
 def reloaded(now: ServerSettings, read: ServerSettings) -> tuple[ServerSettings, list[str], list[str]]:

@@ -34,8 +34,8 @@ _MEANINGS = {
 _ONLY_WITH_KEYS = frozenset({401, 402, 403})
 
 
-def openapi_endpoint(others: Sequence[HttpEndpoint], version: str, *, keyed: bool) -> HttpEndpoint:
-    """The endpoint of the document that describes the others and itself."""
+def openapi_endpoint(others: Sequence[HttpEndpoint], version: str, *, keyed: bool, root_path: str = "") -> HttpEndpoint:
+    """The endpoint of the document that describes the others and itself. root_path: where a proxy shows the server."""
 
     async def answer(request: Request) -> Response:
         return static.answer(request)
@@ -43,7 +43,8 @@ def openapi_endpoint(others: Sequence[HttpEndpoint], version: str, *, keyed: boo
     endpoint = HttpEndpoint(
         "GET", "/openapi.json", answer, "The OpenAPI document", "operations", replies=(dict[str, object],), public=True
     )
-    static = StaticJson(openapi([*others, endpoint], version, keyed=keyed))
+    document = openapi([*others, endpoint], version, keyed=keyed)
+    static = StaticJson({**document, "servers": [{"url": root_path or "/"}]})
     return endpoint
 
 
