@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
@@ -26,16 +27,38 @@ class PublishedScore:
     value: str
     baseline: str | None = None
 
+    @property
+    def difference(self) -> Decimal | None:
+        """The value less the baseline, with all their digits. None without a baseline."""
+        return None if self.baseline is None else Decimal(self.value) - Decimal(self.baseline)
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedScores:
-    """Results from one source. baseline: what the second column is; remarks: what a reader must know to trust them."""
+    """Results from one source. baseline: what the second column is; remarks: what a reader must know to trust them.
+
+    stated: how many rows, from the first, `statement` puts in words.
+    """
 
     source: str
     address: str | None
     rows: tuple[PublishedScore, ...]
     baseline: str | None = None
     remarks: tuple[str, ...] = ()
+    stated: int = 0
+
+    @property
+    def statement(self) -> str:
+        """How the model stands to the baseline, in words made from the rows. Empty where none are stated."""
+        parts = []
+        for row in self.rows[: self.stated]:
+            by = row.difference
+            assert by is not None, "a row without a baseline cannot be stated"
+            parts.append(f"{abs(by)} {'above' if by >= 0 else 'below'} it on the {row.benchmark}")
+        if not parts:
+            return ""
+        first = parts[0].replace(" it ", f" {self.baseline} ", 1)
+        return f"By nDCG@10 it is {', '.join([first, *parts[1:-1]])} and {parts[-1]}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,11 @@ class ModelFacts:
         return 2 * self.config.num_parameters
 
     @property
+    def layer_bytes(self) -> int:
+        """Bytes of the layers' matrices in bfloat16, as the cpu backend maps them for float32 and bfloat16."""
+        return 2 * self.config.num_linear_parameters
+
+    @property
     def bytes_in_8_bits(self) -> int:
         """Bytes of the layers' matrices in int8, with a float32 scale for every 64 weights."""
         return self.config.num_linear_parameters * 17 // 16
@@ -89,16 +117,18 @@ def _read() -> Iterator[ModelFacts]:
         id, table = model["id"], facts["score_tables"][model["score_table"]]
         is_nano = id == "nano"
         about = model if is_nano else {**facts["qwen"], **model}
+        scores = _scores(table, model["scores"])
         yield ModelFacts(
-            **{name: about[name] for name in ("id", "task", "summary", "maker", "released", "licence", "languages")},
+            **{name: about[name] for name in ("id", "task", "maker", "released", "licence", "languages")},
             name=id.rpartition("/")[2],
+            summary=" ".join(filter(None, (about["summary"], scores.statement))),
             context=about["context"],
             # Of nano its own file; a model of Qwen's differs from the smallest in a few fields.
             config=ModelConfig.from_json(bundled, "config.json")
             if is_nano
             else ModelConfig(**{**facts["qwen"]["shape"], **model["shape"]}),
             origin=about["origin"],
-            scores=_scores(table, model["scores"]),
+            scores=scores,
             address=None if is_nano else f"https://huggingface.co/{id}",
         )
 
@@ -113,6 +143,7 @@ def _scores(table: dict[str, Any], values: list[str]) -> PublishedScores:
         ),
         baseline=table["baseline"],
         remarks=tuple(table["remarks"]),
+        stated=table.get("stated", 0),
     )
 
 

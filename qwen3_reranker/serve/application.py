@@ -115,7 +115,12 @@ class Application:
     def _routes(self) -> ASGIApp:
         """The application within the middleware. Its pages and schemas show the settings of this moment."""
         context = self.context
-        site = Site.of(context.models, keys_required=context.accounts is not None, version=context.version)
+        site = Site.of(
+            context.models,
+            keys_required=context.accounts is not None,
+            version=context.version,
+            metrics=context.metrics,
+        )
         self.endpoints = all_endpoints(context, site)
         self._page_not_found = page_not_found(site)
         return Starlette(

@@ -82,6 +82,12 @@ class Metrics:
 
         return observe
 
+    def batch_sums(self, model: str) -> tuple[float, float]:
+        """Tokens and seconds of all batches of a model."""
+        names = ("rerank_batch_tokens_sum", "rerank_batch_seconds_sum")
+        tokens, seconds = (self.registry.get_sample_value(name, {"model": model}) or 0.0 for name in names)
+        return tokens, seconds
+
     def on_cancelled(self, model: str) -> None:
         """Count a client that went before its reply."""
         self._cancelled.labels(model).inc()

@@ -20,6 +20,7 @@ class ServedModel:
     id: its name in requests; aliases: its other names. repository: what `Reranker` opens, such as "nano" or a Hub id.
     owner: its first part. price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row.
     is_ready: whether it would answer now. default_instruction: empty if it takes none. created: Unix seconds.
+    template_tokens: tokens of a row besides those of its query and document; 0 for an embedding model.
     """
 
     id: str
@@ -35,6 +36,7 @@ class ServedModel:
     task: str
     created: int
     is_ready: Callable[[], bool]
+    template_tokens: int = 0
 
     @classmethod
     def of(cls, served: ServedReranker | ServedEmbedder) -> ServedModel:
@@ -54,12 +56,18 @@ class ServedModel:
             task=RERANKING if isinstance(model, Reranker) else EMBEDDING,
             created=served.created,
             is_ready=served.is_ready,
+            template_tokens=_template_tokens(model) if isinstance(model, Reranker) else 0,
         )
 
     @property
     def ranks(self) -> bool:
         """Whether it is a reranker."""
         return self.task == RERANKING
+
+
+def _template_tokens(reranker: Reranker) -> int:
+    [row] = reranker.rows(["query"], ["document"])
+    return len(row.ids) - row.receipt.query_tokens - row.receipt.document_tokens
 
 
 def _public(source: str) -> str:

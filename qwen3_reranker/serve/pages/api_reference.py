@@ -51,8 +51,25 @@ class Examples:
 
     origin: str
     keys: bool
-    model: str
-    embedder: str
+    model: str = ""
+    embedder: str = ""
+
+    def of_model(self, task: str, served: str, opened: str) -> list[tuple[Snippet, str]]:
+        """A request of one model in every language. served: its name here; empty for none, and then the library's."""
+        query, documents = "take back my last commit", ["git reset --soft HEAD~1", "git tag -a v1.2"]
+        ranks = task == RERANKING
+        body: dict[str, Any] = {"model": served}
+        body |= {"query": query, "documents": documents} if ranks else {"input": documents}
+        values = {
+            **request_values("/v1/rerank" if ranks else "/v1/embeddings", body, origin=self.origin),
+            "query": query,
+            "opened": json.dumps(opened),
+        }
+        return [
+            (snippet, filled(snippet.template, values, keys=self.keys))
+            for snippet in SNIPPETS
+            if snippet.task == task and (served or snippet.id == "library")
+        ]
 
     def first_call(self) -> list[tuple[Snippet, str]]:
         """The usual request, in every language."""

@@ -27,7 +27,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(count=_count, size=_size, parameters=_parameters, price=_price)
+        self._environment.filters.update(
+            count=_count, size=_size, parameters=_parameters, price=_price, difference=_difference, rate=_rate
+        )
         self._environment.globals.update(site=site, asset=assets.path)
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -65,3 +67,13 @@ def _parameters(number: int) -> str:
 def _price(dollars: Decimal) -> str:
     """US dollars as they were set, without an exponent."""
     return f"${dollars:f}"
+
+
+def _difference(value: Decimal) -> str:
+    """A difference with its sign."""
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{abs(value)}"
+
+
+def _rate(number: float) -> str:
+    """Two digits of a speed, as no more of it can be repeated."""
+    return f"{float(f'{number:.2g}'):,.10g}"

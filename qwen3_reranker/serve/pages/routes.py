@@ -12,8 +12,9 @@ from qwen3_reranker.model_facts import KNOWN, RERANKING
 from qwen3_reranker.serve.pages.api_reference import CLIENTS, Examples, other_routes
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
+from qwen3_reranker.serve.pages.quality_plot import quality_plot
 from qwen3_reranker.serve.pages.rendering import Renderer
-from qwen3_reranker.serve.pages.site import Site
+from qwen3_reranker.serve.pages.site import TYPICAL_DOCUMENT_TOKENS, TYPICAL_DOCUMENTS, Site
 from qwen3_reranker.serve.pages.snippets import SNIPPETS
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 
@@ -72,7 +73,18 @@ class _Pages:
         if name != entry.id:
             root = request.scope.get("root_path", "").rstrip("/")
             return RedirectResponse(f"{root}/models/{quote(entry.id)}", 308, SECURITY_HEADERS)
-        return self._renderer.page(request, "model.html", entry=entry)
+        facts, served = entry.specification, entry.served[0] if entry.served else None
+        examples = Examples(origin=self._renderer.origin(request), keys=self._site.keys_required)
+        return self._renderer.page(
+            request,
+            "model.html",
+            entry=entry,
+            plot=facts and quality_plot(facts, KNOWN),
+            snippets=examples.of_model(
+                entry.task, served.id if served else "", served.repository if served else entry.id
+            ),
+            typical=(TYPICAL_DOCUMENTS, TYPICAL_DOCUMENT_TOKENS),
+        )
 
     async def keys(self, request: Request) -> Response:
         return self._renderer.page(request, "keys.html")

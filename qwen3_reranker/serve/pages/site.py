@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.model_facts import EMBEDDING, RERANKING, ModelFacts, known
+from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.models import Models
 from qwen3_reranker.serve.served_model import ServedModel
 
@@ -27,11 +28,38 @@ class CatalogueEntry:
         return bool(self.served)
 
     @property
+    def typical_tokens(self) -> int:
+        """Tokens that a usual request is charged for, where a reranker is served. Else 0."""
+        if not self.served or not self.served[0].ranks:
+            return 0
+        each = self.served[0].template_tokens + TYPICAL_QUERY_TOKENS + TYPICAL_DOCUMENT_TOKENS
+        return TYPICAL_DOCUMENTS * each
+
+    @property
     def related(self) -> str:
         """The model of the other task and the same size, where Qwen publishes one. Else nothing."""
         other = {RERANKING: ("-Reranker-", "-Embedding-"), EMBEDDING: ("-Embedding-", "-Reranker-")}[self.task]
         found = known(self.id.replace(*other))
         return found.id if found is not None and found.id != self.id else ""
+
+
+#: A usual request, for costs and speeds that can be compared.
+TYPICAL_DOCUMENTS = 100
+TYPICAL_DOCUMENT_TOKENS = 150
+TYPICAL_QUERY_TOKENS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSpeed:
+    """What a model has computed since the server started, its test pairs included."""
+
+    tokens: int
+    seconds: float
+
+    @property
+    def documents_per_second(self) -> float:
+        """Documents of TYPICAL_DOCUMENT_TOKENS, each of which is computed; a request's query is computed once."""
+        return self.tokens / self.seconds / TYPICAL_DOCUMENT_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +69,20 @@ class Site:
     models: tuple[ServedModel, ...]
     keys_required: bool
     version: str
+    metrics: Metrics | None = None
 
     @classmethod
-    def of(cls, models: Models, *, keys_required: bool, version: str) -> Site:
-        """The site of a server's models."""
+    def of(cls, models: Models, *, keys_required: bool, version: str, metrics: Metrics | None = None) -> Site:
+        """The site of a server's models; metrics: where their speed is read."""
         served = map(ServedModel.of, models.all)
-        return cls(models=tuple(served), keys_required=keys_required, version=version)
+        return cls(models=tuple(served), keys_required=keys_required, version=version, metrics=metrics)
+
+    def speed(self, model: ServedModel) -> MeasuredSpeed | None:
+        """The speed of a model on this machine, None before it has computed anything."""
+        if self.metrics is None:
+            return None
+        tokens, seconds = self.metrics.batch_sums(model.id)
+        return MeasuredSpeed(int(tokens), seconds) if tokens and seconds else None
 
     @property
     def rerankers(self) -> tuple[ServedModel, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_VOID = {"meta", "link", "input", "br", "hr", "img", "path"}
+_VOID = {"meta", "link", "input", "br", "hr", "img", "path", "line", "circle", "rect"}
 
 
 @dataclass

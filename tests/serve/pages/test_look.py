@@ -126,9 +126,10 @@ def test_models_lead_to_their_pages_and_back_to_the_playground(open_page: OpenPa
     expect(page.get_by_role("heading", level=1)).to_contain_text("Qwen3-Reranker-4B")
     expect(page.get_by_role("row", name="Licence Apache-2.0")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^MTEB-R"))).to_contain_text("69.76")
-    answer = page.get_by_text("Its weights are 8.0 GB in bfloat16")
+    expect(page.get_by_role("row", name=re.compile("^On disk"))).to_contain_text("8.0 GB")
+    answer = page.get_by_text("It says what counts as an answer")
     expect(answer).to_be_hidden()
-    page.get_by_text("How much memory does it need?").click()
+    page.get_by_text("What is the instruction for?").click()
     expect(answer).to_be_visible()
     page.get_by_role("navigation", name="Trail").get_by_role("link").click()
     page.get_by_role("link", name="nano", exact=True).click()
@@ -146,7 +147,8 @@ def test_a_models_command_is_copied(open_page: OpenPage, address: str) -> None:
 def test_copying_works_where_the_browser_lends_no_clipboard(open_page: OpenPage, address: str) -> None:
     page = open_page(address + "/models/nano", permissions=["clipboard-read"])
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    page.get_by_role("button", name="Copy").last.click()
+    page.get_by_role("tab", name="Python, no server").click()
+    page.get_by_role("tabpanel").get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("getSelection().toString()").startswith("from qwen3_reranker import Reranker")
 
@@ -155,3 +157,23 @@ def test_models_are_read_without_scripts(open_page: OpenPage, address: str) -> N
     page = open_page(address + "/models/nano", java_script_enabled=False)
     page.get_by_text("Why yes or no?").click()
     expect(page.get_by_text("Two words of the vocabulary are enough")).to_be_visible()
+    expect(page.get_by_text("from langchain_cohere import CohereRerank")).to_be_visible()
+
+
+def test_models_stand_side_by_side_in_the_order_of_any_column(open_page: OpenPage, address: str) -> None:
+    page = open_page(address + "/models")
+
+    def column(number: int) -> list[str]:
+        return page.locator(f"#models tbody tr > :nth-child({number})").all_inner_texts()
+
+    head = page.get_by_role("columnheader", name="Parameters")
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert column(2)[0].endswith("million")
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    assert column(2)[0] == "8.2 billion"
+    page.get_by_role("button", name="Documents a second").click()
+    measured = column(7)
+    assert measured[0]
+    assert not any(measured[measured.index("") :])

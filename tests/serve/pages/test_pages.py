@@ -6,6 +6,7 @@ import html
 import itertools
 import re
 from dataclasses import replace
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from qwen3_reranker.model_facts import KNOWN, RERANKING
+from qwen3_reranker import Reranker
+from qwen3_reranker.model_facts import KNOWN, NANO, RERANKING
 from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
+from qwen3_reranker.serve.pages.quality_plot import quality_plot
 from testing.live_server import Live
 from tests.serve.pages.markup import Element, Markup
 
@@ -165,8 +168,8 @@ def test_the_catalogue_shows_every_model_and_which_are_live(client: TestClient) 
     assert all(each.name in text for each in KNOWN)
     badges = [each.text for each in page.all("span") if "status-badge" in each.attributes.get("class", "")]
     # nano, under two names, and a model of nobody's.
-    assert badges.count("live") == 2
-    assert badges.count("available") == len(KNOWN) - 1
+    assert badges.count("served here") == 2
+    assert badges.count("can be served") == len(KNOWN) - 1
 
 
 @pytest.mark.parametrize("id", [each.id for each in KNOWN])
@@ -178,8 +181,61 @@ def test_a_models_page_has_its_specification_and_scores_with_their_source(client
     assert specification.licence in cells
     assert all(row.value in cells for row in specification.scores.rows)
     assert specification.scores.source in page.all("main")[0].text
-    assert 6 <= len(page.all("summary")) <= 10
+    assert 5 <= len(page.all("summary")) <= 10
     assert all(each.text.strip().endswith("?") for each in page.all("summary"))
+
+
+def test_every_score_stands_beside_its_difference_to_the_baseline(client: TestClient) -> None:
+    cells = [each.text for each in markup(client, "/models/Qwen/Qwen3-Reranker-0.6B").all("td")]
+    assert [cells[cells.index("73.42") + step] for step in (1, 2)] == ["75.41", "−1.99"]
+    assert "+3.98" in cells
+
+
+def test_all_that_is_said_of_nanos_quality_is_one_statement(client: TestClient) -> None:
+    text = " ".join(markup(client, "/models/nano").all("main")[0].text.split())
+    assert text.count(NANO.scores.statement) == 3
+    rest = text.replace(NANO.scores.statement, "")
+    assert not re.search(r"BM25[^.]*\b(above|below|better|worse)|\b(above|below|better|worse)[^.]*BM25", rest)
+
+
+def test_models_that_were_measured_alike_are_plotted_by_size_and_score(client: TestClient) -> None:
+    [plot] = [quality_plot(each, KNOWN) for each in KNOWN if each.id == "Qwen/Qwen3-Reranker-4B"]
+    assert plot is not None
+    assert [point.value for point in plot.points] == ["65.80", "69.76", "69.02"]
+    xs, ys = [point.x for point in plot.points], [point.y for point in plot.points]
+    assert xs == sorted(xs)
+    assert ys[1] < ys[2] < ys[0] < plot.baseline[1]  # type: ignore[index]
+    assert [
+        each
+        for each in markup(client, "/models/Qwen/Qwen3-Reranker-4B").all("svg")
+        if "69.76" in each.attributes.get("aria-label", "")
+    ]
+    assert quality_plot(NANO, KNOWN) is None
+
+
+def test_speed_is_what_the_batches_took(live: Live) -> None:
+    context = live.application.context
+    site = Site.of(context.models, keys_required=False, version="0", metrics=context.metrics)
+    speed = site.speed(site.models[0])
+    assert speed is not None
+    tokens, seconds = context.metrics.batch_sums("nano")
+    assert (speed.tokens, speed.seconds) == (tokens, seconds)
+    assert speed.documents_per_second == pytest.approx(tokens / seconds / 150)
+    page = Markup(httpx2.get(live.url + "/models/nano").text).all("main")[0].text
+    assert "documents of 150 tokens a second" in page
+    assert site.speed(replace(site.models[0], id="never run")) is None
+
+
+def test_a_usual_request_costs_its_tokens(site: Site) -> None:
+    reranker = Reranker("nano")
+    [entry] = [each for each in site.entries(KNOWN) if each.id == "nano"]
+    # Words of one token each, as many as a usual query and document have.
+    ranking = reranker.rank("the" + " the" * 9, ["the" + " the" * 149] * 100)
+    receipt = ranking[0].receipt
+    assert (receipt.query_tokens, receipt.document_tokens) == (10, 150)
+    assert entry.typical_tokens == ranking.usage.prompt_tokens
+    priced = Markup(TestClient(app_of(site)).get("/models/nano").text).all("main")[0].text
+    assert f"${Decimal('0.02') * ranking.usage.prompt_tokens / 1_000_000:f}" in priced
 
 
 def test_an_available_model_is_shown_with_the_command_that_serves_it(client: TestClient) -> None:
@@ -263,11 +319,10 @@ def test_a_hostile_host_header_does_not_reach_a_command_that_people_copy(site: S
     client = TestClient(app_of(site))
     for host in ("x$(id)", "a';reboot;'", "a&b"):
         text = html.unescape(client.get("/models/nano", headers={"host": host}).text)
-        assert "curl http://localhost:8000/v1/rerank" in text
+        assert "curl 'http://localhost:8000/v1/rerank'" in text
         assert host not in text
-    assert (
-        "curl http://search.example:8443/v1/rerank"
-        in client.get("/models/nano", headers={"host": "search.example:8443"}).text
+    assert "curl 'http://search.example:8443/v1/rerank'" in html.unescape(
+        client.get("/models/nano", headers={"host": "search.example:8443"}).text
     )
 
 

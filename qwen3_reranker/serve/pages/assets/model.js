@@ -1,5 +1,5 @@
-// A model's page: only its snippets move.
+// A model's page: only its code moves.
 
-import { startCopying } from "./copy.js";
+import { startTabs } from "./snippets.js";
 
-startCopying();
+startTabs();
