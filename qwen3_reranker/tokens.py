@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from qwen3_reranker.added_tokens import AddedTokens, TokenSpans
 from qwen3_reranker.arguments import lone_surrogate
@@ -156,6 +156,19 @@ class Tokens:
         if not limits.truncate:
             self._refuse_cut(rows, budget)
         return rows
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        """Id, start and stop of each token of a caller's text, in characters. Raises NotUnicodeError."""
+        return (self._prompt if isinstance(self.text_encoder, FastTokenizer) else self.text_encoder).spans(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, added ones by their names. Raises InputError for an id that stands for none."""
+        named = {number: content for content, number in {**self.control_ids, **self.added_words}.items()}
+        if unknown := [each for each in ids if each not in named and self._literal.id_to_token(each) is None]:
+            raise InputError(f"the tokenizer has no token {unknown[0]}")
+        decode = self._literal.decode
+        runs = groupby(ids, named.get)
+        return "".join(decode(list(run)) if name is None else name * len(list(run)) for name, run in runs)
 
     def _refuse_spans(self, prefixes: Sequence[QueryPrefix], tails: Sequence[str]) -> None:
         """Raise CheckpointError if an added word could span two texts that are encoded apart."""
@@ -320,10 +333,17 @@ class _TextEncoder:
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The tokens of each text; raises NotUnicodeError for one that is no valid Unicode."""
-        ids: list[Ids] = []
+        return [self._ids(each) for each in self._encodings(self.tokenizer.encode_batch_fast, texts)]
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        """Id, start and stop of each token of a text, in characters; raises what `encode` raises."""
+        [encoding] = self._encodings(self.tokenizer.encode_batch, [text])
+        return [(id, *span) for id, span in zip(self._ids(encoding).tolist(), encoding.offsets, strict=True)]
+
+    def _encodings(self, encode: Callable[..., list[Encoding]], texts: Sequence[str]) -> Iterator[Encoding]:
         for some in _by_size(texts):
             try:
-                encodings = self.tokenizer.encode_batch_fast(some, add_special_tokens=False)
+                yield from encode(some, add_special_tokens=False)
             except TypeError:
                 raise NotUnicodeError(_no_unicode(some)) from None
             except BaseException as error:
@@ -331,8 +351,10 @@ class _TextEncoder:
                 if type(error).__name__ != "PanicException":
                     raise
                 raise CheckpointError(f"the tokenizer failed on a text: {shown(str(error))}") from None
-            ids.extend(np.array(encoding.ids, dtype=np.int32) for encoding in encodings)
-        return ids if self._id_of is None else [self._id_of[each] for each in ids]
+
+    def _ids(self, encoding: Encoding) -> Ids:
+        ids = np.array(encoding.ids, dtype=np.int32)
+        return ids if self._id_of is None else self._id_of[ids]
 
 
 def _by_size(texts: Sequence[str]) -> Iterator[list[str]]:

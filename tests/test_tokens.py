@@ -333,3 +333,19 @@ def test_an_embedded_query_cut_before_its_colon_has_the_tokens_of_the_whole(
         [cut] = tokens.encode([head], [tail])
         np.testing.assert_array_equal(cut.ids, whole.ids)
         assert cut.boundaries[1] > cut.boundaries[0]
+
+
+@given(messy_text())
+def test_the_spans_of_a_text_are_its_tokens_which_become_its_normal_form_again(literal: Tokens, text: str) -> None:
+    [ids] = literal.text_encoder.encode([text])
+    spans = literal.spans(text)
+    assert [id for id, _, _ in spans] == ids.tolist()
+    assert all(0 <= start <= stop <= len(text) for _, start, stop in spans)
+    assert literal.decode(ids.tolist()) == unicodedata.normalize("NFC", text)
+
+
+def test_a_control_token_is_decoded_as_its_name_and_an_unknown_id_is_refused(literal: Tokens) -> None:
+    end = literal.control_ids["<|im_end|>"]
+    assert literal.decode([end, literal.yes_id, end]) == "<|im_end|>yes<|im_end|>"
+    with pytest.raises(InputError, match="no token 2147483647"):
+        literal.decode([(1 << 31) - 1])

@@ -27,6 +27,7 @@ from qwen3_reranker.serve.routes.health import HealthRoutes
 from qwen3_reranker.serve.routes.model_routes import ModelRoutes
 from qwen3_reranker.serve.routes.openapi import openapi_endpoint
 from qwen3_reranker.serve.routes.rerank import rerank_endpoints
+from qwen3_reranker.serve.routes.tokenize import tokenizing_endpoints
 from qwen3_reranker.serve.scheduler import Overloaded
 from qwen3_reranker.serve.settings import ServerSettings
 
@@ -78,6 +79,7 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
     endpoints = (
         *rerank_endpoints(context),
         *embedding_endpoints(context),
+        *tokenizing_endpoints(context),
         *AccountRoutes(context).endpoints(),
         *AdministrationRoutes(context).endpoints(),
         *HealthRoutes(context).endpoints(),

@@ -140,6 +140,11 @@ class Models:
             )
         return self._chosen(name, self.embedders, self._embedders, "embed")
 
+    def any(self, name: str | None) -> ServedReranker | ServedEmbedder:
+        """The model of that name, of either kind, or the first. Raises Problem 404."""
+        by_name: dict[str, ServedReranker | ServedEmbedder] = {**self._embedders, **self._rerankers}
+        return self._chosen(name, self.all, by_name, "tokenize")
+
     def _chosen(self, name: str | None, models: Sequence[Served], by_name: Mapping[str, Served], verb: str) -> Served:
         found = None if name is None else by_name.get(name.lower())
         if found is None and models and (name is None or self._accept_any):

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.dialect_table import DIALECTS as ROWS
 from qwen3_reranker.serve.dialects.embedding_table import EmbeddingsBody
+from qwen3_reranker.serve.dialects.tokenizing import DetokenizeBody, TokenizeBody
 from qwen3_reranker.serve.problems import Problem
 from testing.score_results import result_of
 
@@ -72,3 +73,15 @@ def test_any_object_makes_texts_to_embed_or_a_problem(body: dict[str, Any]) -> N
         assert_nothing_of_the_body(problem)
         return
     assert all(isinstance(text, str) for text in request.texts)
+
+
+@pytest.mark.parametrize("shape", [TokenizeBody, DetokenizeBody])
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_object_is_text_or_tokens_or_a_problem(
+    shape: type[TokenizeBody | DetokenizeBody], data: st.DataObject
+) -> None:
+    try:
+        shape.of(data.draw(bodies(shape)))
+    except Problem as problem:
+        assert_nothing_of_the_body(problem)

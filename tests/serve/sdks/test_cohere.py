@@ -92,3 +92,11 @@ def test_both_versions_embed(service: Service, below: str) -> None:
     assert query.embeddings.float_ != document.embeddings.float_
     with pytest.raises(cohere.BadRequestError, match="this server has no other"):
         second.embed(**named, embedding_types=["int8"])
+
+
+@pytest.mark.parametrize("below", ["", "/v1", "/cohere"])
+def test_it_tokenizes_and_back(service: Service, below: str) -> None:
+    client = cohere.Client(service.key, base_url=service.url + below)
+    found = client.tokenize(text=QUERY, model="nano", offline=False)
+    assert "".join(found.token_strings) == QUERY
+    assert client.detokenize(tokens=found.tokens, model="nano", offline=False).text == QUERY
