@@ -122,7 +122,7 @@ def test_the_playground_reads_well_aloud(open_page: OpenPage, keyed: Keyed) -> N
 
 def test_models_lead_to_their_pages_and_back_to_the_playground(open_page: OpenPage, address: str) -> None:
     page = open_page(address + "/models")
-    page.get_by_role("link", name="Qwen3-Reranker-4B").click()
+    page.get_by_role("link", name="Qwen3-Reranker-4B").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Qwen3-Reranker-4B")
     expect(page.get_by_role("row", name="Licence Apache-2.0")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^MTEB-R"))).to_contain_text("69.76")
@@ -132,7 +132,7 @@ def test_models_lead_to_their_pages_and_back_to_the_playground(open_page: OpenPa
     page.get_by_text("What is the instruction for?").click()
     expect(answer).to_be_visible()
     page.get_by_role("navigation", name="Trail").get_by_role("link").click()
-    page.get_by_role("link", name="nano", exact=True).click()
+    page.get_by_role("link", name="nano", exact=True).first.click()
     page.get_by_role("link", name="Try it in the playground").click()
     expect(page.locator("#model-a")).to_have_value("nano")
 

@@ -16,7 +16,7 @@ form.addEventListener("submit", async (event) => {
   asking = new AbortController();
   const { signal } = asking;
   const key = byId("key").value.trim();
-  byId("key").removeAttribute("aria-invalid");
+  showWrong("");
   byId("account").hidden = true;
   status.textContent = "Asking …";
   try {
@@ -28,34 +28,85 @@ form.addEventListener("submit", async (event) => {
     showCredit(account.answer.data);
     days = usage.answer.data.map(summed);
     showDays();
+    showModels(usage.answer.data);
     showTable(usage.answer.data);
     status.textContent = `Usage of ${account.answer.data.name ?? account.answer.data.label}`;
   } catch (error) {
     if (error.name === "AbortError") return;
-    status.replaceChildren(failure(error));
     if (error.status === 401) {
-      byId("key").setAttribute("aria-invalid", "true");
-      byId("key").focus();
+      // Words for whoever pasted a key, not for whoever writes a client.
+      status.textContent = "";
+      showWrong("This server does not know that key. Look whether all of it was pasted: it begins with qr_live_ and has no spaces. It may also have been revoked or have expired.");
+    } else {
+      status.replaceChildren(failure(error));
     }
   }
 });
+
+byId("key").addEventListener("input", () => showWrong(""));
+
+function showWrong(text) {
+  byId("key-wrong").textContent = text;
+  if (!text) return byId("key").removeAttribute("aria-invalid");
+  byId("key").setAttribute("aria-invalid", "true");
+  byId("key").focus();
+}
 
 for (const radio of document.querySelectorAll("[name=measure]")) radio.addEventListener("change", showDays);
 new ResizeObserver(showDays).observe(byId("plot"));
 
 function showCredit(data) {
-  const unlimited = data.limit === null;
-  const figures = [
-    unlimited ? ["limit", "none"] : [`left of ${dollars(data.limit)}`, dollars(data.limit_remaining)],
-    ["used today", dollars(data.usage_daily)],
-    ["this week", dollars(data.usage_weekly)],
+  const left = [];
+  if (data.credit !== null) left.push([`left of ${dollars(data.credit)}`, dollars(data.credit_remaining)]);
+  if (data.budget !== null) left.push([`left of ${dollars(data.budget)} a month`, dollars(data.budget_remaining)]);
+  const spent = [
+    ["spent in all", dollars(data.usage)],
     ["this month", dollars(data.usage_monthly)],
-    ["in all", dollars(data.usage)],
-    ["expires", data.expires_at ? dateOf(data.expires_at) : "never"],
+    ["today", dollars(data.usage_daily)],
   ];
-  byId("credit").replaceChildren(
-    ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+  byId("credit").replaceChildren(...figures([...left, ...spent]));
+  const most = (value) => (value === null ? "no limit" : count(value));
+  byId("limits").replaceChildren(
+    ...figures([
+      ["requests a minute", most(data.requests_per_minute)],
+      ["tokens a minute", most(data.tokens_per_minute)],
+      ["requests at once", most(data.concurrency)],
+      ["models", data.models === null ? "all" : data.models.join(", ")],
+      ["expires", data.expires_at ? dateOf(data.expires_at) : "never"],
+    ]),
   );
+}
+
+const figures = (pairs) => pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+
+// What each model was used for in all days, the most used first.
+function showModels(buckets) {
+  const sums = new Map();
+  for (const each of buckets.flatMap(({ results }) => results)) {
+    const sum = sums.get(each.model) ?? Object.fromEntries(MEASURES.map((measure) => [measure, 0]));
+    for (const measure of MEASURES) sum[measure] += each[measure];
+    sums.set(each.model, sum);
+  }
+  const rows = [...sums].sort(([, one], [, other]) => other.input_tokens - one.input_tokens);
+  fill("by-model", ["Model"], rows.map(([model, sum]) => [[model], sum]));
+}
+
+// A table of usage: cells of words, then one for each measure.
+function fill(id, names, rows) {
+  const heads = [...names, "Requests", "Documents", "Tokens", "Cost"];
+  const body = rows.map(([words, each]) => {
+    const numbers = [count(each.num_model_requests), count(each.documents), count(each.input_tokens), dollars(each.cost)];
+    return make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, words[0]),
+      ...words.slice(1).map((word) => make("td", {}, word)),
+      ...numbers.map((text) => make("td", { class: "figure" }, text)),
+    );
+  });
+  if (!body.length) body.push(make("tr", {}, make("td", { colspan: heads.length }, "No requests yet.")));
+  const head = heads.map((name, place) => make("th", { scope: "col", class: place >= names.length ? "figure" : null }, name));
+  byId(id).replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
 }
 
 // A day of all models.
@@ -73,24 +124,12 @@ function showDays() {
   drawPlot(byId("plot"), values, { name, write });
 }
 
-function showTable(buckets) {
-  const columns = ["Day", "Model", "Requests", "Documents", "Tokens", "Cost"];
-  const heads = columns.map((name, place) => make("th", { scope: "col", class: place > 1 ? "figure" : null }, name));
-  const rows = [...buckets].reverse().flatMap(({ start_time: start, results }) =>
-    results.map((each) => {
-      const figures = [count(each.num_model_requests), count(each.documents), count(each.input_tokens), dollars(each.cost)];
-      return make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, dateOf(start * 1000)),
-        make("td", {}, each.model),
-        ...figures.map((text) => make("td", { class: "figure" }, text)),
-      );
-    }),
+const showTable = (buckets) =>
+  fill(
+    "table",
+    ["Day", "Model"],
+    [...buckets].reverse().flatMap(({ start_time: start, results }) => results.map((each) => [[dateOf(start * 1000), each.model], each])),
   );
-  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: columns.length }, "No requests yet.")));
-  byId("table").replaceChildren(make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
-}
 
 // Days are those of UTC, as the server counts them.
 const dateOf = (time) =>
