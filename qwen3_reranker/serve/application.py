@@ -50,7 +50,9 @@ def open_application(
     accounts = _open_accounts(settings)
     metrics = Metrics(version)
     try:
-        _warn_without_keys(accounts)
+        if accounts is not None:
+            metrics.watch_accounts(accounts.health)
+            _warn_without_keys(accounts)
         models = open_models(settings, metrics, on_open)
     except BaseException:
         if accounts is not None:
@@ -66,8 +68,8 @@ def _open_accounts(settings: ServerSettings) -> Accounts | None:
     return Accounts(settings.keys, pepper, flush_interval=settings.usage_flush, cache_seconds=settings.keys_cache)
 
 
-def _warn_without_keys(accounts: Accounts | None) -> None:
-    if accounts is not None and not accounts.store.has_keys():
+def _warn_without_keys(accounts: Accounts) -> None:
+    if not accounts.store.has_keys():
         _LOGGER.warning(
             "%s holds no keys, so every request gets 401: `qwen3-reranker keys create NAME --keys ...` makes one",
             accounts.store.name,

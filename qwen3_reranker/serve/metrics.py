@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from qwen3_reranker.records import Usage
+from qwen3_reranker.serve.accounts.accounts import AccountsHealth
 from qwen3_reranker.serve.protocol import StageSeconds
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -21,7 +35,13 @@ class Metrics:
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
     def __init__(self, version: str) -> None:
+        # A series for the time of each other series' birth says nothing that Prometheus does not know.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
+        if sys.platform == "linux":
+            ProcessCollector(registry=registry)
+        else:
+            registry.register(_ProcessTimes())
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"rerank_{name}", meaning, labels, registry=registry)
@@ -47,7 +67,7 @@ class Metrics:
         self._rejected = counter("rejected", "Requests turned away.", "reason")
         self._refused = counter("connections_refused", "Connections that ended before a request.", "reason")
         self.connections = Gauge("rerank_connections", "Open connections.", registry=registry)
-        self.queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
+        self._queue_tokens = Gauge("rerank_queue_tokens", "Tokens that wait.", ["model"], registry=registry)
         self.waiting_bytes = Gauge("rerank_waiting_bytes", "Bytes that wait for these threads.", registry=registry)
         self.in_flight = Gauge("rerank_requests_in_flight", "Requests in the server.", registry=registry)
         build = Gauge("rerank_build_info", "The running version.", ["version"], registry=registry)
@@ -100,6 +120,30 @@ class Metrics:
         """Count a connection that was refused or ended before a request."""
         self._refused.labels(reason).inc()
 
+    def watch_accounts(self, health: Callable[[], AccountsHealth]) -> None:
+        """Show the store of keys and usage from now on. A server without keys has no such metrics."""
+        is_up = Gauge("rerank_accounts_up", "1 while the store of keys answers, else 0.", registry=self.registry)
+        is_up.set_function(lambda: health().is_up)
+        oldest = "rerank_oldest_unwritten_usage_seconds"
+        age = Gauge(oldest, "Age of the oldest usage that is not written.", registry=self.registry)
+        age.set_function(lambda: health().oldest_unwritten_seconds)
+
+    def watch_queue(self, model: str, waiting_tokens: Callable[[], int]) -> None:
+        """Show how many tokens of a model wait, from now on."""
+        self._queue_tokens.labels(model).set_function(waiting_tokens)
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _ProcessTimes(Collector):
+    """What prometheus_client measures of a process on Linux alone, as far as Python knows it everywhere."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+
+    def collect(self) -> Iterable[Metric]:
+        """Processor time and start."""
+        yield CounterMetricFamily("process_cpu_seconds", "Processor time, in seconds.", value=time.process_time())
+        yield GaugeMetricFamily("process_start_time_seconds", "Start, in Unix seconds.", value=self._started)

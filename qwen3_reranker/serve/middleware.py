@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qwen3_reranker.records import Usage
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.admission import Reservation
+from qwen3_reranker.serve.accounts.key_format import is_key
 from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
 from qwen3_reranker.serve.cross_site import CrossSiteCheck
 from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR, ErrorFormat
@@ -32,8 +33,6 @@ from qwen3_reranker.serve.problems import Problem, busy
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.settings import ServerSettings
 
-# Crawlers read it without a key; the answer is 404, not 401.
-_ALSO_PUBLIC = frozenset({"/robots.txt"})
 _KEY_THREADS = 4
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -173,7 +172,7 @@ class RequestMiddleware:
         self._logs_addresses = settings.log_addresses
         self._cross_site = CrossSiteCheck(settings)
         public = [endpoint.path for endpoint in endpoints if endpoint.public]
-        self._public = _ALSO_PUBLIC.union(path for path in public if "{" not in path)
+        self._public = frozenset(path for path in public if "{" not in path)
         self._public_prefixes = tuple(path.partition("{")[0] for path in public if "{" in path)
         self._probes = frozenset(endpoint.path for endpoint in endpoints if endpoint.probe)
 
@@ -290,9 +289,12 @@ def _strip_trailing_slash(scope: Scope) -> None:
 
 
 def _presented_key(headers: Headers) -> bytes:
-    """The key of a request: `Authorization: Bearer KEY` or just KEY, x-api-key or api-key."""
+    """The key of a request: `Authorization: Bearer KEY` or just KEY, x-api-key or api-key.
+
+    The first that has the form of a key, because a proxy or a client may put something else into the others.
+    """
     raw = dict(reversed(headers.raw))
-    if given := raw.get(b"authorization", b"").strip():
-        scheme, _, rest = given.partition(b" ")
-        return rest.strip() if scheme.lower() == b"bearer" else given
-    return (raw.get(b"x-api-key") or raw.get(b"api-key") or b"").strip()
+    scheme, _, rest = raw.get(b"authorization", b"").strip().partition(b" ")
+    authorization = rest.strip() if scheme.lower() == b"bearer" else scheme
+    given = [authorization, *(raw.get(name, b"").strip() for name in (b"x-api-key", b"api-key"))]
+    return next(filter(is_key, given), b"")

@@ -209,13 +209,15 @@ def _options(chosen: ModelSettings) -> dict[str, Any]:
 def _scheduler(
     model: Reranker | Embedder, chosen: ModelSettings, settings: ServerSettings, metrics: Metrics
 ) -> Scheduler:
-    return Scheduler(
+    scheduler = Scheduler(
         model,
         batch_tokens=model.options.batch_tokens,
         max_waiting_tokens=settings.max_waiting_tokens,
         name=chosen.name,
         on_batch=metrics.on_batch(chosen.name),
     )
+    metrics.watch_queue(chosen.name, lambda: scheduler.stats().waiting_tokens)
+    return scheduler
 
 
 def _by_name(models: Iterable[Served]) -> dict[str, Served]:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from qwen3_reranker.config import ModelConfig
-from qwen3_reranker.model_facts import EMBEDDING, RERANKING
+from qwen3_reranker.model_facts import EMBEDDING, RERANKING, known
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
+from qwen3_reranker.weights.hub import is_bundled
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,17 @@ class ServedModel:
     """A model that this server runs.
 
     id: its name in requests; aliases: its other names. repository: what `Reranker` opens, such as "nano" or a Hub id.
-    owner: its first part. price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row.
-    is_ready: whether it would answer now. default_instruction: empty if it takes none. created: Unix seconds.
-    template_tokens: tokens of a row besides those of its query and document; 0 for an embedding model.
+    owner: its first part, "local" for a file or folder. description, licence: empty and None for an unknown model.
+    price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it
+    would answer now. default_instruction: empty if it takes none. created: Unix seconds. template_tokens: tokens of a
+    row besides those of its query and document; 0 for an embedding model.
     """
 
     id: str
     repository: str
     owner: str
+    description: str
+    licence: str | None
     config: ModelConfig
     max_length: int
     precision: str
@@ -42,10 +46,15 @@ class ServedModel:
     def of(cls, served: ServedReranker | ServedEmbedder) -> ServedModel:
         """What there is to read about a model."""
         model = served.reranker if isinstance(served, ServedReranker) else served.embedder
+        source = served.settings.source
+        is_local = _is_local(source)
+        facts = None if is_local else known(source)
         return cls(
             id=served.id,
-            repository=_public(served.settings.source),
-            owner=served.settings.source.split("/")[0],
+            repository=f"path/to/{Path(source).name}" if is_local else source,
+            owner="local" if is_local else source.split("/")[0],
+            description=facts.summary if facts else "",
+            licence=facts.licence if facts else None,
             config=model.config,
             max_length=model.tokens.max_length,
             precision=model.options.precision,
@@ -70,7 +79,7 @@ def _template_tokens(reranker: Reranker) -> int:
     return len(row.ids) - row.receipt.query_tokens - row.receipt.document_tokens
 
 
-def _public(source: str) -> str:
-    """The public form of a model's source, without the server's folders."""
+def _is_local(source: str) -> bool:
+    """Whether a model comes from a file or folder of this machine, whose place clients need not know."""
     path = Path(source).expanduser()
-    return f"path/to/{path.name}" if path.exists() or path.is_absolute() else source
+    return not is_bundled(source) and (path.exists() or path.is_absolute())

@@ -1,11 +1,15 @@
 """Health says what is so: ready is who judges, and what the server does is in its measures and its log."""
 
 import json
+import re
+import sys
+import time
 
 import httpx2
 import pytest
 
 from qwen3_reranker.serve.log import logging_to_stderr
+from qwen3_reranker.serve.metrics import Metrics
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
 from testing.watch import Watch
@@ -76,6 +80,25 @@ def test_measures_count_what_was_done(live: Live) -> None:
         values['rerank_distinct_tokens_total{model="nano"}']
     )
     assert "secret" not in text
+
+
+def test_the_process_itself_is_measured(live: Live) -> None:
+    text = httpx2.get(f"{live.url}/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert time.time() - float(values["process_start_time_seconds"]) > 0
+    assert float(values["process_cpu_seconds_total"]) > 0
+    if sys.platform == "linux":
+        assert float(values["process_resident_memory_bytes"]) > 10 << 20
+        assert 0 < float(values["process_open_fds"]) < float(values["process_max_fds"])
+    assert not [name for name in values if "_created" in name]
+    assert "rerank_accounts_up" not in values
+
+
+def test_the_process_is_measured_without_the_files_of_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    text = Metrics("0").exposition().decode()
+    assert re.search(r"^process_cpu_seconds_total [\d.]+$", text, re.MULTILINE)
+    assert re.search(r"^process_start_time_seconds [\d.e+]+$", text, re.MULTILINE)
 
 
 def test_addresses_that_nobody_knows_make_no_new_measures(live: Live) -> None:

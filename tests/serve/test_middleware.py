@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from qwen3_reranker.serve.accounts.key_format import generate
 from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.application import Application
@@ -15,7 +16,7 @@ from testing.patience import PATIENCE_SECONDS, until
 
 # What is answered without a key, listed here once more: a mistake in the table of endpoints opens no door.
 PUBLIC = {"/", "/models", "/keys", "/health", "/health/live", "/health/ready", "/ping", "/version", "/openapi.json"}
-PUBLIC |= {"/.well-known/ready", "/.well-known/live"}
+PUBLIC |= {"/.well-known/ready", "/.well-known/live", "/robots.txt", "/reference"}
 BODY = {"query": "how do I undo a commit", "documents": ["git revert", "a cat", "git reset"]}
 
 
@@ -126,8 +127,30 @@ def test_what_is_no_key_is_refused_alike(live: Live, key: str) -> None:
 
 
 def test_a_key_in_two_places_counts_by_its_authorization(live: Live, key: str) -> None:
-    headers = {"authorization": "Bearer nobody", "x-api-key": key}
+    headers = {"authorization": f"Bearer {generate()}", "x-api-key": key}
     assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("authorization", ["Basic dTpw", "Bearer", "Bearer sk-dummy", "dummy"])
+@pytest.mark.parametrize("name", ["x-api-key", "api-key"])
+def test_an_authorization_that_is_no_key_does_not_hide_one(live: Live, key: str, authorization: str, name: str) -> None:
+    headers = {"authorization": authorization, name: key}
+    assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers=headers).status_code == 200
+
+
+def test_crawlers_are_told_to_read_nothing(live: Live) -> None:
+    reply = httpx2.get(f"{live.url}/robots.txt")
+    assert (reply.status_code, reply.text) == (200, "User-agent: *\nDisallow: /\n")
+
+
+def test_addresses_of_clients_are_logged_only_if_they_are_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "qwen3_reranker")
+    for asked in (False, True):
+        caplog.clear()
+        with live_server(log_addresses=asked) as live:
+            httpx2.get(f"{live.url}/version")
+        [facts] = [record.facts for record in caplog.records if hasattr(record, "facts")]
+        assert facts.get("address") == ("127.0.0.1" if asked else None)
 
 
 def test_scopes_and_models_are_kept_apart(live: Live, place: str) -> None:
@@ -187,15 +210,18 @@ def test_a_revoked_key_stops_within_the_time_that_keys_are_remembered(live: Live
 
 def test_a_store_that_cannot_be_reached_is_503_and_never_a_free_pass(tmp_path: Path) -> None:
     place = tmp_path / "keys.db"
-    with live_server(keys=str(place), keys_cache=0.0) as live:
+    with live_server(keys=str(place), keys_cache=0.0, usage_flush=0.1, public_metrics=True) as live:
         key = made(str(place))
         headers = {"x-api-key": key}
+        assert "rerank_accounts_up 1.0" in httpx2.get(f"{live.url}/metrics").text
         assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers=headers).status_code == 200
         whole = {file: file.read_bytes() for file in tmp_path.iterdir()}
         for file in whole:
             file.write_bytes(b"no database any more" * 1000)
+        until(lambda: "rerank_accounts_up 0.0" in httpx2.get(f"{live.url}/metrics").text)
         assert httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers=headers).status_code == 503
         assert httpx2.post(f"{live.url}/v1/rerank", json=BODY).status_code == 401
         for file, content in whole.items():
             file.write_bytes(content)
         until(lambda: httpx2.post(f"{live.url}/v1/rerank", json=BODY, headers=headers).status_code == 200)
+        until(lambda: "rerank_accounts_up 1.0" in httpx2.get(f"{live.url}/metrics").text)

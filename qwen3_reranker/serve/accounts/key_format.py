@@ -23,14 +23,19 @@ def generate() -> str:
     return (body + _checksum(body)).decode()
 
 
+def is_key(presented: bytes) -> bool:
+    """Whether form and checksum are those of a key."""
+    body = presented[:-_CHECKSUM_DIGITS]
+    return (
+        len(presented) == _LENGTH
+        and presented.startswith(PREFIX)
+        and hmac.compare_digest(_checksum(body), presented[-_CHECKSUM_DIGITS:])
+    )
+
+
 def parse(presented: bytes) -> bytes:
     """The key if its form and checksum are right. Raises Problem 401 otherwise, without the store."""
-    body = presented[:-_CHECKSUM_DIGITS]
-    if (
-        len(presented) != _LENGTH
-        or not presented.startswith(PREFIX)
-        or not hmac.compare_digest(_checksum(body), presented[-_CHECKSUM_DIGITS:])
-    ):
+    if not is_key(presented):
         raise invalid_api_key()
     return presented
 

@@ -72,7 +72,6 @@ class HealthRoutes:
             return "shutting down"
         for model in self._context.models.all:
             stats = model.scheduler.stats()
-            self._context.metrics.queue_tokens.labels(model.id).set(stats.waiting_tokens)
             if reason := self._fault(stats):
                 self._probe(model)
                 return f"{model.id}: {reason}"

@@ -42,7 +42,7 @@ MODEL = JsonObject(
     owned_by=JsonValue(str, lambda model: model.owner),
     name=_ID,
     canonical_slug=_ID,
-    description="",
+    description=JsonValue(str, lambda model: model.description),
     endpoints=_TASKS,
     default_endpoints=_TASKS,
     is_deprecated=False,
@@ -76,7 +76,7 @@ MODEL = JsonObject(
     supported_parameters=JsonValue(list[str], lambda model: _RERANKING_FIELDS if model.ranks else _EMBEDDING_FIELDS),
     aliases=JsonValue(list[str], lambda model: list(model.aliases)),
     parameters=JsonValue(int | None, lambda model: model.config.num_parameters),
-    licence=JsonValue(str | None, lambda model: None),
+    licence=JsonValue(str | None, lambda model: model.licence),
     precision=JsonValue(str, lambda model: model.precision),
 )
 _MODELS = JsonArray(MODEL, lambda infos: infos)

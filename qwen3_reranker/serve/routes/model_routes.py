@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import fill
@@ -69,6 +69,16 @@ class ModelRoutes:
             media="text/plain",
             public=self._context.settings.public_metrics,
         )
+        yield HttpEndpoint(
+            "GET",
+            "/robots.txt",
+            self._robots,
+            "What crawlers may read: nothing",
+            "operations",
+            media="text/plain",
+            public=True,
+            documented=False,
+        )
 
     async def _models(self, request: Request) -> Response:
         return JsonResponse(fill(MODEL_LIST, self._served))
@@ -97,6 +107,9 @@ class ModelRoutes:
             )
         )
 
+    async def _robots(self, request: Request) -> Response:
+        return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
     async def _version(self, request: Request) -> Response:
         return JsonResponse({"version": self._context.version})
 
@@ -104,6 +117,4 @@ class ModelRoutes:
         if key := state_of(request).key:
             key.require_scope("metrics")
         metrics = self._context.metrics
-        for model in self._context.models.all:
-            metrics.queue_tokens.labels(model.id).set(model.scheduler.stats().waiting_tokens)
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
