@@ -11,7 +11,7 @@ from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.documents.front_matter import front_matter
 from qwen3_reranker.documents.html_text import html_text
 from qwen3_reranker.documents.kinds import HTML, MARKDOWN, MARKUP, RECORDS, SOURCE_CODE, ending
-from qwen3_reranker.documents.passages import Passage, passages
+from qwen3_reranker.documents.passages import TOKENS, Passage, passages
 from qwen3_reranker.documents.record_files import READERS, Entry, id_of
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import decoded
@@ -36,7 +36,7 @@ class FileDocument:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def file_documents(content: bytes, name: str, passage_words: int) -> list[FileDocument]:
+def file_documents(content: bytes, name: str, passage_tokens: int) -> list[FileDocument]:
     """The documents of a file, read by the ending of its name; none if it holds no text.
 
     A file of records that cannot be read as such is one document. Raises InputError for a file that is not UTF-8 text.
@@ -45,12 +45,12 @@ def file_documents(content: bytes, name: str, passage_words: int) -> list[FileDo
     kind = ending(name)
     if form := RECORDS.get(kind):
         try:
-            return list(_records(form, text, name, passage_words))
+            return list(_records(form, text, name, passage_tokens))
         except InputError:
             pass
     if kind in HTML:
         title, text, line_of = html_text(text)
-        document = _whole(text, passage_words, kind, title)
+        document = _whole(text, passage_tokens, kind, title)
         numbered = tuple(
             replace(each, first_line=line_of[each.first_line - 1], last_line=line_of[each.last_line - 1])
             for each in document.passages
@@ -60,17 +60,17 @@ def file_documents(content: bytes, name: str, passage_words: int) -> list[FileDo
     if kind in MARKDOWN:
         fields, text = front_matter(text)
     title = fields.get("title", "")
-    document = replace(_whole(text, passage_words, kind, title if isinstance(title, str) else ""), fields=fields)
+    document = replace(_whole(text, passage_tokens, kind, title if isinstance(title, str) else ""), fields=fields)
     return [document] if document.passages else []
 
 
-def text_document(text: str, passage_words: int, **facts: Any) -> FileDocument:
+def text_document(text: str, passage_tokens: int, **facts: Any) -> FileDocument:
     """A text that comes from no file; `facts` are fields of FileDocument."""
-    return replace(_whole(text, passage_words, ""), **facts)
+    return replace(_whole(text, passage_tokens, ""), **facts)
 
 
-def _whole(text: str, passage_words: int, kind: str, title: str = "") -> FileDocument:
-    parts = tuple(passages(text, passage_words, is_code=kind in SOURCE_CODE))
+def _whole(text: str, passage_tokens: int, kind: str, title: str = "") -> FileDocument:
+    parts = tuple(passages(text, passage_tokens, is_code=kind in SOURCE_CODE, unit=TOKENS))
     # Elsewhere a # begins a comment.
     above = _headings(text, parts) if kind in MARKUP else ("",) * len(parts)
     return FileDocument(parts, above, title=title or next(filter(None, above), ""))
@@ -91,7 +91,7 @@ def _headings(text: str, parts: Sequence[Passage]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _records(form: str, text: str, name: str, passage_words: int) -> Iterator[FileDocument]:
+def _records(form: str, text: str, name: str, passage_tokens: int) -> Iterator[FileDocument]:
     entries = list(READERS[form](text, name, _text_field(form, text, name)))
     for source, entry in entries:
         record = {"text": entry} if isinstance(entry, str) else dict(entry)
@@ -101,7 +101,7 @@ def _records(form: str, text: str, name: str, passage_words: int) -> Iterator[Fi
         body = record.pop(chosen)
         if lone_surrogate(body) is not None:
             raise InputError(f"{source}: not valid Unicode")
-        document = _whole(body, passage_words, "")
+        document = _whole(body, passage_tokens, "")
         line = _line_of(source, name)
         named = id_of(record, source, None)
         title = record.get("title")

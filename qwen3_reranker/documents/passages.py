@@ -11,7 +11,9 @@ from dataclasses import dataclass
 # Ideographs, kana and hangul count as a word each, as there are no blanks between words; so does every 24 letters of
 # a run without a blank, which bounds a passage of Thai or of base64 as well.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")
+WORDS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")
+#: Units of a passage's size: words, and pieces of text that are close to a token each in prose and in code.
+TOKENS = re.compile(rf"[{_UNSPACED}]|[^\W_]{{1,8}}|[^\w\s]{{1,2}}|_")
 _HEADING = re.compile(r" {0,3}#{1,6}\s")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 # What begins a definition in the usual languages, at most one level deep.
@@ -20,7 +22,7 @@ _KEYWORDS = (
     "def|class|fn|func|function|struct|impl|interface|enum|trait|type|module|namespace|sub|object|record|create|CREATE"
 )
 _DEFINITION = re.compile(rf" {{0,4}}\t?(?:@\w|#\[|(?:(?:{_MODIFIERS}) )*(?:{_KEYWORDS})\b)")
-_SENTENCE_ENDS = ".!?。！？"
+_ENDS, _WIDE_ENDS = ".!?", "。！？"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,12 @@ class Passage:
 class _Span:
     start: int
     end: int
-    words: int
+    units: int
     heading: bool
 
 
-def passages(text: str, most_words: int, *, is_code: bool = False) -> Iterator[Passage]:
-    """Passages of at most `most_words` words. Every word of the text is in exactly one of them.
+def passages(text: str, most: int, *, is_code: bool = False, unit: re.Pattern[str] = WORDS) -> Iterator[Passage]:
+    """Passages of at most `most` units, WORDS or TOKENS. Every word of the text is in exactly one of them.
 
     Paragraphs are kept whole where they fit, a heading stays with what follows it, and a passage that is half full ends
     where a heading begins, or in code a definition. A paragraph that is too long is cut at ends of sentence, else of
@@ -49,31 +51,31 @@ def passages(text: str, most_words: int, *, is_code: bool = False) -> Iterator[P
     """
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     blocks = _code_blocks(text) if is_code else _blocks(text)
-    for start, end in _packed(_pieces(text, blocks, most_words), most_words):
+    for start, end in _packed(_pieces(text, blocks, most, unit), most):
         yield Passage(text[start:end], bisect_right(starts, start), bisect_right(starts, end - 1))
 
 
-def _packed(pieces: Iterator[_Span], most_words: int) -> Iterator[tuple[int, int]]:
-    start, end, words = 0, 0, 0
+def _packed(pieces: Iterator[_Span], most: int) -> Iterator[tuple[int, int]]:
+    start, end, units = 0, 0, 0
     for piece in pieces:
-        if words and (words + piece.words > most_words or (piece.heading and 2 * words >= most_words)):
+        if units and (units + piece.units > most or (piece.heading and 2 * units >= most)):
             yield start, end
-            words = 0
-        if not words:
+            units = 0
+        if not units:
             start = piece.start
-        end, words = piece.end, words + piece.words
-    if words:
+        end, units = piece.end, units + piece.units
+    if units:
         yield start, end
 
 
-def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most_words: int) -> Iterator[_Span]:
+def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most: int, unit: re.Pattern[str]) -> Iterator[_Span]:
     for start, end, heading in blocks:
-        words = _count(text, start, end)
-        if words <= most_words:
-            yield _Span(start, end, words, heading)
+        units = _count(text, start, end, unit)
+        if units <= most:
+            yield _Span(start, end, units, heading)
             continue
-        for cut_start, cut_end in _cut(text, start, end, most_words):
-            yield _Span(cut_start, cut_end, _count(text, cut_start, cut_end), heading and cut_start == start)
+        for cut_start, cut_end in _cut(text, start, end, most, unit):
+            yield _Span(cut_start, cut_end, _count(text, cut_start, cut_end, unit), heading and cut_start == start)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -123,21 +125,29 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def _cut(text: str, start: int, end: int, most_words: int) -> Iterator[tuple[int, int]]:
-    words = list(_WORD.finditer(text, start, end))
+def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    units = list(unit.finditer(text, start, end))
     first = 0
-    while (left := len(words) - first) > most_words:
+    while (left := len(units) - first) > most:
         # Even shares: a last passage of three words would be judged without its context.
-        even = first + math.ceil(left / math.ceil(left / most_words))
-        places = range(max(first + 1, (first + even) // 2), first + most_words + 1)
-        sentences = [place for place in places if words[place - 1][0][-1] in _SENTENCE_ENDS]
-        lines = [place for place in places if "\n" in text[words[place - 1].end() : words[place].start()]]
-        place = min(sentences or lines or [even], key=lambda place: abs(place - even))
-        yield words[first].start(), words[place - 1].end()
+        even = first + math.ceil(left / math.ceil(left / most))
+        places = range(max(first + 1, (first + even) // 2), first + most + 1)
+        between = {place: text[units[place - 1].end() : units[place].start()] for place in places}
+        ends = {place: units[place - 1][0][-1] for place in places}
+        # A dot that no blank follows may stand in a name.
+        sentences = [
+            place
+            for place in places
+            if ends[place] in _WIDE_ENDS or (ends[place] in _ENDS and (between[place] or unit is WORDS))
+        ]
+        lines = [place for place in places if "\n" in between[place]]
+        blanks = [place for place in places if between[place] or unit is WORDS]
+        place = min(sentences or lines or blanks or [even], key=lambda place: abs(place - even))
+        yield units[first].start(), units[place - 1].end()
         first = place
-    if first < len(words):
-        yield words[first].start(), words[-1].end()
+    if first < len(units):
+        yield units[first].start(), units[-1].end()
 
 
-def _count(text: str, start: int, end: int) -> int:
-    return sum(1 for _ in _WORD.finditer(text, start, end))
+def _count(text: str, start: int, end: int, unit: re.Pattern[str]) -> int:
+    return sum(1 for _ in unit.finditer(text, start, end))

@@ -116,9 +116,9 @@ def differences(database: sqlite3.Connection, collection: int, ends: float = mat
 class Writer:
     """Writes to the tables of one index. Whoever calls holds the lock of `one_writer`."""
 
-    def __init__(self, database: sqlite3.Connection, passage_words: int) -> None:
+    def __init__(self, database: sqlite3.Connection, passage_tokens: int) -> None:
         self._database = database
-        self._passage_words = passage_words
+        self._passage_tokens = passage_tokens
 
     def collection(self, name: str, folder: str | None, glob: str | None = None) -> int:
         """The number of a collection, made if it is not there. Raises InputError if it is of another folder."""
@@ -148,7 +148,7 @@ class Writer:
             if on_file:
                 on_file(done, total)
         for done, path in enumerate(found.wanted, start=len(found.gone) + 1):
-            self.put(collection, prepared_file(found.folder, path, self._passage_words), changes)
+            self.put(collection, prepared_file(found.folder, path, self._passage_tokens), changes)
             if on_file:
                 on_file(done, total)
         self._database.execute("UPDATE collections SET updated = ? WHERE id = ?", (time.time(), collection))
@@ -177,7 +177,7 @@ class Writer:
     def put_records(self, collection: int, records: Iterable[Mapping[str, Any]], changes: Changes) -> None:
         """Write records in place of those with the same id. Raises InputError for one without an id or a text."""
         for place, record in enumerate(records):
-            self.put(collection, prepared_record(record, place, self._passage_words), changes)
+            self.put(collection, prepared_record(record, place, self._passage_tokens), changes)
         self._database.execute("UPDATE collections SET updated = ? WHERE id = ?", (time.time(), collection))
 
     def embed_passages(self, embedder: Embedder, vectors: Vectors) -> None:

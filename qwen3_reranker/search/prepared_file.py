@@ -65,7 +65,7 @@ def stamp_of(status: os.stat_result) -> FileStamp:
     return FileStamp(status.st_size, status.st_mtime_ns)
 
 
-def prepared_file(folder: str, path: str, passage_words: int) -> PreparedFile:
+def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
     """Read the file at `path`, relative to the folder. A file that cannot be used says why, and never raises."""
     whole = Path(folder, path)
     try:
@@ -78,14 +78,14 @@ def prepared_file(folder: str, path: str, passage_words: int) -> PreparedFile:
     if reason := _reason(content):
         return PreparedFile(path, stamp, sha256, skipped=reason)
     try:
-        documents = file_documents(content, path, passage_words)
+        documents = file_documents(content, path, passage_tokens)
     except InputError:
         return PreparedFile(path, stamp, sha256, skipped="not UTF-8")
     rows = document_rows(path, documents)
     return PreparedFile(path, stamp, sha256, rows, "" if rows else "empty")
 
 
-def prepared_record(record: Mapping[str, Any], place: int, passage_words: int) -> PreparedFile:
+def prepared_record(record: Mapping[str, Any], place: int, passage_tokens: int) -> PreparedFile:
     """A record as a file whose path is its id. Raises InputError, with its place, for one without an id or a text."""
     text = next((record[field] for field in TEXT_FIELDS if isinstance(record.get(field), str)), None)
     named = record.get("id", record.get("_id"))
@@ -96,7 +96,7 @@ def prepared_record(record: Mapping[str, Any], place: int, passage_words: int) -
         )
     title = record.get("title")
     fields = {key: value for key, value in record.items() if key not in (*TEXT_FIELDS, "id", "_id")}
-    document = text_document(text, passage_words, title=title if isinstance(title, str) else "", fields=fields)
+    document = text_document(text, passage_tokens, title=title if isinstance(title, str) else "", fields=fields)
     rows = document_rows(str(named), [document])
     digest = hashlib.sha256(json.dumps(dict(record), sort_keys=True, default=str).encode()).digest()
     return PreparedFile(str(named), FileStamp(len(text), time.time_ns()), digest, rows, "" if rows else "empty")

@@ -36,8 +36,8 @@ from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSecond
 from qwen3_reranker.search.retrieval import FUSION_CONSTANT, FoundPassage, WordSearch, fused_candidates
 from qwen3_reranker.search.vectors import Vectors
 
-#: Words of a passage at most: some 200 tokens, which a reranker reads fast, and which say one thing.
-PASSAGE_WORDS = 150
+#: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
+PASSAGE_TOKENS = 160
 #: Passages that are judged if nothing else is asked for.
 CANDIDATES = 40
 # Of a search's time, judging ends after this share.
@@ -77,8 +77,8 @@ class Index:
     """A search index in one folder on disk, which is made if it is not there.
 
     reranker: judges the candidates; a name, an open Reranker or a function that opens one; None for searches of the
-    first stage alone. embedder: adds a search by meaning; a Qwen3-Embedding model in the same forms. passage_words:
-    words of a passage at most, fixed when the index is made. wait: seconds to wait for another writer.
+    first stage alone. embedder: adds a search by meaning; a Qwen3-Embedding model in the same forms. passage_tokens:
+    about the most tokens of a passage, fixed when the index is made. wait: seconds to wait for another writer.
 
     Models that are not open yet are opened when they are first needed, and closed with the index. Many indexes of one
     folder may read while one writes. Raises UnavailableError for a folder that holds an index of another version,
@@ -91,7 +91,7 @@ class Index:
         *,
         reranker: GivenReranker | None = "nano",
         embedder: GivenEmbedder | None = None,
-        passage_words: int | None = None,
+        passage_tokens: int | None = None,
         wait: float = 60.0,
     ) -> None:
         self.folder = Path(folder)
@@ -103,12 +103,12 @@ class Index:
         self._scores = KnownScores(self.folder / "scores.db")
         self._models = OpenedModels(reranker, embedder, self._scores)
         self._vectors: Vectors | None = None
-        if passage_words is not None and passage_words < 1:
-            raise InputError(f"passage_words must be at least 1, got {passage_words}")
-        self._passage_words = int(_setting(self._database, "passage_words", passage_words or PASSAGE_WORDS))
-        if passage_words not in (None, self._passage_words):
+        if passage_tokens is not None and passage_tokens < 1:
+            raise InputError(f"passage_tokens must be at least 1, got {passage_tokens}")
+        self._passage_tokens = int(_setting(self._database, "passage_tokens", passage_tokens or PASSAGE_TOKENS))
+        if passage_tokens not in (None, self._passage_tokens):
             raise InputError(
-                f"{self.folder}: this index has passages of {self._passage_words} words, not {passage_words}; "
+                f"{self.folder}: this index has passages of {self._passage_tokens} tokens, not {passage_tokens}; "
                 "make another one in a new folder"
             )
 
@@ -302,7 +302,7 @@ class Index:
         with one_writer(self.folder, self._wait):
             database = open_database(self.folder / "index.db")
             try:
-                yield Writer(database, self._passage_words)
+                yield Writer(database, self._passage_tokens)
             finally:
                 database.close()
 

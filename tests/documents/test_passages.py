@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen3_reranker.documents.passages import passages
+from qwen3_reranker.documents.passages import TOKENS, WORDS, passages
 
 LINES = st.one_of(
     st.just(""),
@@ -19,17 +19,22 @@ LINES = st.one_of(
 TEXTS = st.lists(LINES, max_size=25).map("\n".join)
 
 
-@given(TEXTS, st.integers(1, 12))
-def test_every_letter_is_in_exactly_one_passage_in_order(text: str, most_words: int) -> None:
-    joined = "".join(passage.text for passage in passages(text, most_words))
+UNITS = st.sampled_from([WORDS, TOKENS])
+
+
+@given(TEXTS, st.integers(1, 12), UNITS, st.booleans())
+def test_every_letter_is_in_exactly_one_passage_in_order(
+    text: str, most: int, unit: re.Pattern[str], is_code: bool
+) -> None:
+    joined = "".join(passage.text for passage in passages(text, most, unit=unit, is_code=is_code))
     assert "".join(joined.split()) == "".join(text.split())
 
 
-@given(TEXTS, st.integers(1, 12))
-def test_a_passage_lies_on_the_lines_it_names(text: str, most_words: int) -> None:
+@given(TEXTS, st.integers(1, 12), UNITS, st.booleans())
+def test_a_passage_lies_on_the_lines_it_names(text: str, most: int, unit: re.Pattern[str], is_code: bool) -> None:
     lines = text.split("\n")
     end = 1
-    for passage in passages(text, most_words):
+    for passage in passages(text, most, unit=unit, is_code=is_code):
         assert end <= passage.first_line <= passage.last_line
         assert passage.text in "\n".join(lines[passage.first_line - 1 : passage.last_line])
         assert passage.text.split("\n")[0] in lines[passage.first_line - 1]

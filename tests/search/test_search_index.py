@@ -42,7 +42,7 @@ FOUND = [
     ("조용", "ko.txt:1"),
     ("แมว", "th.txt:1"),
     ("connection", "deep/server.py:1"),
-    ("create server", "deep/server.py:1"),
+    ("create server", "deep/server.py:5"),
     ("gate", "page.html:3"),
     ("refunded", "records.jsonl:1"),
     ("printers", "records.jsonl:2"),
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def index(tmp_path: Path, folder: Path) -> Iterator[Index]:
     """An index of the notes, in short passages, without a reranker."""
-    with Index(tmp_path / "index", reranker=None, passage_words=12) as made:
+    with Index(tmp_path / "index", reranker=None, passage_tokens=12) as made:
         made.add(folder)
         yield made
 
@@ -155,7 +155,7 @@ def test_headings_above_a_passage_come_with_it(index: Index) -> None:
 
 
 def test_a_reranker_orders_candidates_by_its_logits_and_says_so(tmp_path: Path, folder: Path, tiny: Reranker) -> None:
-    with Index(tmp_path / "index", reranker=tiny, passage_words=12) as index:
+    with Index(tmp_path / "index", reranker=tiny, passage_tokens=12) as index:
         index.add(folder)
         query = "rice lentils commit refunded printers"
         found = index.search(query, fuse=False)
@@ -238,8 +238,8 @@ def test_searches_go_on_while_another_process_writes(index: Index, folder: Path)
 
 
 def test_another_passage_length_or_version_is_refused(index: Index, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="passages of 12 words, not 99"):
-        Index(index.folder, passage_words=99)
+    with pytest.raises(InputError, match="passages of 12 tokens, not 99"):
+        Index(index.folder, passage_tokens=99)
     with sqlite3.connect(index.folder / "index.db") as database:
         database.execute("PRAGMA user_version = 999")
     with pytest.raises(UnavailableError, match="version 999"):

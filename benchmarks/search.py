@@ -1,0 +1,188 @@
+"""Search over real files: how fast they are indexed, how it grows, how long searches take, and budgets.
+
+    python -m benchmarks.search                        # 20,000 files of installed packages; some ten minutes
+    python -m benchmarks.search --only index search    # without the reranker
+    python -m benchmarks.search --only budget --model path/to/model --precision int8
+
+The files are Markdown and code of the packages of this Python. The reranker has 0.6B's shape and random weights: its
+time is real, its order means nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.core import LAYERS_0_6B, SHAPE_0_6B
+from qwen3_reranker import Reranker
+from qwen3_reranker.search import Index
+from qwen3_reranker.search.words import words
+from testing.checkpoints import write_checkpoint
+from testing.tokenizer import unpack_tokenizer
+
+PARTS = ("index", "search", "budget")
+_ENDINGS = {".md", ".py", ".pyi", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rst", ".txt", ".html", ".toml"}
+_LARGEST = 200_000
+# Where the growth is told: passages.
+_STEPS = (2_000, 20_000, 50_000, 100_000, 150_000, 200_000)
+
+
+def main() -> None:
+    """Print the tables of the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--work", type=Path, help="a folder to keep the files and the index in, for another run")
+    parser.add_argument("--model", help="instead of 0.6B's shape with random weights")
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16", "int8"])
+    parser.add_argument("--budget", type=float, default=2.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        files = work / "files"
+        if not files.exists():
+            copied = copy_files(files, options.files)
+            print(f"{copied:,} files of installed packages", flush=True)
+        if "index" in options.only or not (work / "index").exists():
+            shutil.rmtree(work / "index", ignore_errors=True)
+            measure_indexing(work / "index", files)
+        if "search" in options.only:
+            measure_searches(work / "index")
+        if "budget" in options.only:
+            measure_budget(work / "index", options.model, options.precision, options.budget, work)
+
+
+def copy_files(target: Path, wanted: int) -> int:
+    """Copy text files of this Python's packages, in the folders that they stand in; the number of them."""
+    copied = 0
+    for root in (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"]):
+        for path in _text_files(Path(root)):
+            if copied == wanted:
+                return copied
+            to = target / path.relative_to(root)
+            if not to.exists():
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, to)
+                copied += 1
+    return copied
+
+
+def _text_files(root: Path) -> Iterator[Path]:
+    found = [path for path in root.rglob("*") if path.suffix in _ENDINGS and path.is_file()]
+    # In any order: the packages' own would put all files of a kind together.
+    random.Random(0).shuffle(found)
+    return (path for path in found if 0 < path.stat().st_size <= _LARGEST)
+
+
+def measure_indexing(folder: Path, files: Path) -> None:
+    """Index the files from nothing, then again with one changed file."""
+    passages, rows = 0, []
+    steps = list(_STEPS)
+    with Index(folder, reranker=None) as index:
+        begun = time.perf_counter()
+
+        def on_file(done: int, _total: int) -> None:
+            nonlocal passages
+            if done % 50:
+                return
+            [[passages]] = index._rows("SELECT max(id) FROM passages")
+            while steps and passages >= steps[0]:
+                rows.append((steps.pop(0), done, time.perf_counter() - begun))
+
+        changes = index.add(files, on_file=on_file)
+        seconds = time.perf_counter() - begun
+        [[passages]] = index._rows("SELECT count(*) FROM passages")
+        print("\n## Indexing, one process\n\n| passages | files | seconds | passages/s |\n|---|---|---|---|")
+        for count, done, at in [*rows, (passages, changes.added, seconds)]:
+            print(f"| {count:,} | {done:,} | {at:.1f} | {count / at:,.0f} |")
+        size = (folder / "index.db").stat().st_size
+        rate, mib = changes.added / seconds, size / 2**20
+        print(f"\n{rate:,.0f} files/s; index of {mib:,.0f} MiB; peak memory {_peak():,.0f} MiB")
+        changed = next(files.rglob("*.md"))
+        times = []
+        for number in range(5):
+            changed.write_text(f"changed {number}\n{changed.read_text(errors='replace')}", encoding="utf-8")
+            begun = time.perf_counter()
+            assert index.update().changed == 1
+            times.append(time.perf_counter() - begun)
+        print(f"update after one changed file: {np.median(times):.3f} s (median of 5)", flush=True)
+
+
+def measure_searches(folder: Path) -> None:
+    """Searches of the first stage alone, with words of random passages and with common ones."""
+    with Index(folder, reranker=None) as index:
+        [[count]] = index._rows("SELECT count(*) FROM passages")
+        queries = list(random_queries(index, 200))
+        for query in queries[:5]:
+            index.search(query, rerank=False)
+        times = []
+        for query in queries:
+            begun = time.perf_counter()
+            index.search(query, rerank=False)
+            times.append(1000 * (time.perf_counter() - begun))
+        p50, p95, p99 = np.percentile(times, (50, 95, 99))
+        print(f"\n## Searches without reranking, {count:,} passages\n")
+        print(f"{len(times)} queries of 2 to 6 words of a passage: ", end="")
+        print(f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms; memory {_peak():,.0f} MiB", flush=True)
+
+
+def random_queries(index: Index, count: int) -> Iterator[str]:
+    """Words that stand together in a passage."""
+    chosen = random.Random(1)
+    [[most]] = index._rows("SELECT max(id) FROM passages")
+    while count:
+        found = index._rows("SELECT text FROM passages WHERE id = ?", chosen.randrange(most))
+        held = [word for word in words(found[0][0]) if len(word) > 2] if found else []
+        if len(held) > 20:
+            start = chosen.randrange(len(held) - 6)
+            yield " ".join(held[start : start + chosen.randint(2, 6)])
+            count -= 1
+
+
+def measure_budget(folder: Path, model: str | None, precisions: list[str], budget: float, work: Path) -> None:
+    """Searches within a budget, with candidates that no earlier search judged."""
+    if model is None:
+        made = work / "model"
+        if not made.exists():
+            write_checkpoint(
+                made, **SHAPE_0_6B, num_hidden_layers=LAYERS_0_6B, dtype="BF16", tokenizer_file=unpack_tokenizer(work)
+            )
+        model = str(made)
+    print(f"\n## A budget of {budget:g} s, 40 candidates, {model if model else ''}\n")
+    print("| precision | p50 | p95 | most | judged, median | without a budget |\n|---|---|---|---|---|---|")
+    for precision in precisions:
+        with Reranker(model, precision=precision) as reranker, Index(folder, reranker=reranker) as index:
+            queries = list(random_queries(index, 52))
+            times, judged = [], []
+            for query in queries[:51]:
+                begun = time.perf_counter()
+                found = index.search(query, budget=budget)
+                times.append(time.perf_counter() - begun)
+                judged.append(found.judged - found.cached)
+            begun = time.perf_counter()
+            index.search(queries[51])
+            whole = time.perf_counter() - begun
+        p50, p95 = np.percentile(times[1:], (50, 95))
+        row = f"| {precision} | {p50:.2f} s | {p95:.2f} s | {max(times[1:]):.2f} s | {np.median(judged[1:]):.0f} of 40 "
+        print(f"{row}| {whole:.1f} s |", flush=True)
+
+
+def _peak() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**10 if sys.platform != "darwin" else peak / 2**20
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
