@@ -6,7 +6,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Ideographs, kana and hangul count as a word each, as there are no blanks between words; so does every 24 letters of
 # a run without a blank, which bounds a passage of Thai or of base64 as well.
@@ -74,8 +74,8 @@ def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most: int, unit:
         if units <= most:
             yield _Span(start, end, units, heading)
             continue
-        for cut_start, cut_end in _cut(text, start, end, most, unit):
-            yield _Span(cut_start, cut_end, _count(text, cut_start, cut_end, unit), heading and cut_start == start)
+        for cut in _cut(text, start, end, most, unit):
+            yield replace(cut, heading=heading and cut.start == start)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -125,7 +125,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> Iterator[_Span]:
     units = list(unit.finditer(text, start, end))
     first = 0
     while (left := len(units) - first) > most:
@@ -133,21 +133,17 @@ def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> I
         even = first + math.ceil(left / math.ceil(left / most))
         places = range(max(first + 1, (first + even) // 2), first + most + 1)
         between = {place: text[units[place - 1].end() : units[place].start()] for place in places}
-        ends = {place: units[place - 1][0][-1] for place in places}
-        # A dot that no blank follows may stand in a name.
-        sentences = [
-            place
-            for place in places
-            if ends[place] in _WIDE_ENDS or (ends[place] in _ENDS and (between[place] or unit is WORDS))
-        ]
-        lines = [place for place in places if "\n" in between[place]]
         blanks = [place for place in places if between[place] or unit is WORDS]
+        lines = [place for place in blanks if "\n" in between[place]]
+        # A dot that no blank follows may stand in a name.
+        sentences = [place for place in blanks if text[units[place - 1].end() - 1] in _ENDS]
+        sentences += [place for place in places if text[units[place - 1].end() - 1] in _WIDE_ENDS]
         place = min(sentences or lines or blanks or [even], key=lambda place: abs(place - even))
-        yield units[first].start(), units[place - 1].end()
+        yield _Span(units[first].start(), units[place - 1].end(), place - first, False)
         first = place
     if first < len(units):
-        yield units[first].start(), units[-1].end()
+        yield _Span(units[first].start(), units[-1].end(), len(units) - first, False)
 
 
 def _count(text: str, start: int, end: int, unit: re.Pattern[str]) -> int:
-    return sum(1 for _ in unit.finditer(text, start, end))
+    return len(unit.findall(text, start, end))

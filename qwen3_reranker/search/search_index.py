@@ -37,7 +37,7 @@ from qwen3_reranker.search.retrieval import FUSION_CONSTANT, FoundPassage, WordS
 from qwen3_reranker.search.vectors import Vectors
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
-PASSAGE_TOKENS = 160
+PASSAGE_TOKENS = 200
 #: Passages that are judged if nothing else is asked for.
 CANDIDATES = 40
 # Of a search's time, judging ends after this share.
