@@ -39,7 +39,6 @@ class Server:
     ) -> None:
         """on_ready is called once requests and signals are accepted."""
         self._application = application
-        self._settings = settings
         self._stopping: asyncio.Task[None] | None = None
         seconds = watchdog_seconds()
         config = uvicorn.Config(
@@ -89,14 +88,15 @@ class Server:
         notify("STOPPING=1")
         drain = self._application.context.drain
         drain.is_unready = True
-        await asyncio.sleep(self._settings.drain_delay)
+        settings = self._application.context.settings
+        await asyncio.sleep(settings.drain_delay)
         await self._server.stop_accepting()
         drain.is_draining = True
         try:
-            async with asyncio.timeout(self._settings.shutdown_timeout):
+            async with asyncio.timeout(settings.shutdown_timeout):
                 await drain.wait_idle()
         except TimeoutError:
-            _log.warning("%d requests had not ended after %g s", drain.in_flight, self._settings.shutdown_timeout)
+            _log.warning("%d requests had not ended after %g s", drain.in_flight, settings.shutdown_timeout)
             await asyncio.to_thread(self._application.abandon)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_BYTES_SECONDS):

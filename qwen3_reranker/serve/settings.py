@@ -169,10 +169,11 @@ class ServerSettings:
         "Seconds from the end of readiness to the end of new requests, for load balancers.",
         unit="SECONDS",
         group="Shutdown",
+        reloads=True,
         least=0,
     )
     shutdown_timeout: float = option(
-        30.0, "Seconds that running requests have after that.", unit="SECONDS", group="Shutdown", least=0
+        30.0, "Seconds that running requests have after that.", unit="SECONDS", group="Shutdown", reloads=True, least=0
     )
     usage_flush: float = option(
         1.0, "Seconds between writes of usage; `kill -9` loses no more.", unit="SECONDS", group="Keys", above=0

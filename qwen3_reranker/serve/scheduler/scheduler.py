@@ -64,20 +64,24 @@ class SchedulerStats:
 
 
 class Throughput:
-    """Tokens per second of recent batches, used to estimate waiting time; not thread-safe."""
+    """Seconds per token of recent batches, used to estimate waiting time; not thread-safe.
+
+    Batches are kept apart by size. Each has a fixed cost, so a token is cheaper in a full batch, as waiting tokens make
+    it, than in small ones, however many of these came last.
+    """
 
     def __init__(self) -> None:
-        self._tokens = 0.0
-        self._seconds = 0.0
+        self._totals: dict[int, tuple[float, float]] = {}
 
     def add(self, tokens: int, seconds: float) -> None:
         """Count a finished batch."""
-        self._tokens = self._tokens * _DECAY + tokens
-        self._seconds = self._seconds * _DECAY + seconds
+        size = tokens.bit_length()
+        before_tokens, before_seconds = self._totals.get(size, (0.0, 0.0))
+        self._totals[size] = before_tokens * _DECAY + tokens, before_seconds * _DECAY + seconds
 
     def seconds(self, tokens: int) -> float:
-        """Expected seconds for that many tokens; 0 before the first batch."""
-        return tokens * self._seconds / self._tokens if self._tokens else 0.0
+        """Expected seconds for that many tokens, at the best rate of any size; 0 before the first batch."""
+        return tokens * min((seconds / counted for counted, seconds in self._totals.values()), default=0.0)
 
 
 @dataclass(slots=True)

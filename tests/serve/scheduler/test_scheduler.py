@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import CheckpointError
 from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest, Scheduler
+from qwen3_reranker.serve.scheduler.scheduler import Throughput
 from testing.patience import PATIENCE_SECONDS
 from testing.watch import Watch
 
@@ -35,6 +36,20 @@ def scheduler(watched: Watch) -> Iterator[Scheduler]:
     yield made
     watched.door.set()
     made.close()
+
+
+def test_the_expected_time_of_many_tokens_is_not_that_of_many_small_batches() -> None:
+    throughput = Throughput()
+    assert throughput.seconds(8000) == 0
+    throughput.add(1000, 60.0)  # a first batch, which compiles
+    for _ in range(50):
+        throughput.add(2000, 1.0)
+    for _ in range(1000):
+        throughput.add(50, 0.2)
+    assert throughput.seconds(8000) == pytest.approx(4.0)
+    for _ in range(50):
+        throughput.add(2000, 2.0)
+    assert throughput.seconds(8000) == pytest.approx(8.0, rel=0.01)
 
 
 class Waiting:
