@@ -1,4 +1,4 @@
-"""HTML pages: a playground, the models, and a key's own usage. Small scripts without a build step."""
+"""HTML pages: playground, models, a key's own usage, and the reference of the API. Small scripts, no build step."""
 
 from qwen3_reranker.serve.pages.routes import page_endpoints, page_not_found
 from qwen3_reranker.serve.pages.site import Site

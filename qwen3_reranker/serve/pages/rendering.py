@@ -35,7 +35,7 @@ class Renderer:
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The page of a template. `root` and `origin` in it are the server's address."""
         root = request.scope.get("root_path", "").rstrip("/")
-        text = self._environment.get_template(template).render(root=root, origin=self.origin(request), **values)
+        text = self._environment.get_template(template).render({"root": root, "origin": self.origin(request), **values})
         return HTMLResponse(text, status, {**SECURITY_HEADERS, "cache-control": "no-cache"})
 
     @staticmethod

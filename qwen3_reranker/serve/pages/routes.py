@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from qwen3_reranker.model_facts import KNOWN, RERANKING
 from qwen3_reranker.serve.pages.api_reference import CLIENTS, Examples, other_routes
@@ -40,10 +40,13 @@ def page_not_found(site: Site) -> Callable[[Request], Response]:
 
 _PLAYGROUND_SNIPPETS = [(snippet, "") for snippet in SNIPPETS if snippet.task == RERANKING]
 
+_ANY_ORIGIN = "http://any.invalid"
+
 
 class _Pages:
     def __init__(self, site: Site, endpoints: Sequence[HttpEndpoint] = ()) -> None:
         self._endpoints = endpoints
+        self._references: dict[str, bytes] = {}
         self.assets = Assets()
         self._site = site
         self._renderer = Renderer(site, self.assets)
@@ -90,9 +93,17 @@ class _Pages:
         return self._renderer.page(request, "keys.html")
 
     async def reference(self, request: Request) -> Response:
+        # Its text is the same for everybody but for the address, and takes 20 ms to write.
+        root = request.scope.get("root_path", "")
+        if root not in self._references:
+            self._references = {root: bytes(self._reference(request).body)}
+        body = self._references[root].replace(_ANY_ORIGIN.encode(), self._renderer.origin(request).encode())
+        return HTMLResponse(body, 200, {**SECURITY_HEADERS, "cache-control": "no-cache"})
+
+    def _reference(self, request: Request) -> HTMLResponse:
         site, endpoints = self._site, self._endpoints
         examples = Examples(
-            origin=self._renderer.origin(request),
+            origin=_ANY_ORIGIN,
             keys=site.keys_required,
             model=site.rerankers[0].id if site.rerankers else "nano",
             embedder=next((model.id for model in site.models if not model.ranks), ""),
@@ -100,6 +111,7 @@ class _Pages:
         return self._renderer.page(
             request,
             "reference.html",
+            origin=_ANY_ORIGIN,
             clients=CLIENTS,
             first=examples.first_call(),
             dialects=[*examples.dialects(), *examples.embeddings(endpoints)],

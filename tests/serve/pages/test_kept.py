@@ -32,7 +32,10 @@ def filled_in(page: Page, documents: str) -> list[object]:
     rank(page)
     page.locator("#top-n").fill("2")
     page.locator("#threshold").fill("0.5")
-    page.wait_for_url("**#*")
+    page.wait_for_function("""async () => {
+      const { stateOf } = await import(document.querySelector("script").src.replace("playground.js", "state.js"));
+      return (await stateOf(location.hash))?.t === "0.5";
+    }""")
     return fields(page)
 
 
@@ -117,19 +120,24 @@ def test_a_ranking_is_saved_as_it_is_shown(open_page: OpenPage, address: str, re
     assert {row["text"] for row in rows} == {'a "quoted", text', "'=1+1", "日本\nzwei"}
 
 
-def test_nine_hundred_documents_are_shown_without_lag(open_page: OpenPage, address: str) -> None:
+# From a change to the next frame that is painted.
+PAINT = """() => new Promise((done) => {
+  const field = document.getElementById("threshold");
+  field.value = Math.random().toFixed(3);
+  const began = performance.now();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began)));
+})"""
+
+
+@pytest.mark.parametrize("rankings", [1, 2])
+def test_nine_hundred_documents_are_shown_without_lag(open_page: OpenPage, address: str, rankings: int) -> None:
     page = open_page(address)
     page.get_by_label("Documents").fill("\n".join(f"the commit {n} was taken back" for n in range(900)))
+    if rankings == 2:
+        page.get_by_label("Compare with another").check()
+        page.locator("#model-b").select_option("")
     rank(page)
-    expect(page.locator(".hit")).to_have_count(900)
-    # From a change to the next frame that is painted, the fastest of a few, on a machine that does other things too.
-    script = """() => new Promise((done) => {
-      const field = document.getElementById("threshold");
-      field.value = Math.random().toFixed(3);
-      const began = performance.now();
-      field.dispatchEvent(new Event("input", { bubbles: true }));
-      requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began)));
-    })"""
-    times = [page.evaluate(script) for _ in range(5)]
-    print("milliseconds to paint", times)
-    assert min(times) < 1000
+    expect(page.locator(".hit")).to_have_count(900 * rankings)
+    # The fastest of a few: other work on the machine delays some of them. Laying out all documents took seconds.
+    assert min(page.evaluate(PAINT) for _ in range(5)) < 1000

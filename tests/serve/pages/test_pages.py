@@ -326,9 +326,18 @@ def test_a_hostile_host_header_does_not_reach_a_command_that_people_copy(site: S
     )
 
 
+def test_the_reference_names_the_address_of_each_visitor(site: Site) -> None:
+    client = TestClient(app_of(site))
+    for host in ("one.example", "two.example:81", "a&b"):
+        text = client.get("/reference", headers={"host": host}).text
+        address = f"http://{host}" if "&" not in host else "http://localhost:8000"
+        assert text.count(f"curl &#39;{address}/") > 20
+        assert set(re.findall(r"curl &#39;(http://[^/]*)/", text)) == {address}
+
+
 def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
     client = TestClient(Starlette(routes=[Mount("/rank", routes=routes(site))]))
-    for path in ("/rank/", "/rank/models", "/rank/models/nano", "/rank/keys"):
+    for path in ("/rank/", "/rank/models", "/rank/models/nano", "/rank/keys", "/rank/reference"):
         page = markup(client, path)
         links = [each.attributes.get("href", each.attributes.get("src")) for each in page.all("a", "link", "script")]
         ours = [each for each in links if each.startswith("/")]

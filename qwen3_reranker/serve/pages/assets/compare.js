@@ -4,19 +4,19 @@ import { shape } from "./dom.js";
 
 export function drawLines(rankings) {
   rankings.querySelector(".slopes")?.remove();
-  const [from, to] = [...rankings.querySelectorAll(".hits")];
-  if (!from?.children.length || !to?.children.length) return;
+  const [from, to] = [...rankings.querySelectorAll(".hits")].map((list) => [...list.querySelectorAll(".hit")]);
+  if (!from?.length || !to?.length) return;
   const room = rankings.getBoundingClientRect();
-  const left = from.firstElementChild.getBoundingClientRect().right - room.left;
-  const width = to.firstElementChild.getBoundingClientRect().left - room.left - left;
+  const left = from[0].getBoundingClientRect().right - room.left;
+  const width = to[0].getBoundingClientRect().left - room.left - left;
   if (width < 20) return;
-  const middle = (hit) => {
-    const head = hit.firstElementChild.getBoundingClientRect();
-    return Math.round(head.top - room.top + head.height / 2);
-  };
-  const ends = new Map([...to.querySelectorAll(".hit")].map((hit, place) => [hit.dataset.index, [place, middle(hit)]]));
+  // Heads are of one height. Measuring each would lay out what is out of sight, which takes seconds for a thousand.
+  const [head, hit] = [from[0].firstElementChild, from[0]].map((node) => node.getBoundingClientRect());
+  const down = head.top - hit.top + head.height / 2 - room.top;
+  const middle = (each) => Math.round(each.getBoundingClientRect().top + down);
+  const ends = new Map(to.map((hit, place) => [hit.dataset.index, [place, middle(hit)]]));
   const lines = shape("svg", { class: "slopes", width, height: room.height, "aria-hidden": "true" });
-  for (const [place, hit] of [...from.querySelectorAll(".hit")].entries()) {
+  for (const [place, hit] of from.entries()) {
     const index = hit.dataset.index;
     if (!ends.has(index)) continue;
     const [other, end] = ends.get(index);

@@ -23,6 +23,7 @@ function start() {
   const narrow = matchMedia("(max-width: 48rem)");
   let running = null;
   let last = null;
+  let keeping = 0;
 
   const bodyOf = (side, documents) => ({
     model: side.model.value,
@@ -73,7 +74,10 @@ function start() {
   }
 
   async function keep({ inAddress = true } = {}) {
+    const mine = ++keeping;
     const fragment = await fragmentOf(stateNow());
+    // A later state may be packed sooner than this one.
+    if (mine !== keeping) return;
     byId("link").textContent = `${root.href}#${fragment}`;
     byId("copy-link").disabled = !fragment;
     byId("copy-link").title = fragment ? "" : "The documents are too long for a link.";
