@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from qwen3_reranker.serve.scheduler.request import ScheduledRequest
 
 # Tokens that a tenant gets before the next tenant's turn: few against a batch, so that a batch serves many tenants.
-_QUANTUM = 512
+_QUANTUM = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class _Tenant:
 
     served: int
     queue: list[tuple[int, int, QueuedRows]] = field(default_factory=list)
+    tokens: int = 0
 
 
 class FairQueue:
@@ -70,6 +72,16 @@ class FairQueue:
         self._arrivals += 1
         heapq.heappush(tenant.queue, (tenant.served + cost, self._arrivals, QueuedRows(request, numbers)))
         self.tokens += cost
+        tenant.tokens += cost
+
+    @property
+    def tenants(self) -> Set[int]:
+        """Those whose rows wait."""
+        return self._tenants.keys()
+
+    def tokens_of(self, tenant: int) -> int:
+        """Waiting tokens of a tenant."""
+        return self._tenants[tenant].tokens if tenant in self._tenants else 0
 
     def remove(self, request: ScheduledRequest) -> None:
         """Drop the rows of a request that has ended."""
@@ -78,7 +90,9 @@ class FairQueue:
             return
         for _, _, queued in tenant.queue:
             if queued.request is request:
-                self.tokens -= int(request.added_R[queued.numbers[queued.next :]].sum())
+                tokens = int(request.added_R[queued.numbers[queued.next :]].sum())
+                self.tokens -= tokens
+                tenant.tokens -= tokens
         tenant.queue = [entry for entry in tenant.queue if entry[2].request is not request]
         heapq.heapify(tenant.queue)
         if not tenant.queue:
@@ -115,6 +129,7 @@ class FairQueue:
         tenant.served += tokens
         queued.next += 1
         self.tokens -= int(request.added_R[number])
+        tenant.tokens -= int(request.added_R[number])
         if queued.next == len(queued.numbers):
             heapq.heappop(tenant.queue)
         return ScheduledRow(request, request.order[number], tokens)

@@ -46,6 +46,11 @@ class ScheduledRequest:
         self.num_left = len(rows)
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest row, alone in a batch."""
+        return max(map(self.tokens_alone, range(len(self.order))))
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is left to compute: done, failed or cancelled."""
         return self.ended > 0

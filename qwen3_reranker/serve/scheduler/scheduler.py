@@ -137,7 +137,7 @@ class Scheduler:
             # An idle model takes a request of any size: waiting would never make more capacity for it.
             if self._requests and ahead + request.cost > self.max_waiting_tokens:
                 raise Overloaded("too many tokens wait already", self._throughput.seconds(ahead + request.cost) / 2)
-            needed = self._throughput.seconds(ahead + request.cost)
+            needed = self._throughput.seconds(self._tokens_until_done(request))
             left = request.deadline - time.monotonic()
             if self._requests and needed > left:
                 raise Overloaded("the requests before this one take longer than it may wait", needed - left)
@@ -181,6 +181,17 @@ class Scheduler:
 
     def _waiting_tokens(self) -> int:
         return self._short.tokens + self._long.tokens + sum(row.tokens for row in self._running)
+
+    def _tokens_until_done(self, request: ScheduledRequest) -> int:
+        """Tokens that are computed until a new request is done: all, or fewer where its tenant gets its turns."""
+        short, long = self._short, self._long
+        own = short.tokens_of(request.tenant) + long.tokens_of(request.tenant) + request.cost
+        turns = own * len({request.tenant, *short.tenants, *long.tenants})
+        running = sum(row.tokens for row in self._running)
+        if request.longest <= self._batch_tokens:
+            # A short row waits for the batch and for a step of a long row, not for the rest of it.
+            running = min(running, 2 * self._batch_tokens)
+        return min(self._waiting_tokens() + request.cost, turns + running)
 
     def _end(self, request: ScheduledRequest, error: BaseException | None = None) -> None:
         self._requests.discard(request)

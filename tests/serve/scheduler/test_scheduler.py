@@ -224,3 +224,22 @@ def test_closing_ends_every_request_and_then_nothing_is_taken(nano: Reranker, wa
     assert not closing.is_alive()
     with pytest.raises(Overloaded):
         scheduler.submit(Waiting(nano).request)
+
+
+def test_a_small_request_is_not_refused_for_what_another_tenant_waits_for(
+    nano: Reranker, watched: Watch, scheduler: Scheduler
+) -> None:
+    scheduler.max_waiting_tokens = 1_000_000
+    first = Waiting(nano)
+    scheduler.submit(first.request)
+    first.logits()
+    watched.door.clear()
+    large = [f"{document} {number}" for number in range(40) for document in DOCUMENTS]
+    scheduler.submit(Waiting(nano, large, owner=1).request)
+    # So little time that all of it would not be computed, and enough for turns.
+    needed = scheduler._throughput.seconds(scheduler.stats().waiting_tokens)
+    small = Waiting(nano, DOCUMENTS[:1], owner=2, seconds=needed / 2)
+    with pytest.raises(Overloaded):
+        scheduler.submit(Waiting(nano, owner=1, seconds=needed / 2).request)
+    scheduler.submit(small.request)
+    scheduler.cancel(small.request, TimeoutError())
