@@ -46,7 +46,9 @@ def files_of_the_context(source: str) -> list[Path]:
     return [path for path in ROOT.glob(source) if any(path.relative_to(ROOT).match(rule) for rule in allowed)]
 
 
-@pytest.mark.parametrize("file", ["deploy/Dockerfile", "deploy/qwen3-reranker.service", "deploy/healthcheck.py"])
+@pytest.mark.parametrize(
+    "file", ["deploy/Dockerfile", "deploy/qwen3-reranker.service", "deploy/healthcheck.py", "docs/deploy.md"]
+)
 def test_every_variable_of_the_server_is_a_setting(file: str) -> None:
     named = set(re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / file).read_text(encoding="utf-8")))
     assert named
@@ -80,7 +82,7 @@ def test_what_the_image_installs_is_what_the_package_asks_for(tmp_path: Path) ->
 
 
 def test_the_label_of_the_image_is_the_version_of_the_package() -> None:
-    assert f"ARG VERSION={PROJECT['version']} " in DOCKERFILE
+    assert f"ARG VERSION={PROJECT['version']}\n" in DOCKERFILE
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -116,6 +118,8 @@ def test_the_environment_file_of_the_unit_overrides_what_the_unit_sets() -> None
     # Flags would win over both; of variables systemd takes the file's.
     assert re.findall(r"^ExecStart=.*", UNIT, flags=re.MULTILINE)[0].endswith("/bin/qwen3-reranker serve")
     assert "\nEnvironmentFile=-/etc/qwen3-reranker.env\n" in UNIT
+    # The socket is listened on whatever these say.
+    assert not re.search(rf"{PREFIX}(HOST|PORT)", UNIT)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")

@@ -75,6 +75,10 @@ ALARMS: dict[str, tuple[list[dict[str, str]], list[str]]] = {
     "the server fails": ([series(200, 100), series(500, 5)], ["RerankerFails"]),
     "too much is asked of it": ([series(200, 100), series(503, 20), series(504, 5)], ["RerankerOverloaded"]),
     "it is gone": ([], ["RerankerGone"]),
+    "connections are short": (
+        [{"series": 'rerank_connections_refused_total{reason="too_many_connections"}', "values": "0+1x30"}],
+        ["RerankerRefusesConnections"],
+    ),
     "requests wait": (
         [
             {"series": f'rerank_queue_wait_seconds_bucket{{model="nano", le="{le}"}}', "values": f"0+{n}x30"}
