@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import yaml
 
+from qwen3_reranker.cli import main
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.serve.settings_sources import read_settings
 from testing.live_server import live_server
@@ -36,7 +37,9 @@ def compose() -> dict[str, Any]:
     return parsed
 
 
-def test_every_metric_of_the_alerts_and_the_board_is_one_of_the_server() -> None:
+def test_every_metric_of_the_alerts_and_the_board_is_one_of_the_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     expressions = [rule["expr"] for rule in RULES]
     expressions += [target["expr"] for panel in PANELS for target in panel["targets"]]
     # What the autoscaler asks for, and the rule that gives it to Kubernetes.
@@ -44,10 +47,11 @@ def test_every_metric_of_the_alerts_and_the_board_is_one_of_the_server() -> None
     expressions += [page.read_text(encoding="utf-8") for page in pages]
     named = {name for each in expressions for name in re.findall(r"\b(?:rerank|process)_\w+", each)}
     assert len(named) > 8
-    with live_server() as server:
-        body = {"query": "take back a commit", "documents": ["git revert"]}
-        assert httpx2.post(f"{server.url}/v1/rerank", json=body).status_code == 200
-        page = httpx2.get(f"{server.url}/metrics").text
+    store = str(tmp_path / "keys.db")
+    assert main(["keys", "create", "Prometheus", "--scopes", "metrics", "--keys", store]) == 0
+    headers = {"authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+    with live_server(keys=store) as server:
+        page = httpx2.get(f"{server.url}/metrics", headers=headers).text
     # A counter has samples once it has counted, and its type from the start.
     types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page, flags=re.MULTILINE))
     samples = {f"{name}_bucket" if kind == "histogram" else name for name, kind in types.items()}
@@ -75,6 +79,13 @@ ALARMS: dict[str, tuple[list[dict[str, str]], list[str]]] = {
     "the server fails": ([series(200, 100), series(500, 5)], ["RerankerFails"]),
     "too much is asked of it": ([series(200, 100), series(503, 20), series(504, 5)], ["RerankerOverloaded"]),
     "it is gone": ([], ["RerankerGone"]),
+    "keys are out of reach": (
+        [
+            {"series": f'rerank_accounts_up{{instance="{name}"}}', "values": f"{value}x30"}
+            for name, value in (("a", 0), ("b", 1))
+        ],
+        ["RerankerCannotReachKeys"],
+    ),
     "connections are short": (
         [{"series": 'rerank_connections_refused_total{reason="too_many_connections"}', "values": "0+1x30"}],
         ["RerankerRefusesConnections"],
