@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.metrics import Metrics
-from qwen3_reranker.serve.middleware import RequestMiddleware, TemplatedRoute, state_of
+from qwen3_reranker.serve.middleware import CLIENT_GONE, RequestMiddleware, TemplatedRoute, state_of
 from qwen3_reranker.serve.models import open_models
 from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from qwen3_reranker.serve.problems import Problem
@@ -36,8 +36,6 @@ _HTTP_ERRORS = {
     404: ("not_found_error", "not_found", "nothing is at this address"),
     405: ("invalid_request_error", "method_not_allowed", "this address takes another method"),
 }
-# nginx's status for a client that is gone, for the log.
-_CLIENT_GONE = 499
 
 
 def open_application(
@@ -161,7 +159,7 @@ class Application:
 
     async def _on_disconnect(self, request: Request, _error: Exception) -> Response:
         self.context.metrics.on_cancelled(state_of(request).model)
-        return Response(status_code=_CLIENT_GONE)
+        return Response(status_code=CLIENT_GONE)
 
     async def _on_http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

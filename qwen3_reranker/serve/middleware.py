@@ -34,6 +34,8 @@ from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.settings import ServerSettings
 
 _KEY_THREADS = 4
+#: nginx's status for a client that is gone, for log and usage.
+CLIENT_GONE = 499
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -82,8 +84,8 @@ class RequestState:
             self.reservation.charge(prompt_tokens, cost or 0)
             self.headers |= self.reservation.headers()
 
-    def settle(self, documents: int, usage: Usage) -> None:
-        """Log the usage of an answered request, and charge the key."""
+    def settle(self, documents: int, usage: Usage, status: int = 200) -> None:
+        """Log the usage of a request, and charge the key: for an answer, or for what was computed before it ended."""
         self.log_fields |= {
             "documents": documents,
             "prompt_tokens": usage.prompt_tokens,
@@ -103,6 +105,7 @@ class RequestState:
                 computed_tokens=usage.computed_tokens,
                 cost=self.cost or 0,
                 duration=time.monotonic() - self.started,
+                status=status,
             )
         )
 
@@ -206,7 +209,7 @@ class RequestMiddleware:
         try:
             await self._pass(scope, headers, receive, send_and_note, state)
         except asyncio.CancelledError:
-            status = 499
+            status = CLIENT_GONE
             raise
         finally:
             self._drain.in_flight -= 1

@@ -16,6 +16,7 @@ from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, 
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
+from qwen3_reranker.serve.middleware import CLIENT_GONE
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem, busy, invalid, late, of_error
 from qwen3_reranker.serve.protocol import EmbeddingRequest, ScoreRequest, ScoreResult, StageSeconds
@@ -100,7 +101,11 @@ async def _compute(
     prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
     prices = admitted.context.prices
     admitted.state.reserve(prompt_tokens, prices.cost(model.id, prompt_tokens) if prices else None)
-    await _wait(scheduled, model, ended)
+    try:
+        await _wait(scheduled, model, ended)
+    except BaseException:
+        _charge_unfinished(scheduled, model, admitted)
+        raise
     seconds = StageSeconds(
         tokenizing=tokenized - began,
         queueing=scheduled.started - scheduled.submitted,
@@ -132,6 +137,20 @@ async def _wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbed
     if scheduled.error is not None:
         message = "the model failed; the server's log says why"
         raise Problem(500, "server_error", "inference_error", message) from scheduled.error
+
+
+def _charge_unfinished(
+    scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, admitted: AdmittedRequest
+) -> None:
+    """Charge what was computed of a request whose caller left or whose deadline passed, and of no other."""
+    # Without an error it was finished as its caller left.
+    ended_by_caller = scheduled.error is None or isinstance(scheduled.error, TimeoutError | asyncio.CancelledError)
+    documents, usage = scheduled.begun_usage()
+    if not (scheduled.is_over and ended_by_caller and documents):
+        return
+    state, prices = admitted.state, admitted.context.prices
+    state.cost = prices.cost(model.id, usage.prompt_tokens) if prices else None
+    state.settle(documents, usage, 504 if time.monotonic() >= state.deadline else CLIENT_GONE)
 
 
 def _query_too_long(error: QueryTooLongError, asked: ScoreRequest, model: ServedReranker) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.plan import row_key, shared_tokens
-from qwen3_reranker.records import Row
+from qwen3_reranker.records import Row, Usage
 
 
 class ScheduledRequest:
@@ -41,6 +42,8 @@ class ScheduledRequest:
         self.cost = max(1, self.computed_tokens - public)
         #: A logit or a vector of each row, (num_rows,) or (num_rows, dim).
         self.outputs_N: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        #: The share of each row that is computed or in a batch that runs; a long row is computed step by step.
+        self.begun_N: NDArray[np.float64] = np.zeros(len(rows))
         self.error: BaseException | None = None
         self.submitted = self.started = self.ended = 0.0
         self.num_left = len(rows)
@@ -67,6 +70,15 @@ class ScheduledRequest:
         self.outputs_N[index] = output
         self.num_left -= 1
         return self.num_left == 0
+
+    def begun_usage(self) -> tuple[int, Usage]:
+        """The rows that have begun, and the tokens of their shares; of a finished request all."""
+        lengths_N = np.array([len(row.ids) for row in self.rows])
+        tokens = ((lengths_N * self.begun_N).sum(), (self.added_R * self.begun_N[self.order]).sum())
+        begun = np.flatnonzero(self.begun_N).tolist()
+        truncated = sum(self.rows[index].receipt.truncated for index in begun)
+        # A sum of whole tokens in float64 is exact.
+        return len(begun), Usage(math.ceil(tokens[0]), math.ceil(tokens[1]), 0, truncated)
 
     def end(self, error: BaseException | None = None) -> None:
         """Finish, and notify the waiting side."""

@@ -210,6 +210,8 @@ class Scheduler:
                 batch = self._next_batch(self._short, None)
                 long = self._long_row or self._next_long_row()
                 self._running = [*batch, *([long.row] if long else [])]
+                for row in batch:
+                    row.request.begun_N[row.index] = 1.0
                 self._batch_began = time.monotonic()
             if batch:
                 self._run(batch)
@@ -271,11 +273,13 @@ class Scheduler:
             return
         started = time.monotonic()
         tokens = min(long.tokens_left, self._batch_tokens)
+        long.row.request.begun_N[long.row.index] = 1.0 - (long.tokens_left - tokens) / long.row.tokens
         try:
             if long.steps is None:
                 long.steps = self.scorer.judge([long.row.request.rows[long.row.index]])
             next(long.steps)
         except StopIteration as ended:
+            long.row.request.begun_N[long.row.index] = 1.0
             self._count(1, long.tokens_left, time.monotonic() - started)
             self._deliver([long.row], ended.value)
         except Exception as error:

@@ -174,6 +174,42 @@ def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
     np.testing.assert_allclose(long.logits(), alone, atol=1e-4)
 
 
+def test_a_request_knows_which_share_of_it_has_begun(nano: Reranker, watched: Watch, scheduler: Scheduler) -> None:
+    gone = Waiting(nano, [f"{document} {n}" for n in range(4) for document in DOCUMENTS])
+    assert gone.request.begun_usage()[0] == 0
+    watched.door.clear()
+    scheduler.submit(gone.request)
+    assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
+    scheduler.cancel(gone.request, TimeoutError("gone"))
+    watched.door.set()
+    rows, usage = gone.request.begun_usage()
+    assert rows == len(watched.batches[0]) < 48
+    assert usage.prompt_tokens == sum(len(row.ids) for row in watched.batches[0])
+    whole = Waiting(nano)
+    scheduler.submit(whole.request)
+    whole.logits()
+    rows, usage = whole.request.begun_usage()
+    assert (rows, usage.computed_tokens) == (12, whole.request.computed_tokens)
+    assert usage.prompt_tokens == sum(len(row.ids) for row in whole.request.rows)
+
+
+def test_a_long_document_has_begun_step_by_step(nano: Reranker, watched: Watch, scheduler: Scheduler) -> None:
+    long = Waiting(nano, [" ".join(f"word{n}" for n in range(600))], owner=1)
+    watched.door.clear()
+    scheduler.submit(long.request)
+    assert watched.entered.acquire(timeout=PATIENCE_SECONDS)
+    scheduler.cancel(long.request, TimeoutError("gone"))
+    watched.door.set()
+    [row] = long.request.rows
+    rows, usage = long.request.begun_usage()
+    assert rows == 1
+    assert usage.prompt_tokens == pytest.approx(len(row.ids) * 512 / long.request.cost, rel=0.1)
+    whole = Waiting(nano, [" ".join(f"word{n}" for n in range(600))], owner=1)
+    scheduler.submit(whole.request)
+    whole.logits()
+    assert whole.request.begun_usage()[1].prompt_tokens == len(row.ids)
+
+
 def test_a_row_that_fails_fails_its_own_request_alone(
     nano: Reranker, watched: Watch, scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
