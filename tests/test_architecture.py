@@ -26,7 +26,7 @@ LAYERS = [
     {"bench", "drift", "evaluate"},
     {"convert", "doctor"},
     {"train"},
-    {"serve"},
+    {"mcp", "serve"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -61,9 +61,12 @@ LIBRARIES = {
     "safetensors": {"train"},
     "accelerate": {"train"},
     "starlette": {"serve"},
-    "uvicorn": {"serve"},
+    "uvicorn": {"serve", "mcp"},
     "httptools": {"serve"},
-    "pydantic": {"serve"},
+    "mcp": {"mcp"},
+    "mcp_types": {"mcp"},  # comes with mcp, as does anyio
+    "anyio": {"mcp"},
+    "pydantic": {"serve", "mcp"},
     "pydantic_core": {"serve"},
     "jinja2": {"serve"},
     "sqlalchemy": {"serve"},

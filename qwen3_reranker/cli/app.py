@@ -11,7 +11,20 @@ import typer
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.help import Verb, VerbGroup
 
-VERBS = ("rank", "search", "index", "inspect", "evaluate", "bench", "convert", "doctor", "serve", "keys", "train")
+VERBS = (
+    "rank",
+    "search",
+    "index",
+    "inspect",
+    "evaluate",
+    "bench",
+    "convert",
+    "doctor",
+    "serve",
+    "mcp",
+    "keys",
+    "train",
+)
 
 
 class LazyVerbs(Mapping[str, Any]):
@@ -78,6 +91,7 @@ def _program(
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
       qwen3-reranker inspect nano
       qwen3-reranker serve
+      qwen3-reranker mcp
       qwen3-reranker doctor http://localhost:8000
       qwen3-reranker evaluate nano --on my-data/
       qwen3-reranker bench nano

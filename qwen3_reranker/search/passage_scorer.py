@@ -12,6 +12,7 @@ from pathlib import Path
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.search.retrieval import FUSION_CONSTANT
 from qwen3_reranker.weights.fingerprint import weights_state
 
 # A chunk may take this share of the time that is left, as the estimate of its time may be wrong by as much.
@@ -31,6 +32,25 @@ class PassageLogits:
     logits: Mapping[int, float]
     cached: int
     truncated: frozenset[int]
+
+    def order(self, count: int, fuse: bool = False) -> list[int]:
+        """The places of a list of `count`, the best first: by logit if all were judged.
+
+        Else those that the model says yes to, those that were not judged, and the others. fuse: join the order by
+        logit with that of the list.
+        """
+        places = range(count)
+        by_logit = sorted(self.logits, key=lambda place: (-self.logits[place], place))
+        if len(by_logit) < count:
+            yes = [place for place in by_logit if self.logits[place] > 0]
+            no = [place for place in by_logit if self.logits[place] <= 0]
+            return [*yes, *(place for place in places if place not in self.logits), *no]
+        if not fuse:
+            return by_logit
+        joined = [1 / (FUSION_CONSTANT + rank) for rank in range(1, count + 1)]
+        for rank, place in enumerate(by_logit, start=1):
+            joined[place] += 1 / (FUSION_CONSTANT + rank)
+        return sorted(places, key=lambda place: (-joined[place], place))
 
 
 class KnownScores:
@@ -119,7 +139,8 @@ class PassageScorer:
                 some = [rows[number] for number in chunk]
                 found = self._timed(some, sum(map(_own_tokens, some)))
                 logits.update({left[number]: logit for number, logit in zip(chunk, found, strict=True)})
-            self._scores.add({keys[place]: logits[place] for place in left if place in logits})
+            # A cut text is judged again, or the next call would not know that it was cut.
+            self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
         return PassageLogits(logits, cached, frozenset(truncated))
 
     def _chunks(self, rows: Sequence[Row], deadline: float) -> Iterator[range]:

@@ -69,6 +69,11 @@ def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
     """Read the file at `path`, relative to the folder. A file that cannot be used says why, and never raises."""
     whole = Path(folder, path)
     try:
+        if whole.is_symlink() and _is_hidden(os.path.relpath(os.path.realpath(whole), os.path.realpath(folder))):
+            # Else a folder from elsewhere could bring any file of its reader into the index.
+            return PreparedFile(
+                path, stamp_of(os.stat(whole)), b"", skipped="links to files that are hidden or elsewhere"
+            )
         with whole.open("rb") as opened:
             stamp = stamp_of(os.fstat(opened.fileno()))
             content = opened.read(MAX_FILE_BYTES + 1)
@@ -128,6 +133,11 @@ def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[Documen
 def context_of(path: str, title: str, headings: str) -> str:
     """The text around a passage whose words find it too."""
     return f"{path} {title} {headings}"
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether a part of a relative path is hidden, or leads out of the folder."""
+    return any(part.startswith(".") for part in path.split(os.sep))
 
 
 def _reason(content: bytes) -> str:

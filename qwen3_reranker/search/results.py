@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
+
+import numpy as np
+
+from qwen3_reranker import score
+from qwen3_reranker.search.passage_scorer import PassageLogits
+from qwen3_reranker.search.retrieval import FoundPassage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +99,28 @@ class SearchResults(Sequence[SearchHit]):
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return asdict(self)
+
+
+def found_hit(row: tuple[Any, ...], candidate: FoundPassage, judged: PassageLogits, place: int) -> SearchHit:
+    """The hit of a candidate at `place` in the list that was judged. row: its passage, with all about it."""
+    _, _, path, folder, collection, name, title, headings, first_line, last_line, text, fields = row
+    logit = judged.logits.get(place)
+    return SearchHit(
+        path=path,
+        absolute_path="" if folder is None else os.path.join(folder, path),
+        collection=collection,
+        name=name,
+        title=title,
+        headings=headings,
+        first_line=first_line,
+        last_line=last_line,
+        text=text,
+        fields=json.loads(fields),
+        stage="first stage" if logit is None else "judged",
+        fused=candidate.fused,
+        bm25=candidate.bm25,
+        cosine=candidate.cosine,
+        logit=logit,
+        probability=None if logit is None else float(score.probabilities(np.array([logit], np.float32))[0]),
+        truncated=place in judged.truncated,
+    )

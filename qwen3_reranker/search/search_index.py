@@ -8,7 +8,6 @@ hits = documents by their best passage                results.py
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sqlite3
@@ -23,17 +22,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from qwen3_reranker import score
 from qwen3_reranker.arguments import refuse_non_query
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search.filters import Condition, Filters
 from qwen3_reranker.search.index_tables import open_database
 from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences, one_writer
+from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
-from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds
-from qwen3_reranker.search.retrieval import FUSION_CONSTANT, FoundPassage, WordSearch, fused_candidates
+from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit
+from qwen3_reranker.search.retrieval import FoundPassage, WordSearch, fused_candidates
 from qwen3_reranker.search.vectors import Vectors
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
@@ -197,8 +196,7 @@ class Index:
             raise InputError(f"limit and candidates must be at least 1, got {limit} and {candidates}")
         if budget is not None and not budget > 0:
             raise InputError(f"budget must be more than 0 seconds, got {budget}")
-        # What remains after the last passage, and what the system takes on a busy machine, must fit too.
-        latest = math.inf if budget is None else begun + _JUDGING_SHARE * budget
+        latest = _latest(begun, budget)
         with self._lock:
             chosen, rows = self._candidates(query, (filters or Filters()).sql(), candidates)
         retrieved = time.monotonic()
@@ -208,11 +206,11 @@ class Index:
             texts = [_text_to_judge(rows[each.passage]) for each in chosen]
             judged = scorer.judge(query, texts, instruction, latest)
             fuse = scorer.is_small if fuse is None else fuse
-        order = _order(len(chosen), judged, bool(fuse))
+        order = judged.order(len(chosen), bool(fuse))
         hits: dict[int, SearchHit] = {}
         for place in order:
             if chosen[place].document not in hits and len(hits) < limit:
-                hits[chosen[place].document] = _hit(rows[chosen[place].passage], chosen[place], judged, place)
+                hits[chosen[place].document] = found_hit(rows[chosen[place].passage], chosen[place], judged, place)
         ended = time.monotonic()
         return SearchResults(
             tuple(hits.values()),
@@ -221,6 +219,22 @@ class Index:
             cached=judged.cached,
             seconds=SearchSeconds(retrieved - begun, ended - retrieved, ended - begun),
         )
+
+    def judge(
+        self, query: str, texts: Sequence[str], *, instruction: str | None = None, budget: float | None = None
+    ) -> PassageLogits:
+        """The logits of texts that need not be in the index, in their order, as many as `budget` seconds allow."""
+        latest = _latest(time.monotonic(), budget)
+        refuse_non_query("query", query)
+        scorer = self._models.scorer(latest)
+        return PassageLogits({}, 0, frozenset()) if scorer is None else scorer.judge(query, texts, instruction, latest)
+
+    def lines(
+        self, path: str, first_line: int = 1, last_line: int | None = None, *, collection: str | None = None
+    ) -> IndexedLines:
+        """Lines of a file as it is now; its path as hits name it. Raises what `indexed_lines` raises."""
+        with self._lock:
+            return indexed_lines(self._database, path, collection, first_line, last_line)
 
     def stale(self, collections: Sequence[str] | None = None, seconds: float = 1.0) -> Staleness:
         """How far the index lies behind its folders, found within about so many seconds; no file is read."""
@@ -238,12 +252,26 @@ class Index:
             return [
                 CollectionStatus(*row)
                 for row in self._rows(
-                    "SELECT collections.name, folder, count(DISTINCT files.id), count(passages.id), updated "
+                    "SELECT collections.name, folder, count(DISTINCT documents.file), count(passages.id), updated "
                     "FROM collections LEFT JOIN files ON collection = collections.id "
                     "LEFT JOIN documents ON file = files.id LEFT JOIN passages ON document = documents.id "
                     "GROUP BY collections.id ORDER BY collections.name"
                 )
             ]
+
+    def folders(self) -> dict[str, str | None]:
+        """The names of the collections, and their folders; None for records."""
+        return dict(self._rows("SELECT name, folder FROM collections ORDER BY name"))
+
+    def vector_model(self) -> str | None:
+        """The embedding model that the index has vectors of; None if it has none."""
+        found = self._rows("SELECT value FROM settings WHERE name = 'vectors'")
+        return str(found[0][0]) if found else None
+
+    def open_models(self) -> None:
+        """Open the models now, so that the first search need not. Raises what opening them raises."""
+        self._models.scorer()
+        self._models.embedder()
 
     def close(self) -> None:
         """Close the files, and the models that the index opened itself."""
@@ -344,41 +372,6 @@ def _text_to_judge(row: tuple[Any, ...]) -> str:
     return f"{above}\n\n{text}" if above else text
 
 
-def _order(count: int, judged: PassageLogits, fuse: bool) -> list[int]:
-    """Places in the list of candidates, the best first."""
-    places = range(count)
-    by_logit = sorted(judged.logits, key=lambda place: (-judged.logits[place], place))
-    if len(by_logit) < count:
-        yes = [place for place in by_logit if judged.logits[place] > 0]
-        no = [place for place in by_logit if judged.logits[place] <= 0]
-        return [*yes, *(place for place in places if place not in judged.logits), *no]
-    if not fuse:
-        return by_logit
-    joined = [1 / (FUSION_CONSTANT + rank) for rank in range(1, count + 1)]
-    for rank, place in enumerate(by_logit, start=1):
-        joined[place] += 1 / (FUSION_CONSTANT + rank)
-    return sorted(places, key=lambda place: (-joined[place], place))
-
-
-def _hit(row: tuple[Any, ...], candidate: FoundPassage, judged: PassageLogits, place: int) -> SearchHit:
-    _, _, path, folder, collection, name, title, headings, first_line, last_line, text, fields = row
-    logit = judged.logits.get(place)
-    return SearchHit(
-        path=path,
-        absolute_path="" if folder is None else os.path.join(folder, path),
-        collection=collection,
-        name=name,
-        title=title,
-        headings=headings,
-        first_line=first_line,
-        last_line=last_line,
-        text=text,
-        fields=json.loads(fields),
-        stage="first stage" if logit is None else "judged",
-        fused=candidate.fused,
-        bm25=candidate.bm25,
-        cosine=candidate.cosine,
-        logit=logit,
-        probability=None if logit is None else float(score.probabilities(np.array([logit], np.float32))[0]),
-        truncated=place in judged.truncated,
-    )
+def _latest(begun: float, budget: float | None) -> float:
+    # What remains after the last passage, and what the system takes on a busy machine, must fit too.
+    return math.inf if budget is None else begun + _JUDGING_SHARE * budget
