@@ -185,7 +185,7 @@ def test_every_tool_is_read_only_closed_to_other_parameters_and_says_what_it_ret
         assert tool.description
         jsonschema.validate(answer_of(answers[tool.name]), tool.output_schema)
     assert "notes (4 files)" in instructions
-    assert "by words, so use words" in instructions
+    assert "by words: use some" in instructions
 
 
 def test_calls_at_the_same_time_get_their_own_answers(index: Index, call: Call) -> None:
