@@ -37,6 +37,8 @@ class HttpConnection(HttpToolsProtocol):
         self.app = self._answer
         self._socket: asyncio.Transport
         self._is_ending = False
+        # Waits for the body, to go out with it; empty before it is made.
+        self._reply_head: bytes | None = None
         # From the first byte of a request to its last.
         self._is_receiving = False
         # Since the last head or piece of a body. Only heads, trailers and empty lines can become many.
@@ -172,8 +174,10 @@ class HttpConnection(HttpToolsProtocol):
         cycle: RequestResponseCycle = receive.__self__  # type: ignore[attr-defined]
 
         async def send_and_end(message: Message) -> None:
-            if message["type"] == "http.response.start" and (self._connections.is_stopping or _has_much_to_come(cycle)):
-                cycle.keep_alive = False
+            if message["type"] == "http.response.start":
+                self._reply_head = b""
+                if self._connections.is_stopping or _has_much_to_come(cycle):
+                    cycle.keep_alive = False
             await send(message)
 
         await self._application(scope, receive, send_and_end)
@@ -183,13 +187,17 @@ class HttpConnection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        self._reply_head = None
         self._write(refusal(problem))
         self._is_receiving = True
         self._close()
 
     def _write(self, data: bytes) -> None:
-        if not self._is_ending:
-            self._socket.write(data)
+        if self._reply_head == b"":
+            self._reply_head = data
+        elif not self._is_ending:
+            self._socket.write(self._reply_head + data if self._reply_head else data)
+            self._reply_head = None
 
     def _close(self) -> None:
         """End the connection once the client has the reply.
