@@ -63,7 +63,7 @@ def live_server(**fields: Any) -> Iterator[Live]:
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A server as users start it."""
+    """A server as users start it. port: 0 on a unix socket."""
 
     process: "subprocess.Popen[str]"
     port: int
@@ -109,8 +109,8 @@ def server_process(
         assert process.stderr
         for line in process.stderr:
             log.append(line)
-            if address := re.search(r"serving http://\S+:(\d+);", line):
-                found.append(int(address[1]))
+            if address := re.search(r"serving (?:http://\S+:(\d+)|unix:\S+);", line):
+                found.append(int(address[1] or 0))
                 ready.set()
         ready.set()
 

@@ -1,6 +1,7 @@
 """Behind a proxy: below a path, with its word for the scheme, and on a unix socket."""
 
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.serve.listening import listen_unix
 from qwen3_reranker.serve.settings import ServerSettings
-from testing.live_server import live_server
+from testing.live_server import live_server, server_process
 
 BODY = {"query": "a", "documents": ["b"]}
 
@@ -93,3 +94,18 @@ def test_a_server_that_ends_leaves_the_socket_of_the_one_that_replaced_it(tmp_pa
             successor.bind(str(path))
             path.stat()
     assert path.is_socket()
+
+
+@pytest.mark.slow
+def test_a_server_on_a_unix_socket_believes_its_proxy_and_takes_the_socket_away_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "server.sock"
+    with (
+        server_process("--unix-socket", str(path)) as server,
+        httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://localhost") as client,
+    ):
+        assert client.post("/v1/rerank", json=BODY).status_code == 200
+        page = client.get("/models/nano", headers={"x-forwarded-proto": "https"}).text
+        assert "https://localhost/v1" in page
+        server.tell(signal.SIGTERM)
+        assert server.wait() == 0
+    assert not path.exists()
