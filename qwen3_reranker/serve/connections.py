@@ -49,6 +49,8 @@ class Phase(Enum):
     ENDING = "the client to read the last reply"
 
 
+#: How long the server waits, besides for a head. A client that reads slowly gets this time again and again.
+PHASE_SECONDS = {Phase.IDLE: 75.0, Phase.WRITING: 60.0, Phase.ENDING: 30.0}
 # The first that are closed to make room for another.
 _DISPLACED_FIRST = (Phase.HEAD, Phase.ENDING, Phase.IDLE, Phase.WRITING)
 
@@ -66,7 +68,7 @@ class Connections:
         self.limit = limit
         self.is_stopping = False
         self._metrics = metrics
-        self._seconds = {Phase.HEAD: header_timeout, Phase.IDLE: 75.0, Phase.WRITING: 60.0, Phase.ENDING: 30.0}
+        self._seconds = {**PHASE_SECONDS, Phase.HEAD: header_timeout}
         # Connections by the time at which they entered the phase, which is also their order.
         self._waiting: dict[Phase, OrderedDict[HttpConnection, float]] = {phase: OrderedDict() for phase in Phase}
         self._count = 0

@@ -12,11 +12,13 @@ from contextlib import ExitStack, suppress
 import httpx2
 import pytest
 
+from qwen3_reranker.serve.connections import PHASE_SECONDS
 from testing.live_server import Live, live_server, server_process
 from testing.patience import PATIENCE_SECONDS, until
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
+REFERENCE = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
 FEW_DESCRIPTORS = ("bash", "-c", 'ulimit -n 64; exec "$@"', "bash", sys.executable, "-m", "qwen3_reranker")
 
 
@@ -190,6 +192,31 @@ def test_at_the_limit_a_silent_connection_makes_room_and_a_busy_one_does_not() -
         working[0].sendall(bytes(10))
         assert working[0].recv(4096).startswith(b"HTTP/1.1 400 ")
         assert httpx2.get(f"{live.url}/health/live").status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_client_that_reads_slowly_gets_everything_and_one_that_does_not_read_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    for phase in PHASE_SECONDS:
+        monkeypatch.setitem(PHASE_SECONDS, phase, 0.6)
+    many = 32
+    with live_server() as live, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.settimeout(PATIENCE_SECONDS)
+        client.connect(("127.0.0.1", live.port))
+        size = len(exchange(live, REFERENCE + b"Connection: close\r\n\r\n"))
+        client.sendall((REFERENCE + b"\r\n") * many)
+        if not reads:
+            until(lambda: metric(live, "rerank_connections") == 1)
+            return
+        received = 0
+        while received < many * (size - 100):
+            time.sleep(0.02)
+            piece = client.recv(1 << 17)
+            assert piece, f"cut off after {received:,} bytes of {many * size:,}"
+            received += len(piece)
 
 
 @pytest.mark.slow
