@@ -182,10 +182,11 @@ def test_at_the_limit_a_silent_connection_makes_room_and_a_busy_one_does_not() -
         assert httpx2.get(f"{live.url}/health/live").status_code == 200
         with suppress(ConnectionError):
             assert silent[0].recv(1) == b""
-        working = [stack.enter_context(connect(live)) for _ in range(4)]
-        for client in working:
-            client.sendall(busy)
-        until(lambda: live.application.context.drain.in_flight == 4)
+        working = []
+        for count in range(1, 5):
+            working.append(stack.enter_context(connect(live)))
+            working[-1].sendall(busy)
+            until(lambda count=count: live.application.context.drain.in_flight == count)
         refused = httpx2.get(f"{live.url}/health/live")
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "too_many_connections"
