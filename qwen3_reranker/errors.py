@@ -48,6 +48,10 @@ class QueryTooLongError(InputError):
         self.least_tokens = least_tokens
 
 
+class ConfigurationError(InputError):
+    """A setting in a file or a variable cannot be used. The message has its name there, which is not a flag."""
+
+
 class NotUnicodeError(InputError):
     """A text holds half of a surrogate pair alone, which no encoding can hold."""
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from qwen3_reranker.errors import RerankerError
+from qwen3_reranker.errors import ConfigurationError, RerankerError
 
 # A name that is quoted, or part of a path or of a longer word, is somebody's text.
 _APART = r"(?<![\w'\"/.=-])"
@@ -47,7 +47,9 @@ def in_flags(message: str, parameters: Iterable[Any]) -> str:
 
 
 def speak_of_flags(error: RerankerError, parameters: Iterable[Any]) -> None:
-    """Let an error of the library speak of flags."""
+    """Let an error of the library speak of flags, unless it is about a file of settings."""
+    if isinstance(error, ConfigurationError):
+        return
     if error.args and isinstance(error.args[0], str):
         error.args = (in_flags(error.args[0], parameters), *error.args[1:])
 

@@ -110,7 +110,8 @@ class RequestState:
         )
 
     def problem_response(self, problem: Problem) -> JsonResponse:
-        """The reply for a problem, in the request's dialect."""
+        """The reply for a problem, in the request's dialect. The log gets its code."""
+        self.log_fields["code"] = problem.code
         status, body = (self.error_format or CANONICAL_ERROR).write(problem, self.request_id)
         return JsonResponse(body, status, problem.headers)
 

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.errors import ConfigurationError, InputError, unknown
 from qwen3_reranker.serve.settings import SETTINGS, ModelSettings, ServerSettings, check_setting
 
 PREFIX = "QWEN3_RERANKER_"
@@ -79,7 +79,9 @@ def _setting(name: str, value: Any, origin: str = "") -> Any:
         typed = _typed(name, value)
         check_setting(name, typed)
     except InputError as error:
-        raise InputError(f"{origin}{error}") from None
+        if not origin:
+            raise
+        raise ConfigurationError(f"{origin}{error}") from None
     return typed
 
 

@@ -82,3 +82,19 @@ def test_it_serves_several_models_by_their_names_and_ends_with_0_on_ctrl_c(tmp_p
     log = "".join(server.log)
     assert '"route": "/v1/rerank"' in log
     assert "secret" not in log
+
+
+def test_a_wrong_setting_of_a_file_or_variable_is_named_as_it_is_written_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("max_documents = 0", encoding="utf-8")
+    assert main(["serve", "--config", str(path)]) == 2
+    assert "server.toml: max_documents must be at least 1, got 0" in capsys.readouterr().err
+    assert main(["serve", "--max-documents", "0"]) == 2
+    assert "error: --max-documents must be at least 1, got 0" in capsys.readouterr().err
+    monkeypatch.setenv("QWEN3_RERANKER_MAX_DOCUMENT", "5")
+    assert main(["serve"]) == 2
+    printed = capsys.readouterr().err
+    assert "QWEN3_RERANKER_MAX_DOCUMENT: unknown setting 'max_document': did you mean 'max_documents'?" in printed
+    assert "--" not in printed

@@ -119,6 +119,7 @@ def test_a_line_of_the_log_has_the_numbers_and_none_of_the_texts(
     printed = capsys.readouterr().err
     lines = [json.loads(line) for line in printed.splitlines()][:2]
     assert [(line["status"], line["route"]) for line in lines] == [(200, "/v1/rerank"), (400, "/v1/rerank")]
+    assert (lines[0].get("code"), lines[1]["code"]) == (None, "invalid_json")
     assert lines[0]["documents"] == 2
     assert lines[0]["prompt_tokens"] > lines[0]["computed_tokens"] > 0
     assert "secret" not in printed
