@@ -44,11 +44,11 @@ class OptionFacts:
                 raise unknown(name, each, self.choices)
             # A negated comparison, because NaN is in no bounds.
             if self.least is not None and not each >= self.least:
-                raise InputError(f"{name} must be at least {self.least:,}, got {each}")
+                raise InputError(f"{name} must be at least {self.least}, got {each}")
             if self.most is not None and not each <= self.most:
-                raise InputError(f"{name} must be at most {self.most:,}, got {each}")
+                raise InputError(f"{name} must be at most {self.most}, got {each}")
             if self.above is not None and not each > self.above:
-                raise InputError(f"{name} must be above {self.above:,}, got {each}")
+                raise InputError(f"{name} must be above {self.above}, got {each}")
 
 
 def option(default: Any, help: str, *, choices: Sequence[str] = (), **facts: Any) -> Any:

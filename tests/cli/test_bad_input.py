@@ -130,7 +130,7 @@ OF_OTHER_VERBS = {
     "convert": (["convert", "nano", "new", "--to", "hf", "--quantize", "q8_0"], "got --quantize q8_0"),
     "convert to what is there": (["convert", "nano", "notes.txt", "--to", "hf"], "replace it with --overwrite"),
     "serve": (["serve", "--threads", "0"], "--threads must be"),
-    "serve on no port": (["serve", "--port", "99999"], "--port must be less than or equal to 65535, got 99999"),
+    "serve on no port": (["serve", "--port", "99999"], "--port must be at most 65535, got 99999"),
     "evaluate": (["evaluate", "nano", "--on", "x", "--max-length", "0"], "--max-length must be"),
     "train run": (["train", "run", "x", "-o", "y", "--batch", "0"], "--batch must be a whole number of at least 1"),
     "a rate of training": (
