@@ -73,10 +73,9 @@ def tool_server(tools: IndexTools, version: str) -> Server[Any]:
 
 def _described(tools: IndexTools, name: str) -> Tool:
     takes, gives = _KINDS[name]
-    lines = (getattr(tools, name).__doc__ or "").split("\n")
     return Tool(
         name=name,
-        description="\n".join(line.strip() for line in lines).strip(),
+        description=" ".join(getattr(tools, name).__doc__.split()),
         input_schema=takes.model_json_schema(),
         output_schema=gives.json_schema(mode="serialization"),
         annotations=_READ_ONLY,

@@ -75,6 +75,30 @@ def test_an_agents_client_finds_and_reads_a_passage(command: list[str]) -> None:
         anyio.run(calls, mode)
 
 
+def test_a_recorded_session_of_codex_finds_and_reads_a_passage(index: Index, command: list[str]) -> None:
+    # What Codex CLI 0.171.0 sent, on the index of examples/documents, while a script chose the calls in place of a
+    # language model: search, then get with the place of the first result.
+    session = (Path(__file__).parent / "codex_session.jsonl").read_text(encoding="utf-8")
+    sent = [json.loads(line) for line in session.splitlines()]
+    index.remove("notes")
+    index.add(Path(__file__).parents[2] / "examples/documents")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        replies = {}
+        for message in sent:
+            if "id" in message:
+                replies[message["method"], message["id"]] = ask(process, message)["result"]
+            else:
+                process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert [method for method, _ in replies] == ["initialize", "tools/list", "tools/call", "tools/call"]
+    welcome, tools, found, lines = replies.values()
+    assert "27 files" in welcome["instructions"]
+    assert [tool["name"] for tool in tools["tools"]] == ["search", "rerank", "get", "status"]
+    assert found["structuredContent"]["results"][0]["path"] == "git-undo-commit.md"
+    assert "git reset --soft HEAD~1" in lines["structuredContent"]["text"]
+
+
 def test_closing_stdin_ends_it_and_stdout_held_only_the_protocol(started: subprocess.Popen[bytes]) -> None:
     assert started.stdin is not None
     for number, line in enumerate((b"no json", b"[]", b'{"jsonrpc":"2.0"}', b"\xff\xfe"), start=2):
