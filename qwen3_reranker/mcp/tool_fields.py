@@ -27,7 +27,6 @@ def _clipped(length: int) -> AfterValidator:
 
 
 _Title = Annotated[str, _clipped(300)]
-_Query = Annotated[str, Field(max_length=10_000)]
 _Instruction = Annotated[
     str | None, Field(max_length=2_000, description="What makes a text relevant, in English; default: web search.")
 ]
@@ -45,7 +44,8 @@ class ToolArguments(BaseModel):
 class SearchArguments(ToolArguments):
     """The arguments of `search`."""
 
-    query: Annotated[_Query, Field(description="A question or the words to find, in any language.")]
+    # The first stage takes time for each word, which no budget bounds.
+    query: Annotated[str, Field(max_length=2_000, description="A question or the words to find, in any language.")]
     collections: Annotated[
         list[str] | None, BeforeValidator(_listed), Field(max_length=100, description="Search only these.")
     ] = None
@@ -63,7 +63,7 @@ class SearchArguments(ToolArguments):
 class RerankArguments(ToolArguments):
     """The arguments of `rerank`."""
 
-    query: _Query
+    query: Annotated[str, Field(max_length=10_000)]
     documents: Annotated[
         list[str], BeforeValidator(_listed), Field(min_length=1, max_length=1_000, description="Texts to judge.")
     ]
