@@ -31,16 +31,19 @@ class DataOptions:
     on: list[str] | None = option(None, "What to evaluate on, as above; may be repeated.", unit="PATH|SUITE")
     first_stage: list[str] | None = option(
         None,
-        "The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), or those of a "
-        "Qwen3-Embedding model, which runs as the first system does.",
-        unit="bm25|data|RUN.trec|MODEL",
+        "The lists to rerank: BM25's, the data's own, a stored TREC run (one for each set), those of a "
+        "Qwen3-Embedding model, which runs as the first system does, or the passages that `search` would judge.",
+        unit="bm25|data|RUN.trec|MODEL|index",
         shown="auto: the data's own where they have lists, otherwise bm25",
+    )
+    embedder: str | None = option(
+        None, "Also search by meaning, with --first-stage index: a Qwen3-Embedding model.", unit="MODEL"
     )
     depth: int | None = option(
         None,
-        "Documents of a list that are reranked.",
+        "Documents of a list that are reranked; of an index, passages.",
         unit="N",
-        shown="100; all where the data bring their lists",
+        shown="100; 40 of an index; all where the data bring their lists",
         least=1,
     )
     queries: int | None = option(
@@ -133,6 +136,7 @@ def evaluate(
       qwen3-reranker evaluate nano --on my-data/ --queries 50
       qwen3-reranker evaluate nano --on lines.jsonl --precision float32 --precision int8
       qwen3-reranker evaluate Qwen/Qwen3-Reranker-0.6B other.trec --on my-data/ --first-stage search.trec
+      qwen3-reranker evaluate nano --on my-data/ --first-stage index
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
       qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
     """
@@ -159,13 +163,15 @@ def evaluate(
         for precision, prompt in product(precisions, compare.prompts or usual_prompts(data.on))
     ]
     check_openable(models, variants, data.first_stage or [])
+    if data.embedder is not None and "index" not in (data.first_stage or ()):
+        raise InputError("--embedder needs --first-stage index; name an embedding model alone with --first-stage MODEL")
     extra = [Measure.parse(name) for name in output.measures.split(",") if name.strip()]
     folder, instructions = Path(output.output), compare.instructions
     sets = [labelled.drawn(data.queries, output.seed) for labelled in read_all(data.on)]
     if compare.tune_instruction:
         instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
     candidates = systems(models, variants, instructions, one_model=compare.tune_instruction)
-    lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0])
+    lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0], data.embedder)
     stages = retrieved(sets, data.first_stage or ["auto"], lists)
     if data.with_positives:
         stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from qwen3_reranker.evaluate import (
     dense,
     given,
     held_out,
+    indexed,
     library,
     read_sets,
     stored,
@@ -29,6 +31,8 @@ from qwen3_reranker.evaluate import (
     suite_sets,
 )
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.search.opened_models import INDEX_DIM
+from qwen3_reranker.search.search_index import CANDIDATES
 
 DEPTH = 100
 _NOT_OF_EMBEDDER = ("prompt", "truncate_queries", "special_tokens", "max_length", "revision")
@@ -39,13 +43,14 @@ class FirstStageOptions:
     """How lists are made.
 
     depth: None for 100, or all documents of lists that are there. seed: of ties. folder: where lists are stored.
-    embedder: options of an embedding model.
+    embedder: options of an embedding model. index_embedder: that of an index, if it has vectors.
     """
 
     depth: int | None
     seed: int
     folder: Path
     embedder: Mapping[str, Any]
+    index_embedder: str | None = None
 
 
 def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
@@ -129,21 +134,28 @@ def retrieved(sets: Sequence[LabelledSet], wanted: Sequence[str], options: First
     if len(wanted) not in (1, len(sets)):
         raise InputError(f"--first-stage was given {len(wanted)} times for {len(sets)} sets; give one, or one for each")
     chosen = list(wanted) * (len(sets) if len(wanted) == 1 else 1)
-    embedders: dict[str, Embedder] = {}
+    how = {each: value for each, value in options.embedder.items() if each not in _NOT_OF_EMBEDDER}
     stages = []
     with ExitStack() as opened:
+
+        @cache
+        def embedder(name: str, dim: int | None = None) -> Embedder:
+            return opened.enter_context(Embedder(name, dim=dim, **how))
+
         for number, (labelled, name) in enumerate(zip(sets, chosen, strict=True), start=1):
             if name == "data" or (name == "auto" and labelled.candidates is not None):
                 stages.append(given(labelled, options.depth))
             elif name in ("auto", "bm25"):
                 with ProgressBar(f"BM25, set {number} of {len(sets)}") as bar:
                     stages.append(bm25(labelled, options.depth or DEPTH, options.seed, options.folder, bar))
+            elif name == "index":
+                vectors = None if options.index_embedder is None else embedder(options.index_embedder, dim=INDEX_DIM)
+                with ProgressBar(f"indexing, set {number} of {len(sets)}") as bar:
+                    depth = options.depth or CANDIDATES
+                    stages.append(indexed(labelled, depth, options.seed, options.folder, vectors, bar))
             elif name.endswith(RUN_ENDINGS) or Path(name).is_file():
                 stages.append(stored(labelled, Path(name), options.depth or DEPTH))
             else:
-                if name not in embedders:
-                    how = {each: value for each, value in options.embedder.items() if each not in _NOT_OF_EMBEDDER}
-                    embedders[name] = opened.enter_context(Embedder(name, **how))
                 with ProgressBar(f"embedding, set {number} of {len(sets)}") as bar:
-                    stages.append(dense(labelled, embedders[name], options.depth or DEPTH, options.folder, bar))
+                    stages.append(dense(labelled, embedder(name), options.depth or DEPTH, options.folder, bar))
     return stages

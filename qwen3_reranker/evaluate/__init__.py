@@ -2,6 +2,7 @@
 
 from qwen3_reranker.evaluate.evaluation import RUN_ENDINGS, Candidate, evaluate
 from qwen3_reranker.evaluate.first_stage import FirstStage, bm25, dense, fused, given, oracle, stored, with_positives
+from qwen3_reranker.evaluate.index_lists import indexed
 from qwen3_reranker.evaluate.labelled import LabelledSet, Qrels, Run
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.mteb_search import MtebSearch
@@ -40,6 +41,7 @@ __all__ = [
     "given",
     "held_out",
     "holm",
+    "indexed",
     "library",
     "markdown",
     "mean_interval",

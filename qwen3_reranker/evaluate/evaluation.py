@@ -17,7 +17,17 @@ from qwen3_reranker.evaluate.logits_file import LogitsFile, file_name
 from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
-from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, ORACLE, UNORDERED, Summary, System, facts_of
+from qwen3_reranker.evaluate.summary import (
+    FIRST_STAGE,
+    FUSION,
+    MODEL,
+    ORACLE,
+    PART,
+    UNORDERED,
+    Summary,
+    System,
+    facts_of,
+)
 from qwen3_reranker.reranker import Reranker
 
 RUN_ENDINGS = (".trec", ".run")
@@ -63,25 +73,33 @@ def evaluate(
     wanted = [tuple(dict.fromkeys((labelled.measure, *measures))) for labelled in sets]
 
     def scores(runs: Sequence[Run]) -> tuple[Mapping[Measure, RunScores], ...]:
-        return tuple(score_run(labelled, run, of) for labelled, run, of in zip(sets, runs, wanted, strict=True))
+        return tuple(
+            score_run(labelled, stage.of_documents(run), of)
+            for labelled, stage, run, of in zip(sets, stages, runs, wanted, strict=True)
+        )
 
-    first = [stage.run for stage in stages]
     is_ordered = all(stage.is_ordered for stage in stages)
     kind = FIRST_STAGE if is_ordered else UNORDERED
-    ordered = [System(_joined(stage.name for stage in stages), kind, scores(first))]
+    all_parts = zip(*(stage.parts for stage in stages), strict=False)
+    ordered = [
+        System(_joined(s.name for s in each), of, scores([s.run for s in each]), seconds=_seconds(each))
+        for each, of in ((stages, kind), *((parts, PART) for parts in all_parts))
+    ]
     fusions = []
-    for candidate, runs, cost, settings in _all_judged(sets, stages, candidates, folder, on_progress):
-        curve = _depth_curve(sets, stages, runs)
-        ordered.append(System(candidate.label, MODEL, scores(runs), settings, cost, curve))
+    for candidate, runs, cost, seconds, settings in _all_judged(sets, stages, candidates, folder, on_progress):
+        # A stored run has documents, a model judges what the lists hold.
+        first = [stage.of_documents(stage.run) if candidate.is_run else stage.run for stage in stages]
+        curve = _depth_curve(sets, stages, first, runs)
+        ordered.append(System(candidate.label, MODEL, scores(runs), settings, cost, curve, seconds))
         if not is_ordered:
             continue
-        both = [fused(stage.run, run) for stage, run in zip(stages, runs, strict=True)]
+        both = [fused(*each) for each in zip(first, runs, strict=True)]
         fusions.append(System(f"{candidate.label} + {ordered[0].label}", FUSION, scores(both)))
     best = System("oracle", ORACLE, scores([oracle(*each) for each in zip(sets, stages, strict=True)]))
     return Summary(facts_of(sets, stages), (*ordered, *fusions, best), tuple(measures), seed)
 
 
-_Judgement = tuple[Candidate, list[Run], Cost | None, Mapping[str, object]]
+_Judgement = tuple[Candidate, list[Run], Cost | None, list[float], Mapping[str, object]]
 
 
 def _all_judged(
@@ -98,13 +116,14 @@ def _all_judged(
     for (model, options), group in groupby(candidates, lambda each: (each.model, each.options)):
         if model.endswith(RUN_ENDINGS):
             runs: list[Run] = [stored(labelled, Path(model), None).run for labelled in sets]
-            found += [(candidate, runs, None, {"run": model}) for candidate in group]
+            found += [(candidate, runs, None, [], {"run": model}) for candidate in group]
             continue
         with Reranker(model, **options) as reranker:
             hashed = model_fingerprint(reranker)
             for candidate in group:
                 judged: list[Run] = []
                 cost = Cost()
+                seconds: list[float] = []
                 settings: dict[str, Any] = {}
                 for labelled, stage, some in zip(sets, stages, pairs, strict=True):
 
@@ -115,22 +134,29 @@ def _all_judged(
                     settings = belonging(reranker, hashed, labelled, stage, candidate.instruction)
                     with LogitsFile(folder / file_name(labelled.name), model, settings) as file:
                         run, took = judge(reranker, labelled, stage, candidate.instruction, file, advance)
+                        seconds += [file.judged[query].seconds for query in stage.run]
                     judged.append(run)
                     cost = cost + took
                     done += some
                 of_sets = ("set", "set_sha256", "first_stage", "first_stage_sha256")
-                found.append((candidate, judged, cost, {k: v for k, v in settings.items() if k not in of_sets}))
+                found.append(
+                    (candidate, judged, cost, seconds, {k: v for k, v in settings.items() if k not in of_sets})
+                )
     return found
 
 
-def _depth_curve(sets: Sequence[LabelledSet], stages: Sequence[FirstStage], runs: Sequence[Run]) -> dict[int, float]:
-    """The mean by depth. Only the first documents of a list are reranked, those below keep their order."""
+def _depth_curve(
+    sets: Sequence[LabelledSet], stages: Sequence[FirstStage], first: Sequence[Run], runs: Sequence[Run]
+) -> dict[int, float]:
+    """The mean by depth. Only the first of a list are reranked, those below keep their order."""
     deepest = max(stage.depth for stage in stages)
     curve = {}
     for depth in (*(each for each in DEPTHS if each < deepest), deepest):
         values = [
-            score_run(labelled, _reranked_above(stage.run, run, depth), [labelled.measure])[labelled.measure].values_Q
-            for labelled, stage, run in zip(sets, stages, runs, strict=True)
+            score_run(labelled, stage.of_documents(_reranked_above(listed, run, depth)), [labelled.measure])[
+                labelled.measure
+            ].values_Q
+            for labelled, stage, listed, run in zip(sets, stages, first, runs, strict=True)
         ]
         curve[depth] = weighted_mean(values, weights(sets))
     return curve
@@ -157,6 +183,10 @@ def _places(scores: Mapping[str, float]) -> dict[str, float]:
     rounded = {document: np.float32(score) for document, score in scores.items()}
     place_of = {score: place for place, score in enumerate(sorted(set(rounded.values())))}
     return {document: float(place_of[score]) for document, score in rounded.items()}
+
+
+def _seconds(stages: Sequence[FirstStage]) -> list[float]:
+    return [seconds for stage in stages for seconds in stage.seconds.values()]
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -1,11 +1,11 @@
-"""The lists to rerank (BM25's, a stored run's, the data's own), fusions and oracle."""
+"""The lists to rerank (BM25's, a stored run's, the data's own), fusions and oracle. Those of an index: index_lists."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,33 @@ RANDOM_ORDER = "random order"
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """The best `depth` documents of each judged query. sha256: of all the lists these were taken from."""
+    """The best `depth` documents of each judged query. sha256: of all the lists these were taken from.
+
+    The lists of an index hold passages. texts, document_of: by passage; empty where the lists hold documents. parts:
+    the searches that it consists of, each by itself. seconds: by query, where they are known.
+    """
 
     name: str
     depth: int
     run: Run
     sha256: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    document_of: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[FirstStage, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def of_documents(self, run: Run) -> Run:
+        """The same lists of documents: each has the score of its best passage."""
+        if not self.document_of:
+            return run
+        return {query: self._best_of_documents(scores) for query, scores in run.items()}
+
+    def _best_of_documents(self, scores: Mapping[str, float]) -> dict[str, float]:
+        best: dict[str, float] = {}
+        for passage, score in scores.items():
+            document = self.document_of.get(passage, passage)
+            best[document] = max(score, best.get(document, score))
+        return best
 
     @property
     def is_ordered(self) -> bool:
@@ -151,9 +172,10 @@ def best(scores: Mapping[str, float], depth: int | None) -> dict[str, float]:
 def with_positives(labelled: LabelledSet, stage: FirstStage) -> FirstStage:
     """The same lists with missing relevant documents below: the quality of a reranker alone."""
     run = {}
+    listed = stage.of_documents(stage.run)
     for query, scores in stage.run.items():
         lowest = min(scores.values(), default=0.0) - stage.is_ordered
-        lacking = [d for d, label in labelled.qrels[query].items() if label > 0 and d not in scores]
+        lacking = [d for d, label in labelled.qrels[query].items() if label > 0 and d not in listed[query]]
         run[query] = {**scores, **dict.fromkeys((d for d in lacking if d in labelled.documents), lowest)}
     return replace(stage, name=f"{stage.name} with all relevant", depth=max(map(len, run.values()), default=0), run=run)
 
@@ -162,7 +184,7 @@ def oracle(labelled: LabelledSet, stage: FirstStage) -> Run:
     """The best order of these lists: by label."""
     return {
         query: {document: float(labelled.qrels[query].get(document, 0)) for document in scores}
-        for query, scores in stage.run.items()
+        for query, scores in stage.of_documents(stage.run).items()
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def judge(
                 if on_progress:
                     on_progress((before + share) / total)
 
-            known = _logits_of(reranker, labelled, query, tuple(scores), instruction, advance)
+            known = _logits_of(reranker, labelled, stage.texts, query, tuple(scores), instruction, advance)
             file.add(known)
         run[query] = dict(zip(known.documents, known.logits, strict=True))
         cost += Cost(
@@ -123,13 +123,14 @@ def judge(
 def _logits_of(
     reranker: Reranker,
     labelled: LabelledSet,
+    passages: Mapping[str, str],
     query: str,
     documents: tuple[str, ...],
     instruction: str | None,
     on_progress: Callable[[float], None],
 ) -> QueryLogits:
     try:
-        texts = [labelled.documents[document] for document in documents]
+        texts = [passages[each] if each in passages else labelled.documents[each] for each in documents]
     except KeyError as error:
         raise InputError(f"{labelled.name}: the list of query {query} names the unknown document {error}") from None
     chosen = labelled.instruction_of(query) if instruction is None else instruction

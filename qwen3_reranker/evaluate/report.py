@@ -86,14 +86,20 @@ def _sentence(each: SystemComparison) -> str:
 
 
 def system_rows(summary: Summary) -> RowTable:
-    """A row a system: the main measure with its interval, then each further one."""
+    """A row a system: the main measure with its interval, each further one, and the time of a query."""
     extra = [measure for measure in summary.measures if any(each.measure != measure for each in summary.sets)]
+    # Beside a first stage whose time is unknown, that of judging is in the remarks alone.
+    timed = ["p50, ms", "p95, ms"] if summary.systems[0].latency else []
     rows = []
     for number, system in enumerate(summary.systems, start=1):
         low, high = summary.interval(system)
         cells = [f"{summary.mean(system, measure):.3f}" for measure in extra]
+        if timed:
+            cells += [f"{1000 * seconds:,.1f}" for seconds in system.latency or ()] or ["", ""]
         rows.append([str(number), system.label, f"{summary.mean(system):.3f}", f"{low:.3f} to {high:.3f}", *cells])
-    return _table(["", "system", summary.headline_name, "95 % interval", *(measure.name for measure in extra)], rows)
+    return _table(
+        ["", "system", summary.headline_name, "95 % interval", *(measure.name for measure in extra), *timed], rows
+    )
 
 
 def comparison_rows(summary: Summary) -> RowTable:
@@ -199,6 +205,11 @@ def remarks(summary: Summary) -> Iterator[str]:
         + ("; *: p < 0.05 against the first stage on this set or language alone, not corrected" * summary.is_ordered)
         + "; in brackets, 95 % intervals."
     )
+    if summary.systems[0].latency:
+        yield (
+            "p50 and p95: milliseconds of a query on the machine that ran it; a first stage retrieves a list, a model "
+            "judges it, a fusion takes the time of both"
+        )
     for facts in summary.sets:
         yield (
             f"{facts.name}: {facts.queries:,} queries, {facts.documents:,} documents, "
@@ -213,7 +224,7 @@ def remarks(summary: Summary) -> Iterator[str]:
             yield (
                 f"{system.label}: {settings_line(system)}; {cost.pairs:,} pairs, {cost.prompt_tokens:,} tokens of "
                 f"which {saved:.0%} were shared, {cost.truncated_documents:,} documents cut, "
-                f"{queries}{cost.seconds:,.1f} s"
+                f"{queries}{cost.seconds:,.1f} s{_of_a_query(system)}"
             )
         elif system.kind == MODEL:
             yield f"{system.label}: {settings_line(system)}"
@@ -222,6 +233,10 @@ def remarks(summary: Summary) -> Iterator[str]:
         named = ", ".join(missing[:_MOST_NAMED]) + (", ..." if len(missing) > _MOST_NAMED else "")
         yield f"{place}: {len(missing):,} judged queries are missing and count as 0: {named}"
     yield f"Random draws begin at seed {summary.seed}."
+
+
+def _of_a_query(system: System) -> str:
+    return "" if system.latency is None else ", a query {:,.3f} s (p50) to {:,.3f} s (p95)".format(*system.latency)
 
 
 def tie_remarks(summary: Summary) -> Iterator[str]:
@@ -292,6 +307,7 @@ def _system_json(summary: Summary, system: System) -> dict[str, Any]:
         "sets": by_set,
         "settings": dict(system.settings),
         "cost": asdict(system.cost) if system.cost else None,
+        "latency": dict(zip(("p50", "p95"), system.latency, strict=True)) if system.latency else None,
         "depth_curve": {str(depth): value for depth, value in system.depth_curve.items()},
     }
 

@@ -14,7 +14,7 @@ from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import RunScores
 from qwen3_reranker.evaluate.significance import Values, holm, mean_interval, paired_p, weighted_mean
 
-FIRST_STAGE, MODEL, FUSION, ORACLE = "first stage", "model", "fusion", "oracle"
+FIRST_STAGE, PART, MODEL, FUSION, ORACLE = "first stage", "part of the first stage", "model", "fusion", "oracle"
 #: The kind of the first system where a set has lists without an order.
 UNORDERED = "random order"
 #: Below this a difference is called more than chance.
@@ -46,7 +46,8 @@ class SetFacts:
 class System:
     """One way to order the lists, with its scores of each set. depth_curve: the mean when fewer documents are reranked.
 
-    settings: of a model, everything its logits depend on, set apart. cost: what judging took, over all sets.
+    settings: of a model, everything its logits depend on, set apart. cost: what judging took, over all sets. seconds:
+    of each query of all sets, to retrieve or to judge its list; empty where they are not known.
     """
 
     label: str
@@ -55,6 +56,15 @@ class System:
     settings: Mapping[str, object] = field(default_factory=dict)
     cost: Cost | None = None
     depth_curve: Mapping[int, float] = field(default_factory=dict)
+    seconds: Sequence[float] = ()
+
+    @property
+    def latency(self) -> tuple[float, float] | None:
+        """p50 and p95 of the seconds of a query."""
+        if not self.seconds:
+            return None
+        p50, p95 = np.percentile(self.seconds, (50, 95)).tolist()
+        return p50, p95
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class SystemComparison:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an evaluation found; systems in the order of tables: first stage, models, fusions, oracle.
+    """What an evaluation found; systems in the order of tables: first stage and its parts, models, fusions, oracle.
 
     measures: those besides the one of each set. Of `compared`: comparisons; by_set, each set alone;
     by_language, the sets of each language that is known, which count alike.
@@ -179,6 +189,7 @@ def _with_comparisons(summary: Summary) -> Summary:
     models, fusions = ([system for system in summary.systems if system.kind == kind] for kind in (MODEL, FUSION))
     pairs = [(system, summary.systems[0]) for system in (*models, *fusions) if summary.is_ordered]
     # Fusions have the order of their models; lists without an order have none.
+    pairs += [(summary.systems[0], system) for system in summary.systems if system.kind == PART]
     pairs += [*zip(fusions, models, strict=False), *((model, models[0]) for model in models[1:])]
     found = [_compared(summary, system, baseline) for system, baseline in pairs]
     corrected = holm([each.p for each in found])
@@ -201,7 +212,7 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     fusions = [system.label for system in summary.systems if system.kind == FUSION]
     kept = {*labels, *(fusion for model, fusion in zip(models, fusions, strict=False) if model in labels)}
     systems = tuple(
-        each for each in summary.systems if each.kind in (FIRST_STAGE, UNORDERED, ORACLE) or each.label in kept
+        each for each in summary.systems if each.kind in (FIRST_STAGE, PART, UNORDERED, ORACLE) or each.label in kept
     )
     return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={})
 
@@ -229,9 +240,9 @@ def _compared(summary: Summary, system: System, baseline: System) -> SystemCompa
 
 def _recall(labelled: LabelledSet, stage: FirstStage) -> float:
     """The mean share of relevant documents that a list holds. No reranking can find the others."""
-    shares = []
+    shares, listed = [], stage.of_documents(stage.run)
     for query, labels in labelled.qrels.items():
         relevant = [document for document, label in labels.items() if label > 0]
-        found = stage.run.get(query, {})
+        found = listed.get(query, {})
         shares.append(sum(document in found for document in relevant) / len(relevant) if relevant else 0.0)
     return float(np.mean(shares))

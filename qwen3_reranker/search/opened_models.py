@@ -12,8 +12,8 @@ from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageScorer
 
-# Numbers of a vector on disk: the first of them, as published embedding models are trained to be cut.
-_DIM = 256
+#: Numbers of a vector on disk: the first of them, as published embedding models are trained to be cut.
+INDEX_DIM = 256
 
 
 #: An open model, a name, or what opens one.
@@ -57,7 +57,7 @@ class OpenedModels:
         with self._lock:
             if not (self._embedder is None or isinstance(self._embedder, Embedder)):
                 name = self._embedder
-                self._embedder = Embedder(name, dim=_DIM) if isinstance(name, str) else name()
+                self._embedder = Embedder(name, dim=INDEX_DIM) if isinstance(name, str) else name()
                 self._owned.append(self._embedder)
             return self._embedder
 

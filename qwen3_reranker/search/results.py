@@ -53,6 +53,12 @@ class SearchHit:
         return asdict(self)
 
 
+def text_to_judge(headings: str, text: str) -> str:
+    """What the reranker reads of a passage: its text below the headings that it does not hold itself."""
+    above = " > ".join(heading for heading in headings.split(" > ") if heading and heading not in text)
+    return f"{above}\n\n{text}" if above else text
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSeconds:
     """Seconds of each stage, and of all of them."""

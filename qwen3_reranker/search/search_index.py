@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differen
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
-from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit
+from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
 from qwen3_reranker.search.retrieval import FoundPassage, WordSearch, fused_candidates
 from qwen3_reranker.search.vectors import Vectors
 
@@ -39,6 +39,8 @@ from qwen3_reranker.search.vectors import Vectors
 PASSAGE_TOKENS = 200
 #: Passages that are judged if nothing else is asked for.
 CANDIDATES = 40
+#: The searches of the first stage: by BM25 and by vectors.
+WORDS, VECTORS = "words", "vectors"
 # Of a search's time, judging ends after this share.
 _JUDGING_SHARE = 0.95
 # Passages that each search of the first stage gives.
@@ -203,7 +205,7 @@ class Index:
         judged = PassageLogits({}, 0, frozenset())
         scorer = self._models.scorer(latest) if rerank and chosen else None
         if scorer is not None:
-            texts = [_text_to_judge(rows[each.passage]) for each in chosen]
+            texts = [text_to_judge(rows[each.passage][7], rows[each.passage][10]) for each in chosen]
             judged = scorer.judge(query, texts, instruction, latest)
             fuse = scorer.is_small if fuse is None else fuse
         order = judged.order(len(chosen), bool(fuse))
@@ -235,6 +237,16 @@ class Index:
         """Lines of a file as it is now; its path as hits name it. Raises what `indexed_lines` raises."""
         with self._lock:
             return indexed_lines(self._database, path, collection, first_line, last_line)
+
+    def candidates(
+        self, query: str, count: int = CANDIDATES, *, by: Collection[str] = (WORDS, VECTORS)
+    ) -> list[SearchHit]:
+        """The passages that a search judges, in the order of the first stage; `by`: the searches it consists of."""
+        refuse_non_query("query", query)
+        with self._lock:
+            chosen, rows = self._candidates(query, Filters().sql(), count, by)
+        unjudged = PassageLogits({}, 0, frozenset())
+        return [found_hit(rows[each.passage], each, unjudged, place) for place, each in enumerate(chosen)]
 
     def stale(self, collections: Sequence[str] | None = None, seconds: float = 1.0) -> Staleness:
         """How far the index lies behind its folders, found within about so many seconds; no file is read."""
@@ -291,10 +303,10 @@ class Index:
     # --- parts ---
 
     def _candidates(
-        self, query: str, condition: Condition, count: int
+        self, query: str, condition: Condition, count: int, by: Collection[str] = (WORDS, VECTORS)
     ) -> tuple[list[FoundPassage], dict[int, tuple[Any, ...]]]:
-        by_words = self._words.top(query, _FIRST_STAGE, condition)
-        by_vectors = self._nearest(query, _FIRST_STAGE, condition)
+        by_words = self._words.top(query, _FIRST_STAGE, condition) if WORDS in by else []
+        by_vectors = self._nearest(query, _FIRST_STAGE, condition) if VECTORS in by else []
         passages = {passage for passage, _ in (*by_words, *by_vectors)}
         marks = ",".join("?" * len(passages))
         found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE passages.id IN ({marks})", *passages)
@@ -363,13 +375,6 @@ def _setting(database: sqlite3.Connection, name: str, default: object) -> Any:
         database.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
         found = database.execute(read, (name,)).fetchone()
     return found[0]
-
-
-def _text_to_judge(row: tuple[Any, ...]) -> str:
-    """A passage below the headings that it does not hold itself."""
-    headings, text = row[7], row[10]
-    above = " > ".join(heading for heading in headings.split(" > ") if heading and heading not in text)
-    return f"{above}\n\n{text}" if above else text
 
 
 def _latest(begun: float, budget: float | None) -> float:

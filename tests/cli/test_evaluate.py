@@ -54,6 +54,16 @@ def test_a_run_of_another_reranker_stands_beside_and_no_model_measures_the_lists
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_search_is_measured_with_its_time_beside_quality(run: Run) -> None:
+    arguments = ("evaluate", "nano", "--on", "tasks", "--first-stage", "index", "--queries", "3", "-o", "out")
+    first, model, *_ = json.loads(run(*arguments, "--format", "json").out)["systems"]
+    assert (first["label"], model["label"]) == ("index (BM25)", "nano")
+    assert 0 < first["latency"]["p50"] <= first["latency"]["p95"]
+    assert 0 < model["latency"]["p50"] <= model["latency"]["p95"]
+    assert all("p50, ms" in (Path("out") / name).read_text(encoding="utf-8") for name in ("report.md", "report.html"))
+
+
+@pytest.mark.usefixtures("folder")
 def test_every_model_precision_prompt_and_instruction_is_a_system_named_by_what_differs(run: Run) -> None:
     outcome = run(
         *("evaluate", "nano", "--on", "tasks", "--depth", "3", "--queries", "2", "--format", "json", "-o", "out"),
@@ -137,6 +147,7 @@ def test_the_help_names_every_suite_and_measure(run: Run) -> None:
         (["nano", "--on", "tasks", "--prompt", "poem"], "unknown --prompt 'poem'"),
         (["nano", "--on", "tasks", "--first-stage", "my.trec"], "my.trec: no such file"),
         (["nano", "--on", "tasks", "--first-stage", "data"], "the data hold no lists"),
+        (["nano", "--on", "tasks", "--embedder", "model"], "--embedder needs --first-stage index"),
         (["nope", "--on", "tasks"], "no model 'nope'"),
         (["nano", "--on", "tasks", "--on", "tasks/../tasks"], "two sets are named 'tasks'"),
         (["nano", "--on", "tasks", "--tune-instruction"], "too few to choose an instruction"),
