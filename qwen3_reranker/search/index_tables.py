@@ -24,7 +24,8 @@ CREATE TABLE collections (
 );
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, collection INTEGER NOT NULL REFERENCES collections, path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 BLOB NOT NULL, UNIQUE (collection, path)
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    UNIQUE (collection, path)
 );
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES files, name TEXT NOT NULL, title TEXT NOT NULL,

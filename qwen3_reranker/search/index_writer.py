@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,8 @@ def differences(database: sqlite3.Connection, collection: int, ends: float = mat
     folder, glob = database.execute("SELECT folder, glob FROM collections WHERE id = ?", (collection,)).fetchone()
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: this folder is gone; remove its collection if that is meant")
-    rows = database.execute("SELECT path, id, size, mtime_ns FROM files WHERE collection = ?", (collection,))
-    known = {path: (number, FileStamp(size, mtime)) for path, number, size, mtime in rows}
+    rows = database.execute("SELECT path, id, size, mtime_ns, ctime_ns FROM files WHERE collection = ?", (collection,))
+    known = {path: (number, FileStamp(*stamp)) for path, number, *stamp in rows}
     found = Differences(folder)
     for path in paths_below(folder, glob, found.skipped):
         if time.monotonic() > ends:
@@ -163,7 +163,7 @@ class Writer:
         if found is not None and found[1] == file.sha256:
             # Only its time changed.
             self._database.execute(
-                "UPDATE files SET size = ?, mtime_ns = ? WHERE id = ?", (file.stamp.size, file.stamp.mtime_ns, found[0])
+                "UPDATE files SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?", (*astuple(file.stamp), found[0])
             )
             changes.unchanged += 1
             return
@@ -218,8 +218,9 @@ class Writer:
             if file is None:
                 return
             written = execute(
-                "INSERT INTO files (id, collection, path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?, ?, ?)",
-                (number, collection, file.path, file.stamp.size, file.stamp.mtime_ns, file.sha256),
+                "INSERT INTO files (id, collection, path, size, mtime_ns, ctime_ns, sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (number, collection, file.path, *astuple(file.stamp), file.sha256),
             ).lastrowid
             for document in file.documents:
                 of = execute(

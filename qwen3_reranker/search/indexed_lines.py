@@ -51,7 +51,7 @@ def indexed_lines(
     if lone_surrogate(path) is not None or (collection is not None and lone_surrogate(collection) is not None):
         raise InputError(f"{shown} is not valid Unicode")
     found = database.execute(
-        "SELECT collections.id, name, folder, size, mtime_ns FROM files "
+        "SELECT collections.id, name, folder, size, mtime_ns, ctime_ns FROM files "
         f"JOIN collections ON collections.id = collection WHERE path = ? AND name = coalesce(?, name) AND {_READ}",
         (path, collection),
     ).fetchall()
@@ -59,7 +59,7 @@ def indexed_lines(
         raise InputError(f"{shown} is not in the index; give a path as a search returns it, below its collection")
     if len(found) > 1:
         raise InputError(f"{shown} is in several collections: name one of {', '.join(row[1] for row in found)}")
-    [(number, name, folder, size, mtime_ns)] = found
+    [(number, name, folder, *indexed)] = found
     if folder is None:
         raise InputError(f"{shown} is a record, which has no file; a search returns its passages")
     real = os.path.relpath(os.path.realpath(os.path.join(folder, path)), os.path.realpath(folder))
@@ -88,7 +88,7 @@ def indexed_lines(
         num_lines,
         text,
         truncated=len(kept) < len(wanted) or len(text) < len("\n".join(kept)),
-        changed=stamp != FileStamp(size, mtime_ns),
+        changed=stamp != FileStamp(*indexed),
     )
 
 

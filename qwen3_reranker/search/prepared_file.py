@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ MAX_FILE_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What tells that a file changed, before it is read: bytes, and nanoseconds of its last change."""
+    """What tells that a file changed, before it is read: its bytes, and nanoseconds of two times.
+
+    mtime_ns: of its content, which copies may keep. ctime_ns: of anything, its rights too.
+    """
 
     size: int
     mtime_ns: int
+    ctime_ns: int
 
 
 class PassageRow(NamedTuple):
@@ -62,23 +67,28 @@ class PreparedFile:
 
 def stamp_of(status: os.stat_result) -> FileStamp:
     """The stamp in a file's status."""
-    return FileStamp(status.st_size, status.st_mtime_ns)
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
     """Read the file at `path`, relative to the folder. A file that cannot be used says why, and never raises."""
     whole = Path(folder, path)
+    stamp = FileStamp(0, 0, 0)
     try:
+        status = os.stat(whole)
+        stamp = stamp_of(status)
+        if not stat.S_ISREG(status.st_mode):
+            # A pipe would block, a device might never end.
+            reason = "linked folders" if stat.S_ISDIR(status.st_mode) else "pipes and devices"
+            return PreparedFile(path, stamp, b"", skipped=reason)
         if whole.is_symlink() and _is_hidden(os.path.relpath(os.path.realpath(whole), os.path.realpath(folder))):
             # Else a folder from elsewhere could bring any file of its reader into the index.
-            return PreparedFile(
-                path, stamp_of(os.stat(whole)), b"", skipped="links to files that are hidden or elsewhere"
-            )
+            return PreparedFile(path, stamp, b"", skipped="links to files that are hidden or elsewhere")
         with whole.open("rb") as opened:
             stamp = stamp_of(os.fstat(opened.fileno()))
             content = opened.read(MAX_FILE_BYTES + 1)
     except OSError:
-        return PreparedFile(path, FileStamp(0, 0), b"", skipped="unreadable")
+        return PreparedFile(path, stamp, b"", skipped="unreadable")
     sha256 = hashlib.sha256(content).digest()
     if reason := _reason(content):
         return PreparedFile(path, stamp, sha256, skipped=reason)
@@ -104,7 +114,9 @@ def prepared_record(record: Mapping[str, Any], place: int, passage_tokens: int) 
     document = text_document(text, passage_tokens, title=title if isinstance(title, str) else "", fields=fields)
     rows = document_rows(str(named), [document])
     digest = hashlib.sha256(json.dumps(dict(record), sort_keys=True, default=str).encode()).digest()
-    return PreparedFile(str(named), FileStamp(len(text), time.time_ns()), digest, rows, "" if rows else "empty")
+    return PreparedFile(
+        str(named), FileStamp(len(text), now := time.time_ns(), now), digest, rows, "" if rows else "empty"
+    )
 
 
 def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[DocumentRow, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from qwen3_reranker.search.filters import Condition
 from qwen3_reranker.search.words import is_one_character, words_and_parts
@@ -15,6 +16,8 @@ FUSION_CONSTANT = 60
 _COMMON_SHARE = 0.02
 # Below so many passages every word is scored in no time.
 _COMMON_LEAST = 1000
+# Scoring takes some half a microsecond for each passage that holds a word.
+_MOST_SCORED = 100_000
 # Words of path, title and headings count less than those of the text.
 _CONTEXT_WEIGHT = 0.5
 # Passages of one document among the candidates: a long document must not take all places.
@@ -62,7 +65,7 @@ class WordSearch:
         return [(passage, -score) for passage, score in rows]
 
     def _rare(self, query: Iterable[str]) -> list[str]:
-        """The words of a query that are in the index, without the most common ones if others are left."""
+        """The rarest words of a query that are in the index, as many as can be scored soon; at least one."""
         [version] = self._database.execute("PRAGMA data_version").fetchone()
         # The first number changes with what other connections write, the second with our own.
         if (state := (version, self._database.total_changes)) != self._version:
@@ -74,11 +77,11 @@ class WordSearch:
                 last = word + "\U0010ffff" if is_one_character(word) else word
                 counted = "SELECT coalesce(sum(doc), 0) FROM word_counts WHERE term BETWEEN ? AND ?"
                 [self._counts[word]] = self._database.execute(counted, (word, last)).fetchone()
-        there = [word for word in query if self._counts[word]]
+        there = sorted((word for word in query if self._counts[word]), key=self._counts.__getitem__)
         limit = max(_COMMON_LEAST, _COMMON_SHARE * self._num_passages)
-        return [word for word in there if self._counts[word] <= limit] or sorted(there, key=self._counts.__getitem__)[
-            :1
-        ]
+        rare = [word for word in there if self._counts[word] <= limit]
+        scored = accumulate(self._counts[word] for word in rare)
+        return [word for word, total in zip(rare, scored, strict=True) if total <= _MOST_SCORED] or there[:1]
 
 
 def fused_candidates(

@@ -143,4 +143,4 @@ def test_a_model_that_is_not_there_is_said_and_searches_name_it(command: list[st
 def test_options_that_cannot_be_used_are_one_line(run: Run, tmp_path: Path) -> None:
     index = str(tmp_path / "index")
     assert "--budget must be above 0" in run("mcp", "--budget", "0", "--index", index).err
-    assert "--port must be at most 65,535" in run("mcp", "--port", "99999", "--http", "--index", index).err
+    assert "--port must be at most 65535" in run("mcp", "--port", "99999", "--http", "--index", index).err

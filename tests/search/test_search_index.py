@@ -101,11 +101,25 @@ def test_a_file_that_was_only_touched_is_not_written_again(index: Index, folder:
     assert (changes.changed, changes.unchanged) == (0, len(NOTES))
 
 
+def test_a_file_that_changed_within_its_size_and_time_is_read_again(index: Index, folder: Path) -> None:
+    before = os.stat(folder / "ko.txt")
+    (folder / "ko.txt").write_text(NOTES["ko.txt"].replace("조용히", "가만히"), encoding="utf-8")
+    os.utime(folder / "ko.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert index.update().changed == 1
+    assert places(index, "가만") == ["ko.txt:1"]
+
+
+def test_a_query_of_thousands_of_words_is_answered_by_the_rarest(index: Index) -> None:
+    assert places(index, " ".join(f"filler{number}" for number in range(5000)) + " refunded")[0] == "records.jsonl:1"
+
+
 def test_what_is_no_text_is_left_out_and_said(index: Index, folder: Path) -> None:
     (folder / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     (folder / "latin.txt").write_bytes("naïve".encode("latin-1"))
+    os.mkfifo(folder / "pipe.md")
     changes = index.update()
     assert changes.added == 0
+    assert "pipes and devices (pipe.md)" in str(changes.skipped)
     assert "image (photo.png)" in str(changes.skipped)
     assert "not UTF-8 (latin.txt)" in str(changes.skipped)
 
