@@ -13,7 +13,7 @@ from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.search.words import last_characters, words_and_parts
 
 #: Raised when a table or `words_and_parts` changes; an older index is built anew.
-VERSION = 1
+VERSION = 2
 _BUSY_SECONDS = 30.0
 # Our words are the tokens: nothing but the blanks between them separates.
 _TOKENIZE = "unicode61 remove_diacritics 0 categories ''L* M* N* P* S* C*''"

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from qwen3_reranker.search.folding import folded
+
 # Scripts without spaces between words, and Korean, where endings join the word: pairs of characters are the words.
 _PAIRED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -16,10 +18,10 @@ _WORD = re.compile(
     r"\w[\w\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed"
     r"\u0900-\u0963\u0966-\u0dff\u0f71-\u0f84\u200c\u200d]*"
 )
-
-
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# Of Arabic words: the article, perhaps behind a word of one letter, is written as part of the word.
+_AFTER_ARTICLE = re.compile(r"\b[وفبك]?ال(\w{2,})")
 
 
 def words(text: str) -> list[str]:
@@ -33,10 +35,16 @@ def words(text: str) -> list[str]:
 
 
 def words_and_parts(text: str) -> list[str]:
-    """The `words` of a text, and the parts of its identifiers: getUserName and user_name both give user and name."""
+    """The `words` of a text in their `folded` spelling, and parts of them.
+
+    getUserName and user_name both give user and name, and an Arabic word what follows its article.
+    """
+    text = folded(text)
     names = _ASCII_WORD.findall(text)
-    found = [name.lower() for name in names] if text.isascii() else words(text)
-    return [*found, *(part for name in names for part in _parts(name))]
+    parts = (part for name in names for part in _parts(name))
+    if text.isascii():
+        return [*(name.lower() for name in names), *parts]
+    return [*words(text), *parts, *_AFTER_ARTICLE.findall(text)]
 
 
 def last_characters(text: str) -> list[str]:
