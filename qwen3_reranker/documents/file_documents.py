@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -98,9 +99,10 @@ def _records(form: str, text: str, name: str, passage_tokens: int) -> Iterator[F
         chosen = next((field for field in TEXT_FIELDS if isinstance(record.get(field), str)), None)
         if chosen is None:
             raise InputError(f"{source}: none of the fields {', '.join(TEXT_FIELDS)} holds a text")
-        body = record.pop(chosen)
-        if lone_surrogate(body) is not None:
+        # Escapes of JSON can be halves of characters, in any field.
+        if lone_surrogate(json.dumps(record, ensure_ascii=False)) is not None:
             raise InputError(f"{source}: not valid Unicode")
+        body = record.pop(chosen)
         document = _whole(body, passage_tokens, "")
         line = _line_of(source, name)
         named = id_of(record, source, None)

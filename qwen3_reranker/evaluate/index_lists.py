@@ -17,6 +17,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.labelled import LabelledSet
 from qwen3_reranker.evaluate.logits_file import file_name
+from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.search import Index
 from qwen3_reranker.search.results import SearchHit, text_to_judge
 from qwen3_reranker.search.search_index import VECTORS, WORDS
@@ -51,7 +52,9 @@ def indexed(
     path = folder / f"lists-{depth}.json"
     if not path.is_file():
         found = _retrieved(labelled, depth, seed, folder, embedder, lists, on_progress)
-        path.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(found), encoding="utf-8")
+        unfinished.replace(path)
     try:
         return _of_file(labelled, depth, path)
     except (ValueError, KeyError, TypeError) as error:
@@ -79,7 +82,8 @@ def _retrieved(
         for number, (query, text) in enumerate(labelled.queries.items(), start=1):
             for name, (by, score) in lists.items():
                 begun = time.perf_counter()
-                hits = index.candidates(text, room, by=by)
+                # A blank query finds nothing; judging it is refused by name.
+                hits = [] if is_blank(text) else index.candidates(text, room, by=by)
                 made[name]["seconds"][query] = round(time.perf_counter() - begun, 6)
                 run: dict[str, float] = {}
                 made[name]["run"][query] = run

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.documents.file_documents import TEXT_FIELDS, FileDocument, file_documents, text_document
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import ENOUGH, is_binary, other_kind
@@ -101,7 +102,10 @@ def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
 
 
 def prepared_record(record: Mapping[str, Any], place: int, passage_tokens: int) -> PreparedFile:
-    """A record as a file whose path is its id. Raises InputError, with its place, for one without an id or a text."""
+    """A record as a file whose path is its id.
+
+    Raises InputError, with its place, for one without an id or a text, or with half of a character.
+    """
     text = next((record[field] for field in TEXT_FIELDS if isinstance(record.get(field), str)), None)
     named = record.get("id", record.get("_id"))
     if text is None or not isinstance(named, str | int):
@@ -109,11 +113,14 @@ def prepared_record(record: Mapping[str, Any], place: int, passage_tokens: int) 
             f"record {place}: expected an id and a text (in {', '.join(TEXT_FIELDS)}), got the fields "
             f"{', '.join(map(repr, record)) or 'none'}"
         )
+    written = json.dumps(dict(record), sort_keys=True, ensure_ascii=False, default=str)
+    if lone_surrogate(written) is not None:
+        raise InputError(f"record {place}: not valid Unicode, as it holds a lone surrogate")
     title = record.get("title")
     fields = {key: value for key, value in record.items() if key not in (*TEXT_FIELDS, "id", "_id")}
     document = text_document(text, passage_tokens, title=title if isinstance(title, str) else "", fields=fields)
     rows = document_rows(str(named), [document])
-    digest = hashlib.sha256(json.dumps(dict(record), sort_keys=True, default=str).encode()).digest()
+    digest = hashlib.sha256(written.encode()).digest()
     return PreparedFile(
         str(named), FileStamp(len(text), now := time.time_ns(), now), digest, rows, "" if rows else "empty"
     )

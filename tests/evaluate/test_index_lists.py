@@ -126,6 +126,11 @@ def test_a_query_that_is_a_document_is_not_its_own_answer(long_tasks: LabelledSe
     assert "d1" not in found.of_documents(found.run)["d1"]
 
 
+def test_a_blank_query_finds_nothing(long_tasks: LabelledSet, tmp_path: Path) -> None:
+    blank = replace(long_tasks, queries={**long_tasks.queries, "q0": " "})
+    assert not indexed(blank, 5, 0, tmp_path / "kept").run["q0"]
+
+
 def test_a_set_without_documents_and_damaged_lists_are_refused(long_tasks: LabelledSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs documents"):
         indexed(replace(long_tasks, documents={}), 5, 0, tmp_path)

@@ -171,6 +171,17 @@ def test_records_of_a_caller_are_found_replaced_and_removed(index: Index) -> Non
     assert places(index, "otter") == []
     with pytest.raises(InputError, match="record 0: expected an id and a text"):
         index.add([{"text": 3}], collection="r")
+    with pytest.raises(InputError, match="record 0: not valid Unicode"):
+        index.add([{"id": "y", "text": "an otter", "team": ["\ud800"]}], collection="r")
+
+
+@pytest.mark.parametrize("field", ['"id": "\\ud800"', '"title": "\\ud800"', '"team": ["\\ud800"]', '"\\ud800": 1'])
+def test_half_a_character_in_a_record_of_a_file_stops_nothing(index: Index, folder: Path, field: str) -> None:
+    (folder / "half.jsonl").write_text(f'{{"text": "an otter swims", {field}}}\n', encoding="utf-8")
+    (folder / "whole.md").write_text("Herons stand still.\n", encoding="utf-8")
+    assert index.update().added == 2
+    assert places(index, "herons") == ["whole.md:1"]
+    assert places(index, "otter") == ["half.jsonl:1"]
 
 
 @pytest.mark.parametrize(
