@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ _CHUNK_SECONDS = 0.5
 _SMALL_PARAMETERS = 100_000_000
 # Scores that are kept; older ones go.
 _MOST_SCORES = 100_000
+
+#: Rows and a deadline (time.monotonic()) -> their logits, None where they cannot be there by then.
+JudgeRows = Callable[[Sequence[Row], float], Sequence[float] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +122,20 @@ class PassageScorer:
         #: Tokens a second in the last chunk of the last call; 0 before the first.
         self._rate = 0.0
 
-    def judge(self, query: str, passages: Sequence[str], instruction: str | None, deadline: float) -> PassageLogits:
+    def judge(
+        self,
+        query: str,
+        passages: Sequence[str],
+        instruction: str | None,
+        deadline: float,
+        judge_rows: JudgeRows | None = None,
+        owner: str = "",
+    ) -> PassageLogits:
         """The logits of passages in their order, as many as the time until the deadline (time.monotonic) allows.
 
-        Raises what Reranker.rows raises.
+        judge_rows, owner: as in `Index.search`. Raises what Reranker.rows and judge_rows raise.
         """
-        keys = [self._key(query, passage, instruction) for passage in passages]
+        keys = [self._key(query, passage, instruction, owner) for passage in passages]
         logits = self._scores.known(keys)
         cached, truncated = len(logits), set()
         left = [place for place in range(len(passages)) if place not in logits]
@@ -132,12 +143,14 @@ class PassageScorer:
             if not self._rate:
                 # The query alone: its keys and values are computed once for all passages anyway.
                 [row] = self._reranker.rows([query], [""], instruction)
-                self._timed([row], len(row.ids) - row.num_public_tokens)
+                self._timed([row], len(row.ids) - row.num_public_tokens, deadline, judge_rows)
             rows = self._reranker.rows([query] * len(left), [passages[place] for place in left], instruction)
             truncated = {place for place, row in zip(left, rows, strict=True) if row.receipt.truncated}
             for chunk in self._chunks(rows, deadline):
                 some = [rows[number] for number in chunk]
-                found = self._timed(some, sum(map(_own_tokens, some)))
+                found = self._timed(some, sum(map(_own_tokens, some)), deadline, judge_rows)
+                if found is None:
+                    break
                 logits.update({left[number]: logit for number, logit in zip(chunk, found, strict=True)})
             # A cut text is judged again, or the next call would not know that it was cut.
             self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
@@ -155,19 +168,25 @@ class PassageScorer:
                 tokens += _own_tokens(rows[end])
                 end += 1
             if tokens > seconds * self._rate:
+                if not begun:
+                    # One slow moment must not keep all later searches from judging: the next one measures again.
+                    self._rate = 0.0
                 return
             yield range(begun, end)
             begun, largest = end, 4 * largest
 
-    def _timed(self, rows: Sequence[Row], tokens: int) -> list[float]:
+    def _timed(
+        self, rows: Sequence[Row], tokens: int, deadline: float, judge_rows: JudgeRows | None
+    ) -> Sequence[float] | None:
         """The logits of rows that so many tokens are computed for, and from now on the rate of that."""
         begun = time.monotonic()
-        logits: list[float] = run_all(self._reranker.judge(rows)).tolist()
+        logits = judge_rows(rows, deadline) if judge_rows else run_all(self._reranker.judge(rows)).tolist()
         self._rate = tokens / max(time.monotonic() - begun, 1e-6)
         return logits
 
-    def _key(self, query: str, passage: str, instruction: str | None) -> bytes:
-        parts = (self._model, (instruction or "").encode(), query.encode(), passage.encode())
+    def _key(self, query: str, passage: str, instruction: str | None, owner: str) -> bytes:
+        texts = (instruction or "", query, passage, *([owner] if owner else []))
+        parts = (self._model, *(text.encode() for text in texts))
         return hashlib.blake2b(b"".join(len(part).to_bytes(4) + part for part in parts), digest_size=16).digest()
 
 

@@ -30,7 +30,7 @@ from qwen3_reranker.search.index_tables import open_database
 from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences, one_writer
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
-from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
+from qwen3_reranker.search.passage_scorer import JudgeRows, KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
 from qwen3_reranker.search.retrieval import FoundPassage, WordSearch, fused_candidates
 from qwen3_reranker.search.vectors import Vectors
@@ -183,6 +183,8 @@ class Index:
         rerank: bool = True,
         candidates: int = CANDIDATES,
         fuse: bool | None = None,
+        judge_rows: JudgeRows | None = None,
+        owner: str = "",
     ) -> SearchResults:
         """The documents that answer the query, best first, each with its best passage.
 
@@ -190,7 +192,9 @@ class Index:
         until all are judged or `budget` seconds since the call are over. A search that ran out of time lists passages
         that the model says yes to, then those that were not judged, then the others. instruction: what makes a
         document relevant. fuse: join the judged order with the first stage's; None does so for a small reranker.
-        Raises InputError for a blank query or an unusable filter.
+        judge_rows: computes the logits instead of the reranker itself, where that is shared with others. owner: scores
+        that another owner's search computed are not known to this one. Raises InputError for a blank query or an
+        unusable filter.
         """
         begun = time.monotonic()
         refuse_non_query("query", query)
@@ -206,7 +210,7 @@ class Index:
         scorer = self._models.scorer(latest) if rerank and chosen else None
         if scorer is not None:
             texts = [text_to_judge(rows[each.passage][7], rows[each.passage][10]) for each in chosen]
-            judged = scorer.judge(query, texts, instruction, latest)
+            judged = scorer.judge(query, texts, instruction, latest, judge_rows, owner)
             fuse = scorer.is_small if fuse is None else fuse
         order = judged.order(len(chosen), bool(fuse))
         hits: dict[int, SearchHit] = {}

@@ -16,7 +16,7 @@ from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.middleware import CLIENT_GONE, RequestMiddleware, TemplatedRoute, state_of
-from qwen3_reranker.serve.models import open_models
+from qwen3_reranker.serve.models import Models, open_models
 from qwen3_reranker.serve.pages import Site, page_endpoints, page_not_found
 from qwen3_reranker.serve.problems import Problem
 from qwen3_reranker.serve.routes.account import AccountRoutes
@@ -27,8 +27,10 @@ from qwen3_reranker.serve.routes.health import HealthRoutes
 from qwen3_reranker.serve.routes.model_routes import ModelRoutes
 from qwen3_reranker.serve.routes.openapi import openapi_endpoint
 from qwen3_reranker.serve.routes.rerank import rerank_endpoints
+from qwen3_reranker.serve.routes.search_routes import search_endpoints
 from qwen3_reranker.serve.routes.tokenize import tokenizing_endpoints
 from qwen3_reranker.serve.scheduler import Overloaded
+from qwen3_reranker.serve.served_index import ServedIndex
 from qwen3_reranker.serve.settings import ServerSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -52,11 +54,22 @@ def open_application(
             metrics.watch_accounts(accounts.health)
             _warn_without_keys(accounts)
         models = open_models(settings, metrics, on_open)
+        try:
+            index = _open_index(settings, models)
+        except BaseException:
+            models.close()
+            raise
     except BaseException:
         if accounts is not None:
             accounts.close()
         raise
-    return Application(Context.of(settings, models, accounts, metrics, version))
+    return Application(Context.of(settings, models, accounts, metrics, version, index))
+
+
+def _open_index(settings: ServerSettings, models: Models) -> ServedIndex | None:
+    if settings.search_index is None:
+        return None
+    return ServedIndex(settings.search_index, next(iter(models.rerankers), None))
 
 
 def _open_accounts(settings: ServerSettings) -> Accounts | None:
@@ -79,6 +92,7 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
     endpoints = (
         *rerank_endpoints(context),
         *embedding_endpoints(context),
+        *search_endpoints(context),
         *tokenizing_endpoints(context),
         *AccountRoutes(context).endpoints(),
         *AdministrationRoutes(context).endpoints(),
@@ -122,6 +136,7 @@ class Application:
             keys_required=context.accounts is not None,
             version=context.version,
             metrics=context.metrics,
+            searches=context.index is not None,
         )
         self.endpoints = all_endpoints(context, site)
         self._page_not_found = page_not_found(site)
@@ -145,6 +160,8 @@ class Application:
 
     def close(self) -> None:
         """Free the models and write the remaining usage; raises StoreError if that fails."""
+        if self.context.index is not None:
+            self.context.index.close()
         self.context.models.close()
         self.context.workers.close()
         if self.context.accounts is not None:

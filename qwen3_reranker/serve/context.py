@@ -10,19 +10,21 @@ from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.middleware import Drain
 from qwen3_reranker.serve.models import Models
 from qwen3_reranker.serve.request_body import Bodies
+from qwen3_reranker.serve.served_index import ServedIndex
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.serve.workers import Workers
 
 
 @dataclass(slots=True)
 class Context:
-    """One server: settings, models, keys (None: off), prices (None: all models are free), metrics, bodies, threads.
+    """One server: settings, models, index of files (None: off), keys (None: off), prices (None: all models are free).
 
     `use` changes settings and prices of a running server.
     """
 
     settings: ServerSettings
     models: Models
+    index: ServedIndex | None
     accounts: Accounts | None
     prices: Prices | None
     metrics: Metrics
@@ -33,12 +35,19 @@ class Context:
 
     @classmethod
     def of(
-        cls, settings: ServerSettings, models: Models, accounts: Accounts | None, metrics: Metrics, version: str
+        cls,
+        settings: ServerSettings,
+        models: Models,
+        accounts: Accounts | None,
+        metrics: Metrics,
+        version: str,
+        index: ServedIndex | None = None,
     ) -> Context:
         """The context of a new server."""
         return cls(
             settings=settings,
             models=models,
+            index=index,
             accounts=accounts,
             prices=_prices(models),
             metrics=metrics,

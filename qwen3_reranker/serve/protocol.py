@@ -1,4 +1,4 @@
-"""ScoreRequest and ScoreResult: what dialects read from bodies and write into replies."""
+"""ScoreRequest, ScoreResult and others: what dialects read from bodies and write into replies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qwen3_reranker.records import NO_LIMITS, Limits, Receipt, Usage
+from qwen3_reranker.search.filters import Filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,18 @@ class EmbeddingRequest:
     encodings: tuple[str, ...] = ()
     instruction: str | None = None
     limits: Limits = NO_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A search of files: at most `limit` documents within `budget` seconds. instruction: None for the model's own."""
+
+    query: str
+    limit: int
+    budget: float
+    rerank: bool
+    instruction: str | None
+    filters: Filters
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ async def _compute(
     prices = admitted.context.prices
     admitted.state.reserve(prompt_tokens, prices.cost(model.id, prompt_tokens) if prices else None)
     try:
-        await _wait(scheduled, model, ended)
+        await wait(scheduled, model, ended)
     except BaseException:
         _charge_unfinished(scheduled, model, admitted)
         raise
@@ -118,7 +118,7 @@ async def _compute(
     return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds)
 
 
-async def _wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, ended: asyncio.Event) -> None:
+async def wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, ended: asyncio.Event) -> None:
     """Queue a request until it is computed. Raises Problem."""
     try:
         model.scheduler.submit(scheduled)

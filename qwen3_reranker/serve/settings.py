@@ -85,6 +85,14 @@ class ServerSettings:
     models: tuple[ModelSettings, ...] = option(
         (ModelSettings(),), "Models to serve; the first of a kind is the default.", shown="nano"
     )
+    # Not `index`: the variable of that name is the command line's, and must not open one's files to a server's clients.
+    search_index: str | None = option(
+        None,
+        "Folder of an index of files, for `/v1/search` and the page `/search`; the first reranker judges.",
+        unit="FOLDER",
+        flag="--index",
+        group="Server",
+    )
     keys: str | None = option(
         None,
         "SQLite file or database URL of keys and usage; without it no request needs a key.",

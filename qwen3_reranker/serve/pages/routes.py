@@ -24,6 +24,7 @@ def page_endpoints(site: Site, others: Sequence[HttpEndpoint] = ()) -> Iterator[
     pages = _Pages(site, others)
     for path, handler, summary in (
         ("/", pages.playground, "Playground"),
+        ("/search", pages.search, "Search page"),
         ("/models", pages.models, "Models"),
         ("/models/{id:path}", pages.model, "One model"),
         ("/keys", pages.keys, "A key's usage"),
@@ -88,6 +89,9 @@ class _Pages:
             ),
             typical=(TYPICAL_DOCUMENTS, TYPICAL_DOCUMENT_TOKENS),
         )
+
+    async def search(self, request: Request) -> Response:
+        return self._renderer.page(request, "search.html", 200 if self._site.searches else 404)
 
     async def keys(self, request: Request) -> Response:
         return self._renderer.page(request, "keys.html")

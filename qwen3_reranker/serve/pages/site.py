@@ -64,18 +64,30 @@ class MeasuredSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A server as its pages show it. keys_required: whether requests need a key; version: of the package."""
+    """A server as its pages show it. keys_required: whether requests need a key; version: of the package.
+
+    searches: whether there is an index of files.
+    """
 
     models: tuple[ServedModel, ...]
     keys_required: bool
     version: str
     metrics: Metrics | None = None
+    searches: bool = False
 
     @classmethod
-    def of(cls, models: Models, *, keys_required: bool, version: str, metrics: Metrics | None = None) -> Site:
+    def of(
+        cls,
+        models: Models,
+        *,
+        keys_required: bool,
+        version: str,
+        metrics: Metrics | None = None,
+        searches: bool = False,
+    ) -> Site:
         """The site of a server's models; metrics: where their speed is read."""
         served = map(ServedModel.of, models.all)
-        return cls(models=tuple(served), keys_required=keys_required, version=version, metrics=metrics)
+        return cls(tuple(served), keys_required, version, metrics, searches)
 
     def speed(self, model: ServedModel) -> MeasuredSpeed | None:
         """The speed of a model on this machine, None before it has computed anything."""

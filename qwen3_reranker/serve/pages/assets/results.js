@@ -75,7 +75,7 @@ function hitOf(result, documents, ...heads) {
     "li",
     { class: "hit", "data-index": result.index },
     ...heads,
-    textOf(shown(documents[result.index] ?? "")),
+    foldedText(shown(documents[result.index] ?? "")),
     make(
       "p",
       { class: "hit-facts" },
@@ -87,16 +87,18 @@ function hitOf(result, documents, ...heads) {
 
 const placeOf = (place) => make("span", { class: "place", "aria-hidden": "true" }, String(place + 1));
 
-function scoreOf({ details }) {
-  if (!details) return [make("span", { class: "hidden" }, "as it was given")];
+const scoreOf = ({ details }) => (details ? barOf(details.probability) : [make("span", { class: "hidden" }, "as it was given")]);
+
+export function barOf(probability) {
   const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
-  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, details.probability))}%`;
-  const number = make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), details.probability.toFixed(3));
+  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
+  const number = make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), probability.toFixed(3));
   return [number, bar];
 }
 
-function textOf(text) {
-  const paragraph = make("p", { class: "hit-text", dir: "auto" }, text);
+// content: what shows the text, as nodes and strings.
+export function foldedText(text, content = [text]) {
+  const paragraph = make("p", { class: "hit-text", dir: "auto" }, ...content);
   if (text.length <= LONG && text.split("\n").length <= 4) return paragraph;
   paragraph.classList.add("folded");
   const button = make("button", { type: "button", class: "link", "aria-expanded": "false" }, "Show all of it");
