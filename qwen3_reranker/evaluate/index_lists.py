@@ -46,6 +46,7 @@ def indexed(
     if embedder is not None:
         name = embedder.checkpoint.name
         made_by += f"-{file_name(name)}-{embedder.options.precision}-{embedder.dim}-{embedder.tokens.max_length}"
+        name = Path(name).name if Path(name).exists() else name
         lists[f"index ({name})"] = ((VECTORS,), "cosine")
         lists[f"index (BM25 + {name})"] = ((WORDS, VECTORS), "fused")
     folder = kept / f"{made_by}-{seed}-{labelled.digest()[:12]}"

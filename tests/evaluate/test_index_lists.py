@@ -81,10 +81,7 @@ def test_the_report_shows_the_searches_of_the_index_and_latency_beside_quality(
     with Embedder(write_embedding_model(tmp_path / "model", small_checkpoint), dim=32) as embedder:
         stage = indexed(long_tasks, DEPTH, 0, tmp_path / "kept", embedder)
     words, vectors = stage.parts
-    name = str(tmp_path / "model")
-    assert [each.name for each in (words, vectors, stage)] == [
-        *("index (BM25)", f"index ({name})", f"index (BM25 + {name})")
-    ]
+    assert (words.name, vectors.name, stage.name) == ("index (BM25)", "index (model)", "index (BM25 + model)")
     assert all(-1.01 <= score <= 1.01 for scores in vectors.run.values() for score in scores.values())
     found = compared(evaluate([long_tasks], [stage], [Candidate("nano", "nano")], tmp_path / "out"))
     assert [system.kind for system in found.systems] == [
