@@ -16,6 +16,7 @@ from schemathesis.checks import (
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
 
+from qwen3_reranker.search import Index
 from testing.endpoints import endpoints
 from testing.live_server import Live, live_server
 
@@ -31,8 +32,12 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def live():
-    with live_server(models=[{"source": "nano", "options": {"max_length": 256}}]) as running:
+def live(tmp_path_factory: pytest.TempPathFactory):
+    place = tmp_path_factory.mktemp("index")
+    with Index(place, reranker=None) as index:
+        index.add([{"id": "r1", "text": "A commit of the last meeting"}])
+    models = [{"source": "nano", "options": {"max_length": 256}}]
+    with live_server(models=models, search_index=str(place)) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from qwen3_reranker import Reranker
+from qwen3_reranker.search import Index
 from qwen3_reranker.serve.accounts.store import Store
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS
@@ -31,9 +32,24 @@ def models(small_checkpoint: Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="package")
-def live(models: list[dict[str, object]]) -> Iterator[Live]:
+def index(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an index of two files and a record."""
+    files, place = tmp_path_factory.mktemp("files") / "notes", tmp_path_factory.mktemp("index")
+    files.mkdir()
+    (files / "git.md").write_text(
+        "# Undo\n\nTo take back a commit, reset.\n\n# 标签\n\n标签指向提交。\n", encoding="utf-8"
+    )
+    (files / "commit.py").write_text("def commit(message):\n    return '<b>commit</b>'\n", encoding="utf-8")
+    with Index(place, reranker=None) as opened:
+        opened.add(files)
+        opened.add([{"id": "r1", "text": "A commit of the last meeting"}], collection="records")
+    return str(place)
+
+
+@pytest.fixture(scope="package")
+def live(models: list[dict[str, object]], index: str) -> Iterator[Live]:
     """A server that wants no keys."""
-    with live_server(models=models) as running:
+    with live_server(models=models, search_index=index) as running:
         yield running
 
 
@@ -60,10 +76,10 @@ class Keyed:
 
 @pytest.fixture(scope="package")
 def _keyed_place(
-    models: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
+    models: list[dict[str, object]], index: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     place = str(tmp_path_factory.mktemp("keys") / "keys.db")
-    with live_server(models=models, keys=place, usage_flush=0.05) as running:
+    with live_server(models=models, search_index=index, keys=place, usage_flush=0.05) as running:
         yield running.url, place
 
 

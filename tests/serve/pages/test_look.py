@@ -12,7 +12,16 @@ from tests.serve.pages.conftest import Keyed, OpenPage
 
 pytestmark = pytest.mark.slow
 LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
-PATHS = ("/", "/models", "/models/nano", "/models/Qwen/Qwen3-Reranker-0.6B", "/models/random", "/keys", "/reference")
+PATHS = (
+    "/",
+    "/search",
+    "/models",
+    "/models/nano",
+    "/models/Qwen/Qwen3-Reranker-0.6B",
+    "/models/random",
+    "/keys",
+    "/reference",
+)
 
 
 def prepared(open_page: OpenPage, keyed: Keyed, path: str, **options: object) -> Page:
@@ -23,6 +32,11 @@ def prepared(open_page: OpenPage, keyed: Keyed, path: str, **options: object) ->
         page.get_by_label("Compare with another").check()
         page.locator("#model-b").select_option("random")
         page.locator("#rank").click()
+        expect(page.locator(".hit").first).to_be_visible()
+    if path == "/search":
+        page.locator("#key").fill(keyed.key)
+        page.get_by_label("Query").fill("take back a commit")
+        page.get_by_role("button", name="Search").click()
         expect(page.locator(".hit").first).to_be_visible()
     if path == "/keys":
         page.locator("#key").fill(keyed.key)
