@@ -146,7 +146,7 @@ class PassageScorer:
                 self._timed([row], len(row.ids) - row.num_public_tokens, deadline, judge_rows)
             rows = self._reranker.rows([query] * len(left), [passages[place] for place in left], instruction)
             truncated = {place for place, row in zip(left, rows, strict=True) if row.receipt.truncated}
-            for chunk in self._chunks(rows, deadline):
+            for chunk in self._chunks(rows, deadline, judge_rows is not None):
                 some = [rows[number] for number in chunk]
                 found = self._timed(some, sum(map(_own_tokens, some)), deadline, judge_rows)
                 if found is None:
@@ -156,18 +156,21 @@ class PassageScorer:
             self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
         return PassageLogits(logits, cached, frozenset(truncated))
 
-    def _chunks(self, rows: Sequence[Row], deadline: float) -> Iterator[range]:
-        """Ranges of rows, each of which should end before the deadline."""
+    def _chunks(self, rows: Sequence[Row], deadline: float, is_shared: bool) -> Iterator[range]:
+        """Ranges of rows, each of which should end before the deadline.
+
+        is_shared: what judges waits for others, so the rate says little, and ends at the deadline by itself.
+        """
         begun, largest = 0, _FIRST_TOKENS
         while begun < len(rows):
             seconds = _SAFE_SHARE * (deadline - time.monotonic())
-            most = min(seconds, _CHUNK_SECONDS) * self._rate
+            most = max(min(seconds, _CHUNK_SECONDS) * self._rate, _FIRST_TOKENS if is_shared else 0)
             # At the end of the time a chunk is what still fits; before, one row at the least.
             tokens, end = 0, begun
             while end < len(rows) and (tokens + _own_tokens(rows[end]) <= min(most, largest) or end == begun):
                 tokens += _own_tokens(rows[end])
                 end += 1
-            if tokens > seconds * self._rate:
+            if tokens > seconds * self._rate and not (is_shared and seconds > 0):
                 if not begun:
                     # One slow moment must not keep all later searches from judging: the next one measures again.
                     self._rate = 0.0
