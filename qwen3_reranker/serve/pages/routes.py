@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from qwen3_reranker.model_facts import KNOWN, RERANKING
+from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, SCOPES
 from qwen3_reranker.serve.pages.api_reference import CLIENTS, Examples, other_routes
 from qwen3_reranker.serve.pages.assets import SECURITY_HEADERS, Assets
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
@@ -28,6 +29,7 @@ def page_endpoints(site: Site, others: Sequence[HttpEndpoint] = ()) -> Iterator[
         ("/models", pages.models, "Models"),
         ("/models/{id:path}", pages.model, "One model"),
         ("/keys", pages.keys, "A key's usage"),
+        ("/admin", pages.admin, "Administration of keys"),
         ("/reference", pages.reference, "Reference of the API"),
         ("/assets/{digest}/{name}", pages.assets.answer, "Styles and scripts"),
     ):
@@ -95,6 +97,11 @@ class _Pages:
 
     async def keys(self, request: Request) -> Response:
         return self._renderer.page(request, "keys.html")
+
+    async def admin(self, request: Request) -> Response:
+        if not self._site.keys_required:
+            return self.not_found(request)
+        return self._renderer.page(request, "admin.html", scopes=SCOPES, usual=DEFAULT_SCOPES)
 
     async def reference(self, request: Request) -> Response:
         # Its text is the same for everybody but for the address, and takes 20 ms to write.

@@ -56,11 +56,11 @@
   // Boxes that reach into a neighbour or out of what holds them.
   overlaps() {
     const wrong = [];
-    const holders = "main, .sheet, .sheet-main, .bench, .rankings, .account, .ask, .listing, .hit, .hit-head";
+    const holders = "main, .sheet, .sheet-main, .bench, .rankings, .account, .ask, .listing, .hit, .hit-head, dialog form, .pairs, .keys tr";
     for (const holder of document.querySelectorAll(holders)) {
       const room = holder.getBoundingClientRect();
       const boxes = [...holder.children]
-        .filter((node) => node.checkVisibility() && !node.matches(".actions, .hidden"))
+        .filter((node) => node.checkVisibility() && !node.matches(".actions, .hidden, dialog"))
         .map((node) => node.getBoundingClientRect());
       for (const [place, one] of boxes.entries()) {
         if (one.right > room.right + 1 || one.left < room.left - 1) wrong.push(`out of ${holder.className}`);

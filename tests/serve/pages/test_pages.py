@@ -28,6 +28,7 @@ PATHS = (
     "/",
     "/models",
     "/keys",
+    "/admin",
     "/reference",
     "/nothing/here",
     "/models/nano",
@@ -336,8 +337,8 @@ def test_the_reference_names_the_address_of_each_visitor(site: Site) -> None:
 
 
 def test_behind_a_path_every_link_of_ours_carries_it(site: Site) -> None:
-    client = TestClient(Starlette(routes=[Mount("/rank", routes=routes(site))]))
-    for path in ("/rank/", "/rank/models", "/rank/models/nano", "/rank/keys", "/rank/reference"):
+    client = TestClient(Starlette(routes=[Mount("/rank", routes=routes(replace(site, keys_required=True)))]))
+    for path in ("/rank/", "/rank/models", "/rank/models/nano", "/rank/keys", "/rank/admin", "/rank/reference"):
         page = markup(client, path)
         links = [each.attributes.get("href", each.attributes.get("src")) for each in page.all("a", "link", "script")]
         ours = [each for each in links if each.startswith("/")]
@@ -355,7 +356,8 @@ def test_the_page_of_keys_says_how_to_turn_them_on_where_they_are_off(site: Site
 def test_where_scripts_do_not_run_the_pages_that_need_them_say_so(client: TestClient, site: Site) -> None:
     assert [each.text for each in markup(client, "/").all("noscript") if "needs JavaScript" in each.text]
     keyed = TestClient(app_of(replace(site, keys_required=True)))
-    assert [each.text for each in markup(keyed, "/keys").all("noscript") if "needs JavaScript" in each.text]
+    for path in ("/keys", "/admin"):
+        assert [each.text for each in markup(keyed, path).all("noscript") if "needs JavaScript" in each.text]
 
 
 def test_the_server_itself_answers_with_these_pages(live: Live) -> None:

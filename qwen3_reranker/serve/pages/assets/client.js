@@ -6,13 +6,14 @@ import { make } from "./dom.js";
 export const root = new URL("../../", import.meta.url);
 
 export class Refusal extends Error {
-  constructor(message, { status = 0, code = "", retryAfter = "", requestId = "" } = {}) {
+  constructor(message, { status = 0, code = "", param = "", retryAfter = "", requestId = "" } = {}) {
     super(message);
-    Object.assign(this, { status, code, retryAfter, requestId });
+    Object.assign(this, { status, code, param, retryAfter, requestId });
   }
 
   get title() {
-    if (this.status === 0) return "No answer";
+    // An answer that breaks off has the status of a good one.
+    if (this.status < 400) return "No answer";
     return `${this.status} ${TITLES[this.status] ?? (this.status >= 500 ? "Server error" : "Request refused")}`;
   }
 }
@@ -23,6 +24,7 @@ const TITLES = {
   402: "No credit left",
   403: "Not allowed for this key",
   404: "Not found",
+  409: "Not possible now",
   413: "Too large",
   429: "Too many requests",
   503: "Busy",
@@ -30,15 +32,16 @@ const TITLES = {
 };
 
 // What the server answers, and the headers it came with; throws a Refusal for any other end but cancelling.
-export async function call(path, { body, key, signal } = {}) {
-  const headers = { accept: "application/json" };
+// Without a method it is a POST where there is a body, else a GET.
+export async function call(path, { method, body, key, headers: further = {}, signal } = {}) {
+  const headers = { accept: "application/json", ...further };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (key) {
     if (!/^[\x21-\x7e]+$/.test(key)) throw new Refusal("A key has no spaces and no accented letters.", { status: 401 });
     headers.authorization = `Bearer ${key}`;
   }
   const response = await fetch(new URL(path, root), {
-    method: body === undefined ? "GET" : "POST",
+    method: method ?? (body === undefined ? "GET" : "POST"),
     headers,
     body: body === undefined ? undefined : JSON.stringify(body),
     signal,
@@ -55,6 +58,7 @@ export async function call(path, { body, key, signal } = {}) {
   throw new Refusal(answer?.error?.message ?? answer?.message ?? "The server did not say why.", {
     status: response.status,
     code: answer?.error?.code ?? "",
+    param: answer?.error?.param ?? "",
     retryAfter: response.headers.get("retry-after") ?? "",
     requestId: response.headers.get("x-request-id") ?? answer?.id ?? "",
   });

@@ -31,6 +31,11 @@ export function seconds(value) {
 
 // Costs may be far below a cent: below a dollar three digits of them are shown.
 export function dollars(value) {
-  const digits = value === 0 || value >= 1 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(value)));
-  return `$${value.toFixed(digits)}`;
+  const size = Math.abs(value);
+  const digits = size === 0 || size >= 1 ? 2 : Math.min(12, 2 - Math.floor(Math.log10(size)));
+  return `${value < 0 ? "−" : ""}$${size.toFixed(digits)}`;
 }
+
+// Days are those of UTC, as the server counts them.
+export const dateOf = (time) =>
+  new Date(time).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });

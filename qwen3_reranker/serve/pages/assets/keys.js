@@ -1,7 +1,7 @@
 // The page of one key: what it may still spend, and what it used, day by day.
 
 import { call, failure } from "./client.js";
-import { byId, count, dollars, make } from "./dom.js";
+import { byId, count, dateOf, dollars, make } from "./dom.js";
 import { drawPlot } from "./plot.js";
 
 const MEASURES = ["input_tokens", "num_model_requests", "documents", "cost"];
@@ -130,10 +130,6 @@ const showTable = (buckets) =>
     ["Day", "Model"],
     [...buckets].reverse().flatMap(({ start_time: start, results }) => results.map((each) => [[dateOf(start * 1000), each.model], each])),
   );
-
-// Days are those of UTC, as the server counts them.
-const dateOf = (time) =>
-  new Date(time).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
 
 const shortDate = (start) =>
   new Date(start * 1000).toLocaleDateString("en", { month: "short", day: "numeric", timeZone: "UTC" });
