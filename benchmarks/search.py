@@ -3,7 +3,6 @@
     python -m benchmarks.search                        # 20,000 files of installed packages; some ten minutes
     python -m benchmarks.search --only index search    # without the reranker
     python -m benchmarks.search --only budget --model path/to/model --precision int8
-    python -m benchmarks.search --only quality --dev path/to/sets
 
 The files are Markdown and code of the packages of this Python. The reranker has 0.6B's shape and random weights: its
 time is real, its order means nothing.
@@ -27,15 +26,12 @@ import numpy as np
 
 from benchmarks.core import LAYERS_0_6B, SHAPE_0_6B
 from qwen3_reranker import Reranker
-from qwen3_reranker.evaluate.labelled import NDCG_10
-from qwen3_reranker.evaluate.measures import ranked
-from qwen3_reranker.evaluate.sources import read_sets
 from qwen3_reranker.search import Index
 from qwen3_reranker.search.words import words
 from testing.checkpoints import write_checkpoint
 from testing.tokenizer import unpack_tokenizer
 
-PARTS = ("index", "search", "budget", "quality")
+PARTS = ("index", "search", "budget")
 _ENDINGS = {".md", ".py", ".pyi", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rst", ".txt", ".html", ".toml"}
 _LARGEST = 200_000
 # Where the growth is told: passages.
@@ -45,19 +41,13 @@ _STEPS = (2_000, 20_000, 50_000, 100_000, 150_000, 200_000)
 def main() -> None:
     """Print the tables of the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS[:3])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--work", type=Path, help="a folder to keep the files and the index in, for another run")
     parser.add_argument("--model", help="instead of 0.6B's shape with random weights")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16", "int8"])
     parser.add_argument("--budget", type=float, default=2.0)
-    parser.add_argument("--dev", type=Path, help="for quality: folders of labelled sets, in BEIR's layout")
-    parser.add_argument("--queries", type=int, default=50, help="for quality: at most so many of each set")
     options = parser.parse_args()
-    if "quality" in options.only:
-        measure_quality(options.dev, options.model or "nano", options.queries)
-    if not {*PARTS[:3]}.intersection(options.only):
-        return
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         files = work / "files"
@@ -186,42 +176,6 @@ def measure_budget(folder: Path, model: str | None, precisions: list[str], budge
         p50, p95 = np.percentile(times[1:], (50, 95))
         row = f"| {precision} | {p50:.2f} s | {p95:.2f} s | {max(times[1:]):.2f} s | {np.median(judged[1:]):.0f} of 40 "
         print(f"{row}| {whole:.1f} s |", flush=True)
-
-
-def measure_quality(dev: Path, model: str, queries: int) -> None:
-    """nDCG@10 of the first stage and of searches, by set and as means of languages; seconds of a search."""
-    print(f"\n## Quality with {model}\n")
-    print("| set | language | queries | BM25 | judged | fused | s/query |\n|---|---|---|---|---|---|---|")
-    means: dict[str, list[list[float]]] = {}
-    ways = ({"rerank": False}, {"fuse": False}, {"fuse": True})
-    with Reranker(model) as reranker:
-        for labelled in read_sets(dev):
-            drawn = labelled.drawn(queries, seed=0)
-            scores: list[list[float]] = [[], [], []]
-            with tempfile.TemporaryDirectory() as folder, Index(folder, reranker=reranker) as index:
-                index.add({"id": id, "text": text} for id, text in drawn.documents.items())
-                seconds = 0.0
-                for query in drawn.qrels:
-                    for way, options in enumerate(ways):
-                        begun = time.perf_counter()
-                        found = index.search(
-                            drawn.queries[query], 20, instruction=drawn.instruction_of(query), **options
-                        )
-                        seconds += (time.perf_counter() - begun) * (way == 1)
-                        listed = {
-                            hit.path: -float(rank)
-                            for rank, hit in enumerate(found)
-                            if hit.path != query or not drawn.excludes_itself
-                        }
-                        scores[way].append(NDCG_10.expected(ranked(drawn.qrels[query], listed)))
-            row = [float(np.mean(each)) for each in scores]
-            means.setdefault(drawn.language, []).append(row)
-            numbers = " | ".join(f"{each:.3f}" for each in row)
-            count = len(drawn.qrels)
-            print(f"| {drawn.name} | {drawn.language} | {count} | {numbers} | {seconds / count:.2f} |", flush=True)
-    print("\n| language | BM25 | judged | fused |\n|---|---|---|---|")
-    for language, rows in sorted(means.items()):
-        print(f"| {language} | {' | '.join(f'{each:.3f}' for each in np.mean(rows, axis=0))} |")
 
 
 def _peak() -> float:

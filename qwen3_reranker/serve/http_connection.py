@@ -122,6 +122,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is here or this was the last."""
+        self._write_head()
         super().on_response_complete()
         self._unset_keepalive_if_required()
         if not self._is_ending and self.cycle.response_complete:
@@ -199,12 +200,19 @@ class HttpConnection(HttpToolsProtocol):
             self._socket.write(self._reply_head + data if self._reply_head else data)
             self._reply_head = None
 
+    def _write_head(self) -> None:
+        """Write a head that no body has followed: the reply to HEAD has none."""
+        if self._reply_head and not self._is_ending:
+            self._socket.write(self._reply_head)
+        self._reply_head = None
+
     def _close(self) -> None:
         """End the connection once the client has the reply.
 
         Closing a socket on which bytes arrive resets the connection, and then a client that still sends does not see
         the reply. Therefore only our direction is closed while a client sends, and what comes is discarded.
         """
+        self._write_head()
         if self._is_ending:
             return
         if not self._is_receiving:

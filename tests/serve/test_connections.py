@@ -61,6 +61,13 @@ def metric(live: Live, line: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def test_the_reply_to_head_comes_at_once_and_the_connection_goes_on(live: Live) -> None:
+    head = HEAD.replace(b"GET", b"HEAD", 1)
+    reply = exchange(live, head + b"\r\n" + head + b"\r\n" + HEAD + b"Connection: close\r\n\r\n")
+    assert reply.count(b"HTTP/1.1 200 ") == 3
+    assert reply.count(b'"live"') == 1
+
+
 def test_a_request_needs_one_host_and_http_1_0_none(live: Live) -> None:
     assert exchange(live, b"GET /health/live HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert exchange(live, HEAD + b"Host: b\r\n\r\n").startswith(b"HTTP/1.1 400 ")
