@@ -14,6 +14,8 @@ from qwen3_reranker.errors import InputError, RerankerError
 
 REQUESTS = logging.getLogger("qwen3_reranker.serve.requests")
 KEY_CHANGES = logging.getLogger("qwen3_reranker.serve.key_changes")
+# Who changed which key is told at every level of the log.
+KEY_CHANGES.setLevel(logging.INFO)
 _PACKAGE = "qwen3_reranker"
 _FACTS = "facts"
 

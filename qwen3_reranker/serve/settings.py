@@ -197,7 +197,7 @@ class ServerSettings:
     )
     log_level: str = option(
         "info",
-        "Least level of the lines of the log. Answered health checks are debug.",
+        "Least level of the lines of the log; changes of keys are always told. Answered health checks are debug.",
         choices=("debug", "info", "warning", "error"),
         group="Logs and health",
         reloads=True,

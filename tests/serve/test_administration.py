@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from qwen3_reranker.serve.accounts.key_fields import checked_fields
 from qwen3_reranker.serve.accounts.store import Store
+from qwen3_reranker.serve.log import set_log_level
 from qwen3_reranker.serve.routes.account_replies import KEY_REPLY
 from qwen3_reranker.serve.routes.administration_bodies import KEYS_REPLY, NEW_KEY_REPLY, KeyCreationBody
 from testing.live_server import Live, live_server
@@ -189,13 +190,18 @@ def test_each_change_is_a_line_of_the_log_that_names_who_and_what_and_no_secret(
     live: Live, admin: httpx2.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     [operator] = data(admin.get("/v1/keys"))
-    with caplog.at_level(logging.INFO, "qwen3_reranker.serve.key_changes"):
+    before = logging.getLevelName(logging.getLogger("qwen3_reranker").level)
+    # Also where the log tells only of errors.
+    set_log_level("error")
+    try:
         made = admin.post("/v1/keys", json={"name": "a", "budget": 2}).json()
         path = f"/v1/keys/{made['data']['id']}"
         admin.patch(path, json={"concurrency": 3})
         rotated = admin.post(f"{path}/rotate", json={"grace": 60}).json()
         admin.patch(path, json={"concurrency": 0})
         admin.post(f"{path}/revoke")
+    finally:
+        set_log_level(before)
     facts = [vars(record)["facts"] for record in caplog.records if record.name.endswith("key_changes")]
     assert {(each["by"], each["key"]) for each in facts} == {(operator["id"], made["data"]["id"])}
     assert [each["action"] for each in facts] == ["create", "change", "rotate", "revoke"]
