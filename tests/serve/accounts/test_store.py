@@ -273,7 +273,7 @@ def test_a_budget_counts_the_usage_of_its_calendar_month_alone(address: str) -> 
     store.write_usage([row_of(late, cost=11, time=now)])
     assert store.change_key(late.id, {"budget": 100}).budget_left == 89
     now += 31 * DAY
-    assert [each.budget_left for each in store.all_keys()] == [1000, 100]
+    assert {each.name: each.budget_left for each in store.all_keys()} == {"a": 1000, "b": 100}
     assert store.costs((first_of_january - DAY, int(now)), [key.id]) == {key.id: (975, 0)}
     store.close()
 
