@@ -23,7 +23,7 @@ _PROBE = [f"Passage {number} says what the weather in the mountains will be like
 _PROBE_SECONDS = 600.0
 # On a CPU a batch of a library call may take many seconds. A request should not wait that long for another one, and
 # batches of this size compute no slower.
-_CPU_BATCH_TOKENS = 512
+_CPU_BATCH_TOKENS = 1024
 
 Opened = TypeVar("Opened", bound=Reranker | Embedder)
 Served = TypeVar("Served", bound="ScheduledModel[Any]")
