@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 # From the ground up; parts that share a line do not import one another (DESIGN.md).
 LAYERS = [
     {"errors"},
-    {"forking", "option_fields", "placeholders", "records", "registry", "row_table"},
+    {"forking", "option_fields", "placeholders", "records", "registry", "row_table", "uninterrupted"},
     {"file_text", "json_object", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "documents", "engine_options", "plan", "score", "tokens"},

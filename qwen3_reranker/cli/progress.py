@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from qwen3_reranker.cli.terminal import note, on_terminal
+from qwen3_reranker.uninterrupted import start_uninterrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -92,13 +92,7 @@ class ProgressBar:
         else:
             self._timer = Timer(self._silent_seconds, self._break_silence)
         self._timer.daemon = True
-        # A signal that another thread took would not end a read that the main one waits in: threads inherit what is
-        # blocked, those that the bar starts too.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._timer.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start_uninterrupted(self._timer)
 
     def _break_silence(self) -> None:
         with self._turn:

@@ -17,9 +17,8 @@ from qwen3_reranker.evaluate.labelled import LabelledSet, Run
 from qwen3_reranker.evaluate.logits_file import file_name
 from qwen3_reranker.evaluate.trec import missing_documents, read_run, write_run
 from qwen3_reranker.search import Bm25, Dense
+from qwen3_reranker.search.retrieval import FUSION_CONSTANT
 
-#: The constant of reciprocal-rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
-FUSION_CONSTANT = 60
 #: The name of lists without an order: their measures are means over all orders.
 RANDOM_ORDER = "random order"
 

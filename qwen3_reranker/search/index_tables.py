@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.search.words import last_characters, words_and_parts
@@ -40,6 +41,36 @@ CREATE INDEX passages_of_document ON passages (document);
 CREATE VIRTUAL TABLE words USING fts5 (body, context, content='', tokenize='{_TOKENIZE}');
 CREATE VIRTUAL TABLE word_counts USING fts5vocab ('words', 'row');
 """
+
+
+# What joins a passage with all about it.
+OF_PASSAGES = (
+    "JOIN documents ON documents.id = document JOIN files ON files.id = file "
+    "JOIN collections ON collections.id = collection"
+)
+
+
+class StoredPassage(NamedTuple):
+    """A passage with all about it, as `COLUMNS` reads it: passage and document are their numbers, fields is JSON."""
+
+    passage: int
+    document: int
+    path: str
+    folder: str | None
+    collection: str
+    name: str
+    title: str
+    headings: str
+    first_line: int
+    last_line: int
+    text: str
+    fields: str
+
+
+COLUMNS = (
+    "passages.id, documents.id, files.path, collections.folder, collections.name, documents.name, documents.title, "
+    "passages.headings, passages.first_line, passages.last_line, passages.text, documents.fields"
+)
 
 
 def open_database(path: Path) -> sqlite3.Connection:

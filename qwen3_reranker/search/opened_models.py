@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageScorer
+from qwen3_reranker.uninterrupted import start_uninterrupted
 
 #: Numbers of a vector on disk: the first of them, as published embedding models are trained to be cut.
 INDEX_DIM = 256
@@ -41,12 +41,7 @@ class OpenedModels:
                 if self._opening is None:
                     # A thread: opening cannot be stopped, and a search may have to answer before it ends.
                     self._opening = threading.Thread(target=self._open, name="opening a reranker", daemon=True)
-                    # Ctrl-C must reach the thread that waits: threads inherit the signals that are blocked.
-                    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-                    try:
-                        self._opening.start()
-                    finally:
-                        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                    start_uninterrupted(self._opening)
             self._opening.join(None if math.isinf(deadline) else max(0.0, deadline - time.monotonic()))
             if self._error is not None:
                 raise self._error

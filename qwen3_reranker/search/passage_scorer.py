@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen3_reranker.backends.base import run_all
@@ -23,6 +23,7 @@ _CHUNK_SECONDS = 0.5
 _SMALL_PARAMETERS = 100_000_000
 # Scores that are kept; older ones go.
 _MOST_SCORES = 100_000
+_MOST_UNCOUNTED = 1_000
 
 #: Rows and a deadline (time.monotonic()) -> their logits, None where they cannot be there by then.
 JudgeRows = Callable[[Sequence[Row], float], Sequence[float] | None]
@@ -32,9 +33,9 @@ JudgeRows = Callable[[Sequence[Row], float], Sequence[float] | None]
 class PassageLogits:
     """Logits of passages by their place in the list, what was known of them, and which were cut."""
 
-    logits: Mapping[int, float]
-    cached: int
-    truncated: frozenset[int]
+    logits: Mapping[int, float] = field(default_factory=dict)
+    cached: int = 0
+    truncated: frozenset[int] = frozenset()
 
     def order(self, count: int, fuse: bool = False) -> list[int]:
         """The places of a list of `count`, the best first: by logit if all were judged.
@@ -64,6 +65,8 @@ class KnownScores:
 
     def __init__(self, path: Path) -> None:
         self._database: sqlite3.Connection | None = None
+        # A process may be too short to bring many: so the first ones are counted.
+        self._uncounted = _MOST_UNCOUNTED
         try:
             self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
@@ -92,11 +95,15 @@ class KnownScores:
             with self._database:
                 self._database.execute("BEGIN")
                 self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores.items())
-                [count] = self._database.execute("SELECT count(*) FROM scores").fetchone()
-                if count > _MOST_SCORES:
+                # Counting reads the whole file: it is done when enough may have come.
+                self._uncounted += len(scores)
+                if self._uncounted > _MOST_UNCOUNTED:
+                    self._uncounted = 0
+                    [count] = self._database.execute("SELECT count(*) FROM scores").fetchone()
                     # Keys are hashes, so the smallest are any.
+                    unwanted = count - _MOST_SCORES // 2 if count > _MOST_SCORES else 0
                     self._database.execute(
-                        "DELETE FROM scores WHERE key IN (SELECT key FROM scores LIMIT ?)", (count - _MOST_SCORES // 2,)
+                        "DELETE FROM scores WHERE key IN (SELECT key FROM scores LIMIT ?)", (unwanted,)
                     )
         except sqlite3.Error:
             pass

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, overload
 
 import numpy as np
 
 from qwen3_reranker import score
+from qwen3_reranker.search.index_tables import StoredPassage
 from qwen3_reranker.search.passage_scorer import PassageLogits
 from qwen3_reranker.search.retrieval import FoundPassage
 
@@ -73,8 +74,7 @@ class SearchResults(Sequence[SearchHit]):
     """Hits, best first.
 
     candidates: passages that the first stage gave; judged: how many of them the reranker judged, and cached: how many
-    of those it knew from an earlier search. is_complete: whether all candidates were judged. notes: what a person
-    should know, such as files that changed since the index was updated.
+    of those it knew from an earlier search.
     """
 
     hits: tuple[SearchHit, ...]
@@ -82,7 +82,6 @@ class SearchResults(Sequence[SearchHit]):
     judged: int
     cached: int
     seconds: SearchSeconds
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def is_complete(self) -> bool:
@@ -107,21 +106,20 @@ class SearchResults(Sequence[SearchHit]):
         return asdict(self)
 
 
-def found_hit(row: tuple[Any, ...], candidate: FoundPassage, judged: PassageLogits, place: int) -> SearchHit:
-    """The hit of a candidate at `place` in the list that was judged. row: its passage, with all about it."""
-    _, _, path, folder, collection, name, title, headings, first_line, last_line, text, fields = row
+def found_hit(stored: StoredPassage, candidate: FoundPassage, judged: PassageLogits, place: int) -> SearchHit:
+    """The hit of a candidate, whose passage is `stored`, at `place` in the list that was judged."""
     logit = judged.logits.get(place)
     return SearchHit(
-        path=path,
-        absolute_path="" if folder is None else os.path.join(folder, path),
-        collection=collection,
-        name=name,
-        title=title,
-        headings=headings,
-        first_line=first_line,
-        last_line=last_line,
-        text=text,
-        fields=json.loads(fields),
+        path=stored.path,
+        absolute_path="" if stored.folder is None else os.path.join(stored.folder, stored.path),
+        collection=stored.collection,
+        name=stored.name,
+        title=stored.title,
+        headings=stored.headings,
+        first_line=stored.first_line,
+        last_line=stored.last_line,
+        text=stored.text,
+        fields=json.loads(stored.fields),
         stage="first stage" if logit is None else "judged",
         fused=candidate.fused,
         bm25=candidate.bm25,

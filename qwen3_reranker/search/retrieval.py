@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from qwen3_reranker.search.filters import Condition
+from qwen3_reranker.search.index_tables import OF_PASSAGES
 from qwen3_reranker.search.words import is_one_character, words_and_parts
 
 #: The constant of reciprocal-rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
@@ -22,12 +23,6 @@ _MOST_SCORED = 100_000
 _CONTEXT_WEIGHT = 0.5
 # Passages of one document among the candidates: a long document must not take all places.
 _MAX_OF_A_DOCUMENT = 3
-
-
-_JOINED = (
-    "JOIN passages ON passages.id = words.rowid JOIN documents ON documents.id = document "
-    "JOIN files ON files.id = file JOIN collections ON collections.id = collection"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class WordSearch:
         if not wanted:
             return []
         match = " OR ".join(f'"{word}"{"*" if is_one_character(word) else ""}' for word in wanted)
-        joined = _JOINED if condition.sql else ""
+        joined = f"JOIN passages ON passages.id = words.rowid {OF_PASSAGES}" if condition.sql else ""
         rows = self._database.execute(
             f"SELECT words.rowid, bm25(words, 1.0, {_CONTEXT_WEIGHT}) AS score FROM words {joined} "
             f"WHERE words MATCH ?{condition.sql} ORDER BY score, words.rowid LIMIT ?",

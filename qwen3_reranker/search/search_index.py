@@ -26,7 +26,7 @@ from qwen3_reranker.arguments import refuse_non_query
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search.filters import Condition, Filters
-from qwen3_reranker.search.index_tables import open_database
+from qwen3_reranker.search.index_tables import COLUMNS, OF_PASSAGES, StoredPassage, open_database
 from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences, one_writer
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
@@ -45,14 +45,6 @@ WORDS, VECTORS = "words", "vectors"
 _JUDGING_SHARE = 0.95
 # Passages that each search of the first stage gives.
 _FIRST_STAGE = 200
-_COLUMNS = (
-    "passages.id, documents.id, files.path, collections.folder, collections.name, documents.name, documents.title, "
-    "passages.headings, passages.first_line, passages.last_line, passages.text, documents.fields"
-)
-_JOINED = (
-    "passages JOIN documents ON documents.id = document JOIN files ON files.id = file "
-    "JOIN collections ON collections.id = collection"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +198,11 @@ class Index:
         with self._lock:
             chosen, rows = self._candidates(query, (filters or Filters()).sql(), candidates)
         retrieved = time.monotonic()
-        judged = PassageLogits({}, 0, frozenset())
+        judged = PassageLogits()
         scorer = self._models.scorer(latest) if rerank and chosen else None
         if scorer is not None:
-            texts = [text_to_judge(rows[each.passage][7], rows[each.passage][10]) for each in chosen]
+            found = [rows[each.passage] for each in chosen]
+            texts = [text_to_judge(each.headings, each.text) for each in found]
             judged = scorer.judge(query, texts, instruction, latest, judge_rows, owner)
             fuse = scorer.is_small if fuse is None else fuse
         order = judged.order(len(chosen), bool(fuse))
@@ -233,7 +226,7 @@ class Index:
         latest = _latest(time.monotonic(), budget)
         refuse_non_query("query", query)
         scorer = self._models.scorer(latest)
-        return PassageLogits({}, 0, frozenset()) if scorer is None else scorer.judge(query, texts, instruction, latest)
+        return PassageLogits() if scorer is None else scorer.judge(query, texts, instruction, latest)
 
     def lines(
         self, path: str, first_line: int = 1, last_line: int | None = None, *, collection: str | None = None
@@ -249,8 +242,7 @@ class Index:
         refuse_non_query("query", query)
         with self._lock:
             chosen, rows = self._candidates(query, Filters().sql(), count, by)
-        unjudged = PassageLogits({}, 0, frozenset())
-        return [found_hit(rows[each.passage], each, unjudged, place) for place, each in enumerate(chosen)]
+        return [found_hit(rows[each.passage], each, PassageLogits(), place) for place, each in enumerate(chosen)]
 
     def stale(self, collections: Sequence[str] | None = None, seconds: float = 1.0) -> Staleness:
         """How far the index lies behind its folders, found within about so many seconds; no file is read."""
@@ -279,11 +271,6 @@ class Index:
         """The names of the collections, and their folders; None for records."""
         return dict(self._rows("SELECT name, folder FROM collections ORDER BY name"))
 
-    def vector_model(self) -> str | None:
-        """The embedding model that the index has vectors of; None if it has none."""
-        found = self._rows("SELECT value FROM settings WHERE name = 'vectors'")
-        return str(found[0][0]) if found else None
-
     def open_models(self) -> None:
         """Open the models now, so that the first search need not. Raises what opening them raises."""
         self._models.scorer()
@@ -308,21 +295,23 @@ class Index:
 
     def _candidates(
         self, query: str, condition: Condition, count: int, by: Collection[str] = (WORDS, VECTORS)
-    ) -> tuple[list[FoundPassage], dict[int, tuple[Any, ...]]]:
+    ) -> tuple[list[FoundPassage], dict[int, StoredPassage]]:
         by_words = self._words.top(query, _FIRST_STAGE, condition) if WORDS in by else []
         by_vectors = self._nearest(query, _FIRST_STAGE, condition) if VECTORS in by else []
         passages = {passage for passage, _ in (*by_words, *by_vectors)}
         marks = ",".join("?" * len(passages))
-        found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE passages.id IN ({marks})", *passages)
-        rows = {row[0]: row for row in found}
-        return fused_candidates(by_words, by_vectors, {passage: row[1] for passage, row in rows.items()}, count), rows
+        read = f"SELECT {COLUMNS} FROM passages {OF_PASSAGES} WHERE passages.id IN ({marks})"
+        rows = {row[0]: StoredPassage(*row) for row in self._rows(read, *passages)}
+        documents = {passage: row.document for passage, row in rows.items()}
+        return fused_candidates(by_words, by_vectors, documents, count), rows
 
     def _nearest(self, query: str, count: int, condition: Condition) -> list[tuple[int, float]]:
         embedder = self._models.embedder()
         if embedder is None:
             return []
-        source = f"{_JOINED} WHERE vector IS NOT NULL {condition.sql}"
-        passage_of = dict(self._rows(f"SELECT vector, passages.id FROM {source}", *condition.values))
+        joined = OF_PASSAGES if condition.sql else ""
+        read = f"SELECT vector, passages.id FROM passages {joined} WHERE vector IS NOT NULL{condition.sql}"
+        passage_of = dict(self._rows(read, *condition.values))
         [query_D] = embedder.queries([query])
         rows_R, cosines_R = self._vectors_of(embedder).top(query_D, count, np.fromiter(passage_of, np.int64))
         return [(passage_of[row], cosine) for row, cosine in zip(rows_R.tolist(), cosines_R.tolist(), strict=True)]
