@@ -122,7 +122,10 @@ def test_the_environment_file_of_the_unit_overrides_what_the_unit_sets() -> None
     assert not re.search(rf"{PREFIX}(HOST|PORT)", UNIT)
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+
+
+@needs_systemd
 def test_systemd_rates_the_exposure_of_the_unit_below_2() -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager"]
     done = subprocess.run([*command, DEPLOY / "qwen3-reranker.service"], capture_output=True, text=True, check=False)
@@ -138,11 +141,9 @@ def members(group: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@needs_systemd
 @pytest.mark.skipif(not list(Path("/usr/lib").glob("*/libseccomp.so.2")), reason="needs libseccomp")
-def test_the_server_scores_with_the_system_calls_that_the_unit_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_scores_with_the_system_calls_that_the_unit_allows(tmp_path: Path) -> None:
     allowed: set[str] = set()
     for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT, flags=re.MULTILINE):
         calls = {call for group in line.lstrip("~").split() for call in members(group)}

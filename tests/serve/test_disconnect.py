@@ -23,14 +23,6 @@ def live():
         yield running
 
 
-@pytest.fixture
-def watch(live: Live) -> Watch:
-    [model] = live.application.context.models.rerankers
-    made = Watch(model.reranker)
-    model.scheduler.scorer = made
-    return made
-
-
 def request(live: Live, documents: list[str]) -> bytes:
     body = json.dumps({"query": "what to do", "documents": documents}).encode()
     return b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)

@@ -25,14 +25,6 @@ def live():
         yield running
 
 
-@pytest.fixture
-def watch(live: Live) -> Watch:
-    [model] = live.application.context.models.rerankers
-    made = Watch(model.reranker)
-    model.scheduler.scorer = made
-    return made
-
-
 def ready(live: Live) -> int:
     return httpx2.get(f"{live.url}/health/ready").status_code
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,12 @@ import httpx2
 import numpy as np
 import pytest
 
-from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search import Filters, Index
 from qwen3_reranker.serve.accounts.store import Store
 from testing.live_server import Live, live_server
 from testing.patience import until
+from testing.watch import Watch
 
 QUERY = "take back my last commit"
 MANY_WORDS = " ".join(f"word{number}" for number in range(1200))
@@ -141,16 +140,9 @@ def test_any_text_and_pattern_is_searched_and_fails_nothing(live: Live) -> None:
             search(live, query=query, path=path, rerank=False)
 
 
-def test_a_deadline_cuts_the_budget_and_the_first_stage_answers(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_cuts_the_budget_and_the_first_stage_answers(live: Live, watch: Watch) -> None:
     [model] = live.application.context.models.rerankers
-    release = threading.Event()
-    judge = Reranker.judge
-
-    def slow(self: Reranker, rows: Any) -> Any:
-        release.wait(20)
-        return judge(self, rows)
-
-    monkeypatch.setattr(Reranker, "judge", slow)
+    watch.door.clear()
     began = time.monotonic()
     try:
         reply = httpx2.post(
@@ -161,7 +153,7 @@ def test_a_deadline_cuts_the_budget_and_the_first_stage_answers(live: Live, monk
         assert reply.status_code == 200, reply.text
         assert time.monotonic() - began < 15
     finally:
-        release.set()
+        watch.door.set()
     assert reply.json()["judged"] == 0
     assert reply.json()["results"]
     until(lambda: model.scheduler.stats().batch_seconds == 0)
@@ -169,25 +161,16 @@ def test_a_deadline_cuts_the_budget_and_the_first_stage_answers(live: Live, monk
     until(lambda: search(live, query=f"{QUERY} of mine", budget_seconds=2)["judged"] > 0)
 
 
-def test_a_caller_who_leaves_ends_the_search(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_who_leaves_ends_the_search(live: Live, watch: Watch) -> None:
     [model] = live.application.context.models.rerankers
-    release = threading.Event()
-    judge = Reranker.judge
-    batches = []
-
-    def slow(self: Reranker, rows: Any) -> Any:
-        batches.append(len(rows))
-        release.wait(20)
-        return judge(self, rows)
-
-    monkeypatch.setattr(Reranker, "judge", slow)
+    watch.door.clear()
     try:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{live.url}/v1/search", json={"query": "the last commit but one"}, timeout=1.0)
         until(lambda: model.scheduler.stats().waiting_requests == 0)
     finally:
-        release.set()
-    before = len(batches)
+        watch.door.set()
+    before = len(watch.batches)
     assert search(live)["judged"]
     assert before == 1
 

@@ -33,14 +33,6 @@ def live(tmp_path: Path):
 
 
 @pytest.fixture
-def watch(live: Live) -> Watch:
-    [model] = live.application.context.models.rerankers
-    made = Watch(model.reranker)
-    model.scheduler.scorer = made
-    return made
-
-
-@pytest.fixture
 def store(live: Live, tmp_path: Path):
     opened = Store(str(tmp_path / "keys.db"), create=False)
     yield opened
