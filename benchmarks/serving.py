@@ -1,6 +1,6 @@
 """The server against the library: one request's overhead, and many requests' throughput, interleaved.
 
-    python -m benchmarks.serving [--model nano] [--documents 32] [--rounds 15]
+    python -m benchmarks.serving [--model nano] [--documents 32] [--rounds 15] [--max-batch-tokens N]
 
 Both run the same model in the same process on the same texts, a request of the one after a request of the other, so
 that what else the machine does falls on both alike.
@@ -63,9 +63,11 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--requests", type=int, default=100, help="one at a time, of each")
     parser.add_argument("--rounds", type=int, default=15, help="of six requests a thread, of each")
+    parser.add_argument("--max-batch-tokens", type=int, help="of the server; its own default if not given")
     chosen = parser.parse_args()
     documents = [_SENTENCE.format(number, number) for number in range(chosen.documents)]
-    models = (ModelSettings(source=chosen.model),)
+    options = {} if chosen.max_batch_tokens is None else {"max_batch_tokens": chosen.max_batch_tokens}
+    models = (ModelSettings(source=chosen.model, options=options),)
     with live_server(models=models, timeout=3600) as live, Reranker(chosen.model) as reranker:
         served = client(live.port, documents)
 

@@ -17,7 +17,7 @@ from qwen3_reranker.serve.workers import Workers
 
 @dataclass(slots=True)
 class Context:
-    """One server: settings, models, index of files (None: off), keys (None: off), prices (None: all models are free).
+    """One server: settings, models, index of files (None: off), keys (None: off), prices.
 
     `use` changes settings and prices of a running server.
     """
@@ -26,7 +26,7 @@ class Context:
     models: Models
     index: ServedIndex | None
     accounts: Accounts | None
-    prices: Prices | None
+    prices: Prices
     metrics: Metrics
     bodies: Bodies
     drain: Drain
@@ -49,7 +49,7 @@ class Context:
             models=models,
             index=index,
             accounts=accounts,
-            prices=_prices(models),
+            prices=Prices(models.prices),
             metrics=metrics,
             bodies=Bodies(settings),
             drain=Drain(),
@@ -61,10 +61,5 @@ class Context:
         """Take over new settings, in the event loop. Requests that are inside keep the prices they were given."""
         self.settings = settings
         self.models.use(settings)
-        self.prices = _prices(self.models)
+        self.prices = Prices(self.models.prices)
         self.bodies.use(settings)
-
-
-def _prices(models: Models) -> Prices | None:
-    has_prices = any(price is not None for price in models.prices.values())
-    return Prices(models.prices) if has_prices else None

@@ -84,6 +84,10 @@ class RequestState:
             self.reservation.charge(prompt_tokens, cost or 0)
             self.headers |= self.reservation.headers()
 
+    def status_without_reply(self) -> int:
+        """The status, for log and usage, of a request that its deadline ended, or else its client's leaving."""
+        return 504 if time.monotonic() >= self.deadline else CLIENT_GONE
+
     def settle(self, documents: int, usage: Usage, status: int = 200) -> None:
         """Log the usage of a request, and charge the key: for an answer, or for what was computed before it ended."""
         self.log_fields |= {

@@ -16,7 +16,6 @@ from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, 
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
-from qwen3_reranker.serve.middleware import CLIENT_GONE
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem, busy, invalid, late, of_error
 from qwen3_reranker.serve.protocol import EmbeddingRequest, ScoreRequest, ScoreResult, StageSeconds
@@ -99,8 +98,7 @@ async def _compute(
         raise of_error(error) from error
     tokenized = time.monotonic()
     prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
-    prices = admitted.context.prices
-    admitted.state.reserve(prompt_tokens, prices.cost(model.id, prompt_tokens) if prices else None)
+    admitted.state.reserve(prompt_tokens, admitted.context.prices.cost(model.id, prompt_tokens))
     try:
         await wait(scheduled, model, ended)
     except BaseException:
@@ -148,9 +146,9 @@ def _charge_unfinished(
     documents, usage = scheduled.begun_usage()
     if not (scheduled.is_over and ended_by_caller and documents):
         return
-    state, prices = admitted.state, admitted.context.prices
-    state.cost = prices.cost(model.id, usage.prompt_tokens) if prices else None
-    state.settle(documents, usage, 504 if time.monotonic() >= state.deadline else CLIENT_GONE)
+    state = admitted.state
+    state.cost = admitted.context.prices.cost(model.id, usage.prompt_tokens)
+    state.settle(documents, usage, state.status_without_reply())
 
 
 def _query_too_long(error: QueryTooLongError, asked: ScoreRequest, model: ServedReranker) -> Problem:

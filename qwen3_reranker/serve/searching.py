@@ -14,7 +14,6 @@ from qwen3_reranker.search.results import SearchResults
 from qwen3_reranker.search.search_index import Staleness
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
-from qwen3_reranker.serve.middleware import CLIENT_GONE
 from qwen3_reranker.serve.models import ServedReranker
 from qwen3_reranker.serve.problems import Problem, invalid, of_error
 from qwen3_reranker.serve.protocol import SearchRequest, StageSeconds
@@ -72,7 +71,7 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
     except asyncio.CancelledError:
         if turns is not None:
             turns.end()
-            turns.settle(504 if time.monotonic() >= state.deadline else CLIENT_GONE)
+            turns.settle(state.status_without_reply())
         raise
     except RerankerError as error:
         raise of_error(error) from error
@@ -140,8 +139,7 @@ class _Turns:
         return logits
 
     def _cost(self, tokens: int) -> int | None:
-        prices = self._admitted.context.prices
-        return prices.cost(self._model.id, tokens) if prices else None
+        return self._admitted.context.prices.cost(self._model.id, tokens)
 
     def _reserve(self, tokens: int) -> None:
         before, after = self._cost(self._reserved), self._cost(self._reserved + tokens)

@@ -74,7 +74,9 @@ class Throughput:
         self._totals: dict[int, tuple[float, float]] = {}
 
     def add(self, tokens: int, seconds: float) -> None:
-        """Count a finished batch."""
+        """Count a finished batch. The last step of a long row may have none of its tokens left, and tells no rate."""
+        if not tokens:
+            return
         size = tokens.bit_length()
         before_tokens, before_seconds = self._totals.get(size, (0.0, 0.0))
         self._totals[size] = before_tokens * _DECAY + tokens, before_seconds * _DECAY + seconds

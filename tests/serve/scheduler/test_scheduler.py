@@ -52,6 +52,15 @@ def test_the_expected_time_of_many_tokens_is_not_that_of_many_small_batches() ->
     assert throughput.seconds(8000) == pytest.approx(8.0, rel=0.01)
 
 
+def test_a_step_without_tokens_tells_no_rate() -> None:
+    throughput = Throughput()
+    throughput.add(0, 1.0)
+    assert throughput.seconds(8000) == 0
+    throughput.add(2000, 1.0)
+    throughput.add(0, 1.0)
+    assert throughput.seconds(8000) == pytest.approx(4.0)
+
+
 class Waiting:
     """A request and the event of its end."""
 
@@ -172,6 +181,14 @@ def test_a_long_document_lets_others_pass_and_gets_the_logit_that_it_gets_alone(
     assert long.request.started < short.request.started <= short.request.ended < long.request.ended
     alone = nano.logits([(QUERY, " ".join(f"word{n}" for n in range(600)))])
     np.testing.assert_allclose(long.logits(), alone, atol=1e-4)
+
+
+def test_after_a_long_document_of_any_length_the_next_request_is_admitted(nano: Reranker, scheduler: Scheduler) -> None:
+    for owner, words in enumerate(range(500, 1600, 50), start=1):
+        for document in ("word " * words, "a"):
+            waiting = Waiting(nano, [document], owner=owner)
+            scheduler.submit(waiting.request)
+            waiting.logits()
 
 
 def test_a_request_knows_which_share_of_it_has_begun(nano: Reranker, watched: Watch, scheduler: Scheduler) -> None:
