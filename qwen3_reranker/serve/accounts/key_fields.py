@@ -14,8 +14,8 @@ from qwen3_reranker.serve.accounts.key_records import MOST_DOLLARS, NANODOLLARS,
 LIMIT_FIELDS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 #: Fields for which None means no limit: no end, all models.
 OPTIONAL_FIELDS = frozenset({"models", "expires", *LIMIT_FIELDS, "credit", "budget"})
-_LONGEST_NAME = 100
-_HIGHEST_LIMIT = 10**12
+LONGEST_NAME = 100
+HIGHEST_LIMIT = 10**12
 # Years that every database and every client can write.
 _LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -97,8 +97,8 @@ def _moment(field: str, value: object, now: float) -> int:
 
 
 def _name(field: str, value: object) -> str:
-    if not (isinstance(value, str) and value.strip() and len(value) <= _LONGEST_NAME and value.isprintable()):
-        raise KeyFieldError(field, f"must be 1 to {_LONGEST_NAME} visible characters")
+    if not (isinstance(value, str) and value.strip() and len(value) <= LONGEST_NAME and value.isprintable()):
+        raise KeyFieldError(field, f"must be 1 to {LONGEST_NAME} visible characters")
     return value
 
 
@@ -119,8 +119,8 @@ def _scopes(field: str, value: object) -> list[str]:
 def _limit(field: str, value: object) -> int:
     digits = value.replace(",", "") if isinstance(value, str) else ""
     number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _HIGHEST_LIMIT:
-        raise KeyFieldError(field, f"must be a whole number from 1 to {_HIGHEST_LIMIT:,}")
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= HIGHEST_LIMIT:
+        raise KeyFieldError(field, f"must be a whole number from 1 to {HIGHEST_LIMIT:,}")
     return number
 
 

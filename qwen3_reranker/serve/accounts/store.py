@@ -205,10 +205,10 @@ class Store:
 
         Returns the credit of every key among them after that.
         """
-        distinct = {row.id: row for row in rows}
-        key_ids = sorted({row.key_id for row in distinct.values()})
+        rows = list(rows)
+        key_ids = sorted({row.key_id for row in rows})
         with self._database.writing() as connection:
-            insert_usage(connection, list(distinct.values()), self._database.insert)
+            insert_usage(connection, rows, self._database.insert)
             credit = connection.execute(self._keys().where(KEYS.c.id.in_(key_ids)))
             return {record.id: record.credit for record in map(self._record, credit)}
 

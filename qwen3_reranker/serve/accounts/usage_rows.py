@@ -18,7 +18,7 @@ _MAX_TEXT = 200
 
 
 def insert_usage(connection: Connection, rows: Sequence[UsageRow], insert: Callable[[Any], Any]) -> None:
-    """Write rows, and add those that are new to the sums and to the used credit. `insert` knows ON CONFLICT."""
+    """Write rows, each once, and add the new ones to the sums and to the used credit. `insert` knows ON CONFLICT."""
     distinct = {row.id: _storable(row) for row in rows}
     inserting = insert(USAGE).on_conflict_do_nothing().returning(USAGE.c.id)
     inserted = connection.execute(inserting, [asdict(row) for row in distinct.values()]).scalars().all()

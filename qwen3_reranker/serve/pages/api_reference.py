@@ -17,7 +17,7 @@ from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS, DIALECTS
 from qwen3_reranker.serve.pages.snippets import PLAIN, SDKS, SNIPPETS, Snippet, filled, request_values
 from qwen3_reranker.serve.protocol import ScoreRequest, ScoreResult, StageSeconds
-from qwen3_reranker.serve.routes.base import HttpEndpoint
+from qwen3_reranker.serve.routes.base import HttpEndpoint, openapi_path
 
 #: Rows of (client, address to give it) in Markdown; docs/serve.md shows them too, with an address instead of {origin}.
 CLIENTS: tuple[tuple[str, str], ...] = tuple(
@@ -94,7 +94,7 @@ class Examples:
                 id=dialect.name.replace(".", "-"),
                 name=dialect.name,
                 methods="POST",
-                paths=tuple(map(_shown, paths)),
+                paths=tuple(map(openapi_path, paths)),
                 public=False,
                 fields=_fields(dialect.request),
                 examples=self._examples(dialect.name, path, body),
@@ -125,7 +125,7 @@ def other_routes(endpoints: Sequence[HttpEndpoint]) -> list[RouteGroup]:
     scoring = {path.path for path in DIALECT_PATHS}
     documented = [x for x in endpoints if x.documented and x.path not in scoring and not _embeds(x)]
     return [
-        RouteGroup("", summary, method, tuple(_shown(each.path) for each in group), public)
+        RouteGroup("", summary, method, tuple(each.documented_path for each in group), public)
         for (method, summary, public), group in groupby(
             documented, lambda each: (each.method, each.summary, each.public)
         )
@@ -134,10 +134,6 @@ def other_routes(endpoints: Sequence[HttpEndpoint]) -> list[RouteGroup]:
 
 def _embeds(endpoint: HttpEndpoint) -> bool:
     return endpoint.summary.startswith("Embed")
-
-
-def _shown(path: str) -> str:
-    return re.sub(r":\w+}", "}", path)
 
 
 def _fields(request: Any) -> tuple[tuple[str, str], ...]:

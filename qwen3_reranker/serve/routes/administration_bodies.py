@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from qwen3_reranker.serve.accounts.key_fields import HIGHEST_LIMIT, LONGEST_NAME
 from qwen3_reranker.serve.accounts.key_records import DEFAULT_SCOPES, MOST_DOLLARS
 from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonValue
 from qwen3_reranker.serve.routes.account_replies import KEY_DATA, read_whole
 
 MAX_LISTED_KEYS = 1000
 
-Name = Annotated[str, Field(min_length=1, max_length=100, description="Who or what uses it.")]
-Limit = Annotated[int, Field(ge=1, le=10**12)] | None
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, description="Who or what uses it.")]
+Limit = Annotated[int, Field(ge=1, le=HIGHEST_LIMIT)] | None
 Dollars = Annotated[float, Field(ge=0, le=MOST_DOLLARS)] | str | None
 Names = Annotated[list[str], Field(min_length=1)]
 

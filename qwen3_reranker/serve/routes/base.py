@@ -40,7 +40,7 @@ class HttpEndpoint:
     @property
     def documented_path(self) -> str:
         """The path's template as OpenAPI writes it."""
-        return re.sub(r":\w+}", "}", self.path)
+        return openapi_path(self.path)
 
     @property
     def id(self) -> str:
@@ -51,6 +51,11 @@ class HttpEndpoint:
     def shapes(self) -> tuple[Any, ...]:
         """All shapes of its bodies."""
         return (*self.requests, *self.replies, *(shape for shapes in self.errors.values() for shape in shapes))
+
+
+def openapi_path(path: str) -> str:
+    """A path's template as OpenAPI and pages write it, without the kinds of its parameters."""
+    return re.sub(r":\w+}", "}", path)
 
 
 def errors(*statuses: int) -> dict[int, tuple[Any, ...]]:
