@@ -109,7 +109,8 @@ class Tokens:
         self.num_words = max([*vocabulary.values(), *self.added_words.values()], default=-1) + 1
         #: One more than the largest id this tokenizer can give.
         self.num_entries = max([self.num_words - 1, *self.control_ids.values()]) + 1
-        self._partial = self._partial_encoder(fields, vocabulary, parsing=special_tokens == "parse")
+        longest = max(map(len, vocabulary), default=0)
+        self._partial = self._partial_encoder(fields, longest, parsing=special_tokens == "parse")
         self._prefix_end, self._middle_end = (_CONTROL.split(text)[-1] for text in (prefix, middle))
         self.prefix_ids = self._constant(prefix, source)
         self.suffix_ids = self._constant(suffix, source)
@@ -214,9 +215,7 @@ class Tokens:
             read.append(end(text, most + 1))
         return read
 
-    def _partial_encoder(
-        self, fields: Mapping[str, Any], vocabulary: Mapping[str, int], *, parsing: bool
-    ) -> PartialEncoder | None:
+    def _partial_encoder(self, fields: Mapping[str, Any], longest: int, *, parsing: bool) -> PartialEncoder | None:
         """What encodes one end of a long text, None for a tokenizer for which that is not known to be exact."""
         if not is_qwen_bpe(fields):
             return None
@@ -233,7 +232,6 @@ class Tokens:
             tokens = model.tokenize(word)
             return [token.id for token in tokens], [len(token.value) for token in tokens]
 
-        longest = max(map(len, vocabulary))
         return PartialEncoder(
             encode, WordPieces(normalizer.normalize_str, pre_tokenizer.pre_tokenize_str, merge, longest)
         )

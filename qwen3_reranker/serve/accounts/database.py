@@ -108,6 +108,8 @@ class Database:
             if found != self._file:
                 # Connections keep the old file open, so the new one cannot have its inode before they are closed.
                 self._engine.dispose()
+                # The old -wal is not at the path. A later one there may get its inode, now that it is closed.
+                self._log = None
                 try:
                     with self._writing.begin() as connection:
                         self._check_tables(connection)
