@@ -19,12 +19,14 @@ from typer import Argument
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.help import Verb, VerbGroup
 from qwen3_reranker.cli.progress import ProgressBar
-from qwen3_reranker.cli.shared_options import PrintOptions
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
+    from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.search.index_writer import Changes
     from qwen3_reranker.search.search_index import Index
 
@@ -206,12 +208,20 @@ def remove(names: Annotated[list[str], Argument(metavar="COLLECTION...")], *, in
 
 
 @contextmanager
-def opened_index(options: IndexOptions, **models: object) -> Iterator[Index]:
-    """The index that the options name; `models` are the reranker and embedder of Index."""
+def opened_index(
+    options: IndexOptions, model: ModelOptions | None = None, engine: EngineOptions | None = None
+) -> Iterator[Index]:
+    """The index that the options name; its reranker is the model, with these options, once it is needed."""
     from qwen3_reranker.search import Index
 
-    given: dict[str, object] = {"reranker": None, "embedder": options.embedder, **models}
-    with Index(index_folder(options.index), **given) as opened:  # type: ignore[arg-type]
+    def reranker() -> Reranker:
+        from qwen3_reranker.reranker import Reranker
+
+        assert model is not None
+        return Reranker(model.model, revision=model.revision, **asdict(engine or EngineOptions()))
+
+    given = None if model is None else reranker
+    with Index(index_folder(options.index), reranker=given, embedder=options.embedder) as opened:
         yield opened
 
 

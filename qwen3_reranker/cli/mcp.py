@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -53,14 +53,9 @@ def mcp(
     if find_spec("mcp") is None:
         raise UnavailableError('mcp needs the library mcp, which is missing: pip install "qwen3_reranker[mcp]"')
 
-    def reranker() -> object:
-        from qwen3_reranker.reranker import Reranker
-
-        return Reranker(model.model, revision=model.revision, **asdict(engine))
-
     from qwen3_reranker.mcp import IndexTools, serve_http, serve_stdio, tool_server
 
-    with opened_index(index, reranker=reranker) as opened:
+    with opened_index(index, model, engine) as opened:
         offered = IndexTools(opened, by_meaning=index.embedder is not None, budget=tools.budget)
         server = tool_server(offered, __version__)
         threading.Thread(target=_open_models, args=(opened,), daemon=True).start()

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
@@ -105,12 +105,7 @@ def search(
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder")
 
-    def reranker() -> object:
-        from qwen3_reranker.reranker import Reranker
-
-        return Reranker(model.model, revision=model.revision, **asdict(engine))
-
-    with opened_index(index, reranker=reranker if searching.rerank else None) as opened:
+    with opened_index(index, model if searching.rerank else None, engine) as opened:
         names = filters.collection
         if folders:
             for folder in folders:
