@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,12 +11,11 @@ from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.documents.front_matter import front_matter
 from qwen3_reranker.documents.html_text import html_text
 from qwen3_reranker.documents.kinds import HTML, MARKDOWN, MARKUP, RECORDS, SOURCE_CODE, ending
-from qwen3_reranker.documents.passages import TOKENS, Passage, passages
+from qwen3_reranker.documents.passages import TOKENS, Passage, headings, passages
 from qwen3_reranker.documents.record_files import READERS, Entry, id_of
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import decoded
 
-_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)[\s#]*$", re.MULTILINE)
 #: Fields of a record that may hold its text, the first that is there.
 TEXT_FIELDS = ("text", "content", "body", "passage", "document")
 
@@ -81,13 +79,13 @@ def _headings(text: str, parts: Sequence[Passage]) -> tuple[str, ...]:
     """The headings that each passage stands below, outermost first, up to the first of its own."""
     found: list[str] = []
     above: list[tuple[int, str]] = []
-    headings = [(text.count("\n", 0, each.start()) + 1, len(each[1]), each[2]) for each in _HEADING.finditer(text)]
-    next_heading = 0
+    titles = list(headings(text))
+    next_title = 0
     for part in parts:
-        while next_heading < len(headings) and headings[next_heading][0] <= part.first_line:
-            _, depth, words = headings[next_heading]
+        while next_title < len(titles) and titles[next_title][0] <= part.first_line:
+            _, depth, words = titles[next_title]
             above = [each for each in above if each[0] < depth] + [(depth, words)]
-            next_heading += 1
+            next_title += 1
         found.append(" > ".join(words for _, words in above))
     return tuple(found)
 

@@ -14,7 +14,7 @@ _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 WORDS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,24}}")
 #: Units of a passage's size: words, and pieces of text that are close to a token each in prose and in code.
 TOKENS = re.compile(rf"[{_UNSPACED}]|[^\W_]{{1,8}}|[^\w\s]{{1,2}}|_")
-_HEADING = re.compile(r" {0,3}#{1,6}\s")
+_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)[\s#]*$")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 # What begins a definition in the usual languages, at most one level deep.
 _MODIFIERS = "export|default|public|private|protected|static|abstract|final|async|pub|unsafe|inline|const|virtual"
@@ -53,6 +53,15 @@ def passages(text: str, most: int, *, is_code: bool = False, unit: re.Pattern[st
     blocks = _code_blocks(text) if is_code else _blocks(text)
     for start, end in _packed(_pieces(text, blocks, most, unit), most):
         yield Passage(text[start:end], bisect_right(starts, start), bisect_right(starts, end - 1))
+
+
+def headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Line, depth and words of each heading in Markdown. In a fenced block a # begins a comment."""
+    fenced = False
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not fenced and (found := _HEADING.match(line)):
+            yield number, len(found[1]), found[2]
+        fenced ^= bool(_FENCE.match(line))
 
 
 def _packed(pieces: Iterator[_Span], most: int) -> Iterator[tuple[int, int]]:
