@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "search/nearest_rows.h"
 #include "transformer/transformer_cpu.h"
 #include "transformer/variants.h"
 
@@ -20,7 +22,7 @@ namespace nb = nanobind;
 namespace {
 
 // Raised with every change of what Python and this module say to each other.
-constexpr int kInterface = 3;
+constexpr int kInterface = 4;
 
 // Releases the interpreter lock while it lives.
 class Unlocked {
@@ -318,6 +320,35 @@ class TransformerCpu {
   std::mutex mutex_;
 };
 
+using Codes = nb::ndarray<const int16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// rows: whole rows of a float32 and query.size() bytes; numbers: of those to look at; returns rows and scores.
+std::pair<std::vector<int64_t>, std::vector<float>> nearest_rows(const std::string& variant, Bytes rows,
+                                                                 Integers numbers, Codes query, int64_t count,
+                                                                 int64_t threads) {
+  const int64_t columns = static_cast<int64_t>(query.size()), stride = columns + static_cast<int64_t>(sizeof(float));
+  require_size(columns, "a query has at least 1 number");
+  int64_t magnitudes = 0;
+  for (int64_t c = 0; c < columns; c++) magnitudes += std::abs(static_cast<int64_t>(query.data()[c]));
+  require(magnitudes * 128 <= INT32_MAX, "the query is too large for sums of 32 bits");
+  const int64_t held = static_cast<int64_t>(rows.size()) / stride, named = static_cast<int64_t>(numbers.size());
+  const kernels::KernelTable& table = kernels_named(variant);
+  std::vector<search::ScoredRow> found;
+  {
+    const Unlocked unlocked;
+    require(std::all_of(numbers.data(), numbers.data() + named, [&](int64_t row) { return row >= 0 && row < held; }),
+            "there is no such row");
+    found = search::nearest_rows(table, {rows.data(), stride, columns}, numbers.data(), named, query.data(), count,
+                                 threads);
+  }
+  std::pair<std::vector<int64_t>, std::vector<float>> both;
+  for (const search::ScoredRow& each : found) {
+    both.first.push_back(each.row);
+    both.second.push_back(each.score);
+  }
+  return both;
+}
+
 }  // namespace
 
 NB_MODULE(qwen3_reranker_kernels, module) {
@@ -337,6 +368,8 @@ NB_MODULE(qwen3_reranker_kernels, module) {
              nb::arg("group"), nb::arg("planes"));
   module.def("int8_sizes", &int8_sizes, nb::arg("outputs"), nb::arg("inputs"), nb::arg("group"),
              "Bytes and scales that an 8-bit matrix takes.");
+  module.def("nearest_rows", &nearest_rows, nb::arg("variant"), nb::arg("rows"), nb::arg("numbers"), nb::arg("query"),
+             nb::arg("count"), nb::arg("threads"), "Of the rows of 8 bits named, the best: numbers and scores.");
   nb::class_<HeldLayer>(module, "Layer")
       .def("__init__", [](HeldLayer* self, std::vector<HeldMatrix> matrices, std::vector<Input<nb::ndim<1>>> norms) {
         new (self) HeldLayer(make_layer(std::move(matrices), std::move(norms)));

@@ -9,6 +9,7 @@
 #include "kernels/residual.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/scan_int8.h"
 #include "kernels/swiglu.h"
 
 namespace {
@@ -33,7 +34,8 @@ constexpr kernels::KernelTable kernel_table(const char* name) {
                               rmsnorm_rope,
                               attention,
                               attention_scratch,
-                              quantize_int8};
+                              quantize_int8,
+                              scan_int8};
 }
 
 }  // namespace

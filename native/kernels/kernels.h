@@ -72,6 +72,13 @@ struct KvRange {
   int64_t tokens;
 };
 
+// Stored vectors: each is a float32 scale and `columns` bytes, x = scale * byte, `stride` bytes after the one before.
+struct Int8Rows {
+  const uint8_t* data;
+  int64_t stride;
+  int64_t columns;
+};
+
 // Takes the sums of panels first_panel..first_panel+panels, (panels * MR, count * columns), while caches hold them.
 struct RowsDone {
   void (*call)(void* context, int64_t first_panel, int64_t panels, float* sums);
@@ -171,6 +178,10 @@ struct KernelTable {
   // bytes, scales: as Int8Matrix has them, from panel 0 on
   void (*quantize_int8)(const StoredMatrix& matrix, int64_t first_panel, int64_t last_panel, int64_t group,
                         uint8_t* bytes, float* scales);
+
+  // Scores of `count` stored vectors: the sum of row times query, which must fit in 32 bits, times the row's scale.
+  // numbers (count): of the rows; query (columns); scores (count). The bits are the same in every variant.
+  void (*scan_int8)(const Int8Rows& rows, const int64_t* numbers, int64_t count, const int16_t* query, float* scores);
 };
 
 }  // namespace kernels

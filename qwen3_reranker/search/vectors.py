@@ -12,19 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-# Of each query, so many rows by their signs are scored by their numbers.
-_RESCORED = 1000
+from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.search.nearest_rows import nearest_rows, row_type
 
 
 class Vectors:
-    """The rows of one file. D: numbers of a vector, a multiple of 8."""
+    """The rows of one file. D: numbers of a vector."""
 
     def __init__(self, path: Path, dim: int) -> None:
         self.path = path
-        self.dim = dim
-        self._row_type = np.dtype([("scale", "<f4"), ("codes", "i1", (dim,))])
+        self._row_type = row_type(dim)
         self._rows: NDArray[np.void] = np.zeros(0, self._row_type)
-        self._signs_ND = np.zeros((0, dim // 8), np.uint8)
 
     def append(self, vectors_ND: NDArray[np.float32], used: int) -> int:
         """Write rows behind the first `used` ones, and return once the disk has them: the number of the first one."""
@@ -43,24 +41,16 @@ class Vectors:
     def top(
         self, query_D: NDArray[np.float32], count: int, named_R: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Of the rows named, the best by cosine: their numbers and cosines, best first, at most `count`."""
-        self._read(int(named_R.max(initial=-1)) + 1)
-        if not len(named_R):
-            return named_R, np.zeros(0, np.float32)
-        signs = np.packbits(query_D > 0)
-        distance_R = np.bitwise_count(self._signs_ND[named_R] ^ signs).sum(axis=1, dtype=np.int32)
-        kept = min(max(_RESCORED, 4 * count), len(named_R))
-        near_R = named_R[np.argpartition(distance_R, kept - 1)[:kept]]
-        rows = self._rows[near_R]
-        cosine_R = (rows["codes"].astype(np.float32) @ query_D) * rows["scale"]
-        order = np.argsort(-cosine_R, kind="stable")[:count]
-        return near_R[order], cosine_R[order].astype(np.float32)
+        """Of the rows named, the best by cosine: their numbers and cosines, best first, at most `count`.
 
-    def _read(self, count: int) -> None:
-        """Map rows that were written since the last search, and take their signs."""
-        known = len(self._signs_ND)
-        if count <= known:
-            return
-        self._rows = np.memmap(self.path, self._row_type, "r", shape=(count,))
-        added_ND = np.packbits(self._rows["codes"][known:] > 0, axis=1)
-        self._signs_ND = np.concatenate((self._signs_ND, added_ND))
+        Raises UnavailableError if the file lacks some of them.
+        """
+        held = int(named_R.max(initial=-1)) + 1
+        if held > len(self._rows):
+            # Rows that were written since the last search.
+            if not self.path.exists() or self.path.stat().st_size < held * self._row_type.itemsize:
+                raise UnavailableError(
+                    f"{self.path}: vectors are missing; remove the folder of the index and add again"
+                )
+            self._rows = np.memmap(self.path, self._row_type, "r", shape=(held,))
+        return nearest_rows(self._rows, named_R, query_D, count)

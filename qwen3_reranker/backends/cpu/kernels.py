@@ -9,7 +9,7 @@ from typing import Any
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import UnavailableError
 
-INTERFACE = 3
+INTERFACE = 4
 _REBUILD = (
     "install a C++17 compiler (Debian: apt install g++) and then the package again, or without a compiler use "
     'backend="torch", or backend="reference" with precision="float32", which is slow'
