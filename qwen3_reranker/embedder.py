@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
-from typing import Unpack
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from qwen3_reranker.engine_options import EmbedderOptions, EngineOptions, shows_
 from qwen3_reranker.errors import CheckpointError, InputError, unknown
 from qwen3_reranker.heads import EmbeddingHead
 from qwen3_reranker.opened_model import OpenedModel
+from qwen3_reranker.record_texts import Key, record_texts
 from qwen3_reranker.records import NO_LIMITS, Embeddings, Limits, Row, TextReceipt, Usage
 from qwen3_reranker.registry import SPECS
 from qwen3_reranker.tokens import Tokens
@@ -82,26 +83,33 @@ class Embedder(OpenedModel):
         return self.checkpoint.prompts.get("document", "")
 
     def queries(
-        self, texts: Sequence[str], instruction: str | None = None, *, on_progress: OnProgress | None = None
+        self, texts: Iterable[Any], instruction: str | None = None, *, on_progress: OnProgress | None = None
     ) -> NDArray[np.float32]:
         """A vector of length 1 for each query, (num_texts, dim) float32, in input order.
 
-        instruction: what a query asks for, in English for best results, written as the model card does; None takes
-        `query_prompt`. on_progress is called with the share done, up to 1. Raises InputError, QueryTooLongError for an
-        instruction that alone does not fit, and CheckpointError for weights that give no finite vector.
+        texts: strings in a list, generator, array or Series. instruction: what a query asks for, in English for best
+        results, written as the model card does; None takes `query_prompt`. on_progress is called with the share done,
+        up to 1. Raises InputError, QueryTooLongError for an instruction that alone does not fit, and CheckpointError
+        for weights that give no finite vector.
         """
         return self.embed(texts, role="query", instruction=instruction, on_progress=on_progress).vectors
 
-    def documents(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
-        """A vector of length 1 for each document, (num_texts, dim) float32, in input order. Else like `queries`."""
-        return self.embed(texts, role="document", on_progress=on_progress).vectors
+    def documents(
+        self, texts: Iterable[Any], *, key: Key = "text", on_progress: OnProgress | None = None
+    ) -> NDArray[np.float32]:
+        """A vector of length 1 for each document, (num_texts, dim) float32, in input order. Else like `queries`.
+
+        texts and key: strings or records, as `Reranker.rank` takes them.
+        """
+        return self.embed(texts, role="document", key=key, on_progress=on_progress).vectors
 
     def embed(
         self,
-        texts: Sequence[str],
+        texts: Iterable[Any],
         *,
         role: str,
         instruction: str | None = None,
+        key: Key = "text",
         limits: Limits = NO_LIMITS,
         on_progress: OnProgress | None = None,
     ) -> Embeddings:
@@ -109,13 +117,13 @@ class Embedder(OpenedModel):
 
         limits: how much of each text to read, and which end; TooLongError where they forbid cutting.
         """
-        refuse_non_strings("texts", texts)
+        strings = record_texts("texts", texts, key).texts
 
         def rows_of(some: slice) -> list[Row]:
-            return self._rows(texts[some], role, instruction, limits, some.start or 0)
+            return self._rows(strings[some], role, instruction, limits, some.start or 0)
 
-        with surrogates_found(lambda: [*numbered("texts", texts), ("instruction", instruction or "")]):
-            rows, executed = self.runner.run(texts, rows_of, on_progress)
+        with surrogates_found(lambda: [*numbered("texts", strings), ("instruction", instruction or "")]):
+            rows, executed = self.runner.run(strings, rows_of, on_progress)
         return Embeddings(
             self.runner.read_out(self.head, executed),
             tuple(self._receipt(row) for row in rows),

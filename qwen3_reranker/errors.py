@@ -56,6 +56,14 @@ class NotUnicodeError(InputError):
     """A text holds half of a surrogate pair alone, which no encoding can hold."""
 
 
+class RecordError(InputError):
+    """A record holds no text where one was expected; `index` is its place in the list."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 class TooLongError(InputError):
     """A pair does not fit, and the caller forbade cutting it; `index` is its place."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from html import escape
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, overload
+
+from qwen3_reranker.errors import UnavailableError
 
 # What is shown of rankings and texts that are printed as they are: enough to know them by.
 _REPR_HITS, _REPR_CHARACTERS = 5, 60
@@ -14,6 +17,7 @@ _HTML_HITS, _HTML_CHARACTERS = 20, 300
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,19 @@ class Usage:
         truncated = sum(row.receipt.kept_tokens < row.receipt.document_tokens for row in rows)
         return cls(prompt_tokens, computed_tokens, cached_tokens, truncated)
 
+    @classmethod
+    def shares(cls, parts: Sequence[Sequence[Row]], computed_tokens: int, cached_tokens: int) -> list[Usage]:
+        """The usage of each part of a call's rows. What they shared is divided in proportion to prompt_tokens."""
+        tokens = [sum(len(row.ids) for row in rows) for rows in parts]
+        ends = [*accumulate(tokens, initial=0)]
+
+        def divided(total: int) -> list[int]:
+            cuts = [total * end // (ends[-1] or 1) for end in ends]
+            return [stop - start for start, stop in pairwise(cuts)]
+
+        shares = zip(parts, divided(computed_tokens), divided(cached_tokens), strict=True)
+        return [cls.of(rows, computed, cached) for rows, computed, cached in shares]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DocumentScores:
@@ -168,7 +185,9 @@ class Embeddings:
 class Hit:
     """One document in a ranking: its place in the input, its score, what was cut.
 
-    `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit.
+    `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit. `document` is the text, and
+    `item` the record that held it, the same object that was passed: of a list of strings the string, of a DataFrame the
+    row.
     """
 
     index: int
@@ -176,6 +195,7 @@ class Hit:
     probability: float
     document: str
     receipt: Receipt
+    item: Any = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         cut = f", receipt={self.receipt}" if self.receipt.truncated or self.receipt.query_truncated else ""
@@ -185,10 +205,10 @@ class Hit:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Index, logit, probability and document, and the numbers of the receipt."""
-        fields = asdict(self)
-        receipt = fields.pop("receipt")
-        return {**fields, **receipt}
+        """Index, logit, probability, document, the numbers of the receipt, and the item unless it is a string."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ("index", "logit", "probability", "document")}
+        item = {} if self.item is None or isinstance(self.item, str) else {"item": self.item}
+        return {**fields, **asdict(self.receipt), **item}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +232,25 @@ class Ranking(Sequence[Hit]):
         return iter(self.hits)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Every hit as a dictionary of plain values, best first."""
+        """Every hit as a dictionary, best first. Without records its values are plain."""
         return [hit.to_dict() for hit in self.hits]
+
+    def to_pandas(self) -> DataFrame:
+        """A row for each hit, best first: rank, index, logit, probability, document, and the fields of a dictionary.
+
+        A field called like one of ours gets the prefix item_. Raises UnavailableError without pandas.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise UnavailableError("to_pandas needs pandas: pip install pandas, or take to_dicts()") from None
+        names = ("rank", "index", "logit", "probability", "document")
+        rows = []
+        for rank, hit in enumerate(self.hits, start=1):
+            own = dict(zip(names, (rank, hit.index, hit.logit, hit.probability, hit.document), strict=True))
+            fields = hit.item if hasattr(hit.item, "keys") else {}
+            rows.append(own | {f"item_{name}" if name in own else name: fields[name] for name in fields.keys()})  # noqa: SIM118
+        return DataFrame(rows, columns=None if rows else list(names))
 
     def __repr__(self) -> str:
         lines = [f"<Ranking of {len(self.hits):,} hits, best first", *(f"  {hit!r}" for hit in self.hits[:_REPR_HITS])]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import plan
+from qwen3_reranker.async_calls import end_if_cancelled
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps, run_all
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import CheckpointError, InputError, PrecisionError
@@ -66,7 +67,8 @@ class Runner:
                 on_progress(share)
 
         with self._exclusive("used"):
-            return run_all(self._open_backend().steps(tree, advance if on_progress else None))
+            end_if_cancelled()
+            return run_all(self._open_backend().steps(tree, advance if on_progress else None), end_if_cancelled)
 
     def steps(self, tree: Plan) -> Steps:
         """Run a plan step by step; other threads may run theirs between two steps."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.records import DocumentScores, Hit, Ranking
+from qwen3_reranker.record_texts import RecordTexts
+from qwen3_reranker.records import DocumentScores, Hit, Ranking, Row, Usage
 
 
 def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,12 +20,19 @@ def probabilities(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
     return (0.5 + 0.5 * np.tanh(0.5 * logits_N.astype(np.float64))).astype(np.float32)
 
 
-def rank(scores: DocumentScores, documents: Sequence[str], top_k: int | None) -> Ranking:
+def document_scores(logits_N: NDArray[np.float32], rows: Sequence[Row], usage: Usage) -> DocumentScores:
+    """The scores of rows with these logits."""
+    return DocumentScores(logits_N, probabilities(logits_N), tuple(row.receipt for row in rows), usage)
+
+
+def rank(scores: DocumentScores, documents: RecordTexts, top_k: int | None) -> Ranking:
     """The best `top_k` documents (None: all), best first by logit. Equal logits keep their input order."""
     order = np.argsort(-scores.logits, kind="stable")[:top_k].tolist()
+    texts, records = documents.texts, documents.records
     logits, probabilities = scores.logits.tolist(), scores.probabilities.tolist()
     hits = tuple(
-        Hit(index, logits[index], probabilities[index], documents[index], scores.receipts[index]) for index in order
+        Hit(index, logits[index], probabilities[index], texts[index], scores.receipts[index], records[index])
+        for index in order
     )
     return Ranking(hits, scores.usage)
 

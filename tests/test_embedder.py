@@ -70,6 +70,14 @@ def test_tokens_are_counted_as_embedding_counts_them(embedder: Embedder, role: s
     assert np.array_equal(run_all(embedder.judge(rows)), embedded.vectors)
 
 
+def test_texts_may_be_records_and_arrays(embedder: Embedder) -> None:
+    texts = ["a text", "another"]
+    expected = embedder.documents(texts)
+    assert np.array_equal(embedder.documents([{"body": text} for text in texts], key="body"), expected)
+    assert np.array_equal(embedder.documents(iter(texts)), expected)
+    assert np.array_equal(embedder.queries(np.array(texts)), embedder.queries(texts))
+
+
 def test_no_texts_give_no_vectors(embedder: Embedder) -> None:
     assert embedder.documents([]).shape == (0, 64)
     assert embedder.queries([]).shape == (0, 64)
@@ -220,9 +228,9 @@ def test_a_gguf_file_gives_the_vectors_of_its_folder(base: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda embedder: embedder.queries("a"), "texts must be a list of strings, got str"),
-        (lambda embedder: embedder.documents(None), "texts must be a list of strings, got NoneType"),
-        (lambda embedder: embedder.documents(["a", 3]), r"texts\[1\] must be a string, got int"),
+        (lambda embedder: embedder.queries("a"), "texts must be a list of strings or records, got str"),
+        (lambda embedder: embedder.documents(None), "texts must be a list of strings or records, got NoneType"),
+        (lambda embedder: embedder.documents(["a", 3]), r"texts\[1\] must be a string or a record, got int"),
         (lambda embedder: embedder.queries(["a"], 3), "instruction must be a string or None, got int"),
         (
             lambda embedder: embedder.embed(["a"], role="passage"),

@@ -28,6 +28,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "QueryTooLongError",
         "Ranking",
         "Receipt",
+        "RecordError",
         "Reranker",
         "RerankerError",
         "TextReceipt",

@@ -158,8 +158,11 @@ def test_threads_share_a_reranker_and_get_their_own_results(small_reranker: Rera
     ("call", "message"),
     [
         (lambda reranker: reranker.rank(3, ["a"]), "query must be a string, got int"),
-        (lambda reranker: reranker.rank("q", "a"), "documents must be a list of strings, got str"),
-        (lambda reranker: reranker.rank("q", ["a", None]), r"documents\[1\] must be a string, got NoneType"),
+        (lambda reranker: reranker.rank("q", "a"), "documents must be a list of strings or records, got str"),
+        (
+            lambda reranker: reranker.rank("q", ["a", None]),
+            r"documents\[1\] must be a string or a record, got NoneType",
+        ),
         (lambda reranker: reranker.rank("q", ["a"], top_k=0), "top_k must be a whole number of at least 1"),
         (lambda reranker: reranker.rank("q", ["a"], instruction=3), "instruction must be a string or None, got int"),
         (lambda reranker: reranker.tree("q", ["a"], instruction=3), "instruction must be a string or None, got int"),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from qwen3_reranker import score
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.record_texts import RecordTexts
 from qwen3_reranker.records import DocumentScores, Receipt, Usage
 
 RECEIPT = Receipt(1, 1, 1, 1)
@@ -15,7 +16,8 @@ RECEIPT = Receipt(1, 1, 1, 1)
 def ranked(logits: list[float], top_k: int | None = None) -> list[int]:
     array = np.array(logits, dtype=np.float32)
     scores = DocumentScores(array, score.probabilities(array), (RECEIPT,) * len(logits), Usage(0, 0, 0, 0))
-    return [hit.index for hit in score.rank(scores, [str(each) for each in logits], top_k)]
+    texts = [str(each) for each in logits]
+    return [hit.index for hit in score.rank(scores, RecordTexts("documents", texts, texts), top_k)]
 
 
 def test_the_best_come_first_and_ties_keep_their_input_order() -> None:

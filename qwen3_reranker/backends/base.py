@@ -42,14 +42,16 @@ class MemoryItem:
 Steps = Generator[None, None, Executed]
 
 
-def run_all(steps: Generator[None, None, Result]) -> Result:
-    """Run all steps that are left; returns what the last one returns."""
+def run_all(steps: Generator[None, None, Result], between: Callable[[], None] | None = None) -> Result:
+    """Run all steps that are left; returns what the last one returns. between: called between two steps."""
     while True:
         try:
             next(steps)
         except StopIteration as ended:
             result: Result = ended.value
             return result
+        if between is not None:
+            between()
 
 
 class Backend(Protocol):
