@@ -23,7 +23,7 @@ LAYERS = [
     {"opened_model"},
     {"reranker", "embedder"},
     {"search"},
-    {"bench", "drift", "evaluate"},
+    {"bench", "drift", "evaluate", "integrations"},
     {"convert", "doctor"},
     {"train"},
     {"mcp", "serve"},
@@ -77,11 +77,19 @@ LIBRARIES = {
     "mcp": {"mcp"},
     "mcp_types": {"mcp"},  # comes with mcp, as does anyio
     "anyio": {"mcp"},
-    "pydantic": {"serve", "mcp"},
+    "pydantic": {"serve", "mcp", "integrations"},
     "pydantic_core": {"serve"},
     "jinja2": {"serve"},
     "sqlalchemy": {"serve"},
     "prometheus_client": {"serve"},
+    "langchain_core": {"integrations"},
+    "llama_index": {"integrations"},
+    "haystack": {"integrations"},
+    "lancedb": {"integrations"},
+    "pymilvus": {"integrations"},
+    "duckdb": {"integrations"},
+    "dspy": {"integrations"},
+    "pyarrow": {"integrations"},  # comes with lancedb, and DuckDB needs it for such functions
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
