@@ -65,6 +65,8 @@ LIBRARIES = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli", "row_table"},
+    "pypdfium2": {"documents"},
+    "python_calamine": {"documents"},
     "bm25s": {"search"},
     "mteb": {"evaluate"},
     "datasets": {"evaluate"},  # comes with mteb, which hands out its tables

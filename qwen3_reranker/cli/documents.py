@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 
 from qwen3_reranker.cli.reading_notes import ReadingNotes
 from qwen3_reranker.cli.terminal import note
-from qwen3_reranker.cli.text_files import STDIN, read_text
+from qwen3_reranker.cli.text_files import STDIN, read_bytes
+from qwen3_reranker.documents.extracted_text import ExtractedText, extracted_passages
 from qwen3_reranker.documents.folder import SkippedFiles, files_below
-from qwen3_reranker.documents.kinds import MARKUP, RECORDS, SOURCE_CODE, ending
+from qwen3_reranker.documents.kinds import MARKUP, RECORDS, SOURCE_CODE, document_kind, ending
 from qwen3_reranker.documents.passages import passages
 from qwen3_reranker.documents.record_files import READERS, NoRecordsError, id_of, text_of
+from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.file_text import decoded
 from qwen3_reranker.option_fields import option
 
 # A line of these says little by itself.
@@ -80,13 +83,15 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
         raise InputError("standard input (-) can be read only once")
     skipped, notes = SkippedFiles(), ReadingNotes(options.field)
     documents: list[Document] = []
-    for place in places:
-        if os.path.isdir(place):
-            for path, text in files_below(place, options.glob, skipped):
-                documents.extend(_documents(text, path, options, notes, in_folder=True))
-        else:
-            name = "stdin" if place == STDIN else place
-            documents.extend(_documents(read_text(place), name, options, notes, in_folder=False))
+    with TextExtractor() as extractor:
+        for place in places:
+            if os.path.isdir(place):
+                for path, text in files_below(place, options.glob, skipped, extractor):
+                    documents.extend(_documents(text, path, options, notes, in_folder=True))
+            else:
+                name = "stdin" if place == STDIN else place
+                read = _read(place, name, extractor)
+                documents.extend(_documents(read, name, options, notes, in_folder=False))
     if options.id_field is not None and documents and not any(each.record is not None for each in documents):
         raise InputError(f"--id-field {options.id_field}: nothing that was named holds records, which have fields")
     if skipped.reasons:
@@ -96,10 +101,26 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
     return documents
 
 
+def _read(place: str, name: str, extractor: TextExtractor) -> str | ExtractedText:
+    content = read_bytes(place)
+    if not document_kind(content, name):
+        return decoded(content, name)
+    try:
+        extracted = extractor.text(content, name)
+    except InputError as error:
+        raise InputError(f"{name}: cannot be read: {error}") from None
+    return extracted
+
+
 def _documents(
-    text: str, name: str, options: DocumentOptions, notes: ReadingNotes, *, in_folder: bool
+    text: str | ExtractedText, name: str, options: DocumentOptions, notes: ReadingNotes, *, in_folder: bool
 ) -> list[Document]:
     form = options.input_format
+    if isinstance(text, ExtractedText):
+        if form == "auto" and options.passage_words:
+            parts = extracted_passages(text, options.passage_words)
+            return [Document(part.text, f"{name}:{part.part or part.first_line}") for part in parts]
+        text, form = text.text, "whole" if form == "auto" else form
     if form != "auto":
         return list(_in_form(form, text, name, options))
     suffix = ending(name)

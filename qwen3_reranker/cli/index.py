@@ -80,8 +80,8 @@ def _index(context: typer.Context) -> None:
     """Keep a search index of files on this machine.
 
     Each folder that is added is a collection. Markdown is cut into passages at headings, code at definitions, other
-    text at blank lines; files of records (.jsonl, .json, .csv, .tsv) give a document a record. Nothing leaves the
-    machine, and nothing in the folders is changed.
+    text at blank lines; files of records (.jsonl, .json, .csv, .tsv) give a document a record. Passages of PDF and
+    office documents know their page, slide or row. Nothing leaves the machine, and nothing in the folders is changed.
 
     Examples:
       qwen3-reranker index add ~/notes

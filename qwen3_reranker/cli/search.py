@@ -18,6 +18,7 @@ from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, add_folder, opened_index
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.documents.kinds import DOCUMENTS, ending
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
@@ -172,13 +173,20 @@ def _field(written: str) -> tuple[str, str]:
 
 
 def _open(path: str, line: int) -> None:
-    """Open a file at a line, as most editors understand it."""
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
-    if not command or not path:
-        raise InputError("--open needs an editor in VISUAL or EDITOR, and a result that is a file")
-    name = os.path.basename(command[0])
-    at = ["--goto", f"{path}:{line}"] if name.startswith(("code", "cursor", "zed")) else [f"+{line}", path]
+    """Open a file at a line, as most editors understand it, or a PDF or office document with the system's program."""
+    if path and ending(path) in DOCUMENTS:
+        command, at = ["open" if sys.platform == "darwin" else "xdg-open"], [path]
+    else:
+        command, at = _at_line(path, line)
     try:
         subprocess.run([*command, *at], check=False)
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be run ({error.strerror or error})") from None
+
+
+def _at_line(path: str, line: int) -> tuple[list[str], list[str]]:
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    if not command or not path:
+        raise InputError("--open needs an editor in VISUAL or EDITOR, and a result that is a file")
+    name = os.path.basename(command[0])
+    return command, ["--goto", f"{path}:{line}"] if name.startswith(("code", "cursor", "zed")) else [f"+{line}", path]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qwen3_reranker.arguments import lone_surrogate
+from qwen3_reranker.documents.extracted_text import ExtractedText, extracted_passages
 from qwen3_reranker.documents.front_matter import front_matter
 from qwen3_reranker.documents.html_text import html_text
 from qwen3_reranker.documents.kinds import HTML, MARKDOWN, MARKUP, RECORDS, SOURCE_CODE, ending
@@ -68,18 +69,24 @@ def text_document(text: str, passage_tokens: int, **facts: Any) -> FileDocument:
     return replace(_whole(text, passage_tokens, ""), **facts)
 
 
+def extracted_document(extracted: ExtractedText, passage_tokens: int) -> FileDocument:
+    """The document of a file that is no text, such as a PDF."""
+    parts = tuple(extracted_passages(extracted, passage_tokens, TOKENS))
+    above = _headings(extracted.headings, parts)
+    return FileDocument(parts, above, title=extracted.title, fields=extracted.fields)
+
+
 def _whole(text: str, passage_tokens: int, kind: str, title: str = "") -> FileDocument:
     parts = tuple(passages(text, passage_tokens, is_code=kind in SOURCE_CODE, unit=TOKENS))
     # Elsewhere a # begins a comment.
-    above = _headings(text, parts) if kind in MARKUP else ("",) * len(parts)
+    above = _headings(list(headings(text)), parts) if kind in MARKUP else ("",) * len(parts)
     return FileDocument(parts, above, title=title or next(filter(None, above), ""))
 
 
-def _headings(text: str, parts: Sequence[Passage]) -> tuple[str, ...]:
+def _headings(titles: Sequence[tuple[int, int, str]], parts: Sequence[Passage]) -> tuple[str, ...]:
     """The headings that each passage stands below, outermost first, up to the first of its own."""
     found: list[str] = []
     above: list[tuple[int, str]] = []
-    titles = list(headings(text))
     next_title = 0
     for part in parts:
         while next_title < len(titles) and titles[next_title][0] <= part.first_line:

@@ -1,4 +1,4 @@
-"""A folder -> its text files, sorted. What is not text is left out and counted."""
+"""A folder -> its files with text, sorted. What holds no text is left out and counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from qwen3_reranker.documents.extracted_text import ExtractedText
+from qwen3_reranker.documents.kinds import document_kind
+from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import ENOUGH, decoded, is_binary, other_kind
 
@@ -26,11 +29,13 @@ class SkippedFiles:
         return ", ".join(f"{reason} ({_first(paths)})" for reason, paths in self.reasons.items())
 
 
-def files_below(folder: str, glob: str | None, skipped: SkippedFiles) -> Iterator[tuple[str, str]]:
-    """Path and text of each text file below a folder, by path. glob: for names, or for paths if it has a /."""
+def files_below(
+    folder: str, glob: str | None, skipped: SkippedFiles, extractor: TextExtractor
+) -> Iterator[tuple[str, str | ExtractedText]]:
+    """Path and text of each file with text below a folder, by path. glob: for names, or for paths if it has a /."""
     for below in paths_below(folder, glob, skipped):
         path = os.path.join(folder, below)
-        reason, text = _read(path)
+        reason, text = _read(path, extractor)
         if reason:
             skipped.add(reason, path)
         else:
@@ -71,7 +76,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return sorted(found, key=lambda entry: entry.name, reverse=True)
 
 
-def _read(path: str) -> tuple[str, str]:
+def _read(path: str, extractor: TextExtractor) -> tuple[str, str | ExtractedText]:
     """Why the file is left out, or nothing and its text."""
     # A pipe or a device would block or never end.
     if not os.path.isfile(path):
@@ -82,6 +87,12 @@ def _read(path: str) -> tuple[str, str]:
         content = Path(path).read_bytes()
     except OSError:
         return "unreadable", ""
+    if document_kind(content, path):
+        try:
+            extracted = extractor.text(content, path)
+        except InputError as error:
+            return str(error), ""
+        return ("", extracted) if extracted.text.strip() else ("empty", "")
     if found := other_kind(content[:ENOUGH]):
         return found[0].removeprefix("an ").removeprefix("a "), ""
     if is_binary(content):

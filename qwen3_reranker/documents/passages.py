@@ -27,11 +27,15 @@ _ENDS, _WIDE_ENDS = ".!?", "。！？"
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of a text. Lines are counted from 1, and the last one is part of it."""
+    """A part of a text. Lines are counted from 1, and the last one is part of it.
+
+    part: where it begins in a file that has pages, slides or sheets, such as `page 3`.
+    """
 
     text: str
     first_line: int
     last_line: int
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,17 @@ class _Span:
     heading: bool
 
 
-def passages(text: str, most: int, *, is_code: bool = False, unit: re.Pattern[str] = WORDS) -> Iterator[Passage]:
+def passages(
+    text: str, most: int, *, is_code: bool = False, is_table: bool = False, unit: re.Pattern[str] = WORDS
+) -> Iterator[Passage]:
     """Passages of at most `most` units, WORDS or TOKENS. Every word of the text is in exactly one of them.
 
-    Paragraphs are kept whole where they fit, a heading stays with what follows it, and a passage that is half full ends
-    where a heading begins, or in code a definition. A paragraph that is too long is cut at ends of sentence, else of
-    line, else between words.
+    Paragraphs, and the rows of a table, are kept whole where they fit, a heading stays with what follows it, and a
+    passage that is half full ends where a heading begins, or in code a definition. A paragraph that is too long is cut
+    at ends of sentence, else of line, else between words.
     """
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
-    blocks = _code_blocks(text) if is_code else _blocks(text)
+    blocks = _code_blocks(text) if is_code else _rows(text) if is_table else _blocks(text)
     for start, end in _packed(_pieces(text, blocks, most, unit), most):
         yield Passage(text[start:end], bisect_right(starts, start), bisect_right(starts, end - 1))
 
@@ -124,6 +130,10 @@ def _code_blocks(text: str) -> Iterator[tuple[int, int, bool]]:
         end = line_end
     if start >= 0:
         yield start, end, defines
+
+
+def _rows(text: str) -> Iterator[tuple[int, int, bool]]:
+    return ((start, end, False) for start, end in _lines(text, 0, len(text)) if text[start:end].strip())
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

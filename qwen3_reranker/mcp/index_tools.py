@@ -104,7 +104,10 @@ class IndexTools:
         )
 
     def get(self, given: GetArguments) -> IndexedLines:
-        """Read lines of an indexed file as it is now. No other file can be read."""
+        """Read lines of an indexed file as it is now; of a PDF or office document, lines of its text.
+
+        No other file can be read.
+        """
         return self._index.lines(given.path, given.first_line, given.last_line, collection=given.collection)
 
     def status(self, _given: StatusArguments) -> IndexState:

@@ -104,6 +104,7 @@ class FoundDocument(ScoredText):
     collection: str
     first_line: int
     last_line: int
+    part: Annotated[str, Field(description="Page, slide or sheet of a PDF or office document, such as 'page 3'.")]
     name: Annotated[_Title, Field(description="Of a record in the file.")]
     title: _Title
     headings: Annotated[_Title, Field(description="Those above the passage, outermost first.")]

@@ -14,7 +14,7 @@ from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.search.words import last_characters, words_and_parts
 
 #: Raised when a table or `words_and_parts` changes; an older index is built anew.
-VERSION = 2
+VERSION = 3
 _BUSY_SECONDS = 30.0
 # Our words are the tokens: nothing but the blanks between them separates.
 _TOKENIZE = "unicode61 remove_diacritics 0 categories ''L* M* N* P* S* C*''"
@@ -25,7 +25,8 @@ CREATE TABLE collections (
 );
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, collection INTEGER NOT NULL REFERENCES collections, path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, reading TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
     UNIQUE (collection, path)
 );
 CREATE TABLE documents (
@@ -35,7 +36,7 @@ CREATE TABLE documents (
 CREATE INDEX documents_of_file ON documents (file);
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents, first_line INTEGER NOT NULL,
-    last_line INTEGER NOT NULL, headings TEXT NOT NULL, text TEXT NOT NULL, vector INTEGER
+    last_line INTEGER NOT NULL, part TEXT NOT NULL, headings TEXT NOT NULL, text TEXT NOT NULL, vector INTEGER
 );
 CREATE INDEX passages_of_document ON passages (document);
 CREATE VIRTUAL TABLE words USING fts5 (body, context, content='', tokenize='{_TOKENIZE}');
@@ -63,13 +64,14 @@ class StoredPassage(NamedTuple):
     headings: str
     first_line: int
     last_line: int
+    part: str
     text: str
     fields: str
 
 
 COLUMNS = (
     "passages.id, documents.id, files.path, collections.folder, collections.name, documents.name, documents.title, "
-    "passages.headings, passages.first_line, passages.last_line, passages.text, documents.fields"
+    "passages.headings, passages.first_line, passages.last_line, passages.part, passages.text, documents.fields"
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.documents.folder import SkippedFiles, paths_below
+from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.search.index_tables import word_row
@@ -93,7 +94,9 @@ def differences(database: sqlite3.Connection, collection: int, ends: float = mat
     folder, glob = database.execute("SELECT folder, glob FROM collections WHERE id = ?", (collection,)).fetchone()
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: this folder is gone; remove its collection if that is meant")
-    rows = database.execute("SELECT path, id, size, mtime_ns, ctime_ns FROM files WHERE collection = ?", (collection,))
+    rows = database.execute(
+        "SELECT path, id, size, mtime_ns, ctime_ns, reading FROM files WHERE collection = ?", (collection,)
+    )
     known = {path: (number, FileStamp(*stamp)) for path, number, *stamp in rows}
     found = Differences(folder)
     for path in paths_below(folder, glob, found.skipped):
@@ -101,7 +104,7 @@ def differences(database: sqlite3.Connection, collection: int, ends: float = mat
             found.is_complete = False
             return found
         try:
-            stamp = stamp_of(os.stat(os.path.join(folder, path)))
+            stamp = stamp_of(os.stat(os.path.join(folder, path)), path)
         except OSError:
             continue
         _, before = known.pop(path, (0, None))
@@ -116,9 +119,10 @@ def differences(database: sqlite3.Connection, collection: int, ends: float = mat
 class Writer:
     """Writes to the tables of one index. Whoever calls holds the lock of `one_writer`."""
 
-    def __init__(self, database: sqlite3.Connection, passage_tokens: int) -> None:
+    def __init__(self, database: sqlite3.Connection, passage_tokens: int, extractor: TextExtractor) -> None:
         self._database = database
         self._passage_tokens = passage_tokens
+        self._extractor = extractor
 
     def collection(self, name: str, folder: str | None, glob: str | None = None) -> int:
         """The number of a collection, made if it is not there. Raises InputError if it is of another folder."""
@@ -148,7 +152,7 @@ class Writer:
             if on_file:
                 on_file(done, total)
         for done, path in enumerate(found.wanted, start=len(found.gone) + 1):
-            self.put(collection, prepared_file(found.folder, path, self._passage_tokens), changes)
+            self.put(collection, prepared_file(found.folder, path, self._passage_tokens, self._extractor), changes)
             if on_file:
                 on_file(done, total)
         self._database.execute("UPDATE collections SET updated = ? WHERE id = ?", (time.time(), collection))
@@ -163,7 +167,8 @@ class Writer:
         if found is not None and found[1] == file.sha256:
             # Only its time changed.
             self._database.execute(
-                "UPDATE files SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?", (*astuple(file.stamp), found[0])
+                "UPDATE files SET size = ?, mtime_ns = ?, ctime_ns = ?, reading = ? WHERE id = ?",
+                (*astuple(file.stamp), found[0]),
             )
             changes.unchanged += 1
             return
@@ -218,8 +223,8 @@ class Writer:
             if file is None:
                 return
             written = execute(
-                "INSERT INTO files (id, collection, path, size, mtime_ns, ctime_ns, sha256) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO files (id, collection, path, size, mtime_ns, ctime_ns, reading, sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, collection, file.path, *astuple(file.stamp), file.sha256),
             ).lastrowid
             for document in file.documents:
@@ -229,8 +234,9 @@ class Writer:
                 ).lastrowid
                 for row in document.passages:
                     passage = execute(
-                        "INSERT INTO passages (document, first_line, last_line, headings, text) VALUES (?, ?, ?, ?, ?)",
-                        (of, row.first_line, row.last_line, row.headings, row.text),
+                        "INSERT INTO passages (document, first_line, last_line, part, headings, text) "
+                        "VALUES (?, ?, ?, ?, ?, ?)",
+                        (of, row.first_line, row.last_line, row.part, row.headings, row.text),
                     ).lastrowid
                     execute(
                         "INSERT INTO words (rowid, body, context) VALUES (?, ?, ?)", (passage, row.body, row.context)

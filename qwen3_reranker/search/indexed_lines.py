@@ -8,9 +8,11 @@ import stat
 from dataclasses import dataclass
 
 from qwen3_reranker.arguments import lone_surrogate
+from qwen3_reranker.documents.kinds import document_kind
+from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import decoded
-from qwen3_reranker.search.prepared_file import MAX_FILE_BYTES, FileStamp, stamp_of
+from qwen3_reranker.search.prepared_file import FileStamp, most_bytes, stamp_of
 
 #: What one call gives at most: lines, and characters.
 MAX_LINES = 500
@@ -23,7 +25,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class IndexedLines:
-    """Lines of a file, joined by `\\n`.
+    """Lines of a file, joined by `\\n`; of a PDF or office document, lines of the text that is taken from it.
 
     first_line, last_line: which ones, from 1. num_lines: of the whole file. truncated: whether more was asked for than
     is given at once; the last line may then be cut. changed: whether the file changed since the index was updated.
@@ -51,7 +53,7 @@ def indexed_lines(
     if lone_surrogate(path) is not None or (collection is not None and lone_surrogate(collection) is not None):
         raise InputError(f"{shown} is not valid Unicode")
     found = database.execute(
-        "SELECT collections.id, name, folder, size, mtime_ns, ctime_ns FROM files "
+        "SELECT collections.id, name, folder, size, mtime_ns, ctime_ns, reading FROM files "
         f"JOIN collections ON collections.id = collection WHERE path = ? AND name = coalesce(?, name) AND {_READ}",
         (path, collection),
     ).fetchall()
@@ -71,9 +73,9 @@ def indexed_lines(
         content, stamp = _content(folder, real)
     except OSError as error:
         raise InputError(f"{shown} cannot be read ({error.strerror or error}); update the index") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"{shown} is now larger than {MAX_FILE_BYTES >> 20} MiB; update the index")
-    lines = decoded(content, path).split("\n")
+    if len(content) > most_bytes(path):
+        raise InputError(f"{shown} is now larger than {most_bytes(path) >> 20} MiB; update the index")
+    lines = _text(content, path, shown).split("\n")
     num_lines = len(lines) - (lines[-1] == "")
     if not 1 <= first_line <= num_lines or (last_line is not None and last_line < first_line):
         raise InputError(f"{shown} has lines 1 to {num_lines:,}; there is no such range of lines")
@@ -90,6 +92,16 @@ def indexed_lines(
         truncated=len(kept) < len(wanted) or len(text) < len("\n".join(kept)),
         changed=stamp != FileStamp(*indexed),
     )
+
+
+def _text(content: bytes, path: str, shown: str) -> str:
+    if not document_kind(content, path):
+        return decoded(content, path)
+    try:
+        with TextExtractor() as extractor:
+            return extractor.text(content, path).text
+    except InputError as error:
+        raise InputError(f"{shown} cannot be read now: {error}") from None
 
 
 def _beginning(lines: list[str]) -> list[str]:
@@ -115,7 +127,7 @@ def _content(folder: str, path: str) -> tuple[bytes, FileStamp]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError("no regular file")
         with os.fdopen(os.dup(opened[-1]), "rb") as file:
-            return file.read(MAX_FILE_BYTES + 1), stamp_of(status)
+            return file.read(most_bytes(path) + 1), stamp_of(status, path)
     finally:
         for each in opened:
             os.close(each)

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwen3_reranker.arguments import lone_surrogate
-from qwen3_reranker.documents.file_documents import TEXT_FIELDS, FileDocument, file_documents, text_document
+from qwen3_reranker.documents.file_documents import (
+    TEXT_FIELDS,
+    FileDocument,
+    extracted_document,
+    file_documents,
+    text_document,
+)
+from qwen3_reranker.documents.kinds import DOCUMENTS, document_kind, ending, reading
+from qwen3_reranker.documents.text_extractor import MAX_DOCUMENT_BYTES, TextExtractor
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import ENOUGH, is_binary, other_kind
 from qwen3_reranker.search.index_tables import word_row
@@ -24,14 +32,16 @@ MAX_FILE_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What tells that a file changed, before it is read: its bytes, and nanoseconds of two times.
+    """What tells that a file is to be read again, before it is read: its bytes, and nanoseconds of two times.
 
-    mtime_ns: of its content, which copies may keep. ctime_ns: of anything, its rights too.
+    mtime_ns: of its content, which copies may keep. ctime_ns: of anything, its rights too. reading: how a file of its
+    name is read.
     """
 
     size: int
     mtime_ns: int
     ctime_ns: int
+    reading: str
 
 
 class PassageRow(NamedTuple):
@@ -39,6 +49,7 @@ class PassageRow(NamedTuple):
 
     first_line: int
     last_line: int
+    part: str
     headings: str
     text: str
     body: str
@@ -66,18 +77,26 @@ class PreparedFile:
     skipped: str = ""
 
 
-def stamp_of(status: os.stat_result) -> FileStamp:
-    """The stamp in a file's status."""
-    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+def stamp_of(status: os.stat_result, path: str) -> FileStamp:
+    """The stamp in the status of the file at `path`."""
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, reading(path))
 
 
-def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
-    """Read the file at `path`, relative to the folder. A file that cannot be used says why, and never raises."""
+def most_bytes(path: str) -> int:
+    """The bytes at most of a file of that name; a larger one is left out."""
+    return MAX_DOCUMENT_BYTES if ending(path) in DOCUMENTS else MAX_FILE_BYTES
+
+
+def prepared_file(folder: str, path: str, passage_tokens: int, extractor: TextExtractor) -> PreparedFile:
+    """Read the file at `path`, relative to the folder. A file that cannot be used says why.
+
+    Raises UnavailableError if the extractor cannot start.
+    """
     whole = Path(folder, path)
-    stamp = FileStamp(0, 0, 0)
+    stamp = FileStamp(0, 0, 0, reading(path))
     try:
         status = os.stat(whole)
-        stamp = stamp_of(status)
+        stamp = stamp_of(status, path)
         if not stat.S_ISREG(status.st_mode):
             # A pipe would block, a device might never end.
             reason = "linked folders" if stat.S_ISDIR(status.st_mode) else "pipes and devices"
@@ -86,17 +105,15 @@ def prepared_file(folder: str, path: str, passage_tokens: int) -> PreparedFile:
             # Else a folder from elsewhere could bring any file of its reader into the index.
             return PreparedFile(path, stamp, b"", skipped="links to files that are hidden or elsewhere")
         with whole.open("rb") as opened:
-            stamp = stamp_of(os.fstat(opened.fileno()))
-            content = opened.read(MAX_FILE_BYTES + 1)
+            stamp = stamp_of(os.fstat(opened.fileno()), path)
+            content = opened.read(most_bytes(path) + 1)
     except OSError:
         return PreparedFile(path, stamp, b"", skipped="unreadable")
-    sha256 = hashlib.sha256(content).digest()
-    if reason := _reason(content):
-        return PreparedFile(path, stamp, sha256, skipped=reason)
+    sha256 = hashlib.sha256(stamp.reading.encode() + content).digest()
     try:
-        documents = file_documents(content, path, passage_tokens)
-    except InputError:
-        return PreparedFile(path, stamp, sha256, skipped="not UTF-8")
+        documents = _documents(content, path, passage_tokens, extractor)
+    except InputError as error:
+        return PreparedFile(path, stamp, sha256, skipped=str(error))
     rows = document_rows(path, documents)
     return PreparedFile(path, stamp, sha256, rows, "" if rows else "empty")
 
@@ -122,7 +139,7 @@ def prepared_record(record: Mapping[str, Any], place: int, passage_tokens: int) 
     rows = document_rows(str(named), [document])
     digest = hashlib.sha256(written.encode()).digest()
     return PreparedFile(
-        str(named), FileStamp(len(text), now := time.time_ns(), now), digest, rows, "" if rows else "empty"
+        str(named), FileStamp(len(text), now := time.time_ns(), now, ""), digest, rows, "" if rows else "empty"
     )
 
 
@@ -137,6 +154,7 @@ def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[Documen
                 PassageRow(
                     passage.first_line,
                     passage.last_line,
+                    passage.part,
                     headings,
                     passage.text,
                     *word_row(passage.text, context_of(path, document.title, headings)),
@@ -159,9 +177,17 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split(os.sep))
 
 
-def _reason(content: bytes) -> str:
+def _documents(content: bytes, path: str, passage_tokens: int, extractor: TextExtractor) -> list[FileDocument]:
+    """The documents of a file. Raises InputError that says why there are none, in words for many files."""
+    if document_kind(content, path):
+        return [extracted_document(extractor.text(content, path), passage_tokens)]
     if len(content) > MAX_FILE_BYTES:
-        return f"larger than {MAX_FILE_BYTES >> 20} MiB"
+        raise InputError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
     if found := other_kind(content[:ENOUGH]):
-        return found[0].removeprefix("an ").removeprefix("a ")
-    return "binary" if is_binary(content) else ""
+        raise InputError(found[0].removeprefix("an ").removeprefix("a "))
+    if is_binary(content):
+        raise InputError("binary")
+    try:
+        return file_documents(content, path, passage_tokens)
+    except InputError:
+        raise InputError("not UTF-8") from None

@@ -21,9 +21,11 @@ class SearchHit:
     """A document, by its best passage.
 
     path: of its file below the collection's folder; absolute_path: on this machine, empty for records. name: of a
-    record, empty for a whole file. first_line, last_line: where the passage lies, from 1. stage: what ranked it,
-    "judged" by the reranker or "first stage". bm25 and cosine: of the passage, None where that search did not find it.
-    fused: the reciprocal ranks of the first stage, summed. logit and probability: None where it was not judged.
+    record, empty for a whole file. first_line, last_line: where the passage lies, from 1; of a PDF or office
+    document, in the text that is taken from it. part: its page, slide or sheet, such as `page 3`; empty where there is
+    none. stage: what ranked it, "judged" by the reranker or "first stage". bm25 and cosine: of the passage, None where
+    that search did not find it. fused: the reciprocal ranks of the first stage, summed. logit and probability: None
+    where it was not judged.
     """
 
     path: str
@@ -34,6 +36,7 @@ class SearchHit:
     headings: str
     first_line: int
     last_line: int
+    part: str
     text: str
     fields: Mapping[str, Any]
     stage: str
@@ -46,8 +49,8 @@ class SearchHit:
 
     @property
     def place(self) -> str:
-        """Where the passage lies, as editors read it: `path:line`."""
-        return f"{self.path}:{self.first_line}" if self.absolute_path else self.path
+        """Where the passage lies: `path:line`, as editors read it, or `path:page 3`."""
+        return f"{self.path}:{self.part or self.first_line}" if self.absolute_path else self.path
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as plain values."""
@@ -118,6 +121,7 @@ def found_hit(stored: StoredPassage, candidate: FoundPassage, judged: PassageLog
         headings=stored.headings,
         first_line=stored.first_line,
         last_line=stored.last_line,
+        part=stored.part,
         text=stored.text,
         fields=json.loads(stored.fields),
         stage="first stage" if logit is None else "judged",

@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from qwen3_reranker.arguments import refuse_non_query
+from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search.filters import Condition, Filters
@@ -335,7 +336,8 @@ class Index:
         with one_writer(self.folder, self._wait):
             database = open_database(self.folder / "index.db")
             try:
-                yield Writer(database, self._passage_tokens)
+                with TextExtractor() as extractor:
+                    yield Writer(database, self._passage_tokens, extractor)
             finally:
                 database.close()
 

@@ -156,7 +156,7 @@ _HIT = JsonObject(
     "A document by its best passage: where it lies, what ranked it (`judged` or `first stage`), and its scores.",
     **{name: _of(str, name) for name in ("path", "collection", "name", "title", "headings")},
     **{name: _of(int, name) for name in ("first_line", "last_line")},
-    **{name: _of(str, name) for name in ("text", "stage")},
+    **{name: _of(str, name) for name in ("part", "text", "stage")},
     **{name: _of(float | None, name) for name in ("logit", "probability", "bm25", "cosine")},
     truncated=_of(bool, "truncated"),
 )

@@ -145,7 +145,7 @@ function hitOf(result, place, marked) {
     "li",
     { class: "hit" },
     make("div", { class: "hit-head" }, make("span", { class: "place", "aria-hidden": "true" }, String(place + 1)), ...(isJudged ? barOf(result.probability) : [])),
-    make("p", { class: "found-at" }, make("code", {}, `${result.path}:${lines}`), ` ${result.name}`),
+    make("p", { class: "found-at" }, make("code", {}, `${result.path}:${result.part || lines}`), ` ${result.name}`),
     result.headings ? make("p", { class: "hit-facts" }, result.headings) : null,
     foldedText(result.text, highlighted(result.text, marked)),
     make("p", { class: "hit-facts" }, [...scores, result.collection].filter(Boolean).join(" · ")),
