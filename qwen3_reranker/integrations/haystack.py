@@ -1,7 +1,6 @@
 """Haystack: a ranker, and what it shares with the embedders. It also runs in `Pipeline.run_async`."""
 
 # Haystack reads the types of `run` from its annotations, so they must not become strings.
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from haystack.utils.misc import _deduplicate_documents
 
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.integrations.named_model import NamedModel
+from qwen3_reranker.records import Ranking
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.score import checked_top_k
 
@@ -30,7 +30,7 @@ class HaystackModel:
 
     async def warm_up_async(self) -> None:
         """Open the model in a thread."""
-        await asyncio.to_thread(self.warm_up)
+        await self.named.aopen()
 
     def close(self) -> None:
         """Let the model go; the next run opens it again."""
@@ -94,18 +94,23 @@ class Qwen3Ranker(HaystackModel):
     @component.output_types(documents=list[Document])
     def run(self, *, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
         """The best `top_k` documents, best first, as copies with their score. Of equal ids one document is ranked."""
-        chosen = self.arguments
-        top_k = chosen["top_k"] if top_k is None else top_k
-        given = _deduplicate_documents(documents)
-        texts = [self.text_of(each) for each in given]
-        ranking = self.named.open().rank(query, texts, top_k, chosen["instruction"])
-        scale, least = chosen["scale_score"], chosen["score_threshold"]
-        ranked = [replace(given[hit.index], score=hit.probability if scale else hit.logit) for hit in ranking]
-        return {"documents": [each for each in ranked if least is None or each.score >= least]}
+        ranking = self.named.open().rank(query, _deduplicate_documents(documents), **self._how(top_k))
+        return {"documents": self._scored(ranking)}
 
     @component.output_types(documents=list[Document])
     async def run_async(
         self, *, query: str, documents: list[Document], top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """The same in a thread."""
-        return await asyncio.to_thread(self.run, query=query, documents=documents, top_k=top_k)
+        """The same for asyncio. Cancelled, it stops computing at the end of a batch."""
+        reranker = await self.named.aopen()
+        ranking = await reranker.arank(query, _deduplicate_documents(documents), **self._how(top_k))
+        return {"documents": self._scored(ranking)}
+
+    def _how(self, top_k: int | None) -> dict[str, Any]:
+        chosen = self.arguments["top_k"] if top_k is None else top_k
+        return {"top_k": chosen, "instruction": self.arguments["instruction"], "key": self.text_of}
+
+    def _scored(self, ranking: Ranking) -> list[Document]:
+        scale, least = self.arguments["scale_score"], self.arguments["score_threshold"]
+        ranked = [replace(hit.item, score=hit.probability if scale else hit.logit) for hit in ranking]
+        return [each for each in ranked if least is None or each.score >= least]

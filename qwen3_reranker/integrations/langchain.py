@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.integrations.named_model import NamedModel
+from qwen3_reranker.records import Ranking
 from qwen3_reranker.reranker import Reranker
 
 
@@ -54,9 +55,15 @@ class Qwen3DocumentCompressor(_LangChainModel, BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The best `top_n` documents, best first."""
-        texts = [document.page_content for document in documents]
-        ranking = self._named.open().rank(query, texts, self.top_n, self.instruction)
-        return [_with_score(documents[hit.index], hit.probability) for hit in ranking]
+        reranker = self._named.open()
+        return _scored(reranker.rank(query, documents, self.top_n, self.instruction, key="page_content"))
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """The same for asyncio. Cancelled, it stops computing at the end of a batch."""
+        reranker = await self._named.aopen()
+        return _scored(await reranker.arank(query, documents, self.top_n, self.instruction, key="page_content"))
 
 
 class Qwen3CrossEncoder(_LangChainModel, BaseCrossEncoder):
@@ -86,5 +93,8 @@ class Qwen3Embeddings(_LangChainModel, Embeddings):
         return list(vector)
 
 
-def _with_score(document: Document, score: float) -> Document:
-    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
+def _scored(ranking: Ranking) -> list[Document]:
+    return [
+        hit.item.model_copy(update={"metadata": {**hit.item.metadata, "relevance_score": hit.probability}})
+        for hit in ranking
+    ]

@@ -58,9 +58,8 @@ class Qwen3Rerank(BaseNodePostprocessor):
             EventPayload.TOP_K: self.top_n,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            texts = [each.node.get_content(metadata_mode=MetadataMode.EMBED) for each in nodes]
-            ranking = self._named.open().rank(query_bundle.query_str, texts, self.top_n, self.instruction)
-            ranked = [self._scored(nodes[hit.index], hit.probability) for hit in ranking]
+            ranking = self._named.open().rank(query_bundle.query_str, nodes, self.top_n, self.instruction, key=_text)
+            ranked = [self._scored(hit.item, hit.probability) for hit in ranking]
             event.on_end(payload={EventPayload.NODES: ranked})
         _DISPATCHER.event(ReRankEndEvent(nodes=ranked))
         return ranked
@@ -110,3 +109,7 @@ class Qwen3Embedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+def _text(given: NodeWithScore) -> str:
+    return str(given.node.get_content(metadata_mode=MetadataMode.EMBED))

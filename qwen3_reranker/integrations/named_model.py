@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import threading
@@ -39,6 +40,10 @@ class NamedModel(Generic[Model]):
         if self._model is None:
             self._model = _OPENED.get(self._kind, self._name, self._options)
         return self._model
+
+    async def aopen(self) -> Model:
+        """The same for asyncio: a model that is not opened yet is opened in a thread."""
+        return await asyncio.to_thread(self.open)
 
     def close(self) -> None:
         """Let the model go. Its memory is free when no component uses it any more; the next use opens it again."""
