@@ -9,18 +9,20 @@ from qwen3_reranker.weights.checkpoint import Checkpoint
 from qwen3_reranker.weights.finite import first_not_finite, why_not_finite
 from qwen3_reranker.weights.gguf import open_gguf
 from qwen3_reranker.weights.hf import open_folder
-from qwen3_reranker.weights.hub import lasting_name, resolve
+from qwen3_reranker.weights.hub import HubAccess, hub_access, lasting_name, resolve
 from qwen3_reranker.weights.names import LayerTensors
 from qwen3_reranker.weights.safetensors import read_entries
 from qwen3_reranker.weights.tensor import Source, StoredTensor, Tensor, is_plain
 
 __all__ = [
     "Checkpoint",
+    "HubAccess",
     "LayerTensors",
     "Source",
     "StoredTensor",
     "Tensor",
     "first_not_finite",
+    "hub_access",
     "is_plain",
     "lasting_name",
     "open_checkpoint",

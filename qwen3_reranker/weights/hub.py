@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,29 @@ _MAGIC = b"GGUF"
 _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")
 # Rerankers on other networks that people ask for: XLM-RoBERTa, DeBERTa, Qwen2, BERT and their like.
 _OTHER_FAMILIES = ("bge-reranker", "mxbai-rerank", "jina-reranker", "ms-marco-", "gte-multilingual-reranker")
+
+
+@dataclass(frozen=True, slots=True)
+class HubAccess:
+    """How the Hub is asked. token: None takes the one of `hf auth login`. cache_dir: None takes the Hub's own."""
+
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+
+
+_DEFAULT_ACCESS = HubAccess()
+_ACCESS: ContextVar[HubAccess] = ContextVar("_ACCESS", default=_DEFAULT_ACCESS)
+
+
+@contextmanager
+def hub_access(access: HubAccess) -> Iterator[None]:
+    """Fetch models in this way until the block ends."""
+    before = _ACCESS.set(access)
+    try:
+        yield
+    finally:
+        _ACCESS.reset(before)
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path:
@@ -250,7 +274,9 @@ def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
                 f"{repository}:{_example(found)}"
             )
         if not found:
-            if not local_files_only and (instead := foreign(_files(repository, revision))):
+            if not (local_files_only or _ACCESS.get().local_files_only) and (
+                instead := foreign(_files(repository, revision))
+            ):
                 raise UnsupportedModelError(f"{repository!r}: the Hub repository holds no safetensors; {instead}")
             # What is missing in a folder of JSON alone is an error when it is opened.
             if folder.is_dir():
@@ -282,13 +308,13 @@ def _refuse_other_networks(folder: Path) -> None:
 def _files(repository: str, revision: str | None) -> list[str]:
     from huggingface_hub import HfApi
 
-    siblings = HfApi().model_info(repository, revision=revision).siblings or []
+    siblings = HfApi(token=_ACCESS.get().token).model_info(repository, revision=revision).siblings or []
     return [sibling.rfilename for sibling in siblings]
 
 
 def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
     """The names of the repository's GGUF models. Without a network, those in its cached snapshot."""
-    if local_files_only:
+    if local_files_only or _ACCESS.get().local_files_only:
         # Asked for no file, as a pattern of several would ask for all of them.
         folder = _snapshot(repository, revision, (), local_files_only)
         return gguf_names.models(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
@@ -306,13 +332,16 @@ def _snapshot(name: str, revision: str | None, patterns: Sequence[str], local_fi
             options["disable"] = options.get("disable") or None
             super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
 
+    access = _ACCESS.get()
     return Path(
         snapshot_download(
             name,
             revision=revision,
+            token=access.token,
+            cache_dir=access.cache_dir,
             allow_patterns=list(patterns),
             ignore_patterns=list(NEVER_FETCHED),
-            local_files_only=local_files_only,
+            local_files_only=local_files_only or access.local_files_only,
             tqdm_class=TerminalBar,
         )
     )
