@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo test native-tests check lint types format bench core products gpu training serving outliers fuzz peers quality clean help
+.PHONY: demo docs test native-tests check lint types format bench core products gpu training serving outliers fuzz peers quality clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ types: $(VENV)/.installed-tests
 format: $(VENV)/.installed-tests  ## Lay the code out as `lint` wants it.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-tests  ## The documentation site, in build/site (seconds).
+	$(BIN)/python -m website.build
 
 bench: $(VENV)/.installed-tests  ## Ours and pinned rivals in one run, 0.6B's shape (20 GB of disk; hours). BENCH=options.
 	$(BIN)/python -m benchmarks.speed --prepare
