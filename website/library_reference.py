@@ -79,7 +79,7 @@ def _call(name: str, signature: Signature) -> str:
 
 
 def _parameter(parameter: Parameter) -> str:
-    stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = "**" if parameter.kind is Parameter.VAR_KEYWORD else "*" * (parameter.kind is Parameter.VAR_POSITIONAL)
     text = stars + parameter.name
     if parameter.annotation is not Parameter.empty:
         text += f": {_annotation(parameter.annotation)}"
@@ -91,7 +91,7 @@ def _parameter(parameter: Parameter) -> str:
 
 def _annotation(annotation: Any) -> str:
     """A type as the source writes it, without the modules."""
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text: str = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", text).replace("NoneType", "None")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def notebook_page(notebook: Path) -> str:
@@ -12,7 +13,7 @@ def notebook_page(notebook: Path) -> str:
     return "\n\n".join(_parts(json.loads(notebook.read_text(encoding="utf-8"))["cells"], notebook.name)) + "\n"
 
 
-def _parts(cells: list[dict[str, object]], name: str) -> Iterator[str]:
+def _parts(cells: list[dict[str, Any]], name: str) -> Iterator[str]:
     for cell in cells:
         source = _text(cell["source"])
         if cell["cell_type"] == "markdown":
@@ -25,5 +26,5 @@ def _parts(cells: list[dict[str, object]], name: str) -> Iterator[str]:
             yield f"```text\n{_text(output['text']).rstrip()}\n```"
 
 
-def _text(lines: object) -> str:
-    return lines if isinstance(lines, str) else "".join(lines)  # type: ignore[arg-type]
+def _text(lines: str | list[str]) -> str:
+    return lines if isinstance(lines, str) else "".join(lines)
