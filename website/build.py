@@ -25,7 +25,9 @@ def build(site: Path) -> None:
     text = _CONFIG.read_text(encoding="utf-8")
     config = tomllib.loads(text)["project"]
     # JSON strings are TOML strings.
-    addresses = {"site_url": urls["Documentation"], "repo_url": urls["Source"], "docs_dir": "pages"}
+    # No repo_url: a page would ask api.github.com for the repository's stars.
+    source = f'Apache-2.0 · <a href="{urls["Source"]}">Source</a>'
+    addresses = {"site_url": urls["Documentation"], "copyright": source, "docs_dir": "pages"}
     head = "".join(f"{name} = {json.dumps(value)}\n" for name, value in addresses.items())
     with tempfile.TemporaryDirectory() as made:
         staged = Path(made)

@@ -115,7 +115,9 @@ def test_a_browser_finds_a_page_by_its_words_and_asks_no_other_host(address: str
         page.on("request", note)
         page.goto(address)
         page.keyboard.press("Control+k")
-        page.keyboard.type("front matter")
+        words = page.locator("input:focus")
+        expect(words).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+        words.fill("front matter")
         found = page.get_by_role("option").filter(has_text="Search your files").first
         expect(found).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
         browser.close()
