@@ -15,9 +15,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from playwright.sync_api import Request, expect, sync_playwright
 
+from qwen3_reranker import Reranker
 from testing.patience import PATIENCE_SECONDS
 from website.build import pages_in_order
 from website.staged_pages import GENERATED, PAGES
+from website.tree_picture import PICTURE, picture
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium")
@@ -58,6 +60,10 @@ def test_every_page_of_docs_is_in_the_navigation() -> None:
     config = tomllib.loads((Path(__file__).parents[2] / "website/zensical.toml").read_text(encoding="utf-8"))
     listed = list(pages_in_order(config["project"]["nav"]))
     assert sorted(listed) == sorted([*(path.name for path in PAGES.glob("*.md")), *GENERATED])
+
+
+def test_the_picture_of_a_tree_is_that_of_a_real_plan() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == picture(Reranker("nano", plan_only=True))
 
 
 def test_every_link_inside_the_site_leads_to_a_page_and_an_anchor(site: Path, pages: dict[str, _Page]) -> None:
