@@ -114,6 +114,13 @@ class UnavailableError(RerankerError, RuntimeError):
     http_status = 503
 
 
+class UploadError(RerankerError, RuntimeError):
+    """The Hub did not take a model: no token, no rights, no network. The files on this machine are unchanged."""
+
+    exit_code = 4
+    http_status = 502
+
+
 class OutOfMemoryError(RerankerError, MemoryError):
     """A call needs more memory than the device or the machine has. It alone failed, and smaller ones still run."""
 

@@ -19,6 +19,7 @@ VERBS = (
     "evaluate",
     "bench",
     "convert",
+    "push",
     "doctor",
     "serve",
     "mcp",
@@ -82,7 +83,8 @@ def _program(
       1    no memory or no space on the disk; or doctor found faults
       2    wrong input, or a model of another kind
       3    a damaged checkpoint
-      4    kernels or a library that are not installed; or a server or store of keys that does not answer
+      4    kernels or a library that are not installed; a server or store of keys that does not answer; or the Hub
+           refuses a model
       5    scores moved too far in a conversion, or training made no better model
       130  interrupted
 

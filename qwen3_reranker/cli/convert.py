@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar
 from typer import Argument, Exit
 
 from qwen3_reranker.cli.declared_options import declared, only, without
-from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
+from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, PushOptions
 from qwen3_reranker.cli.terminal import console_for, print_table
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import InputError, RerankerError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.row_table import OPEN_ENDED, Column, RowTable
 
@@ -56,6 +56,7 @@ def convert(
     options: ConversionOptions,
     model: Annotated[ModelOptions, without("model")],
     engine: Annotated[EngineOptions, only("prompt")],
+    hub: PushOptions,
     output: PrintOptions,
 ) -> None:
     """Write a model in another layout, then score the same texts with both.
@@ -73,10 +74,13 @@ def convert(
     matrix; where a layout cannot hold the head (an embedding of 4 bits, a trained classifier), nothing is written.
     If a logit moves further than the bound, the file stays, and the exit code is 5.
 
+    --push sends what was written, if its scores hold, to a repository of the Hub with a card that names the source and
+    how far scores moved. The token is that of HF_TOKEN or `hf auth login`, and is tried before the work.
+
     Examples:
       qwen3-reranker convert nano nano.gguf --quantize q8_0
       qwen3-reranker convert Qwen/Qwen3-Reranker-0.6B ./classifier --to seq-cls
-      qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16
+      qwen3-reranker convert ./my-adapter ./merged --to hf --quantize bf16 --push owner/name
     """
     if options.to is None and not destination.endswith(".gguf"):
         raise InputError(f"missing --to: expected one of {', '.join(LAYOUTS)}, as {destination!r} does not say which")
@@ -85,10 +89,12 @@ def convert(
         raise InputError(f"--bound must be a number of at least 0, got {bound}")
 
     from qwen3_reranker.cli.progress import ProgressBar
+    from qwen3_reranker.cli.push import check_push, send
     from qwen3_reranker.convert import BOUNDS, measure_parity
     from qwen3_reranker.convert import convert as write
     from qwen3_reranker.weights import open_checkpoint
 
+    check_push(hub)
     checkpoint = open_checkpoint(source, model.revision)
     with ProgressBar("converting") as bar:
         written = write(
@@ -119,12 +125,38 @@ def convert(
             )
         holds = parity.holds
         facts["parity"] = {**asdict(parity), "holds": holds}
+    failure: RerankerError | None = None
+    if holds and hub.push:
+        is_rounded = options.quantize is not None and not written.exact
+        relation = (
+            "quantized" if layout == "gguf" or is_rounded else "finetune" if checkpoint.layout == "lora" else None
+        )
+        try:
+            facts["pushed"] = send(
+                written.path, hub, base=source, relation=relation, remarks=_remarks(facts, options.quantize)
+            )
+        except RerankerError as error:
+            failure = error
     if output.chosen == "json":
         print(json.dumps(facts, indent=2))
     else:
         print_table(RowTable([Column(), OPEN_ENDED], _rows(facts)), console_for(sys.stdout), headed=False)
+    if failure:
+        raise failure
     if not holds:
         raise Exit(NO_PARITY)
+
+
+def _remarks(facts: dict[str, object], quantize: str | None) -> list[str]:
+    """What a model's card says of its numbers."""
+    kept = "Every number is the source's." if facts["exact"] else f"Matrices are stored in {quantize or 'float32'}."
+    parity = facts.get("parity")
+    if not isinstance(parity, dict):
+        return [kept]
+    return [
+        f"{kept} On {parity['pairs']} pairs scored from both, in float32, logits (yes - no) differ from the source's "
+        f"by {parity['max_delta']:.2g} at most and {parity['mean_delta']:.2g} in the mean."
+    ]
 
 
 def _rows(facts: dict[str, object]) -> list[list[str]]:
@@ -143,4 +175,6 @@ def _rows(facts: dict[str, object]) -> list[list[str]]:
             ["", f"Kendall tau {parity['kendall_tau']:.3f}"],
             ["parity", f"{verdict}: at most {parity['bound']:g} was allowed"],
         ]
+    if "pushed" in facts:
+        rows.append(["pushed", f"{facts['pushed']}"])
     return rows

@@ -42,3 +42,12 @@ class ModelOptions:
         flag="--model, -m",
     )
     revision: str | None = option(None, "Branch, tag or commit of a model on the Hub.", unit="NAME", shown="main")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions:
+    """Where on the Hub a finished model goes."""
+
+    group: ClassVar[str] = "Hub"
+    push: str | None = option(None, "Send the model to this repository of the Hub, with a card.", unit="OWNER/NAME")
+    private: bool = option(False, "Make a new repository private.")

@@ -12,7 +12,8 @@ from typer import Argument, Exit
 
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.progress import ProgressBar
-from qwen3_reranker.cli.shared_options import ModelOptions
+from qwen3_reranker.cli.push import check_push, send
+from qwen3_reranker.cli.shared_options import ModelOptions, PushOptions
 from qwen3_reranker.cli.terminal import note, visible
 from qwen3_reranker.cli.train_shared import read_files, resumable
 from qwen3_reranker.errors import UnavailableError
@@ -53,6 +54,7 @@ def run(
     held: HeldOutOptions,
     options: TrainOptions,
     output: RunOptions,
+    hub: PushOptions,
 ) -> None:
     """Train a model on examples.
 
@@ -60,24 +62,32 @@ def run(
     out by their hash. The weights with the best order are written to FOLDER/model: an adapter that names its base, or a
     whole checkpoint, with a model card. If no evaluation is better than the start model's, no model is written, and the
     exit code is 5. Logs are CSV. Ctrl-C ends training after the current step, a second one at once; --resume continues,
-    and on a CPU with the same number of threads gives the same bits. The documents of a query are one tree, so its
+    and on a CPU with the same number of threads gives the same bits. --push sends the model with its card to a
+    repository of the Hub, never data or state; the token is that of HF_TOKEN or `hf auth login`, and is tried before
+    the first step. The documents of a query are one tree, so its
     prompt is computed once, and its gradient too. Several GPUs: accelerate launch -m qwen3_reranker train run ...
 
     Examples:
       qwen3-reranker train run data.jsonl --output runs/first
       qwen3-reranker train run data.jsonl -o runs/big --model Qwen/Qwen3-Reranker-0.6B --precision bfloat16
       qwen3-reranker train run taught.jsonl -o runs/student --loss kl+bce --epochs 3 --patience 3
+      qwen3-reranker train run data.jsonl -o runs/first --push owner/name --private
     """
     if find_spec("torch") is None:
         raise UnavailableError('training needs torch, which is not installed: pip install "qwen3_reranker[train]"')
+    from qwen3_reranker.hub.upload import refuse_local_base
     from qwen3_reranker.train.finetuning import finetune
     from qwen3_reranker.train.run import TrainRun
+    from qwen3_reranker.train.saving import base_of
     from qwen3_reranker.train.splitting import split, unlike_asked
     from qwen3_reranker.weights import open_checkpoint
 
     options = replace(options, alpha=2.0 * options.rank)
     # Large data take long to read, so a wrong name is refused before.
-    open_checkpoint(model.model, model.revision)
+    checkpoint = open_checkpoint(model.model, model.revision)
+    check_push(hub)
+    if hub.push and options.method == "lora":
+        refuse_local_base(base_of(checkpoint, model.revision).name)
     examples = read_files(data)
     if held.evaluate is None:
         examples, held_out = split(examples, held.hold_out, options.seed)
@@ -119,4 +129,6 @@ def run(
         raise Exit(NO_GAIN)
     if held_out and state.best_step == 0:
         note("no evaluation beat the start model: these are the last weights, and the start is the better model")
-    print(outcome.model)
+    print(outcome.model, flush=True)
+    if hub.push and outcome.is_first:
+        print(send(outcome.model, hub))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from qwen3_reranker.hub.model_card import card_text, origin, use
 from qwen3_reranker.prompt import Template
 from qwen3_reranker.train.group_measures import gain_interval
 from qwen3_reranker.train.run import TrainRun
 from qwen3_reranker.train.saving import AdapterBase
 from qwen3_reranker.train.trainer import TrainState
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 
 def card(run: TrainRun, base: AdapterBase | None, template: Template, state: TrainState) -> str:
@@ -22,43 +24,16 @@ def card(run: TrainRun, base: AdapterBase | None, template: Template, state: Tra
     """
     options = run.options
     is_lora = options.method == "lora"
-    name = base.name if base else os.fspath(run.model)
-    relation = "adapter" if is_lora else "finetune"
-    front = {"base_model": name, "base_model_relation": relation, "pipeline_tag": "text-ranking"}
+    made_from = origin(base.name if base else run.model)
     versions = {library: version(library) for library in ("qwen3_reranker", "torch")}
-    lines = [
-        "---",
-        *(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        "library_name: peft" if is_lora else "library_name: transformers",
-        "tags: [reranker, qwen3]",
-        "---",
-        "",
-        f"# A fine-tune of {name}",
+    body = [
+        f"# A fine-tune of {made_from.name}",
         "",
         f"{'LoRA adapter' if is_lora else 'All weights'}, trained with qwen3_reranker on {len(run.data):,} queries, "
         f"{state.best_step or state.step:,} steps of {options.batch_groups} queries, loss {options.loss}.",
         "",
         *_before_and_after(len(run.held_out), state),
-        "## Use",
-        "",
-        "```python",
-        "from qwen3_reranker import Reranker",
-        "",
-        'reranker = Reranker("path/of/this/folder")',
-        'ranking = reranker.rank("query", ["a document", "another"])',
-        "```",
-        "",
-        "`qwen3-reranker convert FOLDER DESTINATION --to hf|seq-cls|sentence-transformers|gguf` writes it for "
-        "transformers, vLLM, sentence-transformers or llama.cpp, and proves that scores stay the same.",
-        "",
-        f"Default instruction: `{template.default_instruction}`",
-        "",
-        "Prompt:",
-        "",
-        "```text",
-        template.written(template.default_instruction or "", "{query}", "{document}").rstrip("\n"),
-        "```",
-        "",
+        *use(template),
         "## Made by",
         "",
         "```sh",
@@ -69,7 +44,35 @@ def card(run: TrainRun, base: AdapterBase | None, template: Template, state: Tra
         *_table("library", "version", versions),
         *_table("setting", "value", options.to_json()),
     ]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return card_text(
+        made_from,
+        "lora" if is_lora else "causal-lm",
+        body,
+        relation="adapter" if is_lora else "finetune",
+        results=_results(run, state),
+    )
+
+
+def _results(run: TrainRun, state: TrainState) -> list[EvalResult]:
+    """The quality of the weights that were written, as the Hub lists it; empty where it is not known."""
+    from huggingface_hub import EvalResult
+
+    after = state.best
+    if after is None or not after.per_query or state.best_step == 0:
+        return []
+    return [
+        EvalResult(
+            task_type="text-ranking",
+            dataset_type="held-out",
+            dataset_name=f"{len(run.held_out):,} held-out queries",
+            dataset_args={"sha256": run.digests["held out"]},
+            metric_type=name,
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
+        for name, value in after.to_json().items()
+        if name != "bce"
+    ]
 
 
 def _before_and_after(held_out: int, state: TrainState) -> list[str]:

@@ -24,10 +24,14 @@ from qwen3_reranker.weights import open_checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run. model: the folder to open, None if no evaluation beat the start. state: of the last step."""
+    """The end of a run. model: the folder to open, None if no evaluation beat the start. state: of the last step.
+
+    is_first: whether this is the one process, of those of a launcher, that writes and sends.
+    """
 
     model: Path | None
     state: TrainState
+    is_first: bool = True
 
 
 def finetune(
@@ -86,4 +90,4 @@ def finetune(
     state = trainer.train()
     processes.wait()
     is_written = state.best_step > 0 or state.start is None or run.keep_last
-    return Outcome(run.path / MODEL if is_written else None, state)
+    return Outcome(run.path / MODEL if is_written else None, state, processes.is_first)
