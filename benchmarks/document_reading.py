@@ -66,9 +66,7 @@ def measure(files: list[Path]) -> None:
             million = characters / 1e6
             print(f"| {name} | {len(files)} | {pages:,} | {million:.2f} | {seconds:.1f} | {pages / seconds:,.0f} |")
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-    print(
-        f"\nours: {passages:,} passages, cut in {cutting:.1f} of these seconds; at most {memory} MiB in the process that reads"
-    )
+    print(f"\nours: {passages:,} passages, cut in {cutting:.1f} of these seconds; the process took up to {memory} MiB")
 
 
 def _by_pypdf(path: Path) -> tuple[int, int]:

@@ -79,15 +79,18 @@ def slides() -> bytes:
 
 
 def workbook(rows: int = 3) -> bytes:
-    """A sheet of orders from its third row on, and one with a formula."""
+    """A sheet of orders from its third row and second column on, a hidden sheet, and one with a formula."""
     buffer = io.BytesIO()
     with xlsxwriter.Workbook(buffer, {"default_date_format": "yyyy-mm-dd"}) as written:
         orders = written.add_worksheet("Orders")
-        orders.write_row(2, 0, ["City", "Date", "Amount"])
+        orders.write_row(2, 1, ["City", "Date", "Amount"])
         for number in range(rows):
-            orders.write(3 + number, 0, "Lisbon" if number == 1 else f"Town {number}")
-            orders.write_datetime(3 + number, 1, date(2026, 3, 1))
-            orders.write(3 + number, 2, number * 2.5)
+            orders.write(3 + number, 1, "Lisbon" if number == 1 else f"Town {number}")
+            orders.write_datetime(3 + number, 2, date(2026, 3, 1))
+            orders.write(3 + number, 3, number * 2.5)
+        secret = written.add_worksheet("Lists")
+        secret.write(0, 0, "Hidden")
+        secret.hide()
         written.add_worksheet("Sums").write_formula(0, 0, "=1+1", None, 7)
     return buffer.getvalue()
 

@@ -17,7 +17,7 @@ _ZIP = b"PK\x03\x04"
 
 
 def sheets_text(content: bytes) -> ExtractedText:
-    """The text of an .xlsx, .xlsm, .xlsb, .xls or .ods; formulas are their values, as the file holds them.
+    """The text of the visible sheets of an .xlsx, .xlsm, .xlsb, .xls or .ods; formulas are their last values.
 
     A first row of words names the columns and is a heading of the rows below it, as the sheet's name is.
     """
@@ -29,7 +29,8 @@ def sheets_text(content: bytes) -> ExtractedText:
         raise InputError("password-protected") from None
     builder = TextBuilder()
     for sheet in book.sheets_metadata:
-        if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet:
+        is_visible = sheet.visible == python_calamine.SheetVisibleEnum.Visible
+        if is_visible and sheet.typ == python_calamine.SheetTypeEnum.WorkSheet:
             _add_sheet(builder, book.get_sheet_by_name(sheet.name))
     return builder.built(sheets=len(book.sheet_names))
 
@@ -51,11 +52,9 @@ def _add_sheet(builder: TextBuilder, sheet: python_calamine.CalamineSheet) -> No
 
 
 def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[object]]:
-    """The rows from the first that holds anything."""
+    """The rows from the first that holds anything; the library begins with the first such column, but with row 1."""
     assert sheet.start is not None
-    for number, row in enumerate(sheet.iter_rows()):
-        if number >= sheet.start[0]:
-            yield list(row)
+    return map(list, islice(sheet.iter_rows(), sheet.start[0], None))
 
 
 def _names_columns(row: list[object]) -> bool:

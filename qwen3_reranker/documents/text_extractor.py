@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import resource
 import signal
 import struct
 import subprocess
@@ -23,6 +23,8 @@ MAX_DOCUMENT_BYTES = 128 << 20
 #: How long reading one file may take, and how much memory.
 MAX_SECONDS, MAX_MEMORY_BYTES = 60.0, 2 << 30
 EXTRA = "pip install 'qwen3_reranker[documents]'"
+# How a process ends at its limit of processor time; Windows has no such limit.
+_OUT_OF_TIME = -signal.SIGXCPU if hasattr(signal, "SIGXCPU") else None
 _LENGTH = struct.Struct("<Q")
 _READY, _TEXT, _REASON = b"\0", b"\1", b"\2"
 
@@ -30,13 +32,15 @@ _READY, _TEXT, _REASON = b"\0", b"\1", b"\2"
 class TextExtractor:
     """Reads one file after another in one process, which is started when it is first needed and after each death.
 
-    seconds, memory_bytes: what one file may take. Any thread may use it, one at a time.
+    seconds, memory_bytes: what one file may take. Any thread may use it, one at a time. The last text is remembered,
+    also when it is closed; a closed one may be used again.
     """
 
     def __init__(self, seconds: float = MAX_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES) -> None:
         self._seconds, self._memory_bytes = seconds, memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._last: tuple[bytes, ExtractedText] | None = None
 
     def text(self, content: bytes, name: str) -> ExtractedText:
         """The text of a file for which `document_kind` is not empty.
@@ -49,7 +53,11 @@ class TextExtractor:
             raise InputError(f"{kind} ({EXTRA})")
         if len(content) > MAX_DOCUMENT_BYTES:
             raise InputError(f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB")
+        digest = hashlib.sha256(kind.encode())
+        digest.update(content)
         with self._lock:
+            if self._last is not None and self._last[0] == digest.digest():
+                return self._last[1]
             process = self._process = self._process or self._started()
             is_late = threading.Event()
 
@@ -71,12 +79,14 @@ class TextExtractor:
             if answer is None or is_late.is_set():
                 self._end()
         if answer is None:
-            if is_late.is_set() or process.returncode == -signal.SIGXCPU:
+            if is_late.is_set() or process.returncode == _OUT_OF_TIME:
                 raise InputError(f"{kind} that takes longer than {self._seconds:g} s to read")
             raise InputError(f"damaged {kind}")
         if answer[:1] == _REASON:
             raise InputError(answer[1:].decode())
-        return ExtractedText.of_json(answer[1:])
+        extracted = ExtractedText.of_json(answer[1:])
+        self._last = digest.digest(), extracted
+        return extracted
 
     def close(self) -> None:
         """End the process."""
@@ -129,17 +139,11 @@ def serve(limits: tuple[int, int]) -> None:
     # What a library prints must not come between the answers.
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _limit(resource.RLIMIT_AS, memory_bytes)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    _limit_memory(memory_bytes)
     with suppress(BrokenPipeError, KeyboardInterrupt):
         _send(target, _READY)
         while (name := _message(source)) is not None and (content := _message(source)) is not None:
-            # Should the other process die, this one ends by itself.
-            spent = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
-            with suppress(ValueError, OSError):
-                resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, most))
+            _limit_time(seconds)
             try:
                 answer = _TEXT + read_document(content, name.decode()).to_json()
             except InputError as error:
@@ -149,10 +153,23 @@ def serve(limits: tuple[int, int]) -> None:
             _send(target, answer)
 
 
-def _limit(what: int, most: int) -> None:
-    # Some systems do not limit everything.
-    with suppress(ValueError, OSError):
-        resource.setrlimit(what, (most, most))
+def _limit_memory(most: int) -> None:
+    """Limit memory, and write no files. Not every system limits everything, and Windows nothing."""
+    with suppress(ImportError):
+        import resource
+
+        for what, limit in ((resource.RLIMIT_AS, most), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+            with suppress(ValueError, OSError):
+                resource.setrlimit(what, (limit, limit))
+
+
+def _limit_time(seconds: int) -> None:
+    """End this process after so many more seconds of processor time, should the other one have died."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        spent = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _asked(process: subprocess.Popen[bytes], content: bytes, name: str) -> bytes | None:

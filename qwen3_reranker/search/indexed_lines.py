@@ -42,9 +42,14 @@ class IndexedLines:
 
 
 def indexed_lines(
-    database: sqlite3.Connection, path: str, collection: str | None, first_line: int, last_line: int | None
+    database: sqlite3.Connection,
+    extractor: TextExtractor,
+    path: str,
+    collection: str | None,
+    first_line: int,
+    last_line: int | None,
 ) -> IndexedLines:
-    """Lines first_line to last_line of the file at `path`, spelt as the index holds it.
+    """Lines first_line to last_line of the file at `path`, spelt as the index holds it; the extractor is closed after.
 
     Raises InputError for a path that is not in the index or now leads to a file that is not, for a path in several
     collections if none is named, for a file that is gone, too large or no text, and for lines that are not there.
@@ -75,7 +80,7 @@ def indexed_lines(
         raise InputError(f"{shown} cannot be read ({error.strerror or error}); update the index") from None
     if len(content) > most_bytes(path):
         raise InputError(f"{shown} is now larger than {most_bytes(path) >> 20} MiB; update the index")
-    lines = _text(content, path, shown).split("\n")
+    lines = _text(content, path, shown, extractor).split("\n")
     num_lines = len(lines) - (lines[-1] == "")
     if not 1 <= first_line <= num_lines or (last_line is not None and last_line < first_line):
         raise InputError(f"{shown} has lines 1 to {num_lines:,}; there is no such range of lines")
@@ -94,11 +99,11 @@ def indexed_lines(
     )
 
 
-def _text(content: bytes, path: str, shown: str) -> str:
+def _text(content: bytes, path: str, shown: str, extractor: TextExtractor) -> str:
     if not document_kind(content, path):
         return decoded(content, path)
     try:
-        with TextExtractor() as extractor:
+        with extractor:
             return extractor.text(content, path).text
     except InputError as error:
         raise InputError(f"{shown} cannot be read now: {error}") from None

@@ -109,7 +109,9 @@ def prepared_file(folder: str, path: str, passage_tokens: int, extractor: TextEx
             content = opened.read(most_bytes(path) + 1)
     except OSError:
         return PreparedFile(path, stamp, b"", skipped="unreadable")
-    sha256 = hashlib.sha256(stamp.reading.encode() + content).digest()
+    digest = hashlib.sha256(stamp.reading.encode())
+    digest.update(content)
+    sha256 = digest.digest()
     try:
         documents = _documents(content, path, passage_tokens, extractor)
     except InputError as error:

@@ -92,6 +92,7 @@ class Index:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._wait = wait
         self._database = open_database(self.folder / "index.db")
+        self._extractor = TextExtractor()
         self._lock = threading.RLock()
         self._words = WordSearch(self._database)
         self._scores = KnownScores(self.folder / "scores.db")
@@ -234,7 +235,7 @@ class Index:
     ) -> IndexedLines:
         """Lines of a file as it is now; its path as hits name it. Raises what `indexed_lines` raises."""
         with self._lock:
-            return indexed_lines(self._database, path, collection, first_line, last_line)
+            return indexed_lines(self._database, self._extractor, path, collection, first_line, last_line)
 
     def candidates(
         self, query: str, count: int = CANDIDATES, *, by: Collection[str] = (WORDS, VECTORS)
