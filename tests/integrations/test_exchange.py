@@ -114,3 +114,29 @@ def test_the_function_of_pymilvus(checkpoint: str) -> None:
             for function in (theirs, Qwen3RerankFunction(checkpoint))
         )
     )
+
+
+def test_embedders_of_haystack_and_pymilvus(embedding_model: Path) -> None:
+    from haystack import Document
+    from haystack.utils import ComponentDevice
+    from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersDocumentEmbedder
+    from pymilvus.model.dense import SentenceTransformerEmbeddingFunction
+
+    from qwen3_reranker.integrations.haystack_embedders import Qwen3DocumentEmbedder
+    from qwen3_reranker.integrations.pymilvus import Qwen3EmbeddingFunction
+
+    model, cpu = str(embedding_model), ComponentDevice.from_str("cpu")
+    given = [Document(content=text, meta={"title": "a title"}) for text in TEXTS]
+    theirs: Any = SentenceTransformersDocumentEmbedder(
+        model=model,
+        device=cpu,
+        token=None,
+        meta_fields_to_embed=["title"],
+        normalize_embeddings=True,
+        progress_bar=False,
+    )
+    ours: Any = Qwen3DocumentEmbedder(model=model, meta_fields_to_embed=["title"])
+    found = [[each.embedding for each in embedder.run(documents=given)["documents"]] for embedder in (theirs, ours)]
+    np.testing.assert_allclose(*found, rtol=0, atol=TOLERANCE)
+    functions = (SentenceTransformerEmbeddingFunction(model, device="cpu"), Qwen3EmbeddingFunction(model))
+    np.testing.assert_allclose(*[each.encode_documents(TEXTS) for each in functions], rtol=0, atol=TOLERANCE)
