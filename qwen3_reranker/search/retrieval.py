@@ -21,7 +21,7 @@ _COMMON_LEAST = 1000
 _MOST_SCORED = 100_000
 # Words of path, title and headings count less than those of the text.
 _CONTEXT_WEIGHT = 0.5
-# Passages of one document among the candidates: a long document must not take all places.
+# Passages of one document that come before the fourth of any other: a long document must not take all places.
 _MAX_OF_A_DOCUMENT = 3
 
 
@@ -85,19 +85,21 @@ def fused_candidates(
     documents: Mapping[int, int],
     count: int,
 ) -> list[FoundPassage]:
-    """Passages of both searches by the sum of their reciprocal ranks, best first. documents: those of the passages."""
+    """Passages of both searches by the sum of their reciprocal ranks, best first. documents: those of the passages.
+
+    After three passages of a document its others wait until there are no more of other documents.
+    """
     fused: dict[int, float] = {}
     for found in (by_words, by_vectors):
         for rank, (passage, _) in enumerate(found, start=1):
             fused[passage] = fused.get(passage, 0.0) + 1 / (FUSION_CONSTANT + rank)
     bm25, cosine = dict(by_words), dict(by_vectors)
     chosen: list[FoundPassage] = []
+    waiting: list[FoundPassage] = []
     taken: dict[int, int] = {}
     for passage in sorted(fused, key=lambda each: (-fused[each], each)):
         document = documents[passage]
         taken[document] = taken.get(document, 0) + 1
-        if taken[document] <= _MAX_OF_A_DOCUMENT:
-            chosen.append(FoundPassage(passage, document, fused[passage], bm25.get(passage), cosine.get(passage)))
-        if len(chosen) == count:
-            break
-    return chosen
+        each = FoundPassage(passage, document, fused[passage], bm25.get(passage), cosine.get(passage))
+        (chosen if taken[document] <= _MAX_OF_A_DOCUMENT else waiting).append(each)
+    return (chosen + waiting)[:count]

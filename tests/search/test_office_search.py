@@ -71,3 +71,15 @@ def test_a_file_is_read_again_once_its_kind_is_read_in_another_way(folder: Path,
         assert index.stale().changed == 3
         assert index.update().changed == 3
         assert index.update().unchanged == len(FILES)
+
+
+def test_the_one_long_document_of_a_folder_is_judged_in_more_than_three_passages(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    pages = [[("", f"Page {page} says something about trains.")] for page in range(9)]
+    (tmp_path / "files" / "long.pdf").write_bytes(office_files.pdf(pages))
+    (tmp_path / "files" / "short.txt").write_text("Trains run late.")
+    with Index(tmp_path / "index", reranker=None) as index:
+        index.add(tmp_path / "files")
+        found = [hit.path for hit in index.candidates("trains", 8)]
+        assert found.count("long.pdf") == 7
+        assert found.index("short.txt") < 4
