@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker.cli.documents import Document, DocumentOptions, read_documents
+from qwen3_reranker.errors import InputError
+from testing import office_files
 
 Capture = pytest.CaptureFixture[str]
 
@@ -116,3 +118,16 @@ def test_chunks_of_a_file_name_their_lines_and_those_of_a_json_line_name_that_li
         ("long.jsonl:1", "one two."),
         ("long.jsonl:1", "three four"),
     ]
+
+
+def test_a_pdf_is_one_document_and_with_chunks_a_page_or_less_each(notes: Path, capsys: Capture) -> None:
+    (notes / "report.pdf").write_bytes(office_files.pdf([[("", "Book trains.")], [("", "Never by car.")]]))
+    (notes / "scan.pdf").write_bytes(office_files.picture_pdf())
+    assert pairs(read_documents(["report.pdf"], DocumentOptions())) == [("report.pdf", "Book trains.\n\nNever by car.")]
+    assert pairs(read_documents(["."], DocumentOptions(chunk=True, glob="*.pdf"))) == [
+        (os.path.join(".", "report.pdf:page 1"), "Book trains."),
+        (os.path.join(".", "report.pdf:page 2"), "Never by car."),
+    ]
+    assert "left out: PDF without text, needs OCR (./scan.pdf)" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"^scan\.pdf: cannot be read: PDF without text, needs OCR$"):
+        read_documents(["scan.pdf"], DocumentOptions())
