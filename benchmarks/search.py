@@ -3,6 +3,7 @@
     python -m benchmarks.search                        # 20,000 files of installed packages; some ten minutes
     python -m benchmarks.search --only index search    # without the reranker
     python -m benchmarks.search --only budget --model path/to/model --precision int8
+    python -m benchmarks.search --only index search --files 5000 --lancedb    # the same in LanceDB beside it
 
 The files are Markdown and code of the packages of this Python. The reranker has 0.6B's shape and random weights: its
 time is real, its order means nothing.
@@ -15,6 +16,7 @@ import os
 import random
 import resource
 import shutil
+import sqlite3
 import sys
 import sysconfig
 import tempfile
@@ -43,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--lancedb", action="store_true", help="index and search in LanceDB too")
     parser.add_argument("--work", type=Path, help="a folder to keep the files and the index in, for another run")
     parser.add_argument("--model", help="instead of 0.6B's shape with random weights")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16", "int8"])
@@ -54,13 +57,16 @@ def main() -> None:
         if not files.exists():
             copied = copy_files(files, options.files)
             print(f"{copied:,} files of installed packages", flush=True)
-        if "index" in options.only or not (work / "index").exists():
-            shutil.rmtree(work / "index", ignore_errors=True)
-            measure_indexing(work / "index", files)
-        if "search" in options.only:
-            measure_searches(work / "index")
+        folders = {"index": "", **({"lancedb": "lancedb://"} if options.lancedb else {})}
+        for name, scheme in folders.items():
+            if "index" in options.only or not (work / name).exists():
+                shutil.rmtree(work / name, ignore_errors=True)
+                measure_indexing(f"{scheme}{work / name}", work / name, files)
+        for name, scheme in folders.items():
+            if "search" in options.only:
+                measure_searches(f"{scheme}{work / name}", files)
         if "budget" in options.only:
-            measure_budget(work / "index", options.model, options.precision, options.budget, work)
+            measure_budget(work / "index", files, options.model, options.precision, options.budget, work)
 
 
 def copy_files(target: Path, wanted: int) -> int:
@@ -85,28 +91,31 @@ def _text_files(root: Path) -> Iterator[Path]:
     return (path for path in found if 0 < path.stat().st_size <= _LARGEST)
 
 
-def measure_indexing(folder: Path, files: Path) -> None:
-    """Index the files from nothing, then again with one changed file."""
-    passages, rows = 0, []
+def measure_indexing(address: str, folder: Path, files: Path) -> None:
+    """Index the files from nothing, then again with one changed file. folder: where the index is, at its address."""
+    rows = []
     steps = list(_STEPS)
-    with Index(folder, reranker=None) as index:
+    with Index(address, reranker=None) as index:
+        # LanceDB gets thousands of passages at once, and tells no growth.
+        counting = sqlite3.connect(folder / "index.db") if address == str(folder) else None
         begun = time.perf_counter()
 
         def on_file(done: int, _total: int) -> None:
-            nonlocal passages
-            if done % 50:
+            if counting is None or done % 50:
                 return
-            [[passages]] = index._rows("SELECT max(id) FROM passages")
+            [[passages]] = counting.execute("SELECT coalesce(max(id), 0) FROM passages")
             while steps and passages >= steps[0]:
                 rows.append((steps.pop(0), done, time.perf_counter() - begun))
 
         changes = index.add(files, on_file=on_file)
         seconds = time.perf_counter() - begun
-        [[passages]] = index._rows("SELECT count(*) FROM passages")
-        print("\n## Indexing, one process\n\n| passages | files | seconds | passages/s |\n|---|---|---|---|")
-        for count, done, at in [*rows, (passages, changes.added, seconds)]:
+        if counting is not None:
+            counting.close()
+        print(f"\n## Indexing, one process, {_name(address)}\n")
+        print("| passages | files | seconds | passages/s |\n|---|---|---|---|")
+        for count, done, at in [*rows, (changes.passages, changes.added, seconds)]:
             print(f"| {count:,} | {done:,} | {at:.1f} | {count / at:,.0f} |")
-        size = (folder / "index.db").stat().st_size
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         rate, mib = changes.added / seconds, size / 2**20
         print(f"\n{rate:,.0f} files/s; index of {mib:,.0f} MiB; peak memory {_peak():,.0f} MiB")
         changed = next(files.rglob("*.md"))
@@ -119,11 +128,11 @@ def measure_indexing(folder: Path, files: Path) -> None:
         print(f"update after one changed file: {np.median(times):.3f} s (median of 5)", flush=True)
 
 
-def measure_searches(folder: Path) -> None:
-    """Searches of the first stage alone, with words of random passages and with common ones."""
-    with Index(folder, reranker=None) as index:
-        [[count]] = index._rows("SELECT count(*) FROM passages")
-        queries = list(random_queries(index, 200))
+def measure_searches(address: str, files: Path) -> None:
+    """Searches of the first stage alone, with words of random places in the files."""
+    with Index(address, reranker=None) as index:
+        count = sum(each.passages for each in index.status())
+        queries = random_queries(files, 200)
         for query in queries[:5]:
             index.search(query, rerank=False)
         times = []
@@ -132,25 +141,33 @@ def measure_searches(folder: Path) -> None:
             index.search(query, rerank=False)
             times.append(1000 * (time.perf_counter() - begun))
         p50, p95, p99 = np.percentile(times, (50, 95, 99))
-        print(f"\n## Searches without reranking, {count:,} passages\n")
-        print(f"{len(times)} queries of 2 to 6 words of a passage: ", end="")
+        print(f"\n## Searches without reranking, {count:,} passages, {_name(address)}\n")
+        print(f"{len(times)} queries of 2 to 6 words of a text: ", end="")
         print(f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms; memory {_peak():,.0f} MiB", flush=True)
 
 
-def random_queries(index: Index, count: int) -> Iterator[str]:
-    """Words that stand together in a passage."""
+def random_queries(files: Path, count: int) -> list[str]:
+    """Words that stand together in a file; large files give more of them."""
     chosen = random.Random(1)
-    [[most]] = index._rows("SELECT max(id) FROM passages")
-    while count:
-        found = index._rows("SELECT text FROM passages WHERE id = ?", chosen.randrange(most))
-        held = [word for word in words(found[0][0]) if len(word) > 2] if found else []
+    paths = sorted(path for path in files.rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in paths]
+    queries: list[str] = []
+    while len(queries) < count:
+        [path] = chosen.choices(paths, sizes)
+        held = [word for word in words(path.read_text(encoding="utf-8", errors="replace")) if len(word) > 2]
         if len(held) > 20:
             start = chosen.randrange(len(held) - 6)
-            yield " ".join(held[start : start + chosen.randint(2, 6)])
-            count -= 1
+            queries.append(" ".join(held[start : start + chosen.randint(2, 6)]))
+    return queries
 
 
-def measure_budget(folder: Path, model: str | None, precisions: list[str], budget: float, work: Path) -> None:
+def _name(address: str) -> str:
+    return "LanceDB" if address.startswith("lancedb") else "SQLite"
+
+
+def measure_budget(
+    folder: Path, files: Path, model: str | None, precisions: list[str], budget: float, work: Path
+) -> None:
     """Searches within a budget, with candidates that no earlier search judged."""
     if model is None:
         made = work / "model"
@@ -163,7 +180,7 @@ def measure_budget(folder: Path, model: str | None, precisions: list[str], budge
     print("| precision | p50 | p95 | most | judged, median | without a budget |\n|---|---|---|---|---|---|")
     for precision in precisions:
         with Reranker(model, precision=precision) as reranker, Index(folder, reranker=reranker) as index:
-            queries = list(random_queries(index, 52))
+            queries = random_queries(files, 52)
             times, judged = [], []
             for query in queries[:51]:
                 begun = time.perf_counter()

@@ -88,11 +88,11 @@ LIBRARIES = {
     "langchain_core": {"integrations"},
     "llama_index": {"integrations"},
     "haystack": {"integrations"},
-    "lancedb": {"integrations"},
+    "lancedb": {"integrations", "search"},
     "pymilvus": {"integrations"},
     "duckdb": {"integrations"},
     "dspy": {"integrations"},
-    "pyarrow": {"integrations"},  # comes with lancedb, and DuckDB needs it for such functions
+    "pyarrow": {"integrations", "search"},  # comes with lancedb, and DuckDB needs it for such functions
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -43,8 +43,8 @@ class IndexOptions:
     group: ClassVar[str] = "Index"
     index: str | None = option(
         None,
-        "The folder of the index.",
-        unit="FOLDER",
+        "The folder of the index, or its URL in LanceDB, such as lancedb+s3://bucket/index.",
+        unit="FOLDER|URL",
         shown=f"{INDEX_VARIABLE}, or ~/.local/share/qwen3_reranker/index",
     )
     embedder: str | None = option(
@@ -166,10 +166,10 @@ def status(*, index: IndexOptions, output: PrintOptions) -> None:
             changed[each.name] = opened.stale([each.name], 10.0).changed if is_there else None
         if output.chosen == "json":
             facts = [{**asdict(each), "changed": changed[each.name]} for each in collections]
-            print(json.dumps({"index": str(opened.folder), "collections": facts}, indent=2))
+            print(json.dumps({"index": str(opened.name), "collections": facts}, indent=2))
             return
         if not collections:
-            note(f"{opened.folder} holds nothing yet; qwen3-reranker index add FOLDER")
+            note(f"{opened.name} holds nothing yet; qwen3-reranker index add FOLDER")
             return
         rows = [
             [
@@ -221,14 +221,14 @@ def opened_index(
         return Reranker(model.model, revision=model.revision, **asdict(engine or EngineOptions()))
 
     given = None if model is None else reranker
-    with Index(index_folder(options.index), reranker=given, embedder=options.embedder) as opened:
+    with Index(index_address(options.index), reranker=given, embedder=options.embedder) as opened:
         yield opened
 
 
-def index_folder(named: str | None) -> Path:
-    """The folder of the index: what was named, what the environment names, or the user's own."""
+def index_address(named: str | None) -> str | Path:
+    """The folder or URL of the index: what was named, what the environment names, or the user's own folder."""
     if chosen := named or os.environ.get(INDEX_VARIABLE):
-        return Path(chosen).expanduser()
+        return chosen if "://" in chosen else Path(chosen).expanduser()
     # Its specification says that a path which is not absolute is to be ignored.
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     return (data if data.is_absolute() else Path.home() / ".local" / "share") / "qwen3_reranker" / "index"

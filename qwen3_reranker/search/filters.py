@@ -50,12 +50,10 @@ class Filters:
             values.extend(self.collections)
         for date, comparison in ((self.after, ">="), (self.before, "<")):
             if date is not None:
-                conditions.append(f"{_DATE} {comparison} ?")
-                values.append(_checked_date(date))
+                conditions.append(f"{DATE} {comparison} ?")
+                values.append(checked_date(date))
         for name, value in self.fields:
-            if not _FIELD.fullmatch(name):
-                raise InputError(f"the filter {name!r} is no name of a field")
-            at = f'$."{name}"'
+            at = f'$."{checked_field(name)}"'
             # json_each gives the items of a list, and a single value as its only row.
             conditions.append(
                 "EXISTS (SELECT 1 FROM json_each(documents.fields, ?) AS item WHERE CAST(item.value AS TEXT) = ?)"
@@ -64,10 +62,19 @@ class Filters:
         return Condition("".join(f" AND {each}" for each in conditions), tuple(values))
 
 
-_DATE = "COALESCE(date(json_extract(documents.fields, '$.date')), date(files.mtime_ns / 1000000000, 'unixepoch'))"
+#: The date of a document, in SQL.
+DATE = "COALESCE(date(json_extract(documents.fields, '$.date')), date(files.mtime_ns / 1000000000, 'unixepoch'))"
 
 
-def _checked_date(written: str) -> str:
+def checked_field(name: str) -> str:
+    """The name of a field. Raises InputError for what is none."""
+    if not _FIELD.fullmatch(name):
+        raise InputError(f"the filter {name!r} is no name of a field")
+    return name
+
+
+def checked_date(written: str) -> str:
+    """A date as 2026-11-30. Raises InputError for what is none."""
     try:
         return datetime.date.fromisoformat(written).isoformat()
     except ValueError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple
 
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.search.words import last_characters, words_and_parts
@@ -51,24 +50,7 @@ OF_PASSAGES = (
 )
 
 
-class StoredPassage(NamedTuple):
-    """A passage with all about it, as `COLUMNS` reads it: passage and document are their numbers, fields is JSON."""
-
-    passage: int
-    document: int
-    path: str
-    folder: str | None
-    collection: str
-    name: str
-    title: str
-    headings: str
-    first_line: int
-    last_line: int
-    part: str
-    text: str
-    fields: str
-
-
+# The fields of a StoredPassage.
 COLUMNS = (
     "passages.id, documents.id, files.path, collections.folder, collections.name, documents.name, documents.title, "
     "passages.headings, passages.first_line, passages.last_line, passages.part, passages.text, documents.fields"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 from dataclasses import dataclass
 
@@ -12,13 +11,12 @@ from qwen3_reranker.documents.kinds import document_kind
 from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import decoded
+from qwen3_reranker.search.index_store import IndexStore
 from qwen3_reranker.search.prepared_file import FileStamp, most_bytes, stamp_of
 
 #: What one call gives at most: lines, and characters.
 MAX_LINES = 500
 MAX_CHARACTERS = 40_000
-# Files that were left out have a row, but no document.
-_READ = "EXISTS (SELECT 1 FROM documents WHERE file = files.id)"
 # An error repeats this much of a path.
 _SHOWN = 200
 
@@ -42,7 +40,7 @@ class IndexedLines:
 
 
 def indexed_lines(
-    database: sqlite3.Connection,
+    store: IndexStore,
     extractor: TextExtractor,
     path: str,
     collection: str | None,
@@ -57,22 +55,18 @@ def indexed_lines(
     shown = repr(path if len(path) <= _SHOWN else path[:_SHOWN] + "…")
     if lone_surrogate(path) is not None or (collection is not None and lone_surrogate(collection) is not None):
         raise InputError(f"{shown} is not valid Unicode")
-    found = database.execute(
-        "SELECT collections.id, name, folder, size, mtime_ns, ctime_ns, reading FROM files "
-        f"JOIN collections ON collections.id = collection WHERE path = ? AND name = coalesce(?, name) AND {_READ}",
-        (path, collection),
-    ).fetchall()
+    found = store.stamps_at(path, collection)
     if not found:
         raise InputError(f"{shown} is not in the index; give a path as a search returns it, below its collection")
     if len(found) > 1:
-        raise InputError(f"{shown} is in several collections: name one of {', '.join(row[1] for row in found)}")
-    [(number, name, folder, *indexed)] = found
+        raise InputError(f"{shown} is in several collections: name one of {', '.join(found)}")
+    [(name, indexed)] = found.items()
+    folder = store.collections()[name].folder
     if folder is None:
         raise InputError(f"{shown} is a record, which has no file; a search returns its passages")
     real = os.path.relpath(os.path.realpath(os.path.join(folder, path)), os.path.realpath(folder))
     # A link may have taken the place of the file or of a folder above it. Where it leads must be in the index too.
-    led = database.execute(f"SELECT 1 FROM files WHERE collection = ? AND path = ? AND {_READ}", (number, real))
-    if led.fetchone() is None:
+    if not store.stamps_at(real, name):
         raise InputError(f"{shown} now leads to a file that is not in the index")
     try:
         content, stamp = _content(folder, real)
@@ -95,7 +89,7 @@ def indexed_lines(
         num_lines,
         text,
         truncated=len(kept) < len(wanted) or len(text) < len("\n".join(kept)),
-        changed=stamp != FileStamp(*indexed),
+        changed=stamp != indexed,
     )
 
 

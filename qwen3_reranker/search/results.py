@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from qwen3_reranker import score
-from qwen3_reranker.search.index_tables import StoredPassage
+from qwen3_reranker.search.index_store import StoredPassage
 from qwen3_reranker.search.passage_scorer import PassageLogits
 from qwen3_reranker.search.retrieval import FoundPassage
 

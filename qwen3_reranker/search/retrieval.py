@@ -19,8 +19,8 @@ _COMMON_SHARE = 0.02
 _COMMON_LEAST = 1000
 # Scoring takes some half a microsecond for each passage that holds a word.
 _MOST_SCORED = 100_000
-# Words of path, title and headings count less than those of the text.
-_CONTEXT_WEIGHT = 0.5
+#: Words of path, title and headings count less than those of the text.
+CONTEXT_WEIGHT = 0.5
 # Passages of one document that come before the fourth of any other: a long document must not take all places.
 _MAX_OF_A_DOCUMENT = 3
 
@@ -53,7 +53,7 @@ class WordSearch:
         match = " OR ".join(f'"{word}"{"*" if is_one_character(word) else ""}' for word in wanted)
         joined = f"JOIN passages ON passages.id = words.rowid {OF_PASSAGES}" if condition.sql else ""
         rows = self._database.execute(
-            f"SELECT words.rowid, bm25(words, 1.0, {_CONTEXT_WEIGHT}) AS score FROM words {joined} "
+            f"SELECT words.rowid, bm25(words, 1.0, {CONTEXT_WEIGHT}) AS score FROM words {joined} "
             f"WHERE words MATCH ?{condition.sql} ORDER BY score, words.rowid LIMIT ?",
             (match, *condition.values, count),
         )

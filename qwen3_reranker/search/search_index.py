@@ -10,31 +10,27 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
 
 from qwen3_reranker.arguments import refuse_non_query
 from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.search.filters import Condition, Filters
-from qwen3_reranker.search.index_tables import COLUMNS, OF_PASSAGES, StoredPassage, open_database
-from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences, one_writer
+from qwen3_reranker.search.filters import Filters
+from qwen3_reranker.search.index_store import CollectionStatus, IndexStore, Scored, StoredCollection, StoredPassage
+from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
+from qwen3_reranker.search.opened_store import opened_store
 from qwen3_reranker.search.passage_scorer import JudgeRows, KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
-from qwen3_reranker.search.retrieval import FoundPassage, WordSearch, fused_candidates
-from qwen3_reranker.search.vectors import Vectors
+from qwen3_reranker.search.retrieval import FoundPassage, fused_candidates
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
 PASSAGE_TOKENS = 200
@@ -49,17 +45,6 @@ _FIRST_STAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionStatus:
-    """A collection: its name, its folder (None for records), files, passages, and when it was updated, Unix seconds."""
-
-    name: str
-    folder: str | None
-    files: int
-    passages: int
-    updated: float
-
-
-@dataclass(frozen=True, slots=True)
 class Staleness:
     """How many files changed, came or went since the update; is_complete: whether there was time to look at all."""
 
@@ -68,42 +53,41 @@ class Staleness:
 
 
 class Index:
-    """A search index in one folder on disk, which is made if it is not there.
+    """A search index in one folder on disk, or another store, which is made if it is not there.
 
+    store: a folder, a URL such as "lancedb:///data/index" or "lancedb+s3://bucket/index", or an open IndexStore.
     reranker: judges the candidates; a name, an open Reranker or a function that opens one; None for searches of the
     first stage alone. embedder: adds a search by meaning; a Qwen3-Embedding model in the same forms. passage_tokens:
     about the most tokens of a passage, fixed when the index is made. wait: seconds to wait for another writer.
 
     Models that are not open yet are opened when they are first needed, and closed with the index. Many indexes of one
-    folder may read while one writes. Raises UnavailableError for a folder that holds an index of another version,
-    InputError for another embedder than the one that the index holds vectors of.
+    store may read while one writes. Raises UnavailableError for a store that holds an index of another version or
+    cannot be reached, InputError for an unknown kind of URL, and for another embedder than the one that the index holds
+    vectors of.
     """
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        store: str | os.PathLike[str] | IndexStore,
         *,
         reranker: GivenReranker | None = "nano",
         embedder: GivenEmbedder | None = None,
         passage_tokens: int | None = None,
         wait: float = 60.0,
     ) -> None:
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._wait = wait
-        self._database = open_database(self.folder / "index.db")
-        self._extractor = TextExtractor()
-        self._lock = threading.RLock()
-        self._words = WordSearch(self._database)
-        self._scores = KnownScores(self.folder / "scores.db")
-        self._models = OpenedModels(reranker, embedder, self._scores)
-        self._vectors: Vectors | None = None
         if passage_tokens is not None and passage_tokens < 1:
             raise InputError(f"passage_tokens must be at least 1, got {passage_tokens}")
-        self._passage_tokens = int(_setting(self._database, "passage_tokens", passage_tokens or PASSAGE_TOKENS))
+        self._store = opened_store(store, wait) if isinstance(store, str | os.PathLike) else store
+        #: The folder or URL of the index.
+        self.name = self._store.name
+        self._extractor = TextExtractor()
+        self._lock = threading.RLock()
+        self._scores = KnownScores(self._store.scores)
+        self._models = OpenedModels(reranker, embedder, self._scores)
+        self._passage_tokens = int(self._store.setting("passage_tokens", passage_tokens or PASSAGE_TOKENS))
         if passage_tokens not in (None, self._passage_tokens):
             raise InputError(
-                f"{self.folder}: this index has passages of {self._passage_tokens} tokens, not {passage_tokens}; "
+                f"{self.name}: this index has passages of {self._passage_tokens} tokens, not {passage_tokens}; "
                 "make another one in a new folder"
             )
 
@@ -129,10 +113,12 @@ class Index:
                 folder = os.path.abspath(os.fspath(what))
                 if not os.path.isdir(folder):
                     raise InputError(f"{os.fspath(what)}: no such folder")
-                number = writer.collection(collection or self._name_of(folder), folder, glob)
-                writer.update(number, changes, on_file)
+                name = collection or self._name_of(folder)
+                writer.collection(name, folder, glob)
+                writer.update(name, changes, on_file)
             else:
-                writer.put_records(writer.collection(collection or "records", None), what, changes)
+                writer.collection(name := collection or "records", None)
+                writer.put_records(name, what, changes)
             self._embed(writer)
         return changes
 
@@ -140,9 +126,9 @@ class Index:
         """Bring collections of files, by default all of them, to the state of their folders."""
         changes = Changes()
         with self._writing() as writer:
-            for number, folder in self._numbers(collections):
-                if folder is not None:
-                    writer.update(number, changes, on_file)
+            for name, held in self._chosen(collections).items():
+                if held.folder is not None:
+                    writer.update(name, changes, on_file)
             self._embed(writer)
         return changes
 
@@ -150,18 +136,14 @@ class Index:
         """Remove a collection, or some of its files or records by path or id. Files on disk stay as they are."""
         changes = Changes()
         with self._writing() as writer:
-            [(number, _)] = self._numbers([collection])
+            self._chosen([collection])
             if paths is None:
-                writer.remove_collection(number, changes)
+                writer.remove_collection(collection, changes)
             else:
-                found = {
-                    path: file
-                    for path in paths
-                    for [file] in self._rows("SELECT id FROM files WHERE collection = ? AND path = ?", number, path)
-                }
-                if missing := [path for path in paths if path not in found]:
+                held = self._store.stamps(collection)
+                if missing := [path for path in paths if path not in held]:
                     raise InputError(f"{collection}: holds no {missing[0]!r}")
-                writer.remove_files(found.values(), changes)
+                writer.remove(collection, list(dict.fromkeys(paths)), changes)
         return changes
 
     # --- searching ---
@@ -198,7 +180,7 @@ class Index:
             raise InputError(f"budget must be more than 0 seconds, got {budget}")
         latest = _latest(begun, budget)
         with self._lock:
-            chosen, rows = self._candidates(query, (filters or Filters()).sql(), candidates)
+            chosen, rows = self._candidates(query, filters or Filters(), candidates)
         retrieved = time.monotonic()
         judged = PassageLogits()
         scorer = self._models.scorer(latest) if rerank and chosen else None
@@ -235,7 +217,7 @@ class Index:
     ) -> IndexedLines:
         """Lines of a file as it is now; its path as hits name it. Raises what `indexed_lines` raises."""
         with self._lock:
-            return indexed_lines(self._database, self._extractor, path, collection, first_line, last_line)
+            return indexed_lines(self._store, self._extractor, path, collection, first_line, last_line)
 
     def candidates(
         self, query: str, count: int = CANDIDATES, *, by: Collection[str] = (WORDS, VECTORS)
@@ -243,15 +225,15 @@ class Index:
         """The passages that a search judges, in the order of the first stage; `by`: the searches it consists of."""
         refuse_non_query("query", query)
         with self._lock:
-            chosen, rows = self._candidates(query, Filters().sql(), count, by)
+            chosen, rows = self._candidates(query, Filters(), count, by)
         return [found_hit(rows[each.passage], each, PassageLogits(), place) for place, each in enumerate(chosen)]
 
     def stale(self, collections: Sequence[str] | None = None, seconds: float = 1.0) -> Staleness:
         """How far the index lies behind its folders, found within about so many seconds; no file is read."""
         ends, changed, is_complete = time.monotonic() + seconds, 0, True
-        for number, folder in self._numbers(collections):
-            if folder is not None and is_complete:
-                found = differences(self._database, number, ends)
+        for name, held in self._chosen(collections).items():
+            if held.folder is not None and is_complete:
+                found = differences(self._store, name, held, ends)
                 changed += len(found.wanted) + len(found.gone)
                 is_complete = found.is_complete
         return Staleness(changed, is_complete)
@@ -259,19 +241,11 @@ class Index:
     def status(self) -> list[CollectionStatus]:
         """What the index holds, collection by collection."""
         with self._lock:
-            return [
-                CollectionStatus(*row)
-                for row in self._rows(
-                    "SELECT collections.name, folder, count(DISTINCT documents.file), count(passages.id), updated "
-                    "FROM collections LEFT JOIN files ON collection = collections.id "
-                    "LEFT JOIN documents ON file = files.id LEFT JOIN passages ON document = documents.id "
-                    "GROUP BY collections.id ORDER BY collections.name"
-                )
-            ]
+            return self._store.status()
 
     def folders(self) -> dict[str, str | None]:
         """The names of the collections, and their folders; None for records."""
-        return dict(self._rows("SELECT name, folder FROM collections ORDER BY name"))
+        return {name: held.folder for name, held in self._store.collections().items()}
 
     def open_models(self) -> None:
         """Open the models now, so that the first search need not. Raises what opening them raises."""
@@ -281,7 +255,7 @@ class Index:
     def close(self) -> None:
         """Close the files, and the models that the index opened itself."""
         with self._lock:
-            self._database.close()
+            self._store.close()
             self._scores.close()
             self._models.close()
 
@@ -296,81 +270,56 @@ class Index:
     # --- parts ---
 
     def _candidates(
-        self, query: str, condition: Condition, count: int, by: Collection[str] = (WORDS, VECTORS)
+        self, query: str, filters: Filters, count: int, by: Collection[str] = (WORDS, VECTORS)
     ) -> tuple[list[FoundPassage], dict[int, StoredPassage]]:
-        by_words = self._words.top(query, _FIRST_STAGE, condition) if WORDS in by else []
-        by_vectors = self._nearest(query, _FIRST_STAGE, condition) if VECTORS in by else []
-        passages = {passage for passage, _ in (*by_words, *by_vectors)}
-        marks = ",".join("?" * len(passages))
-        read = f"SELECT {COLUMNS} FROM passages {OF_PASSAGES} WHERE passages.id IN ({marks})"
-        rows = {row[0]: StoredPassage(*row) for row in self._rows(read, *passages)}
+        by_words = self._store.by_words(query, _FIRST_STAGE, filters) if WORDS in by else []
+        by_vectors = self._nearest(query, _FIRST_STAGE, filters) if VECTORS in by else []
+        rows = self._store.passages({passage for passage, _ in (*by_words, *by_vectors)})
+        # A writer may have removed some of them since.
+        by_words, by_vectors = ([each for each in found if each[0] in rows] for found in (by_words, by_vectors))
         documents = {passage: row.document for passage, row in rows.items()}
         return fused_candidates(by_words, by_vectors, documents, count), rows
 
-    def _nearest(self, query: str, count: int, condition: Condition) -> list[tuple[int, float]]:
+    def _nearest(self, query: str, count: int, filters: Filters) -> list[Scored]:
         embedder = self._models.embedder()
         if embedder is None:
             return []
-        joined = OF_PASSAGES if condition.sql else ""
-        read = f"SELECT vector, passages.id FROM passages {joined} WHERE vector IS NOT NULL{condition.sql}"
-        passage_of = dict(self._rows(read, *condition.values))
+        self._refuse_other_vectors(embedder)
         [query_D] = embedder.queries([query])
-        rows_R, cosines_R = self._vectors_of(embedder).top(query_D, count, np.fromiter(passage_of, np.int64))
-        return [(passage_of[row], cosine) for row, cosine in zip(rows_R.tolist(), cosines_R.tolist(), strict=True)]
+        return self._store.by_vector(query_D, count, filters)
 
     def _embed(self, writer: Writer) -> None:
         if (embedder := self._models.embedder()) is not None:
-            writer.embed_passages(embedder, self._vectors_of(embedder))
+            self._refuse_other_vectors(embedder)
+            writer.embed_passages(embedder)
 
-    def _vectors_of(self, embedder: Embedder) -> Vectors:
-        if self._vectors is None:
-            wanted = f"{embedder.checkpoint.name}, {embedder.dim} numbers"
-            held = _setting(self._database, "vectors", wanted)
-            if held != wanted:
-                raise InputError(f"{self.folder}: this index has vectors of {held}, not of {wanted}; make another one")
-            self._vectors = Vectors(self.folder / "vectors.bin", embedder.dim)
-        return self._vectors
+    def _refuse_other_vectors(self, embedder: Embedder) -> None:
+        wanted = f"{embedder.checkpoint.name}, {embedder.dim} numbers"
+        if (held := self._store.setting("vectors", wanted)) != wanted:
+            raise InputError(f"{self.name}: this index has vectors of {held}, not of {wanted}; make another one")
 
     @contextmanager
     def _writing(self) -> Iterator[Writer]:
-        """The only writer, with a connection of its own: searches go on meanwhile."""
-        with one_writer(self.folder, self._wait):
-            database = open_database(self.folder / "index.db")
-            try:
-                with TextExtractor() as extractor:
-                    yield Writer(database, self._passage_tokens, extractor)
-            finally:
-                database.close()
+        with self._store.writing() as writer, TextExtractor() as extractor:
+            yield Writer(self._store, writer, self._passage_tokens, extractor)
 
     def _name_of(self, folder: str) -> str:
         """The name of the collection of a folder: the one it has, or its last part, numbered if that is taken."""
-        names = dict(self._rows("SELECT folder, name FROM collections"))
-        if folder in names:
-            return str(names[folder])
+        names = self.folders()
+        for name, held in names.items():
+            if held == folder:
+                return name
         plain = os.path.basename(folder) or "root"
         name, number = plain, 2
-        while name in names.values():
+        while name in names:
             name, number = f"{plain}-{number}", number + 1
         return name
 
-    def _numbers(self, collections: Sequence[str] | None) -> list[tuple[int, str | None]]:
-        found = self._rows("SELECT name, id, folder FROM collections")
-        known = {name: (number, folder) for name, number, folder in found}
+    def _chosen(self, collections: Sequence[str] | None) -> dict[str, StoredCollection]:
+        known = self._store.collections()
         if missing := [name for name in collections or () if name not in known]:
             raise InputError(f"no collection {missing[0]!r}; there are {', '.join(sorted(known)) or 'none'}")
-        return [known[name] for name in (known if collections is None else collections)]
-
-    def _rows(self, query: str, *values: object) -> list[Any]:
-        return self._database.execute(query, values).fetchall()
-
-
-def _setting(database: sqlite3.Connection, name: str, default: object) -> Any:
-    """The value of a setting, which is the default from now on if it has none yet."""
-    read = "SELECT value FROM settings WHERE name = ?"
-    if (found := database.execute(read, (name,)).fetchone()) is None:
-        database.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, default))
-        found = database.execute(read, (name,)).fetchone()
-    return found[0]
+        return {name: known[name] for name in (known if collections is None else collections)}
 
 
 def _latest(begun: float, budget: float | None) -> float:

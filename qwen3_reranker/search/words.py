@@ -52,6 +52,12 @@ def last_characters(text: str) -> list[str]:
     return [] if text.isascii() else [run[-1] for run in _PAIRED.findall(unicodedata.normalize("NFKC", text).lower())]
 
 
+def paired_characters(text: str) -> list[str]:
+    """The characters of a text in scripts without spaces, each once: words for what cannot search for beginnings."""
+    runs = [] if text.isascii() else _PAIRED.findall(unicodedata.normalize("NFKC", text).lower())
+    return list(dict.fromkeys("".join(runs)))
+
+
 def is_one_character(word: str) -> bool:
     """Whether a word is one character of a script without spaces, which stands in a text as part of pairs."""
     return len(word) == 1 and bool(_PAIRED.fullmatch(word))

@@ -8,10 +8,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from qwen3_reranker.errors import InputError, RerankerError
+from qwen3_reranker.search.opened_store import is_index
 from qwen3_reranker.search.search_index import Index, Staleness
 from qwen3_reranker.serve.models import ServedReranker
 
@@ -26,17 +26,17 @@ Made = TypeVar("Made")
 
 
 class ServedIndex:
-    """The index in a folder. model: what judges, None for the order of the first stage alone.
+    """The index in a folder or at a URL. model: what judges, None for the order of the first stage alone.
 
-    stale: how far it lies behind its folders, by the last look. Raises InputError if the folder holds no index,
-    UnavailableError for one of another version.
+    stale: how far it lies behind its folders, by the last look. Raises InputError if there is no index,
+    UnavailableError for one of another version or out of reach.
     """
 
-    def __init__(self, folder: str, model: ServedReranker | None) -> None:
-        if not (Path(folder) / "index.db").is_file():
-            raise InputError(f"{folder}: no index; `qwen3-reranker index add FOLDER --index {folder}` makes one")
+    def __init__(self, address: str, model: ServedReranker | None) -> None:
+        if not is_index(address):
+            raise InputError(f"{address}: no index; `qwen3-reranker index add FOLDER --index {address}` makes one")
         self.model = model
-        self.index = Index(folder, reranker=None if model is None else model.reranker)
+        self.index = Index(address, reranker=None if model is None else model.reranker)
         self.stale = Staleness(0, is_complete=False)
         self._looked = 0.0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")

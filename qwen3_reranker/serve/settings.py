@@ -88,8 +88,8 @@ class ServerSettings:
     # Not `index`: the variable of that name is the command line's, and must not open one's files to a server's clients.
     search_index: str | None = option(
         None,
-        "Folder of an index of files, for `/v1/search` and the page `/search`; the first reranker judges.",
-        unit="FOLDER",
+        "Folder or URL of an index of files, for `/v1/search` and the page `/search`; the first reranker judges.",
+        unit="FOLDER|URL",
         flag="--index",
         group="Server",
     )

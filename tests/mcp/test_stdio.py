@@ -33,7 +33,7 @@ HELLO = {
 @pytest.fixture
 def command(index: Index, package_path: None) -> list[str]:
     """The command that an agent's settings name."""
-    return [sys.executable, "-m", "qwen3_reranker", "mcp", "--index", str(index.folder)]
+    return [sys.executable, "-m", "qwen3_reranker", "mcp", "--index", index.name]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Filters, Index
-from qwen3_reranker.search.index_writer import one_writer
+from qwen3_reranker.search.writer_lock import one_writer
 from testing.checkpoints import write_checkpoint
 
 NOTES = {
@@ -84,6 +84,23 @@ FOUND = [
     ("refunded", "records.jsonl:1"),
     ("printers", "records.jsonl:2"),
     ("lentils", "cooking.md:5"),
+]
+
+FILTERED_QUERY = "branch commit rice lentils connection refunded printers"
+FILTERED = [
+    (Filters(path="*.md"), {"git.md", "cooking.md"}),
+    (Filters(path="deep/*"), {"deep/server.py"}),
+    (Filters(path="[a-f]??.md"), set()),
+    (Filters(path="[^a-f]??.md"), {"git.md"}),
+    (Filters(path="GIT.md"), set()),
+    (Filters(path="g[it.md"), set()),
+    (Filters(collections=["other"]), set()),
+    (Filters(collections=[]), set()),
+    (Filters(collections=["notes"], path="git*"), {"git.md"}),
+    (Filters(fields=(("tags", "git"),)), {"git.md"}),
+    (Filters(fields=(("tags", "it's"),)), set()),
+    (Filters(fields=(("team", "sales"),)), {"records.jsonl"}),
+    (Filters(before="2026-04-01", after="2026-03-01"), {"git.md"}),
 ]
 
 
@@ -184,20 +201,9 @@ def test_half_a_character_in_a_record_of_a_file_stops_nothing(index: Index, fold
     assert places(index, "otter") == ["half.jsonl:1"]
 
 
-@pytest.mark.parametrize(
-    ("filters", "expected"),
-    [
-        (Filters(path="*.md"), {"git.md", "cooking.md"}),
-        (Filters(path="deep/*"), {"deep/server.py"}),
-        (Filters(collections=["other"]), set()),
-        (Filters(fields=(("tags", "git"),)), {"git.md"}),
-        (Filters(fields=(("team", "sales"),)), {"records.jsonl"}),
-        (Filters(before="2026-04-01", after="2026-03-01"), {"git.md"}),
-    ],
-)
+@pytest.mark.parametrize(("filters", "expected"), FILTERED)
 def test_filters_bound_what_is_found(index: Index, filters: Filters, expected: set[str]) -> None:
-    query = "branch commit rice lentils connection refunded printers"
-    assert {hit.path for hit in index.search(query, filters=filters)} == expected
+    assert {hit.path for hit in index.search(FILTERED_QUERY, filters=filters)} == expected
 
 
 @pytest.mark.parametrize("filters", [Filters(after="yesterday"), Filters(fields=(("a' OR 1", "x"),))])
@@ -270,9 +276,9 @@ def test_a_search_out_of_time_lists_what_it_has(tmp_path: Path, folder: Path, bu
 def test_a_second_writer_waits_and_then_says_so(index: Index, tmp_path: Path) -> None:
     waits: list[bool] = []
     with (
-        one_writer(index.folder, 1.0),
+        one_writer(Path(index.name), 1.0),
         pytest.raises(UnavailableError, match="another process writes"),
-        one_writer(index.folder, 0.1, lambda: waits.append(True)),
+        one_writer(Path(index.name), 0.1, lambda: waits.append(True)),
     ):
         pass
     assert waits == [True]
@@ -290,7 +296,7 @@ def test_searches_go_on_while_another_process_writes(index: Index, folder: Path)
         except Exception as error:
             failures.append(error)
 
-    with Index(index.folder, reranker=None) as other:
+    with Index(index.name, reranker=None) as other:
         writer = threading.Thread(target=other.update)
         writer.start()
         search()
@@ -301,11 +307,11 @@ def test_searches_go_on_while_another_process_writes(index: Index, folder: Path)
 
 def test_another_passage_length_or_version_is_refused(index: Index, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="passages of 12 tokens, not 99"):
-        Index(index.folder, passage_tokens=99)
-    with sqlite3.connect(index.folder / "index.db") as database:
+        Index(index.name, passage_tokens=99)
+    with sqlite3.connect(Path(index.name) / "index.db") as database:
         database.execute("PRAGMA user_version = 999")
     with pytest.raises(UnavailableError, match="version 999"):
-        Index(index.folder)
+        Index(index.name)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.db").write_bytes(b"no database" * 100)
     with pytest.raises(UnavailableError, match="cannot be opened as an index"):
@@ -346,7 +352,7 @@ def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path
     with Index(tmp_path / "index", reranker=None) as index:
         index.add(notes)
         refuse_inconsistent(tmp_path / "index" / "index.db")
-        held = {row[0] for row in index._rows("SELECT path FROM files")}
+        held = set(index._store.stamps("notes"))
         assert held == {path.name for path in notes.iterdir()}
         for path in sorted(notes.iterdir())[:20]:
             assert path.name in {hit.path for hit in index.search(f"file{path.stem}", limit=200)}
