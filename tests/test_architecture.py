@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 # From the ground up; parts that share a line do not import one another (DESIGN.md).
 LAYERS = [
     {"errors"},
-    {"forking", "option_fields", "placeholders", "record_texts", "records", "registry", "row_table", "uninterrupted"},
+    {"forking", "option_fields", "parquet", "placeholders"}
+    | {"record_texts", "records", "registry", "row_table", "uninterrupted"},
     {"file_text", "json_object", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "documents", "engine_options", "plan", "score", "tokens"},
@@ -45,6 +46,7 @@ LIBRARIES = {
         "config",
         "documents",
         "overlap",
+        "parquet",
     }
     - {
         "__init__",
@@ -92,7 +94,7 @@ LIBRARIES = {
     "pymilvus": {"integrations"},
     "duckdb": {"integrations"},
     "dspy": {"integrations"},
-    "pyarrow": {"integrations", "search"},  # comes with lancedb, and DuckDB needs it for such functions
+    "pyarrow": {"integrations", "parquet", "search"},  # comes with lancedb, and DuckDB needs it for such functions
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

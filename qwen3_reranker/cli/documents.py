@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,11 +14,12 @@ from qwen3_reranker.documents.extracted_text import ExtractedText, extracted_pas
 from qwen3_reranker.documents.folder import SkippedFiles, files_below
 from qwen3_reranker.documents.kinds import MARKUP, RECORDS, SOURCE_CODE, document_kind, ending
 from qwen3_reranker.documents.passages import passages
-from qwen3_reranker.documents.record_files import READERS, NoRecordsError, id_of, text_of
+from qwen3_reranker.documents.record_files import READERS, Entry, NoRecordsError, id_of, text_of
 from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import decoded
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.parquet import ParquetRows
 
 # A line of these says little by itself.
 _WHOLE = MARKUP | SOURCE_CODE
@@ -88,6 +89,9 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
             if os.path.isdir(place):
                 for path, text in files_below(place, options.glob, skipped, extractor):
                     documents.extend(_documents(text, path, options, notes, in_folder=True))
+            elif ending(place) == "parquet":
+                rows = ((f"{place}:{number}", row) for number, row in enumerate(ParquetRows(place), start=1))
+                documents.extend(_of_records(rows, options))
             else:
                 name = "stdin" if place == STDIN else place
                 read = _read(place, name, extractor)
@@ -156,7 +160,11 @@ def _in_form(form: str, text: str, name: str, options: DocumentOptions) -> Itera
 
 
 def _records(form: str, text: str, name: str, options: DocumentOptions) -> Iterator[Document]:
-    for source, entry in READERS[form](text, name, options.field):
+    yield from _of_records(READERS[form](text, name, options.field), options)
+
+
+def _of_records(entries: Iterable[Entry], options: DocumentOptions) -> Iterator[Document]:
+    for source, entry in entries:
         document = text_of(entry, source, options.field)
         if isinstance(entry, str):
             yield from (Document(part, source) for part in _parts(document, options.passage_words))

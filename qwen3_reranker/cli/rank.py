@@ -1,12 +1,11 @@
-"""`rank`: a query and documents -> the documents, best answer first."""
+"""`rank`: a query or many, and documents -> the documents, best answer first."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,18 +13,34 @@ from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.documents import DocumentOptions, read_documents
-from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
+from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
+from qwen3_reranker.cli.queries import Query, queries_and_places
+from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
+from qwen3_reranker.cli.shared_options import ModelOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
-from qwen3_reranker.cli.text_files import STDIN, read_text
+from qwen3_reranker.cli.text_files import STDIN
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.prompt import is_blank
+from qwen3_reranker.parquet import require_pyarrow
 
 if TYPE_CHECKING:
-    from qwen3_reranker.records import Receipt
+    from qwen3_reranker.records import Ranking, Receipt
+    from qwen3_reranker.reranker import Reranker
 
 TABLE_ROWS = 10
+# Pairs of several queries that are ranked and written before the next.
+_PAIRS_AT_ONCE = 8192
+# The format of a file by its ending.
+_ENDINGS = {
+    "json": "json",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "tsv": "tsv",
+    "trec": "trec",
+    "run": "trec",
+    "parquet": "parquet",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +58,41 @@ class RankingOptions:
         shown="that it answers a web search query",
     )
     query_file: str | None = option(None, "Read the query from FILE; all arguments are documents.", unit="FILE")
+    queries: str | None = option(
+        None,
+        "Rank for each query of FILE: one a line, or records (.jsonl, .json, .csv, .tsv, .parquet) with query or text, "
+        "and id; all arguments are documents.",
+        unit="FILE",
+    )
+    min_probability: float | None = option(
+        None, "Leave out documents with a smaller probability.", unit="P", least=0, most=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingOutput(PrintOptions):
-    """How to print the ranking, or the plan in its place."""
+class RankingOutput:
+    """Where and how to print the ranking, or the plan in its place."""
 
-    otherwise: ClassVar[str] = "jsonl"
-    form: str | None = format_option(("table", "json", "jsonl", "tsv"), "jsonl")
+    form: str | None = option(
+        None,
+        "How to print the rankings. trec: lines of a run. parquet: a row for each hit.",
+        choices=("table", "json", "jsonl", "tsv", "trec", "parquet"),
+        flag="--format",
+        shown="table on a terminal, that of the ending of -o FILE, otherwise jsonl",
+        group="Output",
+    )
+    output: str | None = output_option("The rankings go to FILE, which is there whole or not at all.")
     explain_plan: bool = option(
         False,
         "Print the tree of the beginnings that texts share, and how much computing that saves; rank nothing.",
         group="Output",
     )
+
+    @property
+    def chosen(self) -> str:
+        """The format that was named, that of the file's ending, or what suits where the output goes."""
+        usual = "table" if self.output is None and on_terminal(sys.stdout) else "jsonl"
+        return format_of(self.form, self.output, _ENDINGS, usual)
 
 
 @declared
@@ -88,12 +125,16 @@ def rank(
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
+      qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
+      qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
     """
-    if output.explain_plan and output.form is not None:
-        raise InputError(
-            f"--explain-plan prints an outline and ranks nothing, so --format {output.form} has no meaning"
-        )
-    query, places = _query_and_places(arguments or [], ranking.query_file)
+    if output.explain_plan and (output.form is not None or output.output is not None):
+        given = "--output" if output.form is None else f"--format {output.form}"
+        raise InputError(f"--explain-plan prints an outline and ranks nothing, so {given} has no meaning")
+    form = output.chosen
+    queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
+    if form == "parquet":
+        require_pyarrow()
     from qwen3_reranker.cli.progress import ProgressBar
 
     # Where documents are typed, nothing else may be on the screen.
@@ -108,45 +149,87 @@ def rank(
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker import plan
-    from qwen3_reranker.cli.ranking_output import RankingReport, write_ranking
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.weights import resolve
 
     # A download shows a bar of its own.
     resolve(model.model, model.revision)
-    with (
-        ProgressBar("opening the model") as bar,
-        Reranker(model.model, revision=model.revision, plan_only=output.explain_plan, **asdict(engine)) as reranker,
-    ):
-        limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
-        bar.stage("planning" if output.explain_plan else "ranking", _size(texts))
-        if output.explain_plan:
-            rows = reranker.rows([query] * len(texts), texts, ranking.instruction)
-            outline = str(plan.build(rows, reranker.options.min_shared_tokens))
-        else:
-            top_k = TABLE_ROWS if ranking.top_k is None and output.chosen == "table" else ranking.top_k
-            start = time.perf_counter()
-            hits = reranker.rank(query, texts, top_k, ranking.instruction, on_progress=bar)
-            seconds = time.perf_counter() - start
+    reports: list[RankingReport] = []
+    cuts: list[Receipt] = []
+    with _output(form, output.output, several=ranking.queries is not None) as write:
+        with (
+            ProgressBar("opening the model") as bar,
+            Reranker(model.model, revision=model.revision, plan_only=output.explain_plan, **asdict(engine)) as reranker,
+        ):
+            limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
+            bar.stage("planning" if output.explain_plan else "ranking", _size(queries, texts))
+            if output.explain_plan:
+                asked = [query.text for query in queries for _ in texts]
+                rows = reranker.rows(asked, texts * len(queries), ranking.instruction)
+                outline = str(plan.build(rows, reranker.options.min_shared_tokens))
+                cuts = [row.receipt for row in rows]
+                num_cut = sum(receipt.truncated for receipt in cuts)
+            else:
+                num_cut = 0
+                common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
+                top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
+                for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking.instruction, bar):
+                    num_cut += hits.usage.truncated_documents
+                    cuts += [hit.receipt for hit in hits[:1]]
+                    reports.append(common.with_ranking(query.text, query.id, hits, seconds))
+                    # On a terminal the bar is still there.
+                    if output.output is not None or not on_terminal(sys.stdout):
+                        write(reports.pop())
+        for report in reports:
+            write(report)
     if output.explain_plan:
         print(outline)
-        cuts = [row.receipt for row in rows]
-        _note_cut_documents(sum(each.truncated for each in cuts), len(cuts), limit, positions, documents)
-        _note_cut_query(cuts[:1], limit)
+        cuts = cuts[:: max(1, len(texts))]
+    _note_cut_documents(num_cut, len(found) * len(queries), limit, positions, documents)
+    _note_cut_query(cuts, limit)
+
+
+def _rankings(
+    reranker: Reranker,
+    queries: Sequence[Query],
+    texts: Sequence[str],
+    top_k: int | None,
+    instruction: str | None,
+    on_progress: Callable[[float], None],
+) -> Iterator[tuple[Query, Ranking, float]]:
+    """The ranking of each query and the seconds it took, as many queries at once as one plan holds."""
+    step = max(1, _PAIRS_AT_ONCE // max(1, len(texts)))
+    for start in range(0, len(queries), step):
+        some = queries[start : start + step]
+
+        def advance(share: float, start: int = start, count: int = len(some)) -> None:
+            on_progress((start + share * count) / len(queries))
+
+        begun = time.perf_counter()
+        rankings = reranker.rank_many([each.text for each in some], texts, top_k, instruction, on_progress=advance)
+        seconds = (time.perf_counter() - begun) / len(some)
+        yield from ((query, ranking, seconds) for query, ranking in zip(some, rankings, strict=True))
+
+
+@contextmanager
+def _output(form: str, place: str | None, *, several: bool) -> Iterator[Callable[[RankingReport], None]]:
+    """What writes a report in this format to the file, or to standard output."""
+    if form == "parquet":
+        assert place is not None, "format_of refuses it"
+        with scratch_path(place) as path, closing(RankingParquet(path)) as parquet:
+            yield parquet.write
         return
-
-    instruction = reranker.default_instruction if ranking.instruction is None else ranking.instruction
-    write_ranking(
-        RankingReport(query, instruction, model.model, found, hits, limit, seconds), output.chosen, sys.stdout
-    )
-    _note_cut_documents(hits.usage.truncated_documents, len(found), limit, positions, documents)
-    _note_cut_query([hit.receipt for hit in hits[:1]], limit)
+    with text_output(place) as stream:
+        writer = RankingWriter(form, stream, several=several)
+        yield writer.write
+        writer.close()
 
 
-def _size(texts: Sequence[str]) -> str:
+def _size(queries: Sequence[Query], texts: Sequence[str]) -> str:
     characters = sum(map(len, texts))
     written = f"{characters / 1e6:,.1f} million" if characters >= 1e6 else f"{characters:,}"
-    return f"{len(texts):,} documents of {written} characters"
+    several = f"{len(queries):,} queries by " if len(queries) > 1 else ""
+    return f"{several}{len(texts):,} documents of {written} characters"
 
 
 def _note_cut_documents(cut: int, count: int, limit: int, positions: int, options: DocumentOptions) -> None:
@@ -159,29 +242,10 @@ def _note_cut_documents(cut: int, count: int, limit: int, positions: int, option
 
 
 def _note_cut_query(receipts: Sequence[Receipt], limit: int) -> None:
-    """Note that the query was cut; receipts: that of one of its documents, or none."""
-    for receipt in receipts:
-        if receipt.query_truncated:
-            kept, whole = receipt.kept_query_tokens, f"{'at least ' * receipt.is_lower_bound}{receipt.query_tokens:,}"
-            note(f"the query was cut to the first {kept:,} of its {whole} tokens, to fit {limit:,} with a document")
-
-
-def _query_and_places(arguments: Sequence[str], query_file: str | None) -> tuple[str, Sequence[str]]:
-    if query_file is not None:
-        if query_file == STDIN and STDIN in arguments:
-            raise InputError("standard input (-) can be read only once, as the query or as documents")
-        if arguments and arguments[0] != STDIN and not os.path.exists(arguments[0]):
-            raise InputError(
-                f"{arguments[0]}: no such file or folder; the query comes from --query-file, so all arguments are "
-                "documents"
-            )
-        query, places = read_text(query_file).strip(), arguments
-    elif arguments:
-        query, places = arguments[0], arguments[1:]
-    else:
-        raise InputError("expected a query and documents, got neither: qwen3-reranker rank QUERY DOCUMENTS...")
-    if is_blank(query):
-        raise InputError(f"{'' if query_file is None else f'{query_file}: '}the query must not be blank")
-    if not places:
-        raise InputError("no documents named: give files, folders, or - for standard input after the query")
-    return query, places
+    """Note that queries were cut; receipts: that of one document of each."""
+    cut = [receipt for receipt in receipts if receipt.query_truncated]
+    if len(cut) == 1:
+        kept, whole = cut[0].kept_query_tokens, f"{'at least ' * cut[0].is_lower_bound}{cut[0].query_tokens:,}"
+        note(f"the query was cut to the first {kept:,} of its {whole} tokens, to fit {limit:,} with a document")
+    elif cut:
+        note(f"{len(cut):,} queries were cut, to fit {limit:,} tokens with a document")

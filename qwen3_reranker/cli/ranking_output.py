@@ -1,17 +1,22 @@
-"""A ranking -> JSON, JSON Lines or tab-separated values, for programs."""
+"""Rankings -> a table, JSON, JSON Lines, tab-separated values, TREC's lines or Parquet, as they come."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TextIO
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from qwen3_reranker.cli.documents import Document
 from qwen3_reranker.cli.terminal import visible
-from qwen3_reranker.records import Ranking
+from qwen3_reranker.parquet import ParquetOutput
+from qwen3_reranker.records import Ranking, Usage
 from qwen3_reranker.row_table import Column, RowTable
+
+if TYPE_CHECKING:
+    from qwen3_reranker.reranker import Reranker
 
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -21,7 +26,10 @@ _TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *
 
 @dataclass(frozen=True, slots=True)
 class RankingReport:
-    """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took."""
+    """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took.
+
+    query_id: the name of one of several queries. least: the probability that a hit had to have.
+    """
 
     query: str
     instruction: str | None
@@ -30,37 +38,123 @@ class RankingReport:
     ranking: Ranking
     max_length: int
     seconds: float
+    query_id: str | None = None
+    least: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        reranker: Reranker,
+        model: str,
+        documents: Sequence[Document],
+        instruction: str | None,
+        least: float | None,
+    ) -> RankingReport:
+        """What the reports of all queries have, without a query and a ranking."""
+        named = reranker.default_instruction if instruction is None else instruction
+        nothing = Ranking((), Usage(0, 0, 0, 0))
+        return cls("", named, model, documents, nothing, reranker.tokens.max_length, 0, least=least)
+
+    def with_ranking(self, query: str, query_id: str | None, ranking: Ranking, seconds: float) -> RankingReport:
+        """The same for a query, without the hits that are less likely than `least`."""
+        if self.least is not None:
+            # In the digits that are printed a hit has the probability that it had to have.
+            hits = tuple(hit for hit in ranking if _shortest(hit.probability) >= self.least)
+            ranking = replace(ranking, hits=hits)
+        return replace(self, query=query, query_id=query_id, ranking=ranking, seconds=seconds)
 
 
-def write_ranking(report: RankingReport, form: str, stream: TextIO) -> None:
-    """Write the report as "table", "json" (one object), "jsonl" (one hit a line) or "tsv" (a header, then the same)."""
-    if form == "table":
-        from qwen3_reranker.cli.ranking_table import write_ranking_table
+class RankingWriter:
+    """Writes the reports of one query, or of several, as "table", "json", "jsonl", "tsv" or "trec".
 
-        write_ranking_table(report, stream)
-        return
-    ascii_only = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
-    if form == "json":
-        whole = {
-            "query": report.query,
-            "instruction": report.instruction,
-            "model": report.model,
-            "results": list(_entries(report)),
-            "usage": asdict(report.ranking.usage),
-        }
-        stream.write(_json(whole, ascii_only, indent=2) + "\n")
-    elif form == "jsonl":
-        stream.writelines(_json(entry, ascii_only) + "\n" for entry in _entries(report))
-    else:
-        assert form == "tsv", form
-        rows = [[str(entry.get(name, "")) for name in _TSV_COLUMNS] for entry in _entries(report)]
-        stream.write(RowTable([Column(name) for name in _TSV_COLUMNS], rows).tsv(visible))
+    JSON of several queries is a list of what one query gives, and tables and TSV have the query's id.
+    """
+
+    def __init__(self, form: str, stream: TextIO, *, several: bool) -> None:
+        self._form, self._stream, self._several = form, stream, several
+        self._ascii_only = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+        self._whole: list[dict[str, Any]] = []
+        self._is_begun = False
+
+    def write(self, report: RankingReport) -> None:
+        """Write what was found for one query."""
+        stream, first, self._is_begun = self._stream, not self._is_begun, True
+        if self._form == "table":
+            from qwen3_reranker.cli.ranking_table import write_ranking_table
+
+            stream.write("" if first else "\n")
+            write_ranking_table(report, stream)
+        elif self._form == "json":
+            self._whole.append(_object(report))
+        elif self._form == "jsonl":
+            stream.writelines(_json(entry, self._ascii_only) + "\n" for entry in entries(report))
+        elif self._form == "trec":
+            stream.writelines(_run_lines(report))
+        else:
+            assert self._form == "tsv", self._form
+            names = ("query_id", *_TSV_COLUMNS) if self._several else _TSV_COLUMNS
+            rows = [[str(entry.get(name, "")) for name in names] for entry in entries(report)]
+            lines = RowTable([Column(name) for name in names], rows).tsv(visible)
+            stream.write(lines if first else lines.partition("\n")[2])
+
+    def close(self) -> None:
+        """Write what can be written only at the end."""
+        if self._form == "json":
+            whole = self._whole if self._several else self._whole[0]
+            self._stream.write(_json(whole, self._ascii_only, indent=2) + "\n")
 
 
-def _entries(report: RankingReport) -> Iterator[dict[str, Any]]:
+class RankingParquet:
+    """Writes the reports of one query, or of several, to a Parquet file, a row for each hit, without its record."""
+
+    def __init__(self, path: Path) -> None:
+        self._output = ParquetOutput(path, float32=("logit", "probability"))
+
+    def write(self, report: RankingReport) -> None:
+        """Write what was found for one query."""
+        rows = []
+        for entry in entries(report):
+            entry.pop("record", None)
+            # A column has one type, and ids of several files may be numbers and texts.
+            rows.append({**entry, "id": None if entry.get("id") is None else str(entry["id"]), "query": report.query})
+        self._output.write(rows)
+
+    def close(self) -> None:
+        """End the file."""
+        self._output.close()
+
+
+def _object(report: RankingReport) -> dict[str, Any]:
+    return {
+        **({} if report.query_id is None else {"query_id": report.query_id}),
+        "query": report.query,
+        "instruction": report.instruction,
+        "model": report.model,
+        "results": list(entries(replace(report, query_id=None))),
+        "usage": asdict(report.ranking.usage),
+    }
+
+
+def _run_lines(report: RankingReport) -> Iterator[str]:
+    """A line for each document. Of several passages of one record it is the best one, as a run names no passages."""
+    from qwen3_reranker.evaluate.trec import run_line
+
+    tag = re.sub(r"\s", "_", report.model.rstrip("/").rpartition("/")[2]) or "qwen3_reranker"
+    named: dict[str, float] = {}
+    for hit in report.ranking:
+        document = report.documents[hit.index]
+        named.setdefault(str(document.source if document.id is None else document.id), _shortest(hit.logit))
+    for rank, (name, logit) in enumerate(named.items(), start=1):
+        yield run_line(report.query_id or "1", name, rank, logit, tag)
+
+
+def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
+    """Each hit as an object of JSON."""
+    named = {} if report.query_id is None else {"query_id": report.query_id}
     for rank, hit in enumerate(report.ranking, start=1):
         document = report.documents[hit.index]
         yield {
+            **named,
             "rank": rank,
             "index": hit.index,
             "logit": _shortest(hit.logit),

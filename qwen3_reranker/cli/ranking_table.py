@@ -44,8 +44,12 @@ class _Widths:
 
 
 def write_ranking_table(report: RankingReport, stream: TextIO) -> None:
-    """Write the table to a stream, as wide as the terminal or COLUMNS say."""
+    """Write the table to a stream, as wide as the terminal or COLUMNS say. One of several queries stands above it."""
     console = console_for(stream)
+    if report.query_id is not None:
+        title = one_line(f"{report.query_id}: {report.query[:_MOST_LETTERS]}")
+        fitted = title if cell_len(title) <= console.width else cut_end(title, console.width)[0]
+        print_line(console, Text(fitted, style="bold"))
     if len(report.ranking):
         print_table(_table(report, console), console)
         console.print()
@@ -120,13 +124,15 @@ def _footer(report: RankingReport) -> list[str]:
     usage, shown, read = report.ranking.usage, len(report.ranking), len(report.documents)
     documents = f"{read:,} {'document' if read == 1 else 'documents'}"
     parts = [documents if shown == read else f"best {shown:,} of {read:,}"]
+    if report.least is not None:
+        parts[0] += f" with a probability of {report.least:g} or more"
     if usage.prompt_tokens:
         saved = 1 - usage.computed_tokens / usage.prompt_tokens
         parts.append(f"{usage.prompt_tokens:,} tokens, {usage.computed_tokens:,} computed ({saved:.0%} saved)")
-        receipt, cut = report.ranking[0].receipt, usage.truncated_documents
+        receipt, cut = next((hit.receipt for hit in report.ranking), None), usage.truncated_documents
         if cut:
             parts.append(f"{cut:,} cut to {report.max_length:,} tokens")
-        if receipt.query_truncated:
+        if receipt is not None and receipt.query_truncated:
             whole = f"{'at least ' * receipt.is_lower_bound}{receipt.query_tokens:,}"
             parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {whole} tokens")
         elif not cut:

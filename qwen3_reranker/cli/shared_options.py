@@ -17,6 +17,11 @@ def format_option(choices: Sequence[str], otherwise: str = "json") -> Any:
     return option(None, "How to print the result.", choices=choices, flag="--format", shown=shown, group="Output")
 
 
+def output_option(help: str) -> Any:
+    """The field `output`, with the flags -o and --output."""
+    return option(None, help, unit="FILE", flag="--output, -o", shown="standard output", group="Output")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
     """How to print the result. A verb with other formats has a class of its own."""

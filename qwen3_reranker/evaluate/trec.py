@@ -65,11 +65,16 @@ def write_run(path: Path, run: Run, tag: str) -> None:
         for query, scores in run.items():
             best_first = sorted(scores, key=lambda document: -scores[document])
             for rank, document in enumerate(best_first, start=1):
-                for name in (query, document):
-                    if len(name.split()) != 1:
-                        raise InputError(f"the id {name!r} holds blanks, which a TREC run cannot; rename it")
-                file.write(f"{query} Q0 {document} {rank} {scores[document]!r} {tag}\n")
+                file.write(run_line(query, document, rank, scores[document], tag))
     os.replace(scratch, path)
+
+
+def run_line(query: str, document: str, rank: int, score: float, tag: str) -> str:
+    """A line of a run. Raises InputError for an id that is empty or holds blanks."""
+    for name in (query, document):
+        if len(name.split()) != 1 or name != name.strip():
+            raise InputError(f"the id {name!r} holds blanks, which a TREC run cannot; rename it")
+    return f"{query} Q0 {document} {rank} {score!r} {tag}\n"
 
 
 def read_topics(path: Path, field: str = "title") -> dict[str, str]:

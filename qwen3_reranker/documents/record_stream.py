@@ -1,0 +1,150 @@
+"""A file of records, or standard input -> one record after the other, in memory that does not grow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import lzma
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from qwen3_reranker.documents.kinds import RECORDS, ending
+from qwen3_reranker.documents.record_files import kind
+from qwen3_reranker.errors import InputError, unknown
+from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
+from qwen3_reranker.parquet import ParquetRows
+
+STDIN = "-"
+#: Formats that are read a record at a time.
+FORMATS = ("jsonl", "csv", "tsv", "parquet")
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+
+
+class RecordStream:
+    """The records of a file, each with its source, `path:line` or `path:row`. It can be read again, but not stdin.
+
+    form: one of FORMATS; None for that of the file's ending, or JSON lines on standard input.
+    Raises InputError for a file that is not there, and while it is read for what is no record.
+    """
+
+    def __init__(self, path: str, form: str | None = None) -> None:
+        self.path, self.is_stdin = path, path == STDIN
+        self.name = "stdin" if self.is_stdin else path
+        self.form = form or ("jsonl" if self.is_stdin else _form_of(path))
+        if self.form not in FORMATS:
+            raise unknown("format", self.form, FORMATS)
+        if self.form == "parquet" and self.is_stdin:
+            raise InputError("Parquet cannot be read from standard input; name its file")
+        if os.path.isdir(path):
+            raise InputError(f"{path} is a folder: name a file of records")
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if self.form == "parquet":
+            for number, row in enumerate(ParquetRows(self.path), start=1):
+                yield f"{self.name}:{number}", row
+            return
+        with self._opened() as file:
+            lines = self._lines(file)
+            yield from _objects(lines) if self.form == "jsonl" else _rows(lines, _SEPARATORS[self.form])
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        if self.is_stdin:
+            if sys.stdin is None:
+                raise InputError("standard input is closed, so - cannot be read")
+            yield sys.stdin.buffer
+            return
+        try:
+            file = lzma.open(self.path) if self.path.endswith(".xz") else open(self.path, "rb")  # noqa: SIM115
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        with file:
+            yield cast(BinaryIO, file)
+
+    def _lines(self, file: BinaryIO) -> Iterator[tuple[str, str]]:
+        """The source and the text of each line."""
+        number, first = 0, b""
+        try:
+            for number, line in enumerate(file, start=1):
+                if not first:
+                    first = line
+                    refuse_other_kinds(line[:ENOUGH], self.name)
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError as error:
+                    raise not_utf8(line, error.start, f"{self.name}:{number}") from None
+                yield f"{self.name}:{number}", text.rstrip("\r\n")
+        except (lzma.LZMAError, EOFError) as error:
+            raise InputError(f"{self.name}: not a whole xz file ({error}); pack it again") from None
+        except OSError as error:
+            raise InputError(f"{self.name}:{number + 1}: cannot be read ({error.strerror or error})") from None
+
+
+def _form_of(path: str) -> str:
+    found = RECORDS.get(ending(path.removesuffix(".xz")))
+    form = "parquet" if ending(path) == "parquet" else found
+    if form == "json":
+        raise InputError(f"{path}: an array of JSON has to be read whole; write a record a line (jq -c '.[]')")
+    if form is None:
+        raise InputError(f"{path}: expected a file called .jsonl, .csv, .tsv or .parquet; or say --input-format")
+    return form
+
+
+def _objects(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for source, line in lines:
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{source}: not valid JSON: {getattr(error, 'msg', None) or error}") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{source}: expected a JSON object, got {kind(value)}")
+        yield source, value
+
+
+def _rows(lines: Iterator[tuple[str, str]], separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows below a header. In TSV a row is a line; in CSV a quoted cell may hold ends of line."""
+    # The first line of the row that is being read.
+    source = ""
+
+    def texts() -> Iterator[str]:
+        nonlocal source
+        for place, text in lines:
+            source = source or place
+            yield f"{text}\n"
+
+    cells: Iterator[list[str]]
+    if separator == "\t":
+        cells = (_unquoted(text.rstrip("\n").split("\t")) if text.strip() else [] for text in texts())
+    else:
+        csv.field_size_limit(2**31 - 1)
+        cells = iter(csv.reader(texts(), strict=True))
+    columns: list[str] | None = None
+    try:
+        for row in cells:
+            place, source = source, ""
+            if not row:
+                continue
+            if columns is None:
+                columns = [cell.strip() for cell in row]
+                continue
+            if len(row) != len(columns):
+                raise InputError(
+                    f"{place}: expected the {len(columns)} columns of the header, got {len(row)}; a text that holds "
+                    f"{'a tab' if separator == chr(9) else repr(separator)} must be in quotes"
+                )
+            yield place, dict(zip(columns, row, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{source}: not valid CSV: {error}") from None
+
+
+def _unquoted(cells: list[str]) -> list[str]:
+    """The cells, without quotes that quote the whole of one."""
+    return [cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in cells]

@@ -1,0 +1,101 @@
+"""Parquet files -> rows, and rows -> a Parquet file, by pyarrow, a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qwen3_reranker.errors import InputError, UnavailableError
+
+_ROWS = 1024
+
+
+def require_pyarrow() -> Any:
+    """The library. Raises UnavailableError, which says what to install."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UnavailableError("Parquet needs pyarrow: pip install 'qwen3_reranker[parquet]'") from None
+    return pyarrow
+
+
+class ParquetRows:
+    """The rows of a file as dictionaries, in its order. Raises InputError for a file that cannot be read."""
+
+    def __init__(self, path: str) -> None:
+        self._path, pyarrow = path, require_pyarrow()
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (OSError, pyarrow.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as Parquet ({_first_line(error)})") from None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._file.schema_arrow.names)
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            for batch in self._file.iter_batches(batch_size=_ROWS):
+                yield from batch.to_pylist()
+        except (OSError, require_pyarrow().ArrowException) as error:
+            raise InputError(f"{self._path}: cannot be read as Parquet ({_first_line(error)})") from None
+
+
+class ParquetOutput:
+    """Writes rows to a file. The first rows that are written say which columns there are and of which types.
+
+    float32: the columns of numbers in 32 bits, and of lists of such numbers.
+    """
+
+    def __init__(self, path: Path, float32: Sequence[str] = (), float32_lists: Sequence[str] = ()) -> None:
+        self._pyarrow = require_pyarrow()
+        self._path, self._float32, self._float32_lists = path, float32, float32_lists
+        self._writer: Any = None
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows. Raises InputError for one that does not fit the columns of the first."""
+        if not rows:
+            return
+        pyarrow = self._pyarrow
+        try:
+            if self._writer is None:
+                self._writer = pyarrow.parquet.ParquetWriter(self._path, self._schema(rows))
+            schema = self._writer.schema
+            if unknown := {name for row in rows for name in row}.difference(schema.names):
+                raise InputError(
+                    f"the field {min(unknown)!r} is not among the columns of the first rows "
+                    f"({', '.join(schema.names)}); write JSON lines instead"
+                )
+            self._writer.write_table(pyarrow.Table.from_pylist(list(rows), schema))
+        except pyarrow.ArrowException as error:
+            raise InputError(f"records of these kinds make no table ({_first_line(error)}); write JSON lines") from None
+
+    def close(self) -> None:
+        """Write what is left. A file without rows has no columns."""
+        if self._writer is None:
+            self._pyarrow.parquet.write_table(self._pyarrow.table({}), self._path)
+        else:
+            self._writer.close()
+
+    def _schema(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        pyarrow = self._pyarrow
+        names = dict.fromkeys(name for row in rows for name in row)
+        given = pyarrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
+        types = {field.name: field.type for field in given}
+        types |= {name: pyarrow.float32() for name in self._float32 if name in types}
+        types |= {name: pyarrow.list_(pyarrow.float32()) for name in self._float32_lists if name in types}
+        # A column that holds nothing yet may hold text later.
+        return pyarrow.schema(
+            [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
