@@ -13,8 +13,12 @@ from qwen3_reranker.cli.help import Verb, VerbGroup
 
 VERBS = (
     "rank",
+    "score",
+    "embed",
     "search",
     "index",
+    "models",
+    "download",
     "inspect",
     "evaluate",
     "bench",
@@ -28,13 +32,17 @@ VERBS = (
 )
 
 
+# Modules of verbs whose own name is that of another module of the package.
+MODULES = {"score": "score_pairs", "models": "known_models"}
+
+
 class LazyVerbs(Mapping[str, Any]):
     """Commands by name; a verb's module is imported when the verb is used."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in VERBS:
             raise KeyError(name)
-        found = getattr(import_module(f"qwen3_reranker.cli.{name}"), name)
+        found = getattr(import_module(f"qwen3_reranker.cli.{MODULES.get(name, name)}"), name)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False)
             alone.command(name, cls=Verb)(found)

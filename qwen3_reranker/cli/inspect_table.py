@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
-from qwen3_reranker.cli.rate_text import rate_text
+from qwen3_reranker.cli.rate_text import byte_size, rate_text
 from qwen3_reranker.cli.terminal import console_for, print_line, print_table, visible
 from qwen3_reranker.row_table import Column, RowTable, wrapped
 
@@ -32,7 +32,7 @@ def _sections(found: dict[str, Any]) -> dict[str, RowTable]:
     stored = [("tensors", dtypes, "")] + [("prompt", name, found["prompt_note"]) for name in (found["prompt"],) if name]
     stored += [("instruction", text, "") for text in (found["instruction"],) if text]
     stored += [(f"{role} prompt", repr(text), "") for role, text in found["prompts"].items() if text]
-    files = [(name, _size(num_bytes), "") for name, num_bytes in found["files"].items()]
+    files = [(name, byte_size(num_bytes), "") for name, num_bytes in found["files"].items()]
     kinds = f"{tokenizer['control_tokens']:,} of them control tokens"
     if tokenizer["added_words"]:
         kinds += f", {tokenizer['added_words']:,} words that were added"
@@ -61,8 +61,8 @@ def _sections(found: dict[str, Any]) -> dict[str, RowTable]:
         **({"Workload": _section(_workload_rows(memory["workload"]))} if "workload" in memory else {}),
         "Memory at most": _section(
             [
-                *((item["name"], _size(item["num_bytes"]), item["reason"]) for item in memory["items"]),
-                ("together", _size(memory["total_bytes"]), ""),
+                *((item["name"], byte_size(item["num_bytes"]), item["reason"]) for item in memory["items"]),
+                ("together", byte_size(memory["total_bytes"]), ""),
             ],
             right=True,
         ),
@@ -132,10 +132,3 @@ def _head_rows(head: dict[str, Any] | None) -> list[Row]:
         ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),
         *((name, f"row {row:,}", "") for name, row in zip(judges, head["rows"], strict=True)),
     ]
-
-
-def _size(num_bytes: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:,.1f} {unit}"
-    return f"{num_bytes} B"

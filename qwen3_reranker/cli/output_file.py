@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.errors import InputError
 
 
 @contextmanager
-def scratch_path(place: str) -> Iterator[Path]:
-    """A new file beside `place` that takes its name at the end. What was written before an error is removed."""
+def scratch_path(place: str, *, keep: bool = False) -> Iterator[Path]:
+    """A new file FILE.part that takes the name `place` at the end. keep: after an error it stays, with a note."""
     target = Path(place)
     if not target.name or target.is_dir():
         raise InputError(f"{place or 'an empty name'} is a folder: name a file")
@@ -26,17 +27,21 @@ def scratch_path(place: str) -> Iterator[Path]:
     try:
         yield scratch
         os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    except BaseException:
+        if keep and scratch.stat().st_size:
+            note(f"what was done so far is in {scratch}")
+        else:
+            scratch.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
-def text_output(place: str | None) -> Iterator[TextIO]:
+def text_output(place: str | None, *, keep: bool = False) -> Iterator[TextIO]:
     """A stream of UTF-8 text to the file, or standard output for None."""
     if place is None:
         yield sys.stdout
         return
-    with scratch_path(place) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
+    with scratch_path(place, keep=keep) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         yield file
 
 

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.documents import DocumentOptions, read_documents
+from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
 from qwen3_reranker.cli.queries import Query, queries_and_places
 from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
@@ -25,7 +27,7 @@ from qwen3_reranker.option_fields import option
 from qwen3_reranker.parquet import require_pyarrow
 
 if TYPE_CHECKING:
-    from qwen3_reranker.records import Ranking, Receipt
+    from qwen3_reranker.records import Ranking, Receipt, Row
     from qwen3_reranker.reranker import Reranker
 
 TABLE_ROWS = 10
@@ -82,6 +84,7 @@ class RankingOutput:
         group="Output",
     )
     output: str | None = output_option("The rankings go to FILE, which is there whole or not at all.")
+    dry_run: bool = dry_run_option()
     explain_plan: bool = option(
         False,
         "Print the tree of the beginnings that texts share, and how much computing that saves; rank nothing.",
@@ -128,6 +131,8 @@ def rank(
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
     """
+    if output.explain_plan and output.dry_run:
+        raise InputError("--explain-plan and --dry-run both print something in place of a ranking: leave one out")
     if output.explain_plan and (output.form is not None or output.output is not None):
         given = "--output" if output.form is None else f"--format {output.form}"
         raise InputError(f"--explain-plan prints an outline and ranks nothing, so {given} has no meaning")
@@ -148,45 +153,56 @@ def rank(
     texts = [document.text for document in found]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
-    from qwen3_reranker import plan
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.weights import resolve
 
     # A download shows a bar of its own.
     resolve(model.model, model.revision)
-    reports: list[RankingReport] = []
-    cuts: list[Receipt] = []
-    with _output(form, output.output, several=ranking.queries is not None) as write:
-        with (
-            ProgressBar("opening the model") as bar,
-            Reranker(model.model, revision=model.revision, plan_only=output.explain_plan, **asdict(engine)) as reranker,
-        ):
-            limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
-            bar.stage("planning" if output.explain_plan else "ranking", _size(queries, texts))
-            if output.explain_plan:
-                asked = [query.text for query in queries for _ in texts]
-                rows = reranker.rows(asked, texts * len(queries), ranking.instruction)
-                outline = str(plan.build(rows, reranker.options.min_shared_tokens))
-                cuts = [row.receipt for row in rows]
-                num_cut = sum(receipt.truncated for receipt in cuts)
+    options = {"revision": model.revision, "plan_only": output.explain_plan, **asdict(engine)}
+    with ProgressBar("opening the model") as bar, Reranker(model.model, **options) as reranker:
+        limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
+        if output.dry_run or output.explain_plan:
+            bar.stage("planning", _size(queries, texts))
+            rows = _rows(reranker, queries, texts, ranking.instruction, SAMPLED_ROWS if output.dry_run else None)
+            num_cut, cuts = (
+                sum(row.receipt.truncated for row in rows),
+                [row.receipt for row in rows[:: len(texts) or 1]],
+            )
+            if output.dry_run:
+                predicted = estimate(reranker, rows, len(queries) * len(texts))
             else:
-                num_cut = 0
-                common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
-                top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
+                outline = str(reranker.runner.plan(rows))
+        else:
+            bar.stage("ranking", _size(queries, texts))
+            common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
+            top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
+            num_cut, cuts, reports = 0, [], []
+            with _output(form, output.output, several=ranking.queries is not None) as write:
                 for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking.instruction, bar):
                     num_cut += hits.usage.truncated_documents
                     cuts += [hit.receipt for hit in hits[:1]]
                     reports.append(common.with_ranking(query.text, query.id, hits, seconds))
-                    # On a terminal the bar is still there.
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
-        for report in reports:
-            write(report)
+                # On a terminal nothing is written while the bar is there.
+                bar.close()
+                for report in reports:
+                    write(report)
+    if output.dry_run:
+        write_estimate(predicted, "pairs", output.form)
+        return
     if output.explain_plan:
         print(outline)
-        cuts = cuts[:: max(1, len(texts))]
     _note_cut_documents(num_cut, len(found) * len(queries), limit, positions, documents)
     _note_cut_query(cuts, limit)
+
+
+def _rows(
+    reranker: Reranker, queries: Sequence[Query], texts: Sequence[str], instruction: str | None, most: int | None
+) -> list[Row]:
+    """The tokens of each query with each text, at most so many."""
+    pairs = list(islice(((query.text, text) for query in queries for text in texts), most))
+    return reranker.rows([query for query, _ in pairs], [text for _, text in pairs], instruction)
 
 
 def _rankings(

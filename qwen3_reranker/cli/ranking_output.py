@@ -59,7 +59,7 @@ class RankingReport:
         """The same for a query, without the hits that are less likely than `least`."""
         if self.least is not None:
             # In the digits that are printed a hit has the probability that it had to have.
-            hits = tuple(hit for hit in ranking if _shortest(hit.probability) >= self.least)
+            hits = tuple(hit for hit in ranking if shortest(hit.probability) >= self.least)
             ranking = replace(ranking, hits=hits)
         return replace(self, query=query, query_id=query_id, ranking=ranking, seconds=seconds)
 
@@ -87,7 +87,7 @@ class RankingWriter:
         elif self._form == "json":
             self._whole.append(_object(report))
         elif self._form == "jsonl":
-            stream.writelines(_json(entry, self._ascii_only) + "\n" for entry in entries(report))
+            stream.writelines(json_text(entry, self._ascii_only) + "\n" for entry in entries(report))
         elif self._form == "trec":
             stream.writelines(_run_lines(report))
         else:
@@ -101,7 +101,7 @@ class RankingWriter:
         """Write what can be written only at the end."""
         if self._form == "json":
             whole = self._whole if self._several else self._whole[0]
-            self._stream.write(_json(whole, self._ascii_only, indent=2) + "\n")
+            self._stream.write(json_text(whole, self._ascii_only, indent=2) + "\n")
 
 
 class RankingParquet:
@@ -143,7 +143,7 @@ def _run_lines(report: RankingReport) -> Iterator[str]:
     named: dict[str, float] = {}
     for hit in report.ranking:
         document = report.documents[hit.index]
-        named.setdefault(str(document.source if document.id is None else document.id), _shortest(hit.logit))
+        named.setdefault(str(document.source if document.id is None else document.id), shortest(hit.logit))
     for rank, (name, logit) in enumerate(named.items(), start=1):
         yield run_line(report.query_id or "1", name, rank, logit, tag)
 
@@ -157,8 +157,8 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
             **named,
             "rank": rank,
             "index": hit.index,
-            "logit": _shortest(hit.logit),
-            "probability": _shortest(hit.probability),
+            "logit": shortest(hit.logit),
+            "probability": shortest(hit.probability),
             "document": hit.document,
             "source": document.source,
             **{name: getattr(hit.receipt, name) for name in _TOKENS},
@@ -167,13 +167,14 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
         }
 
 
-def _shortest(value: float) -> float:
+def shortest(value: float) -> float:
     """The fewest digits that give the same float32: 6.21 rather than 6.210000038146973."""
     import numpy as np
 
     return float(str(np.float32(value)))
 
 
-def _json(value: object, ascii_only: bool, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+def json_text(value: object, ascii_only: bool, indent: int | None = None) -> str:
+    """JSON that steers no terminal. What JSON has no word for, as a date of Parquet, is written as text."""
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

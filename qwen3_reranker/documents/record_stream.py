@@ -31,6 +31,8 @@ class RecordStream:
     """
 
     def __init__(self, path: str, form: str | None = None) -> None:
+        if os.path.isdir(path):
+            raise InputError(f"{path} is a folder: name a file of records")
         self.path, self.is_stdin = path, path == STDIN
         self.name = "stdin" if self.is_stdin else path
         self.form = form or ("jsonl" if self.is_stdin else _form_of(path))
@@ -38,8 +40,6 @@ class RecordStream:
             raise unknown("format", self.form, FORMATS)
         if self.form == "parquet" and self.is_stdin:
             raise InputError("Parquet cannot be read from standard input; name its file")
-        if os.path.isdir(path):
-            raise InputError(f"{path} is a folder: name a file of records")
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if self.form == "parquet":

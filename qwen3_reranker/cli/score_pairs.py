@@ -1,0 +1,241 @@
+"""`score`: pairs of a query and a document -> each pair with its logit and probability, as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from typer import Argument
+
+from qwen3_reranker.arguments import lone_surrogate
+from qwen3_reranker.cli.declared_options import declared
+from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
+from qwen3_reranker.cli.output_file import format_of
+from qwen3_reranker.cli.ranking_output import shortest
+from qwen3_reranker.cli.record_output import record_output
+from qwen3_reranker.cli.shared_options import ModelOptions, output_option
+from qwen3_reranker.cli.terminal import note, on_terminal
+from qwen3_reranker.documents.record_files import kind
+from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
+from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.option_fields import option
+from qwen3_reranker.prompt import is_blank
+
+if TYPE_CHECKING:
+    from qwen3_reranker.records import Row
+    from qwen3_reranker.reranker import Reranker
+
+# Pairs and characters that are read, computed and written before the next.
+_PAIRS, _CHARACTERS = 1024, 4_000_000
+_ENDINGS = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "tsv", "parquet": "parquet"}
+_SCORES = ("logit", "probability")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Where a pair's texts are, and what makes a document relevant."""
+
+    group: ClassVar[str] = "Pairs"
+    query_field: str = option("query", "The field or column that holds the query.", unit="NAME")
+    document_field: str = option("document", "The field or column that holds the document.", unit="NAME")
+    input_format: str | None = option(
+        None, "The format of PAIRS.", choices=FORMATS, shown="that of the file's ending; jsonl for -"
+    )
+    instruction: str | None = option(
+        None,
+        "Say what makes a document relevant, best in English.",
+        unit="TEXT",
+        shown="that it answers a web search query",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOutput:
+    """Where the scored pairs go."""
+
+    form: str | None = option(
+        None,
+        "How to write the pairs.",
+        choices=FORMATS,
+        flag="--format",
+        shown="that of the ending of -o FILE, otherwise jsonl",
+        group="Output",
+    )
+    output: str | None = output_option("The scored pairs go to FILE, which gets its name when all are scored.")
+    dry_run: bool = dry_run_option()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A record and its two texts. source: where it is."""
+
+    source: str
+    record: Mapping[str, Any]
+    query: str
+    document: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was computed so far."""
+
+    pairs: int = 0
+    tokens: int = 0
+    computed: int = 0
+    cut: int = 0
+
+
+@declared
+def score(
+    pairs: Annotated[str, Argument(metavar="PAIRS")],
+    *,
+    options: PairOptions,
+    output: ScoreOutput,
+    model: ModelOptions,
+    engine: EngineOptions,
+) -> None:
+    """Score pairs of a query and a document.
+
+    PAIRS is a file of records, or - for standard input: JSON lines, CSV or TSV with a header, or Parquet. Each record
+    holds a query and a document, and comes back with the fields logit and probability, in the order of the input.
+    Files of any size are read and written a part at a time. Pairs of one query are fastest when they stand together.
+
+    A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
+    FILE.part.
+
+    Examples:
+      qwen3-reranker score pairs.jsonl -o scored.jsonl
+      qwen3-reranker score clicks.parquet -o scored.parquet --document-field title
+      qwen3-reranker score pairs.tsv --dry-run -m Qwen/Qwen3-Reranker-0.6B
+      zcat pairs.jsonl.gz | qwen3-reranker score - | gzip > scored.jsonl.gz
+    """
+    stream = RecordStream(pairs, options.input_format)
+    form = format_of(output.form, output.output, _ENDINGS, "jsonl")
+    from qwen3_reranker.cli.progress import ProgressBar
+
+    # Rows that appear on a terminal are progress enough.
+    shown = output.output is None and on_terminal(sys.stdout)
+    with nullcontext() if shown else ProgressBar("reading pairs") as bar:
+        read = _pairs(stream, options)
+        if stream.is_stdin and output.dry_run:
+            read = iter(list(read))
+        count, sample = (0, []) if stream.is_stdin and not output.dry_run else _counted(read)
+        from qwen3_reranker.reranker import Reranker
+        from qwen3_reranker.weights import resolve
+
+        resolve(model.model, model.revision)
+        with Reranker(model.model, revision=model.revision, **asdict(engine)) as reranker:
+            if output.dry_run:
+                found = estimate(reranker, _rows(reranker, sample, options.instruction), count)
+            else:
+                if bar is not None:
+                    bar.stage("scoring", f"{count:,} pairs" if count else "pairs")
+                total = Tally()
+                start = time.perf_counter()
+                parts = _parts(read if stream.is_stdin else _pairs(stream, options))
+                with record_output(form, output.output, float32=_SCORES) as write:
+                    for part, logits_N in _scored(reranker, parts, options.instruction, total):
+                        write(_entries(part, logits_N))
+                        total.pairs += len(part)
+                        if bar is not None and count:
+                            bar(total.pairs / count)
+                seconds = time.perf_counter() - start
+    if output.dry_run:
+        write_estimate(found, "pairs", None)
+        return
+    if output.output is not None:
+        print(_summary(total, seconds))
+    elif total.cut:
+        note(f"{total.cut:,} of {total.pairs:,} documents cut to fit {reranker.tokens.max_length:,} tokens")
+
+
+def _pairs(stream: RecordStream, options: PairOptions) -> Iterator[Pair]:
+    """The pairs of a stream; raises InputError for a record without two texts."""
+    for source, record in stream:
+        query = _text(record, source, options.query_field, "--query-field")
+        if is_blank(query):
+            raise InputError(f"{source}: the query must not be blank")
+        yield Pair(source, record, query, _text(record, source, options.document_field, "--document-field"))
+
+
+def _text(record: Mapping[str, Any], source: str, name: str, flag: str) -> str:
+    if name not in record:
+        known = ", ".join(map(repr, record)) or "none"
+        raise InputError(f"{source}: no field {name!r} (its fields: {known:.200}); choose one with {flag}")
+    text = record[name]
+    if not isinstance(text, str):
+        raise InputError(f"{source}: the field {name!r} must be a string, got {kind(text)}")
+    if (index := lone_surrogate(text)) is not None:
+        raise InputError(f"{source}: not valid Unicode: the lone surrogate {text[index]!r} in {name!r}")
+    return text
+
+
+def _counted(pairs: Iterable[Pair]) -> tuple[int, list[Pair]]:
+    """How many pairs there are, and the first of them. All are checked."""
+    count, sample = 0, []
+    for count, pair in enumerate(pairs, start=1):
+        if count <= SAMPLED_ROWS:
+            sample.append(pair)
+    return count, sample
+
+
+def _parts(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    part: list[Pair] = []
+    characters = 0
+    for pair in pairs:
+        part.append(pair)
+        characters += len(pair.query) + len(pair.document)
+        if len(part) == _PAIRS or characters >= _CHARACTERS:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
+def _rows(reranker: Reranker, part: Sequence[Pair], instruction: str | None) -> list[Row]:
+    return reranker.rows([pair.query for pair in part], [pair.document for pair in part], instruction)
+
+
+def _scored(
+    reranker: Reranker, parts: Iterator[list[Pair]], instruction: str | None, total: Tally
+) -> Iterator[tuple[list[Pair], Sequence[float]]]:
+    """Each part with the logits of its pairs. The next one is read and tokenized meanwhile."""
+
+    def prepared() -> tuple[list[Pair], list[Row]]:
+        part = next(parts, [])
+        return part, _rows(reranker, part, instruction)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="pairs") as ahead:
+        following = ahead.submit(prepared)
+        while True:
+            part, rows = following.result()
+            if not part:
+                return
+            following = ahead.submit(prepared)
+            executed = reranker.runner.execute(reranker.runner.plan(rows))
+            total.tokens += sum(len(row.ids) for row in rows)
+            total.computed += executed.computed_tokens
+            total.cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
+            yield part, reranker.runner.read_out(reranker.head, executed).tolist()
+
+
+def _entries(part: Sequence[Pair], logits: Sequence[float]) -> list[dict[str, Any]]:
+    from math import tanh
+
+    return [
+        {**pair.record, "logit": shortest(logit), "probability": shortest(0.5 + 0.5 * tanh(0.5 * logit))}
+        for pair, logit in zip(part, logits, strict=True)
+    ]
+
+
+def _summary(total: Tally, seconds: float) -> str:
+    saved = 1 - total.computed / total.tokens if total.tokens else 0.0
+    cut = f"{total.cut:,} cut" if total.cut else "none cut"
+    tokens = f"{total.tokens:,} tokens, {total.computed:,} computed ({saved:.0%} saved)"
+    return f"{total.pairs:,} pairs · {tokens} · {cut} · {seconds:.{1 if seconds >= 1 else 2}f} s"
