@@ -99,6 +99,8 @@ def _program(
     Examples:
       qwen3-reranker rank "take back my last commit" notes/
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --top-k 5
+      qwen3-reranker score pairs.jsonl -o scored.jsonl
+      qwen3-reranker models
       qwen3-reranker inspect nano
       qwen3-reranker serve
       qwen3-reranker mcp

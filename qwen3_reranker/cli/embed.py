@@ -117,7 +117,7 @@ def embed(
     from qwen3_reranker.weights import resolve
 
     resolve(embedding.model, source.revision)
-    how = {"role": embedding.role, "instruction": embedding.instruction}
+    how: dict[str, Any] = {"role": embedding.role, "instruction": embedding.instruction}
     shown = output.output is None and on_terminal(sys.stdout)
     options = {**asdict(engine), "revision": source.revision, "dim": embedding.dim}
     with (
