@@ -202,7 +202,7 @@ class CrossEncoder(EncoderFacts):
     save = save_pretrained
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Save into a repository of the Hub; returns the address of the commit, or of the pull request.
+        """Save into a repository of the Hub; returns its address, or that of the pull request.
 
         options: those of sentence-transformers, see `saved_encoder.push`.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING
 from qwen3_reranker.compat.activations import stored_name
 from qwen3_reranker.convert import convert
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.hub import origin, prepare_upload
+from qwen3_reranker.hub.model_card import THIS_FOLDER, body_of, card_text
 from qwen3_reranker.json_object import read_object
+from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.modules import SETTINGS
 
 if TYPE_CHECKING:
@@ -52,7 +56,7 @@ def save(
         }
         (model / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if create_model_card:
-            card = _card(model_name or folder.resolve().name, checkpoint.name, train_datasets)
+            card = _card(model, checkpoint.name, model_name or str(folder), train_datasets)
             (model / _CARD).write_text(card, encoding="utf-8")
         for file in [each for each in model.rglob("*") if each.is_file()]:
             target = folder / file.relative_to(model)
@@ -74,42 +78,42 @@ def push(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Save into a repository, made if missing; returns the address of the commit, or of the pull request.
+    """Save into a repository, made if missing; returns its address, or that of the pull request.
 
-    exist_ok: a repository that exists is no error. local_model_path: a saved folder to upload instead. A model card
-    that the repository has stays, unless replace_model_card. Raises the errors of huggingface_hub and of `save`.
+    exist_ok: a repository that exists is no error. local_model_path: a saved folder to send instead. A model card that
+    the repository has stays, unless replace_model_card. Raises UploadError where the Hub refuses, and the errors of
+    `save`.
     """
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token)
-    repository = api.create_repo(repo_id, private=private, exist_ok=exist_ok or create_pr).repo_id
-    if revision is not None:
-        api.create_branch(repository, branch=revision, exist_ok=True)
     with TemporaryDirectory() as scratch:
         if local_model_path is None:
-            has_card = not replace_model_card and api.file_exists(repository, _CARD, revision=revision)
-            save(encoder, scratch, repository, not has_card, train_datasets or (), safe_serialization)
-        commit = api.upload_folder(
-            repo_id=repository,
-            folder_path=local_model_path or scratch,
-            commit_message=commit_message or "Add new CrossEncoder model",
+            save(encoder, scratch, repo_id, False, train_datasets or (), safe_serialization)
+        upload = prepare_upload(local_model_path or scratch, repo_id, base=encoder.reranker.checkpoint.name)
+        if train_datasets:
+            upload = replace(upload, card=_with_datasets(upload.card, train_datasets))
+        if replace_model_card:
+            upload = replace(upload, card_is_new=False)
+        return upload.send(
+            private=bool(private),
+            token=token,
+            exist_ok=exist_ok or create_pr,
             revision=revision,
             create_pr=create_pr,
+            commit_message=commit_message,
         )
-    return str(commit.pr_url if create_pr else commit.commit_url)
 
 
-def _card(name: str, base: str, datasets: Iterable[str]) -> str:
-    """The README.md of a saved model, with front matter for the Hub."""
-    front = ["pipeline_tag: text-ranking", "library_name: sentence-transformers", "tags: [reranker, qwen3]"]
-    if not Path(base).exists() and "/" in base:
-        front.append(f"base_model: {json.dumps(base.partition(':')[0])}")
-    if named := list(datasets):
-        front.append(f"datasets: {json.dumps(named)}")
-    use = [
-        "from sentence_transformers import CrossEncoder  # or: from qwen3_reranker.compat import CrossEncoder",
-        "",
-        f"model = CrossEncoder({json.dumps(name)})",
-        'scores = model.predict([("query", "a document")])',
-    ]
-    return "\n".join(["---", *front, "---", "", f"# {name}", "", "```python", *use, "```", ""])
+def _card(folder: Path, base: str, name: str, datasets: Iterable[str]) -> str:
+    """The README.md of a saved model, which was made from `base`."""
+    made_from = origin(base)
+    text = card_text(made_from, "sentence-transformers", body_of(open_checkpoint(folder), made_from, ()), relation=None)
+    return _with_datasets(text.replace(THIS_FOLDER, name), datasets)
+
+
+def _with_datasets(card: str, datasets: Iterable[str]) -> str:
+    from huggingface_hub import ModelCard
+
+    if not (named := list(datasets)):
+        return card
+    parsed = ModelCard(card, ignore_metadata_errors=True)
+    vars(parsed.data)["datasets"] = named
+    return str(parsed)

@@ -60,31 +60,46 @@ class Upload:
         """Bytes of each file, the card included."""
         return {README: len(self.card.encode()), **{name: path.stat().st_size for name, path in self.files.items()}}
 
-    def send(self, *, private: bool = False) -> str:
-        """Create the repository if there is none, and send everything as one commit. Returns its address.
+    def send(
+        self,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        exist_ok: bool = True,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+    ) -> str:
+        """Create the repository if there is none, and send everything as one commit.
 
-        private: of a new repository; an existing one must be private already. Raises UploadError where the Hub
-        refuses or cannot be reached, InputError for a card that it does not take.
+        private: of a new repository; an existing one must be private already. token: None takes the one of HF_TOKEN or
+        `hf auth login`. revision: the branch, made if missing. Returns the address of the repository, or of the pull
+        request. Raises UploadError where the Hub refuses or cannot be reached, InputError for a card that it does not
+        take.
         """
         from huggingface_hub import CommitOperationAdd, HfApi
 
-        api = HfApi()
+        api = HfApi(token=token)
         with _refusals(self.repository), _bars_on_terminals():
-            api.create_repo(self.repository, private=private or None, exist_ok=True)
-            known = self._checked_names(api, private)
+            api.create_repo(self.repository, private=private or None, exist_ok=exist_ok)
+            if revision is not None:
+                api.create_branch(self.repository, branch=revision, exist_ok=True)
+            known = self._checked_names(api, private, revision)
             contents: dict[str, Any] = dict(self.files)
             if not (self.card_is_new and README in known):
                 contents[README] = self.card.encode()
-            api.create_commit(
+            commit = api.create_commit(
                 self.repository,
                 [CommitOperationAdd(path_in_repo=name, path_or_fileobj=each) for name, each in contents.items()],
-                commit_message="Upload a model with qwen3_reranker",
+                commit_message=commit_message or "Upload a model with qwen3_reranker",
+                revision=revision,
+                create_pr=create_pr,
             )
-        return f"{api.endpoint}/{self.repository}"
+        return commit.pr_url if create_pr and commit.pr_url else f"{api.endpoint}/{self.repository}"
 
-    def _checked_names(self, api: HfApi, private: bool) -> list[str]:
+    def _checked_names(self, api: HfApi, private: bool, revision: str | None) -> list[str]:
         """The names of the files that the repository holds."""
-        found = api.model_info(self.repository)
+        found = api.model_info(self.repository, revision=revision)
         if private and not found.private:
             raise UploadError(
                 f"{self.repository} exists and is public, so nothing was sent: make it private in its settings, or "
