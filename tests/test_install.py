@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +27,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-def install(python: Path, *options: str, **environment: str) -> None:
+def install(python: Path, *options: str, source: str = str(ROOT), **environment: str) -> None:
     """`pip install .`; compiled Python is left to be made when it is used."""
     pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
-    command = [*pip, "install", "--no-compile", "--constraint", ROOT / "constraints.txt", *options, ROOT]
+    command = [*pip, "install", "--no-compile", "--constraint", ROOT / "constraints.txt", *options, source]
     subprocess.run(command, check=True, cwd=python.parent, env={**os.environ, **environment})
+
+
+def without_compiler(folder: Path) -> dict[str, str]:
+    """The environment of a machine that has none."""
+    return {"CC": str(folder / "no-compiler"), "CXX": str(folder / "no-compiler")}
 
 
 def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(python: Path, tmp_path: Path) -> None:
@@ -68,11 +74,36 @@ def test_an_installed_package_ranks_a_folder_without_torch_and_without_network(p
     assert 'pip install "qwen3_reranker[torch]"' in refused.stderr
 
 
+def test_another_extra_of_a_checkout_compiles_nothing(python: Path, tmp_path: Path) -> None:
+    install(python, source=f"{ROOT}[search]", **without_compiler(tmp_path))
+    program = "import bm25s; import qwen3_reranker_kernels as kernels; print(kernels.variants())"
+    done = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "portable" in done.stdout
+
+
+def test_changed_kernels_are_compiled_again(python: Path, tmp_path: Path) -> None:
+    changed = checkout(tmp_path / "changed")
+    shutil.copytree(ROOT / "build" / "compiled", changed / "build" / "compiled")
+    (changed / "native" / "binding.cpp").write_text("#error changed\n")
+    install(python, "--force-reinstall", "--no-deps", source=str(changed), **without_compiler(tmp_path))
+    assert not list(python.parents[1].glob("lib/*/site-packages/qwen3_reranker_kernels*"))
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what the package is made from, in which nothing was built."""
+    folder.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("native", "qwen3_reranker"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 def test_without_a_compiler_the_package_installs_and_the_reference_ranks_when_requested_by_name(
     python: Path, tmp_path: Path
 ) -> None:
-    missing = str(tmp_path / "no-compiler")
-    install(python, "--force-reinstall", "--no-deps", CC=missing, CXX=missing)
+    source = checkout(tmp_path / "checkout")
+    install(python, "--force-reinstall", "--no-deps", source=str(source), **without_compiler(tmp_path))
 
     def rank(*options: str) -> subprocess.CompletedProcess[str]:
         command = [python.with_name("qwen3-reranker"), "rank", "q", "-", *options]

@@ -6,6 +6,12 @@
 
 #include "kernels/kernels.h"
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define ALWAYS_INLINE __forceinline
+#else
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#endif
+
 namespace {
 
 constexpr int64_t kF32NR = kF32Vectors * kLanes;
@@ -14,9 +20,8 @@ constexpr int64_t kF32NR = kF32Vectors * kLanes;
 // a: micropanel (depth, rows) if `packed`, otherwise (rows, depth) with rows `row_stride` apart;
 // b (depth, NR), rows `b_stride` apart; c (rows, NR), rows `c_stride` apart
 template <int rows, bool packed, bool accumulate>
-inline __attribute__((always_inline)) void f32_microkernel(const float* a, int64_t row_stride, const float* b,
-                                                           int64_t b_stride, int64_t depth, float* c,
-                                                           int64_t c_stride) {
+ALWAYS_INLINE void f32_microkernel(const float* a, int64_t row_stride, const float* b, int64_t b_stride,
+                                   int64_t depth, float* c, int64_t c_stride) {
   Floats sums[rows][kF32Vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
