@@ -1,8 +1,8 @@
 """Builds what a release publishes, and proves each file: python release/build_wheels.py [--output dist] [PYTHON ...]
 
-The sdist is built from the checkout, and each PYTHON builds its wheel from that sdist: 3.11 one for itself, 3.12 one for
-itself and all later versions. The wheel is given the oldest platform that its symbols allow. It is then installed where
-no compiler is to be found, and must rank with compiled kernels. Nothing is published.
+The sdist is built from the checkout, and each PYTHON builds its wheel from that sdist: 3.11 one for itself, 3.12 one
+for itself and all later versions. The wheel is given the oldest platform that its symbols allow. It is then installed
+where no compiler is to be found, and must rank with compiled kernels. Nothing is published.
 
 --sbom also writes a bill of materials (CycloneDX) of what an installation with the extras `serve` and `search` holds.
 """

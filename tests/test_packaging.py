@@ -49,6 +49,8 @@ def test_every_file_that_names_the_version_names_the_same() -> None:
     assert PROJECT["version"] == qwen3_reranker.__version__
     assert read_yaml("CITATION.cff")["version"] == qwen3_reranker.__version__
     assert json.loads((ROOT / "server.json").read_text(encoding="utf-8"))["version"] == qwen3_reranker.__version__
+    assert read_yaml("deploy/helm/qwen3-reranker/Chart.yaml")["appVersion"] == qwen3_reranker.__version__
+    assert f"ARG VERSION={qwen3_reranker.__version__}\n" in (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_the_sdist_takes_every_folder_that_git_has_but_those_of_this_workshop() -> None:
