@@ -121,16 +121,8 @@ def check_access(repository: str) -> None:
     UploadError without a token, without rights, or without a network.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    owner, slash, _ = repository.partition("/")
-    try:
-        validate_repo_id(repository)
-    except HFValidationError:
-        slash = ""
-    if not slash:
-        raise InputError(f"{repository!r} is no name of a repository on the Hub: expected owner/name")
+    owner = _owner(repository)
     with _refusals(repository):
         found = HfApi().whoami()
     owners = [found.get("name"), *(each.get("name") for each in found.get("orgs", []))]
@@ -159,9 +151,10 @@ def prepare_upload(
     What the card lacks is added: a license and languages from the base's card, the repository's name, and the card as
     the source of measures without one. Where there is no card, one is made. base: what the model was made from, in any
     form that `Reranker` takes, for a card that does not say so. relation, remarks: for a new card.
-    Raises InputError for what is no model's place, an adapter whose base is a folder of this machine, or metadata that
-    cannot be read; CheckpointError for a model that does not open.
+    Raises InputError for what is no repository's name or no model's place, an adapter whose base is a folder of this
+    machine, or metadata that cannot be read; CheckpointError for a model that does not open.
     """
+    _owner(repository)
     path = Path(model).expanduser()
     _check_place(path)
     checkpoint = open_checkpoint(path.absolute())
@@ -204,9 +197,26 @@ def refuse_local_base(base: str) -> None:
         )
 
 
+def _owner(repository: str) -> str:
+    """The owner in owner/name. Raises InputError for what is no name of a repository."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    owner, slash, _ = repository.partition("/")
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        slash = ""
+    if not slash:
+        raise InputError(f"{repository!r} is no name of a repository on the Hub: expected owner/name")
+    return owner
+
+
 def _check_place(path: Path) -> None:
     if not path.exists():
-        raise InputError(f"no folder or GGUF file {os.fspath(path)!r}: expected a model on this machine")
+        raise InputError(
+            f"no folder or GGUF file {os.fspath(path)!r}: expected a model on this machine (convert writes one)"
+        )
     if (path / _RUN).is_file() and (path / _MODEL_OF_RUN).is_dir():
         raise InputError(f"{path} is the folder of a run, with its state: send {path / _MODEL_OF_RUN}")
     if (path / ADAPTER).is_file():

@@ -203,6 +203,7 @@ def test_a_refusal_is_one_line_before_the_work_begins(hub: Hub, small_checkpoint
         ("TOKEN=read", *convert, "alice/x"): (4, ("may only read",)),
         (*convert, "bob/x"): (4, ("'alice'", "team")),
         (*convert, "x"): (2, ("owner/name",)),
+        ("push", str(small_checkpoint), "alice/a b", "--dry-run"): (2, ("owner/name",)),
         (*convert, "alice/a--b"): (2, ("owner/name",)),
         # Nobody else could find this adapter's base.
         (*train, "--model", str(small_checkpoint)): (2, ("this machine alone", "convert")),
