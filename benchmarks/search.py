@@ -21,7 +21,9 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,8 @@ from testing.tokenizer import unpack_tokenizer
 PARTS = ("index", "search", "budget")
 _ENDINGS = {".md", ".py", ".pyi", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rst", ".txt", ".html", ".toml"}
 _LARGEST = 200_000
+# Searches of each budget, and words of a long query.
+_COUNTED, _MANY_WORDS = 50, 300
 # Where the growth is told: passages.
 _STEPS = (2_000, 20_000, 50_000, 100_000, 150_000, 200_000)
 
@@ -49,7 +53,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="a folder to keep the files and the index in, for another run")
     parser.add_argument("--model", help="instead of 0.6B's shape with random weights")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16", "int8"])
-    parser.add_argument("--budget", type=float, default=2.0)
+    parser.add_argument("--budget", nargs="+", type=float, default=[0.05, 0.2, 1.0, 2.0])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
@@ -166,7 +170,7 @@ def _name(address: str) -> str:
 
 
 def measure_budget(
-    folder: Path, files: Path, model: str | None, precisions: list[str], budget: float, work: Path
+    folder: Path, files: Path, model: str | None, precisions: list[str], budgets: list[float], work: Path
 ) -> None:
     """Searches within a budget, with candidates that no earlier search judged."""
     if model is None:
@@ -176,23 +180,49 @@ def measure_budget(
                 made, **SHAPE_0_6B, num_hidden_layers=LAYERS_0_6B, dtype="BF16", tokenizer_file=unpack_tokenizer(work)
             )
         model = str(made)
-    print(f"\n## A budget of {budget:g} s, 40 candidates, {model if model else ''}\n")
-    print("| precision | p50 | p95 | most | judged, median | without a budget |\n|---|---|---|---|---|---|")
+    for scores in folder.glob("scores.db*"):
+        scores.unlink()
+    print(f"\n## Budgets, 40 candidates, {_COUNTED} queries each, load {os.getloadavg()[0]:.1f}\n")
+    print("| precision | budget | queries | p50 | p95 | most | judged, median | left out |")
+    print("|---|---|---|---|---|---|---|---|")
+    queries = {
+        "2 to 6 words": iter(random_queries(files, len(precisions) * (len(budgets) + 1) * (_COUNTED + 1))),
+        f"{_MANY_WORDS} common words": _common_queries(folder),
+    }
     for precision in precisions:
         with Reranker(model, precision=precision) as reranker, Index(folder, reranker=reranker) as index:
-            queries = random_queries(files, 52)
-            times, judged = [], []
-            for query in queries[:51]:
-                begun = time.perf_counter()
-                found = index.search(query, budget=budget)
-                times.append(time.perf_counter() - begun)
-                judged.append(found.judged - found.cached)
+            for budget in budgets:
+                for kind, some in queries.items():
+                    row = _budget_row(index, [next(some) for _ in range(_COUNTED + 1)], budget)
+                    print(f"| {precision} | {budget:g} s | {kind} | {row} |", flush=True)
             begun = time.perf_counter()
-            index.search(queries[51])
-            whole = time.perf_counter() - begun
-        p50, p95 = np.percentile(times[1:], (50, 95))
-        row = f"| {precision} | {p50:.2f} s | {p95:.2f} s | {max(times[1:]):.2f} s | {np.median(judged[1:]):.0f} of 40 "
-        print(f"{row}| {whole:.1f} s |", flush=True)
+            found = index.search(next(queries["2 to 6 words"]))
+            seconds = time.perf_counter() - begun
+            print(f"| {precision} | none | one | {seconds:.1f} s | | | {found.judged} of 40 | |", flush=True)
+
+
+def _budget_row(index: Index, queries: list[str], budget: float) -> str:
+    """Searches one after the other, the first of which is not counted."""
+    times, judged, left_out = [], [], Counter[str]()
+    for query in queries:
+        begun = time.perf_counter()
+        found = index.search(query, budget=budget)
+        times.append(time.perf_counter() - begun)
+        judged.append(found.judged - found.cached)
+        left_out.update(found.left_out)
+    p50, p95 = np.percentile(times[1:], (50, 95))
+    late = ", ".join(f"{stage} {count}" for stage, count in left_out.items())
+    return f"{p50:.3f} s | {p95:.3f} s | {max(times[1:]):.3f} s | {np.median(judged[1:]):.0f} of 40 | {late}"
+
+
+def _common_queries(folder: Path) -> Iterator[str]:
+    """Of the words that most passages hold."""
+    with closing(sqlite3.connect(folder / "index.db")) as database:
+        read = "SELECT term FROM word_counts ORDER BY doc DESC LIMIT ?"
+        common = [word for [word] in database.execute(read, (2 * _MANY_WORDS,))]
+    chosen = random.Random(2)
+    while True:
+        yield " ".join(chosen.sample(common, _MANY_WORDS))
 
 
 def _peak() -> float:

@@ -66,4 +66,5 @@ def _closing(results: SearchResults) -> str:
         parts.append(f"{results.judged:,} of {results.candidates:,} candidates judged{known}")
     elif results.candidates:
         parts.append(f"none of {results.candidates:,} candidates judged")
-    return " · ".join([*parts, f"{results.seconds.total:.2f} s"]) if results else "nothing found"
+    missing = [f"no time for {' and '.join(results.left_out)}"] if results.left_out else []
+    return " · ".join([*(parts if results else ["nothing found"]), *missing, f"{results.seconds.total:.2f} s"])

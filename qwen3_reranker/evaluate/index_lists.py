@@ -19,8 +19,8 @@ from qwen3_reranker.evaluate.labelled import LabelledSet
 from qwen3_reranker.evaluate.logits_file import file_name
 from qwen3_reranker.prompt import is_blank
 from qwen3_reranker.search import Index
+from qwen3_reranker.search.candidate_search import VECTORS, WORDS
 from qwen3_reranker.search.results import SearchHit, text_to_judge
-from qwen3_reranker.search.search_index import VECTORS, WORDS
 
 #: By name of a list: the searches it consists of, and the score that orders it.
 _Lists = dict[str, tuple[tuple[str, ...], str]]

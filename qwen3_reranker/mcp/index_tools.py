@@ -68,6 +68,8 @@ class IndexTools:
             filters=Filters(given.path, given.collections, given.after, given.before),
             rerank=given.rerank,
         )
+        if found.left_out:
+            notes.append(f"there was no time for {' and '.join(found.left_out)}")
         return FoundDocuments(
             results=[FoundDocument.model_validate(hit) for hit in found],
             candidates=found.candidates,

@@ -6,6 +6,7 @@ update completes it. Readers see what is flushed, and never wait. D: numbers of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -77,7 +78,10 @@ class Written(Enum):
 
 
 class IndexStore(Protocol):
-    """One index. All methods raise UnavailableError where the store cannot be read or written."""
+    """One index. Threads search by words, search by vectors and read at the same time.
+
+    All methods raise UnavailableError where the store cannot be read or written.
+    """
 
     #: A folder or URL, as errors say it.
     name: str
@@ -104,8 +108,11 @@ class IndexStore(Protocol):
         """The stamps of the files with passages at a path, by collection: of one or of all."""
         ...
 
-    def by_words(self, query: str, count: int, filters: Filters) -> list[Scored]:
-        """Passages with words of the query, by BM25, best first."""
+    def by_words(self, query: str, count: int, filters: Filters, deadline: float = math.inf) -> list[Scored]:
+        """Passages with words of the query, by BM25, best first.
+
+        Nobody waits for it beyond the deadline (time.monotonic). Raises TimeoutError where it gives up by itself.
+        """
         ...
 
     def by_vector(self, query_D: NDArray[np.float32], count: int, filters: Filters) -> list[Scored]:

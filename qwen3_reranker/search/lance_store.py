@@ -5,6 +5,7 @@ Our own words are the tokens of its full-text index, separated by blanks. New ro
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ class LanceStore:
         found = self.rows(self.passage_rows, where, ["collection", *STAMP])
         return {row["collection"]: FileStamp(*(row[name] for name in STAMP)) for row in found}
 
-    def by_words(self, query: str, count: int, filters: Filters) -> list[Scored]:
+    def by_words(self, query: str, count: int, filters: Filters, deadline: float = math.inf) -> list[Scored]:
         """As `IndexStore`. All words of the query count, the common ones too."""
         where = condition(filters)
         wanted = list(dict.fromkeys(words_and_parts(query)))

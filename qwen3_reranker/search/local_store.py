@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -24,7 +25,7 @@ from qwen3_reranker.search.index_store import (
 )
 from qwen3_reranker.search.index_tables import COLUMNS, OF_PASSAGES, open_database, word_row
 from qwen3_reranker.search.prepared_file import FileStamp, PreparedFile, context_of
-from qwen3_reranker.search.retrieval import WordSearch
+from qwen3_reranker.search.retrieval import VectorSearch, WordSearch
 from qwen3_reranker.search.vectors import Vectors
 from qwen3_reranker.search.writer_lock import one_writer
 
@@ -46,7 +47,8 @@ class LocalStore:
         self.scores = self.folder / "scores.db"
         self._wait = wait
         self._database = open_database(self.folder / _DATABASE)
-        self._words = WordSearch(self._database)
+        self._words = WordSearch(open_database(self.folder / _DATABASE))
+        self._nearest = VectorSearch(open_database(self.folder / _DATABASE))
         self._vectors: Vectors | None = None
 
     @staticmethod
@@ -96,18 +98,13 @@ class LocalStore:
         )
         return {name: FileStamp(*stamp) for name, *stamp in found}
 
-    def by_words(self, query: str, count: int, filters: Filters) -> list[Scored]:
+    def by_words(self, query: str, count: int, filters: Filters, deadline: float = math.inf) -> list[Scored]:
         """As `IndexStore`."""
-        return self._words.top(query, count, filters.sql())
+        return self._words.top(query, count, filters.sql(), deadline)
 
     def by_vector(self, query_D: NDArray[np.float32], count: int, filters: Filters) -> list[Scored]:
         """As `IndexStore`."""
-        condition = filters.sql()
-        joined = OF_PASSAGES if condition.sql else ""
-        read = f"SELECT vector, passages.id FROM passages {joined} WHERE vector IS NOT NULL{condition.sql}"
-        passage_of = dict(self._rows(read, *condition.values))
-        rows_R, cosines_R = self.vectors(len(query_D)).top(query_D, count, np.fromiter(passage_of, np.int64))
-        return [(passage_of[row], cosine) for row, cosine in zip(rows_R.tolist(), cosines_R.tolist(), strict=True)]
+        return self._nearest.top(self.vectors(len(query_D)), query_D, count, filters.sql())
 
     def passages(self, numbers: Collection[int]) -> dict[int, StoredPassage]:
         """As `IndexStore`."""
@@ -133,6 +130,8 @@ class LocalStore:
 
     def close(self) -> None:
         """As `IndexStore`."""
+        self._words.close()
+        self._nearest.close()
         self._database.close()
 
     def _rows(self, query: str, *values: object) -> list[Any]:

@@ -34,18 +34,28 @@ class OpenedModels:
         self._lock = threading.Lock()
         self._opening: threading.Thread | None = None
 
-    def scorer(self, deadline: float = math.inf) -> PassageScorer | None:
-        """What judges; None without a reranker, or while one still opens at the deadline. Raises what it raises."""
+    def scorer(self, deadline: float = math.inf, is_shared: bool = False) -> PassageScorer | None:
+        """What judges; None without a reranker, or while one still opens at the deadline. Raises what it raises.
+
+        is_shared: another thread computes its rows, so its speed is not measured here.
+        """
         if self._scorer is None and self._reranker is not None:
             with self._lock:
                 if self._opening is None:
                     # A thread: opening cannot be stopped, and a search may have to answer before it ends.
-                    self._opening = threading.Thread(target=self._open, name="opening a reranker", daemon=True)
+                    self._opening = threading.Thread(
+                        target=self._open, args=(is_shared,), name="opening a reranker", daemon=True
+                    )
                     start_uninterrupted(self._opening)
             self._opening.join(None if math.isinf(deadline) else max(0.0, deadline - time.monotonic()))
             if self._error is not None:
                 raise self._error
         return self._scorer
+
+    @property
+    def has_reranker(self) -> bool:
+        """Whether there is one, open or not."""
+        return self._reranker is not None
 
     def embedder(self) -> Embedder | None:
         """What embeds, None without one. Raises what Embedder raises."""
@@ -60,17 +70,22 @@ class OpenedModels:
         """Close what was opened here."""
         if self._opening is not None:
             self._opening.join()
+        if self._scorer is not None:
+            self._scorer.close()
         for model in self._owned:
             model.close()
         self._owned.clear()
 
-    def _open(self) -> None:
+    def _open(self, is_shared: bool) -> None:
         try:
             assert self._reranker is not None
             reranker = self._reranker
             if not isinstance(reranker, Reranker):
                 reranker = Reranker(reranker) if isinstance(reranker, str) else reranker()
                 self._owned.append(reranker)
-            self._scorer = PassageScorer(reranker, self._scores)
+            scorer = PassageScorer(reranker, self._scores)
+            if not is_shared:
+                scorer.measure()
+            self._scorer = scorer
         except Exception as error:
             self._error = error

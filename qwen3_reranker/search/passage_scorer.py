@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen3_reranker.backends.base import run_all
+from qwen3_reranker.errors import RerankerError
 from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search.retrieval import FUSION_CONSTANT
+from qwen3_reranker.uninterrupted import start_uninterrupted
 from qwen3_reranker.weights.fingerprint import weights_state
 
 # A chunk may take this share of the time that is left, as the estimate of its time may be wrong by as much.
@@ -20,6 +25,10 @@ _SAFE_SHARE = 0.8
 # Tokens of the first chunk: enough to use all cores, few enough to learn the speed from.
 _FIRST_TOKENS = 256
 _CHUNK_SECONDS = 0.5
+_ENCODED_AT_ONCE = 8
+# What the speed is measured with, and how long that is believed where nothing can be judged.
+_SHORT = "word " * 32
+_BELIEVED_SECONDS = 10.0
 _SMALL_PARAMETERS = 100_000_000
 # Scores that are kept; older ones go.
 _MOST_SCORES = 100_000
@@ -126,8 +135,19 @@ class PassageScorer:
         self._model = repr(facts).encode()
         #: Whether the network is too weak to overrule the first stage.
         self.is_small = reranker.config.num_parameters < _SMALL_PARAMETERS
-        #: Tokens a second in the last chunk of the last call; 0 before the first.
-        self._rate = 0.0
+        # Tokens a second in the last chunk of the last call; 0 before the first.
+        self._rate, self._timed_at = 0.0, -math.inf
+        self._measuring: threading.Thread | None = None
+
+    def measure(self, deadline: float = math.inf, judge_rows: JudgeRows | None = None) -> None:
+        """Compute a short row, so that the next search knows how many passages it can judge in its time."""
+        [row] = self._reranker.rows(["query"], [_SHORT])
+        self._timed([row], _query_tokens(row) + _own_tokens(row), deadline, judge_rows)
+
+    def close(self) -> None:
+        """Wait for what still runs."""
+        if self._measuring is not None:
+            self._measuring.join()
 
     def judge(
         self,
@@ -146,44 +166,58 @@ class PassageScorer:
         logits = self._scores.known(keys)
         cached, truncated = len(logits), set()
         left = [place for place in range(len(passages)) if place not in logits]
-        if left and time.monotonic() < deadline:
-            if not self._rate:
-                # The query alone: its keys and values are computed once for all passages anyway.
-                [row] = self._reranker.rows([query], [""], instruction)
-                self._timed([row], len(row.ids) - row.num_public_tokens, deadline, judge_rows)
-            rows = self._reranker.rows([query] * len(left), [passages[place] for place in left], instruction)
-            truncated = {place for place, row in zip(left, rows, strict=True) if row.receipt.truncated}
-            for chunk in self._chunks(rows, deadline, judge_rows is not None):
-                some = [rows[number] for number in chunk]
-                found = self._timed(some, sum(map(_own_tokens, some)), deadline, judge_rows)
-                if found is None:
-                    break
-                logits.update({left[number]: logit for number, logit in zip(chunk, found, strict=True)})
-            # A cut text is judged again, or the next call would not know that it was cut.
-            self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
+        if left and not self._rate and time.monotonic() < deadline:
+            self.measure(deadline, judge_rows)
+        placed = self._rows(query, passages, left, instruction, deadline)
+        for places, rows, tokens in self._chunks(placed, deadline, judge_rows is not None):
+            found = self._timed(rows, tokens, deadline, judge_rows)
+            if found is None:
+                break
+            logits.update(zip(places, found, strict=True))
+            truncated |= {place for place, row in zip(places, rows, strict=True) if row.receipt.truncated}
+        if left and len(logits) == cached:
+            self._measure_again(judge_rows is not None)
+        # A cut text is judged again, or the next call would not know that it was cut.
+        self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
         return PassageLogits(logits, cached, frozenset(truncated))
 
-    def _chunks(self, rows: Sequence[Row], deadline: float, is_shared: bool) -> Iterator[range]:
-        """Ranges of rows, each of which should end before the deadline.
+    def _rows(
+        self, query: str, passages: Sequence[str], places: Sequence[int], instruction: str | None, deadline: float
+    ) -> Iterator[tuple[int, Row]]:
+        """The rows of passages, a few at a time: a search without time for them does not wait for their tokens."""
+        for begin in range(0, len(places), _ENCODED_AT_ONCE):
+            if time.monotonic() >= deadline:
+                return
+            some = places[begin : begin + _ENCODED_AT_ONCE]
+            texts = [passages[place] for place in some]
+            yield from zip(some, self._reranker.rows([query] * len(some), texts, instruction), strict=True)
+
+    def _chunks(
+        self, placed: Iterator[tuple[int, Row]], deadline: float, is_shared: bool
+    ) -> Iterator[tuple[list[int], list[Row], int]]:
+        """Rows with their places that should end before the deadline, and the tokens that they take.
 
         is_shared: what judges waits for others, so the rate says little, and ends at the deadline by itself.
         """
-        begun, largest = 0, _FIRST_TOKENS
-        while begun < len(rows):
+        largest, waiting, is_first = _FIRST_TOKENS, next(placed, None), True
+        while waiting is not None:
             seconds = _SAFE_SHARE * (deadline - time.monotonic())
             most = max(min(seconds, _CHUNK_SECONDS) * self._rate, _FIRST_TOKENS if is_shared else 0)
+            places: list[int] = []
+            rows: list[Row] = []
+            tokens = 0
+            # The query is computed with the first row, and its keys and values are kept.
+            head = _query_tokens(waiting[1]) if is_first and not is_shared else 0
             # At the end of the time a chunk is what still fits; before, one row at the least.
-            tokens, end = 0, begun
-            while end < len(rows) and (tokens + _own_tokens(rows[end]) <= min(most, largest) or end == begun):
-                tokens += _own_tokens(rows[end])
-                end += 1
+            while waiting and (not rows or tokens + _own_tokens(waiting[1]) <= min(most, largest)):
+                tokens += _own_tokens(waiting[1]) + (0 if rows else head)
+                places.append(waiting[0])
+                rows.append(waiting[1])
+                waiting = next(placed, None)
             if tokens > seconds * self._rate and not (is_shared and seconds > 0):
-                if not begun:
-                    # One slow moment must not keep all later searches from judging: the next one measures again.
-                    self._rate = 0.0
                 return
-            yield range(begun, end)
-            begun, largest = end, 4 * largest
+            yield places, rows, tokens
+            largest, is_first = 4 * largest, False
 
     def _timed(
         self, rows: Sequence[Row], tokens: int, deadline: float, judge_rows: JudgeRows | None
@@ -191,13 +225,35 @@ class PassageScorer:
         """The logits of rows that so many tokens are computed for, and from now on the rate of that."""
         begun = time.monotonic()
         logits = judge_rows(rows, deadline) if judge_rows else run_all(self._reranker.judge(rows)).tolist()
-        self._rate = tokens / max(time.monotonic() - begun, 1e-6)
+        self._timed_at = time.monotonic()
+        self._rate = tokens / max(self._timed_at - begun, 1e-6)
         return logits
+
+    def _measure_again(self, is_shared: bool) -> None:
+        """After a search that judged nothing: one slow moment must not keep all later ones from judging."""
+        if is_shared:
+            self._rate = 0.0
+        elif not self._is_measuring() and time.monotonic() > self._timed_at + _BELIEVED_SECONDS:
+
+            def measure() -> None:
+                with suppress(RerankerError):
+                    self.measure()
+
+            self._measuring = threading.Thread(target=measure, name="measuring a reranker", daemon=True)
+            start_uninterrupted(self._measuring)
+
+    def _is_measuring(self) -> bool:
+        return self._measuring is not None and self._measuring.is_alive()
 
     def _key(self, query: str, passage: str, instruction: str | None, owner: str) -> bytes:
         texts = (instruction or "", query, passage, *([owner] if owner else []))
         parts = (self._model, *(text.encode() for text in texts))
         return hashlib.blake2b(b"".join(len(part).to_bytes(4) + part for part in parts), digest_size=16).digest()
+
+
+def _query_tokens(row: Row) -> int:
+    """Tokens of instruction and query."""
+    return (row.boundaries[-1] if row.boundaries else 0) - row.num_public_tokens
 
 
 def _own_tokens(row: Row) -> int:

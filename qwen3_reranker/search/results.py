@@ -77,7 +77,7 @@ class SearchResults(Sequence[SearchHit]):
     """Hits, best first.
 
     candidates: passages that the first stage gave; judged: how many of them the reranker judged, and cached: how many
-    of those it knew from an earlier search.
+    of those it knew from an earlier search. left_out: what there was no time for: "words", "vectors", "judging".
     """
 
     hits: tuple[SearchHit, ...]
@@ -85,6 +85,7 @@ class SearchResults(Sequence[SearchHit]):
     judged: int
     cached: int
     seconds: SearchSeconds
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -1,7 +1,7 @@
 """Index: one's own files and records in a folder on disk, searched in two stages within a time budget.
 
 passages = files, cut at headings and definitions     documents/
-candidates = BM25 and vectors, joined by rank         retrieval.py
+candidates = BM25 and vectors, joined by rank         candidate_search.py, retrieval.py
 logits = the reranker, best first, until the budget   passage_scorer.py
 hits = documents by their best passage                results.py
 """
@@ -20,28 +20,25 @@ from typing import Any, Self
 
 from qwen3_reranker.arguments import refuse_non_query
 from qwen3_reranker.documents.text_extractor import TextExtractor
-from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.search.candidate_search import VECTORS, WORDS, CandidateSearch
 from qwen3_reranker.search.filters import Filters
-from qwen3_reranker.search.index_store import CollectionStatus, IndexStore, Scored, StoredCollection, StoredPassage
+from qwen3_reranker.search.index_store import CollectionStatus, IndexStore, StoredCollection
 from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differences
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
 from qwen3_reranker.search.opened_store import opened_store
 from qwen3_reranker.search.passage_scorer import JudgeRows, KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
-from qwen3_reranker.search.retrieval import FoundPassage, fused_candidates
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
 PASSAGE_TOKENS = 200
 #: Passages that are judged if nothing else is asked for.
 CANDIDATES = 40
-#: The searches of the first stage: by BM25 and by vectors.
-WORDS, VECTORS = "words", "vectors"
+#: The stage after the two searches, among what there was no time for.
+JUDGING = "judging"
 # Of a search's time, judging ends after this share.
 _JUDGING_SHARE = 0.95
-# Passages that each search of the first stage gives.
-_FIRST_STAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +81,7 @@ class Index:
         self._lock = threading.RLock()
         self._scores = KnownScores(self._store.scores)
         self._models = OpenedModels(reranker, embedder, self._scores)
+        self._first_stage = CandidateSearch(self._store, self._models)
         self._passage_tokens = int(self._store.setting("passage_tokens", passage_tokens or PASSAGE_TOKENS))
         if passage_tokens not in (None, self._passage_tokens):
             raise InputError(
@@ -166,11 +164,11 @@ class Index:
 
         BM25, and vectors if the index has them, give `candidates` passages. The reranker judges them, the best first,
         until all are judged or `budget` seconds since the call are over. A search that ran out of time lists passages
-        that the model says yes to, then those that were not judged, then the others. instruction: what makes a
-        document relevant. fuse: join the judged order with the first stage's; None does so for a small reranker.
-        judge_rows: computes the logits instead of the reranker itself, where that is shared with others. owner: scores
-        that another owner's search computed are not known to this one. Raises InputError for a blank query or an
-        unusable filter.
+        that the model says yes to, then those that were not judged, then the others; `left_out` of the results names
+        the stages that had none. instruction: what makes a document relevant, for the reranker and the embedder. fuse:
+        join the judged order with the first stage's; None does so for a small reranker. judge_rows: computes the logits
+        instead of the reranker itself, where that is shared with others. owner: scores that another owner's search
+        computed are not known to this one. Raises InputError for a blank query or an unusable filter.
         """
         begun = time.monotonic()
         refuse_non_query("query", query)
@@ -179,16 +177,16 @@ class Index:
         if budget is not None and not budget > 0:
             raise InputError(f"budget must be more than 0 seconds, got {budget}")
         latest = _latest(begun, budget)
-        with self._lock:
-            chosen, rows = self._candidates(query, filters or Filters(), candidates)
-        retrieved = time.monotonic()
+        first = self._first_stage.find(query, candidates, instruction=instruction, filters=filters, deadline=latest)
+        chosen, rows, retrieved = first.chosen, first.rows, time.monotonic()
         judged = PassageLogits()
-        scorer = self._models.scorer(latest) if rerank and chosen else None
+        scorer = self._models.scorer(latest, judge_rows is not None) if rerank and chosen else None
         if scorer is not None:
             found = [rows[each.passage] for each in chosen]
             texts = [text_to_judge(each.headings, each.text) for each in found]
             judged = scorer.judge(query, texts, instruction, latest, judge_rows, owner)
             fuse = scorer.is_small if fuse is None else fuse
+        is_unjudged = rerank and self._models.has_reranker and bool(chosen) and not judged.logits
         order = judged.order(len(chosen), bool(fuse))
         hits: dict[int, SearchHit] = {}
         for place in order:
@@ -201,6 +199,7 @@ class Index:
             judged=len(judged.logits),
             cached=judged.cached,
             seconds=SearchSeconds(retrieved - begun, ended - retrieved, ended - begun),
+            left_out=first.left_out + ((JUDGING,) if is_unjudged else ()),
         )
 
     def judge(
@@ -224,9 +223,8 @@ class Index:
     ) -> list[SearchHit]:
         """The passages that a search judges, in the order of the first stage; `by`: the searches it consists of."""
         refuse_non_query("query", query)
-        with self._lock:
-            chosen, rows = self._candidates(query, Filters(), count, by)
-        return [found_hit(rows[each.passage], each, PassageLogits(), place) for place, each in enumerate(chosen)]
+        found = self._first_stage.find(query, count, by=by)
+        return [found_hit(found.rows[one.passage], one, PassageLogits(), at) for at, one in enumerate(found.chosen)]
 
     def stale(self, collections: Sequence[str] | None = None, seconds: float = 1.0) -> Staleness:
         """How far the index lies behind its folders, found within about so many seconds; no file is read."""
@@ -254,7 +252,7 @@ class Index:
 
     def close(self) -> None:
         """Close the files, and the models that the index opened itself."""
-        with self._lock:
+        with self._lock, self._first_stage.ended():
             self._store.close()
             self._scores.close()
             self._models.close()
@@ -269,34 +267,10 @@ class Index:
 
     # --- parts ---
 
-    def _candidates(
-        self, query: str, filters: Filters, count: int, by: Collection[str] = (WORDS, VECTORS)
-    ) -> tuple[list[FoundPassage], dict[int, StoredPassage]]:
-        by_words = self._store.by_words(query, _FIRST_STAGE, filters) if WORDS in by else []
-        by_vectors = self._nearest(query, _FIRST_STAGE, filters) if VECTORS in by else []
-        rows = self._store.passages({passage for passage, _ in (*by_words, *by_vectors)})
-        # A writer may have removed some of them since.
-        by_words, by_vectors = ([each for each in found if each[0] in rows] for found in (by_words, by_vectors))
-        documents = {passage: row.document for passage, row in rows.items()}
-        return fused_candidates(by_words, by_vectors, documents, count), rows
-
-    def _nearest(self, query: str, count: int, filters: Filters) -> list[Scored]:
-        embedder = self._models.embedder()
-        if embedder is None:
-            return []
-        self._refuse_other_vectors(embedder)
-        [query_D] = embedder.queries([query])
-        return self._store.by_vector(query_D, count, filters)
-
     def _embed(self, writer: Writer) -> None:
         if (embedder := self._models.embedder()) is not None:
-            self._refuse_other_vectors(embedder)
+            self._first_stage.refuse_other_vectors(embedder)
             writer.embed_passages(embedder)
-
-    def _refuse_other_vectors(self, embedder: Embedder) -> None:
-        wanted = f"{embedder.checkpoint.name}, {embedder.dim} numbers"
-        if (held := self._store.setting("vectors", wanted)) != wanted:
-            raise InputError(f"{self.name}: this index has vectors of {held}, not of {wanted}; make another one")
 
     @contextmanager
     def _writing(self) -> Iterator[Writer]:

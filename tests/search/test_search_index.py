@@ -268,7 +268,9 @@ def test_a_search_out_of_time_lists_what_it_has(tmp_path: Path, folder: Path, bu
         begun = time.monotonic()
         found = index.search("rice lentils commit refunded printers", budget=budget)
         assert time.monotonic() - begun < budget + 5
-        assert len(found) >= 3
+        # On a machine that is busy enough even the words may come too late.
+        assert len(found) >= 3 or "words" in found.left_out
+        assert ("judging" in found.left_out) == (found.judged == 0 < found.candidates)
         assert found.judged <= found.candidates
         assert all((hit.logit is None) == (hit.stage == "first stage") for hit in found)
 

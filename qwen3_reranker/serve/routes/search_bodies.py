@@ -162,11 +162,13 @@ _HIT = JsonObject(
 )
 FOUND = JsonObject(
     "SearchReply",
-    "The best documents. `judged` of `candidates` passages were judged, `cached` of them in an earlier search.",
+    "The best documents. `judged` of `candidates` passages were judged, `cached` of them in an earlier search. "
+    "`left_out`: the stages that there was no time for, of `words`, `vectors` and `judging`.",
     id=_of(str, "request_id"),
     model=_of(str | None, "model"),
     results=JsonArray(_HIT, attrgetter("results")),
     **{name: _of(int, f"results.{name}") for name in ("candidates", "judged", "cached")},
+    left_out=_of(list[str], "results.left_out"),
     seconds=JsonObject(
         "SearchStages",
         "Seconds of each stage.",

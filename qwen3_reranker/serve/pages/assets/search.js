@@ -104,10 +104,11 @@ function start() {
   });
 }
 
-const summaryOf = ({ results, candidates, judged, cached }) => {
-  if (!results.length) return "Nothing was found. Try other words, or fewer filters.";
+const summaryOf = ({ results, candidates, judged, cached, left_out: missing }) => {
+  const late = missing.length ? ` There was no time for ${missing.join(" and ")}.` : "";
+  if (!results.length) return `Nothing was found. Try other words, or fewer filters.${late}`;
   const known = cached ? `, ${count(cached)} of them known from an earlier search` : "";
-  return `${plural(results.length, "document")}. ${count(judged)} of ${plural(candidates, "candidate")} judged${known}.`;
+  return `${plural(results.length, "document")}. ${count(judged)} of ${plural(candidates, "candidate")} judged${known}.${late}`;
 };
 
 function foundOf({ results, seconds: taken, usage, stale, warnings }, query) {
