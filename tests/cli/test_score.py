@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import lzma
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,24 @@ def test_records_are_not_in_memory_all_at_once(notes: Path) -> None:
     count, peak_kilobytes = map(int, done.stdout.split())
     assert count == 200_000
     assert peak_kilobytes < 120 << 10
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_at_once_and_leaves_what_was_scored(model: str, notes: Path) -> None:
+    lines = (json.dumps({"id": each, "query": f"query {each}", "document": "a text"}) for each in range(50_000))
+    (notes / "many.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "qwen3_reranker", "score", "many.jsonl", "-m", model, "-o", "out.jsonl"]
+    part = notes / "out.jsonl.part"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 130, err
+    assert err.endswith("note: what was done so far is in out.jsonl.part\ninterrupted\n"), err
+    assert [row["id"] for row in parsed(part.read_text(encoding="utf-8"))][:3] == [0, 1, 2]
+    assert not (notes / "out.jsonl").exists()
 
 
 def test_a_cut_document_is_noted(run: Run, model: str, folder: Path) -> None:
