@@ -1,8 +1,8 @@
 """Candidates of searches, judged by ours and by llama.cpp in Q8_0, in turns and without a budget.
 
     python -m benchmarks.speed --prepare --rivals llama-cpp      # compiles llama.cpp into .bench; some ten minutes
-    python -m benchmarks.search --only index --work .search      # files and an index of them
-    python -m benchmarks.search_peers --search .search           # ten minutes
+    python -m benchmarks.search --only index --work .bench/search      # files and an index of them
+    python -m benchmarks.search_peers --search .bench/search           # ten minutes
 
 The reranker has 0.6B's shape and random weights. Each round is another query, and every participant judges the same 40
 passages of it, as the search gives them to the reranker.
