@@ -15,6 +15,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 from pathlib import Path
@@ -37,6 +38,10 @@ def main() -> None:
     tools = environment(Path(sys.executable), TOOLS, "-r", str(ROOT / "release" / "requirements.txt"))
     run(tools, "-m", "build", "--sdist", "--outdir", str(output), str(ROOT))
     (sdist,) = output.glob(f"*-{PROJECT['project']['version']}.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {member.name.partition("/")[2] for member in archive if not member.isdir()}
+    if differ := held ^ {"PKG-INFO", *run("git", "-C", ROOT, "ls-files").splitlines()}:
+        sys.exit(f"{sdist.name} is not what git has: {', '.join(sorted(differ)[:10])}")
     for python in options.pythons:
         print(prove(python, wheel(tools, python, sdist, output)), flush=True)
     if options.sbom:

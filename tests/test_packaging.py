@@ -57,7 +57,7 @@ def test_the_sdist_takes_every_folder_that_git_has() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     if not listed:
         pytest.skip("not a checkout")
-    kept = set(PYPROJECT["tool"]["scikit-build"]["sdist"]["include"])
+    kept = {name.removeprefix("/") for name in PYPROJECT["tool"]["scikit-build"]["sdist"]["include"]}
     assert {name.split("/")[0] for name in listed if "/" in name} <= kept
 
 
