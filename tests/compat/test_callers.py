@@ -10,6 +10,7 @@ import pyarrow
 import pytest
 import sentence_transformers
 from beir.reranking import Rerank as BeirRerank
+from haystack_integrations.components.rankers.sentence_transformers import sentence_transformers_similarity
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from qwen3_reranker import Reranker
@@ -52,6 +53,17 @@ def of_pymilvus(folder: str) -> Scored:
     return [(each.text, float(each.score)) for each in CrossEncoderRerankFunction(folder, "cpu")(QUERY, TEXTS, top_k=4)]
 
 
+def of_haystack(folder: str) -> Scored:
+    from haystack import Document
+    from haystack.utils import ComponentDevice
+    from haystack_integrations.components.rankers.sentence_transformers import SentenceTransformersSimilarityRanker
+
+    ranker = SentenceTransformersSimilarityRanker(model=folder, device=ComponentDevice.from_str("cpu"), top_k=5)
+    ranker.warm_up()
+    ranked = ranker.run(query=QUERY, documents=[Document(content=text) for text in TEXTS])
+    return [(each.content, each.score) for each in ranked["documents"]]
+
+
 def of_beir(folder: str) -> Scored:
     from sentence_transformers import CrossEncoder
 
@@ -65,6 +77,7 @@ CALLERS: dict[str, Callable[[str], Scored]] = {
     "LanceDB": of_lancedb,
     "pymilvus-model": of_pymilvus,
     "BEIR": of_beir,
+    "Haystack": of_haystack,
 }
 
 
@@ -73,7 +86,7 @@ def test_a_caller_gets_the_same_with_ours(
     caller: Callable[[str], Scored], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = caller(str(encoder_folder))
-    for module in (sentence_transformers, sentence_transformers.cross_encoder):
+    for module in (sentence_transformers, sentence_transformers.cross_encoder, sentence_transformers_similarity):
         monkeypatch.setattr(module, "CrossEncoder", CrossEncoder)
     ours = caller(str(encoder_folder))
     assert [text for text, _ in theirs] == [text for text, _ in ours]
