@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -144,6 +145,9 @@ def watch(names: Names = None, *, watching: WatchOptions, index: IndexOptions) -
             if changes.added or changes.changed or changes.removed:
                 _tell("updated", changes)
             time.sleep(watching.every)
+            # An update writes even if nothing changed, and on object storage each write is paid for.
+            while not opened.stale(names or None, math.inf).changed:
+                time.sleep(watching.every)
 
 
 @index.command("status", cls=Verb)

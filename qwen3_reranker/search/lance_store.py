@@ -61,6 +61,7 @@ class LanceStore:
             self.collection_rows = _table(database, "collections", _COLLECTIONS)
             self.passage_rows = _table(database, "passages", SCHEMA)
             self._lease = None if _is_folder(uri) else _table(database, "writer", _LEASE, {"holder": "", "expires": 0})
+            self.small_tables = [table for table in (self.collection_rows, self._lease) if table is not None]
             _index(self.passage_rows)
         if (found := self.setting("version", _VERSION)) != _VERSION:
             raise UnavailableError(

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _ROWS_AT_ONCE, _SECONDS_AT_ONCE = 4000, 10.0
 # Rows that are not in the index yet, and small files, are searched one by one: so many are soon searched.
 _MOST_UNINDEXED, _MOST_SMALL_FILES = 2000, 40
+_MOST_VERSIONS = 100
 # Readers look at the newest version at each search, and end within this time.
 _KEPT = timedelta(hours=1)
 
@@ -134,12 +135,15 @@ class LanceWriter:
         self._num_rows, self._flushed = 0, time.monotonic()
 
     def tidy(self) -> None:
-        """Index new rows and join small files, if there are many. What fails here is done by a later update."""
+        """Index new rows, join small files and drop old versions, if many. What fails is done by a later update."""
         try:
             unindexed = self._table.index_stats("body_idx").num_unindexed_rows
             small_files = self._table.stats()["fragment_stats"]["num_small_fragments"]
             if unindexed > _MOST_UNINDEXED or small_files > _MOST_SMALL_FILES:
                 self._table.optimize(cleanup_older_than=_KEPT)
+            for table in self._store.small_tables:
+                if len(table.list_versions()) > _MOST_VERSIONS:
+                    table.optimize(cleanup_older_than=_KEPT)
         except (RuntimeError, OSError, ValueError) as error:
             _log.warning("%s: searches become slower until new passages can be indexed: %s", self._store.name, error)
 

@@ -52,6 +52,17 @@ def test_the_table_names_places_stages_and_matching_lines(run: Run, monkeypatch:
     assert max(map(len, lines)) <= 60
 
 
+def test_an_index_at_a_url_is_used_by_every_command(run: Run, notes: Path) -> None:
+    address = ("--index", f"lancedb://{notes.parent / 'lance'}")
+    assert "2 added" in run("index", "add", "notes", *address).err
+    (notes / "new.md").write_text("a branch of rice", encoding="utf-8")
+    assert "1 added" in run("index", "update", *address).err
+    found = run("search", "rice", "--no-rerank", "--files", *address).out.splitlines()
+    assert set(found) == {str(notes / "rice.md"), str(notes / "new.md")}
+    assert json.loads(run("index", "status", "--format", "json", *address).out)["index"] == address[1]
+    assert run("index", "remove", "notes", *address).out == "notes: removed 3 files from the index\n"
+
+
 def test_a_budget_too_short_to_judge_still_answers(run: Run, model: str) -> None:
     run("index", "add", "notes")
     outcome = run("search", "commit", "--budget", "1ms", "--model", model, "--format", "json")
@@ -89,6 +100,7 @@ def test_the_best_result_is_opened_at_its_line(run: Run, notes: Path, monkeypatc
         (("index", "remove", "nothing"), "no collection 'nothing'"),
         (("index", "add", "notes", "notes", "--name", "x"), "--name names one collection"),
         (("index", "watch", "--every", "0"), "--every must be more than 0"),
+        (("index", "status", "--index", "s3://bucket/index"), "expected a folder, lancedb:///FOLDER"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(run: Run, arguments: tuple[str, ...], said: str) -> None:
