@@ -79,8 +79,9 @@ class CandidateSearch:
                 found[kind] = future.result(_seconds_until(ends[kind]))
             except TimeoutError:
                 left_out.append(kind)
-        by_words, by_vectors = found.get(WORDS, []), found.get(VECTORS, [])
-        rows = self._store.passages({passage for passage, _ in (*by_words, *by_vectors)})
+        rows = self._store.passages({passage for some in found.values() for passage, _ in some})
+        # A writer may have removed some of them since.
+        by_words, by_vectors = ([each for each in found.get(kind, []) if each[0] in rows] for kind in (WORDS, VECTORS))
         documents = {passage: row.document for passage, row in rows.items()}
         return Candidates(fused_candidates(by_words, by_vectors, documents, count), rows, tuple(left_out))
 

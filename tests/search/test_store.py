@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ import pytest
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.search import Filters, Index
+from qwen3_reranker.search.index_store import StoredPassage
 from qwen3_reranker.search.lance_store import LanceStore
+from qwen3_reranker.search.local_store import LocalStore
 from qwen3_reranker.search.writer_lease import leased
 from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
@@ -209,6 +211,19 @@ def test_searches_go_on_while_another_writes(index: Index, folder: Path) -> None
             assert "git.md:5" in places(index, "move the branch back by one", limit=50)
         writer.join()
     assert places(index, "word199")[0] == "more199.md:1"
+
+
+class OvertakenStore(LocalStore):
+    """A store whose best passage a writer removes between the search and the reading."""
+
+    def passages(self, numbers: Collection[int]) -> dict[int, StoredPassage]:
+        return super().passages(sorted(numbers)[1:])
+
+
+def test_a_passage_that_a_writer_removed_meanwhile_is_left_out(tmp_path: Path) -> None:
+    with Index(OvertakenStore(tmp_path / "index"), reranker=None) as index:
+        index.add({"id": name, "text": "herons"} for name in ("a", "b"))
+        assert places(index, "herons") == ["b"]
 
 
 UPDATE = """
