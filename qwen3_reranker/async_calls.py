@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -39,6 +38,9 @@ class CallThread:
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """The result of the call. One that is cancelled never begins, or ends at its next `end_if_cancelled`."""
+        # Imported by those who use it: every other program would pay for it at its start.
+        import asyncio
+
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="rerank")
         cancelled = Event()

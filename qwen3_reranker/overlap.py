@@ -1,12 +1,13 @@
-"""A long list of texts in parts. Tokens of the next part are made while the last one is computed."""
+"""Work in parts. The next part is made while the last one is used, as tokens are while others are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
-Prepared = TypeVar("Prepared")
+Part = TypeVar("Part")
 
 
 def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
@@ -21,12 +22,18 @@ def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(cuts, [*cuts[1:], len(texts)], strict=True)]
 
 
-def prepared_ahead(prepare: Callable[[slice], Prepared], ranges: Sequence[slice]) -> Iterator[Prepared]:
-    """`prepare` of each range in order. A thread prepares the next one while the caller uses one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="tokens") as ahead:
-        following = ahead.submit(prepare, ranges[0])
-        for next_range in [*ranges[1:], None]:
-            prepared = following.result()
-            if next_range is not None:
-                following = ahead.submit(prepare, next_range)
-            yield prepared
+def made_ahead(made: Iterable[Part]) -> Iterator[Part]:
+    """The same parts in order. A thread makes the next one while the caller uses one.
+
+    A caller that stops waits until the part that is being made is done, so this is not for what waits for input.
+    """
+    remaining = iter(made)
+
+    def next_part() -> list[Part]:
+        return list(islice(remaining, 1))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        following = thread.submit(next_part)
+        while some := following.result():
+            following = thread.submit(next_part)
+            yield from some

@@ -74,7 +74,7 @@ class ParquetOutput:
                     f"({', '.join(schema.names)}); write JSON lines instead"
                 )
             self._writer.write_table(pyarrow.Table.from_pylist(list(rows), schema))
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, UnicodeEncodeError) as error:
             raise InputError(f"records of these kinds make no table ({_first_line(error)}); write JSON lines") from None
 
     def close(self) -> None:

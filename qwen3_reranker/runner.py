@@ -17,7 +17,7 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import CheckpointError, InputError, PrecisionError
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.heads import NotFiniteError
-from qwen3_reranker.overlap import parts, prepared_ahead
+from qwen3_reranker.overlap import made_ahead, parts
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.records import Row
 from qwen3_reranker.registry import SPECS
@@ -133,7 +133,7 @@ class Runner:
 
         rows: list[Row] = []
         executed: list[Executed] = []
-        for made, tree in prepared_ahead(prepare, parts(texts, size)):
+        for made, tree in made_ahead(map(prepare, parts(texts, size))):
 
             def advance(share: float, before: int = len(rows), some: int = len(made)) -> None:
                 if on_progress:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_reranker import InputError, Reranker
-from qwen3_reranker.overlap import parts, prepared_ahead
+from qwen3_reranker.overlap import made_ahead, parts
 from qwen3_reranker.registry import SPECS
 from testing.patience import PATIENCE_SECONDS
 
@@ -35,7 +35,7 @@ def test_the_next_part_is_prepared_while_the_caller_is_at_one() -> None:
         started[each.start].set()
         return int(each.start)
 
-    made: Iterator[int] = prepared_ahead(prepare, [slice(place, place + 1) for place in range(3)])
+    made: Iterator[int] = made_ahead(prepare(slice(place, place + 1)) for place in range(3))
     for place in range(3):
         assert next(made) == place
         if place < 2:
@@ -50,7 +50,7 @@ def test_what_fails_in_a_later_part_is_raised_and_the_thread_ends() -> None:
 
     before = threading.active_count()
     with pytest.raises(InputError, match="the second part"):
-        list(prepared_ahead(prepare, [slice(0, 1), slice(1, 2)]))
+        list(made_ahead(map(prepare, [slice(0, 1), slice(1, 2)])))
     assert threading.active_count() == before
 
 

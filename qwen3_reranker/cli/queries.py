@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,6 +111,7 @@ def _named_texts(file: str) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _field_of_table(text: str) -> str:
-    """The first of the fields for queries that the header names."""
+    """The first of the fields for queries that the header names, whatever separates its columns."""
     header = text.lstrip("\n").partition("\n")[0]
-    return next((each for each in QUERY_FIELDS if each in header), QUERY_FIELDS[0])
+    columns = {column.strip().strip('"').strip() for column in re.split("[,;\t]", header)}
+    return next((each for each in QUERY_FIELDS if each in columns), QUERY_FIELDS[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -25,6 +24,7 @@ from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.overlap import made_ahead
 from qwen3_reranker.prompt import is_blank
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def score(
 ) -> None:
     """Score pairs of a query and a document.
 
-    PAIRS is a file of records, or - for standard input: JSON lines, CSV or TSV with a header, or Parquet. Each record
-    holds a query and a document, and comes back with the fields logit and probability, in the order of the input.
+    PAIRS is a file of records, a pipe, or - for standard input: JSON lines, CSV or TSV with a header, or Parquet. Each
+    record holds a query and a document, and comes back with the fields logit and probability, in the order of the input.
     Files of any size are read and written a part at a time. Pairs of one query are fastest when they stand together.
 
     A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
@@ -123,9 +123,7 @@ def score(
     shown = output.output is None and on_terminal(sys.stdout)
     with nullcontext() if shown else ProgressBar("reading pairs") as bar:
         read = _pairs(stream, options)
-        if stream.is_stdin and output.dry_run:
-            read = iter(list(read))
-        count, sample = (0, []) if stream.is_stdin and not output.dry_run else _counted(read)
+        count, sample = (0, []) if stream.reads_once and not output.dry_run else _counted(read)
         from qwen3_reranker.reranker import Reranker
         from qwen3_reranker.weights import resolve
 
@@ -138,9 +136,12 @@ def score(
                     bar.stage("scoring", f"{count:,} pairs" if count else "pairs")
                 total = Tally()
                 start = time.perf_counter()
-                parts = _parts(read if stream.is_stdin else _pairs(stream, options))
+                parts = _parts(read if stream.reads_once else _pairs(stream, options))
+                prepared = ((part, _rows(reranker, part, options.instruction)) for part in parts)
+                # Ctrl-C need not wait for a pipe that is silent.
+                ahead = prepared if stream.reads_once else made_ahead(prepared)
                 with record_output(form, output.output, float32=_SCORES) as write:
-                    for part, logits_N in _scored(reranker, parts, options.instruction, total):
+                    for part, logits_N in _scored(reranker, ahead, total):
                         write(_entries(part, logits_N))
                         total.pairs += len(part)
                         if bar is not None and count:
@@ -203,26 +204,15 @@ def _rows(reranker: Reranker, part: Sequence[Pair], instruction: str | None) -> 
 
 
 def _scored(
-    reranker: Reranker, parts: Iterator[list[Pair]], instruction: str | None, total: Tally
+    reranker: Reranker, prepared: Iterable[tuple[list[Pair], list[Row]]], total: Tally
 ) -> Iterator[tuple[list[Pair], Sequence[float]]]:
-    """Each part with the logits of its pairs. The next one is read and tokenized meanwhile."""
-
-    def prepared() -> tuple[list[Pair], list[Row]]:
-        part = next(parts, [])
-        return part, _rows(reranker, part, instruction)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="pairs") as ahead:
-        following = ahead.submit(prepared)
-        while True:
-            part, rows = following.result()
-            if not part:
-                return
-            following = ahead.submit(prepared)
-            executed = reranker.runner.execute(reranker.runner.plan(rows))
-            total.tokens += sum(len(row.ids) for row in rows)
-            total.computed += executed.computed_tokens
-            total.cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
-            yield part, reranker.runner.read_out(reranker.head, executed).tolist()
+    """Each part with the logits of its pairs."""
+    for part, rows in prepared:
+        executed = reranker.runner.execute(reranker.runner.plan(rows))
+        total.tokens += sum(len(row.ids) for row in rows)
+        total.computed += executed.computed_tokens
+        total.cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
+        yield part, reranker.runner.read_out(reranker.head, executed).tolist()
 
 
 def _entries(part: Sequence[Pair], logits: Sequence[float]) -> list[dict[str, Any]]:

@@ -140,6 +140,15 @@ def suggested_format(text: str, field: str) -> str | None:
     return None
 
 
+def column_names(header: list[str]) -> list[str]:
+    """Names of the columns. Those that have none, or one that is taken, are named by their number."""
+    names: list[str] = []
+    for number, cell in enumerate(header, start=1):
+        named = cell.strip()
+        names.append(named if named and named not in names else f"column {number}")
+    return names
+
+
 def kind(value: object) -> str:
     """What a value of JSON is, for a message."""
     if value is None or isinstance(value, bool):
@@ -179,11 +188,7 @@ def _rows(text: str, name: str, field: str, separator: str, quoted: bool = True)
 
 
 def _columns(cells: list[str], source: str, field: str) -> list[str]:
-    """Names of the columns. Those that have none, or one that is taken, are named by their number."""
-    names: list[str] = []
-    for number, cell in enumerate(cells, start=1):
-        named = cell.strip()
-        names.append(named if named and named not in names else f"column {number}")
+    names = column_names(cells)
     if len(names) == 1 and field not in names:
         raise NoRecordsError(f"{source}: one column, and it is not called {field!r}; choose one with --field")
     if field not in names:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from qwen3_reranker.documents.kinds import RECORDS, ending
-from qwen3_reranker.documents.record_files import kind
+from qwen3_reranker.documents.record_files import column_names, kind
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
 from qwen3_reranker.parquet import ParquetRows
@@ -24,7 +24,7 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
 class RecordStream:
-    """The records of a file, each with its source, `path:line` or `path:row`. It can be read again, but not stdin.
+    """The records of a file, each with its source, `path:line` or `path:row`. It can be read again unless reads_once.
 
     form: one of FORMATS; None for that of the file's ending, or JSON lines on standard input.
     Raises InputError for a file that is not there, and while it is read for what is no record.
@@ -33,13 +33,15 @@ class RecordStream:
     def __init__(self, path: str, form: str | None = None) -> None:
         if os.path.isdir(path):
             raise InputError(f"{path} is a folder: name a file of records")
-        self.path, self.is_stdin = path, path == STDIN
-        self.name = "stdin" if self.is_stdin else path
-        self.form = form or ("jsonl" if self.is_stdin else _form_of(path))
+        self.path, self._is_stdin = path, path == STDIN
+        #: Whether it is standard input or another pipe, whose records are gone once they are read.
+        self.reads_once = self._is_stdin or (os.path.exists(path) and not os.path.isfile(path))
+        self.name = "stdin" if self._is_stdin else path
+        self.form = form or ("jsonl" if self._is_stdin else _form_of(path))
         if self.form not in FORMATS:
             raise unknown("format", self.form, FORMATS)
-        if self.form == "parquet" and self.is_stdin:
-            raise InputError("Parquet cannot be read from standard input; name its file")
+        if self.form == "parquet" and self.reads_once:
+            raise InputError(f"Parquet cannot be read from {self.name}, which is a pipe; name a file")
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if self.form == "parquet":
@@ -52,7 +54,7 @@ class RecordStream:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        if self.is_stdin:
+        if self._is_stdin:
             if sys.stdin is None:
                 raise InputError("standard input is closed, so - cannot be read")
             yield sys.stdin.buffer
@@ -133,7 +135,7 @@ def _rows(lines: Iterator[tuple[str, str]], separator: str) -> Iterator[tuple[st
             if not row:
                 continue
             if columns is None:
-                columns = [cell.strip() for cell in row]
+                columns = column_names(row)
                 continue
             if len(row) != len(columns):
                 raise InputError(

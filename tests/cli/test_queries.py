@@ -18,6 +18,7 @@ QUERIES = {
     "q.json": '[{"id": 1, "question": "first query"}, {"id": 2, "question": "second query"}]',
     "q.csv": "query_id,query\n1,first query\n2,second query\n",
     "q.tsv": "id\ttext\n1\tfirst query\n2\tsecond query\n",
+    "topics.tsv": "query_id\ttext\n1\tfirst query\n2\tsecond query\n",
 }
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import lzma
+import os
 import signal
 import subprocess
 import sys
@@ -158,6 +159,69 @@ def test_records_are_not_in_memory_all_at_once(notes: Path) -> None:
     count, peak_kilobytes = map(int, done.stdout.split())
     assert count == 200_000
     assert peak_kilobytes < 120 << 10
+
+
+def test_a_pipe_is_read_once_and_scored_whole(run: Run, model: str, notes: Path) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        pipe.write(LINES)
+    outcome = run("score", f"/dev/fd/{reading}", "--input-format", "jsonl", "-m", model)
+    os.close(reading)
+    assert [row["id"] for row in parsed(outcome.out)] == [1, 2, 3]
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_pipe(model: str, notes: Path) -> None:
+    code = (
+        "import sys\n"
+        "from qwen3_reranker.cli import main, score_pairs\n"
+        "score_pairs._PAIRS = 1\n"
+        "sys.exit(main(['score', '-', '-m', sys.argv[1]]))"
+    )
+    command = [sys.executable, "-c", code, model]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(LINES)
+        process.stdin.flush()
+        scored = [process.stdout.readline() for _ in PAIRS]
+        process.send_signal(signal.SIGINT)
+        # Its input is still open.
+        assert process.wait(PATIENCE_SECONDS) == 130
+        assert process.stderr.read() == "interrupted\n"
+    assert [row["id"] for row in parsed("".join(scored))] == [1, 2, 3]
+
+
+def test_half_a_surrogate_pair_in_another_field_is_written_as_it_came(run: Run, model: str, notes: Path) -> None:
+    line = '{"query": "q", "document": "d", "more": "\\ud800"}'
+    assert run("score", "-", "-m", model, "-o", "out.jsonl", stdin=line.encode()).code == 0
+    assert json.loads((notes / "out.jsonl").read_text(encoding="utf-8"))["more"] == "\ud800"
+    outcome = run("score", "-", "-m", model, "-o", "out.parquet", stdin=line.encode())
+    assert outcome.code == 2
+    assert "error: records of these kinds make no table (" in outcome.err, outcome.err
+
+
+def test_columns_of_one_name_are_both_kept(run: Run, model: str, notes: Path) -> None:
+    stdin = b"query,document,query\na query,a text,another\n"
+    [row] = parsed(run("score", "-", "--input-format", "csv", "-m", model, stdin=stdin).out)
+    assert (row["query"], row["document"], row["column 3"]) == ("a query", "a text", "another")
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_to_as_it_is(run: Run, model: str, folder: Path) -> None:
+    (folder / "link.jsonl").symlink_to("real.jsonl")
+    assert run("score", "pairs.jsonl", "-m", model, "-o", "link.jsonl").code == 0
+    assert (folder / "link.jsonl").is_symlink()
+    assert len(parsed((folder / "real.jsonl").read_text(encoding="utf-8"))) == 3
+    reading, writing = os.pipe()
+    assert run("score", "pairs.jsonl", "-m", model, "-o", f"/dev/fd/{writing}").code == 0
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        assert len(parsed(pipe.read())) == 3
+    os.mkfifo("pipe")
+    outcome = run("score", "pairs.jsonl", "-m", model, "-o", "pipe", "--format", "parquet")
+    assert outcome.code == 2
+    assert outcome.err == "error: pipe is a pipe or a device, which this format cannot be written to: name a file\n"
 
 
 @pytest.mark.slow
