@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-Part = TypeVar("Part")
+Prepared = TypeVar("Prepared")
 
 
 def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
@@ -22,14 +22,14 @@ def parts(texts: Sequence[str], max_characters: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(cuts, [*cuts[1:], len(texts)], strict=True)]
 
 
-def made_ahead(made: Iterable[Part]) -> Iterator[Part]:
+def made_ahead(made: Iterable[Prepared]) -> Iterator[Prepared]:
     """The same parts in order. A thread makes the next one while the caller uses one.
 
     A caller that stops waits until the part that is being made is done, so this is not for what waits for input.
     """
     remaining = iter(made)
 
-    def next_part() -> list[Part]:
+    def next_part() -> list[Prepared]:
         return list(islice(remaining, 1))
 
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:

@@ -102,7 +102,8 @@ class Usage:
     """Tokens of one call: of separate rows, of the tree, and what a cache knew.
 
     `prompt_tokens` counts every row in full, as a batch of separate rows without padding would hold it;
-    `computed_tokens` went through the network; `cached_tokens` were known from an earlier call.
+    `computed_tokens` went through the network; `cached_tokens` were known from an earlier call. For a ranking of
+    `rank_many` these two are not measured: the whole call's are divided in proportion to prompt_tokens, which is exact.
     """
 
     prompt_tokens: int

@@ -154,8 +154,9 @@ class Reranker(OpenedModel):
     ) -> list[Ranking]:
         """A ranking for each query, in input order. Beginnings that queries share are computed once.
 
-        documents: those of all queries, or a list with a collection for each query. The usage of a ranking is its share
-        of the whole call's. The rest is that of `rank`; errors name `queries[i]` and `documents[i][j]`.
+        documents: those of all queries, or a list with a collection for each query. Computed and cached tokens of a
+        ranking are a share of the whole call's, in proportion to its prompt_tokens; their sums are exact. The rest is
+        that of `rank`; errors name `queries[i]` and `documents[i][j]`.
         """
         top_k = score.checked_top_k(top_k)
         asked = record_texts("queries", queries, None).texts

@@ -95,7 +95,7 @@ def table(found: list[ModelNeeds]) -> RowTable:
         Column("model"),
         Column("files", right=True),
         Column("fits here"),
-        *(Column(name, right=True) for name in ("float32", "int8")),
+        *(Column(f"{name}, up to", right=True) for name in ("float32", "int8")),
         Column("", style="dim"),
     ]
     return RowTable(columns, [_row(each) for each in found])

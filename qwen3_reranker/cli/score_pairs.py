@@ -103,8 +103,8 @@ def score(
     """Score pairs of a query and a document.
 
     PAIRS is a file of records, a pipe, or - for standard input: JSON lines, CSV or TSV with a header, or Parquet. Each
-    record holds a query and a document, and comes back with the fields logit and probability, in the order of the input.
-    Files of any size are read and written a part at a time. Pairs of one query are fastest when they stand together.
+    record holds a query and a document, and comes back with logit and probability, in the order of the input. Files of
+    any size are read and written a part at a time. Pairs of one query are fastest when they stand together.
 
     A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
     FILE.part.

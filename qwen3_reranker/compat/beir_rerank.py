@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen3_reranker.compat.pair_encoder import CrossEncoder
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
 
 Results = dict[str, dict[str, float]]
@@ -32,15 +33,21 @@ class Rerank:
     ) -> Results:
         """{query: {document: score}} of each query's `top_k` best documents, of which title and text are read.
 
-        corpus: {document: {"title": ..., "text": ...}}. Raises what the model's predict raises.
+        corpus: {document: {"title": ..., "text": ...}}. Raises InputError for a result whose query or document is not
+        there, and what the model's predict raises.
         """
+        for query, found in results.items():
+            if query not in queries:
+                raise InputError(f"results hold the query {query!r}, which is not among the queries")
+            if (absent := next((each for each in found if each not in corpus), None)) is not None:
+                raise InputError(f"results hold the document {absent!r}, which the corpus lacks")
         ids = [
             (query, document)
             for query, found in results.items()
             for document in sorted(found, key=found.__getitem__, reverse=True)[:top_k]
         ]
         texts = {
-            document: f"{corpus[document].get('title', '')} {corpus[document].get('text', '')}".strip()
+            document: " ".join(corpus[document].get(name) or "" for name in ("title", "text")).strip()
             for _, document in ids
         }
         pairs = [(queries[query], texts[document]) for query, document in ids]

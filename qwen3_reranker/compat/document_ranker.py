@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from copy import copy
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from qwen3_reranker.compat.model_options import device_options, dtype_options, opened
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.records import Ranking
 from qwen3_reranker.reranker import Reranker as OpenReranker
 
 
@@ -37,8 +38,9 @@ class Result:
             raise AttributeError(name)
         if hasattr(self.document, name):
             return getattr(self.document, name)
-        if name in self.document.metadata:
-            return self.document.metadata[name]
+        metadata = self.document.metadata or {}
+        if name in metadata:
+            return metadata[name]
         raise AttributeError(f"neither the result nor its document has {name!r}")
 
 
@@ -118,15 +120,12 @@ class DocumentRanker:
         Raises InputError and QueryTooLongError.
         """
         documents = _documents(docs, doc_ids, metadata)
-        if not documents:
-            return RankedResults([], query)
-        ranking = self.reranker.rank(query, [each.text for each in documents], instruction=self.instruction)
-        results = [Result(documents[hit.index], hit.probability, place) for place, hit in enumerate(ranking, start=1)]
-        return RankedResults(results, query)
+        return _results(query, self.reranker.rank(query, documents, None, self.instruction, key=_text))
 
     async def rank_async(self, query: str, docs: Any, doc_ids: Sequence[int | str] | None = None) -> RankedResults:
-        """The same in a thread."""
-        return await asyncio.to_thread(self.rank, query, docs, doc_ids)
+        """The same for asyncio. Cancelled, it stops computing at the end of a batch."""
+        documents = _documents(docs, doc_ids, None)
+        return _results(query, await self.reranker.arank(query, documents, None, self.instruction, key=_text))
 
     def score(self, query: str, doc: str) -> float:
         """The probability that the document answers the query."""
@@ -134,14 +133,23 @@ class DocumentRanker:
 
 
 Document, Reranker = TextDocument, DocumentRanker
+_text = attrgetter("text")
+
+
+def _results(query: str, ranking: Ranking) -> RankedResults:
+    results = [Result(hit.item, hit.probability, place) for place, hit in enumerate(ranking, start=1)]
+    return RankedResults(results, query)
 
 
 def _documents(docs: Any, doc_ids: Sequence[int | str] | None, metadata: Sequence[dict[str, Any]] | None) -> list[Any]:
-    given: Iterable[Any] = [docs] if isinstance(docs, str) or hasattr(docs, "text") else docs
+    given = [docs] if isinstance(docs, str) or hasattr(docs, "text") else docs
+    if not isinstance(given, Iterable):
+        raise InputError(f"docs must be a string, a document or a list of these, got {type(docs).__name__}")
     documents = [TextDocument(each) if isinstance(each, str) else copy(each) for each in given]
     for name, values in (("doc_id", doc_ids), ("metadata", metadata)):
-        if values is not None and len(values) != len(documents):
-            raise InputError(f"one {name} is needed for each of {len(documents)} documents, got {len(values)}")
+        if values is not None and not (isinstance(values, Sized) and len(values) == len(documents)):
+            got = len(values) if isinstance(values, Sized) else repr(values)
+            raise InputError(f"one {name} is needed for each of {len(documents)} documents, got {got}")
     for place, document in enumerate(documents):
         if not isinstance(getattr(document, "text", None), str):
             raise InputError(f"docs[{place}] must be a string or a document with text, got {document!r:.80}")

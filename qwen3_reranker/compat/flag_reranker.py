@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker import score
+from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.compat.model_options import device_options, opened
 from qwen3_reranker.compat.text_pairs import is_single_pair, text_pairs
@@ -77,8 +78,8 @@ class FlagReranker:
         if not pairs:
             return []
         limits = Limits(
-            query_tokens=self.query_max_length if query_max_length is None else query_max_length,
-            row_tokens=max_length,
+            query_tokens=_length("query_max_length", self.query_max_length, query_max_length),
+            row_tokens=_length("max_length", max_length),
         )
         instruction = self.prompt if prompt is None else prompt
         queries, passages = ([pair[place] for pair in pairs] for place in (0, 1))
@@ -93,6 +94,14 @@ class FlagReranker:
 
 
 FlagLLMReranker = FlagReranker
+
+
+def _length(name: str, *lengths: int | None) -> int | None:
+    """The last length that is not None. Raises InputError unless it is a whole number of at least 1."""
+    length = next((each for each in reversed(lengths) if each is not None), None)
+    if length is not None and not is_whole(length, 1):
+        raise InputError(f"{name} must be a whole number of at least 1, got {length!r}")
+    return length
 
 
 class FlagAutoReranker:

@@ -90,6 +90,8 @@ class CrossEncoder(EncoderFacts):
         with hub_access(HubAccess(token, cache_folder, local_files_only)):
             self.reranker = opened(model_name_or_path, {**meant, **options}, revision)
         stored = EncoderSettings.of(self.reranker.checkpoint)
+        if prompts is not None and not isinstance(prompts, Mapping):
+            raise InputError(f"prompts must be texts by name, got {type(prompts).__name__}")
         self.prompts = {**stored.prompts, **{name: text or "" for name, text in (prompts or {}).items()}}
         self.default_prompt_name = stored.default_prompt_name if default_prompt_name is None else default_prompt_name
         if self.default_prompt_name is not None and self.default_prompt_name not in self.prompts:
@@ -164,8 +166,8 @@ class CrossEncoder(EncoderFacts):
         if not is_whole(batch_size, 1):
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         self.refuse_other_device(device)
-        if isinstance(documents, str):
-            raise InputError("documents must be a list of strings, got one string")
+        if isinstance(documents, str) or not isinstance(documents, Iterable):
+            raise InputError(f"documents must be a list of strings, got {type(documents).__name__}")
         documents = list(documents)
         pairs = text_pairs([(query, document) for document in documents])
         scores, logits = self._scores(pairs, prompt, prompt_name, activation_fn, show_progress_bar)

@@ -11,6 +11,7 @@ import numpy as np
 from qwen3_reranker import score
 from qwen3_reranker.compat.model_options import device_options, opened
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.record_texts import record_texts
 from qwen3_reranker.reranker import Reranker
 
 Scored = list[tuple[int, float]]
@@ -61,9 +62,10 @@ class Similarity:
         multilabel: True gives probabilities, False a softmax over the texts, None logits. labels has no effect: there
         is one. Raises InputError and QueryTooLongError.
         """
+        listed = record_texts("texts", texts, None).texts
         if not isinstance(query, str):
-            return [self(each, texts, multilabel, labels) for each in query]
-        logits_N = self.reranker.score(query, texts, self.instruction).logits if len(texts) else np.empty(0, np.float32)
+            return [self(each, listed, multilabel) for each in record_texts("query", query, None).texts]
+        logits_N = self.reranker.score(query, listed, self.instruction).logits
         if multilabel:
             scores = score.probabilities(logits_N)
         elif multilabel is None:

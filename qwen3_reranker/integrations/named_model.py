@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.errors import unknown
+from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.opened_model import OpenedModel
 
@@ -33,7 +33,9 @@ class NamedModel(Generic[Model]):
         EngineOptions.of({name: value for name, value in options.items() if name in EngineOptions.__dataclass_fields__})
         self._kind, self._options = kind, dict(options)
         self._model: Model | None = model if isinstance(model, kind) else None
-        self._name = model if isinstance(model, kind) else os.fspath(model)  # type: ignore[arg-type]
+        if self._model is None and not isinstance(model, str | os.PathLike):
+            raise InputError(f"model must be a name, a path or an open {kind.__name__}, got {type(model).__name__}")
+        self._name = self._model or os.fspath(model)  # type: ignore[arg-type]
 
     def open(self) -> Model:
         """The opened model. Raises what its class raises."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,3 +126,34 @@ def test_beirs_rerank_scores_title_and_text_of_each_querys_best(
     [titled] = small_reranker.probabilities([(QUERY, "Undo git reset")])
     assert (results["none"], results["r"]) == ({}, {"d9": pytest.approx(titled)})
     assert Rerank(CrossEncoder(small_reranker)).rerank(corpus, queries, found, top_k=3) == results
+    corpus["d9"] = {"title": None, "text": "Undo git reset"}  # type: ignore[dict-item]
+    assert Rerank(small_reranker).rerank(corpus, queries, {"r": {"d9": 1.0}}, top_k=3) == {"r": results["r"]}
+
+
+MISUSES: dict[str, Callable[[Reranker], object]] = {
+    "documents must be a list of strings, got NoneType": lambda model: CrossEncoder(model).rank(QUERY, None),  # type: ignore[arg-type]
+    "prompts must be texts by name, got list": lambda model: CrossEncoder(model, prompts=["a"]),  # type: ignore[arg-type]
+    "docs must be a string, a document or a list": lambda model: RerankersReranker(model).rank(QUERY, None),
+    "one doc_id is needed for each of 6": lambda model: RerankersReranker(model).rank(QUERY, TEXTS, doc_ids=3),  # type: ignore[arg-type]
+    "texts must be a list of strings, got NoneType": lambda model: Similarity(model)(QUERY, None),  # type: ignore[call-overload]
+    "query must be a list of strings, got NoneType": lambda model: Similarity(model)(None, TEXTS),  # type: ignore[call-overload]
+    "max_length must be a whole number": lambda model: FlagReranker(model).compute_score(PAIRS, max_length="9"),  # type: ignore[arg-type]
+    "query_max_length must be a whole number of at least 1, got 0": lambda model: FlagReranker(
+        model, query_max_length=0
+    ).compute_score(PAIRS),
+    "results hold the document 'd1', which the corpus lacks": lambda model: Rerank(model).rerank(
+        {}, {"q": QUERY}, {"q": {"d1": 1.0}}, 3
+    ),
+    "results hold the query 'q', which is not": lambda model: Rerank(model).rerank({}, {}, {"q": {}}, 3),
+}
+
+
+@pytest.mark.parametrize("message", MISUSES)
+def test_what_is_no_list_or_length_or_is_absent_is_a_typed_error(small_reranker: Reranker, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MISUSES[message](small_reranker)
+
+
+def test_a_generator_of_texts_is_scored_for_every_query(small_reranker: Reranker) -> None:
+    similarity = Similarity(small_reranker)
+    assert similarity([QUERY, "other"], iter(TEXTS)) == similarity([QUERY, "other"], TEXTS)  # type: ignore[call-overload]

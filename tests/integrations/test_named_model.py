@@ -61,6 +61,8 @@ def test_an_opened_model_is_used_as_it_is_and_kept(small_reranker: Reranker) -> 
 
 
 def test_options_of_the_other_class_and_of_nobody_are_refused_before_anything_is_opened() -> None:
+    with pytest.raises(InputError, match="model must be a name, a path or an open Reranker, got NoneType"):
+        NamedModel(Reranker, None, {})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown option 'dim'"):
         NamedModel(Reranker, "nano", {"dim": 32})
     with pytest.raises(InputError, match="unknown option 'truncate_queries'"):
