@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
@@ -15,26 +14,41 @@ from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
     """("file:line", text) of each line that is not blank; raises InputError."""
+    with open_lines(path) as file:
+        yield from ((location, line) for location, line in decoded_lines(file, str(path)) if line.strip())
+
+
+def open_lines(path: str | Path) -> BinaryIO:
+    """The file, unpacked if its name ends in .xz. Raises InputError if it cannot be opened."""
     try:
-        with cast(BufferedReader, lzma.open(path) if path.suffix == ".xz" else path.open("rb")) as lines:
-            refuse_other_kinds(lines.peek(ENOUGH)[:ENOUGH], str(path))
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    location = f"{path}:{number}"
-                    yield location, _text(line, location, "utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        return cast(BinaryIO, lzma.open(path) if str(path).endswith(".xz") else open(path, "rb"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (lzma.LZMAError, EOFError) as error:
-        raise InputError(f"{path}: not a whole xz file ({error}); pack it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
-def _text(line: bytes, location: str, encoding: str) -> str:
+def decoded_lines(file: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
+    """("name:line", text) of each line without its end; raises InputError for what is no UTF-8 text."""
+    number = 0
     try:
-        return line.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise not_utf8(line, error.start, location) from None
+        for number, line in enumerate(_of_text(file, name), start=1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise not_utf8(line, error.start, f"{name}:{number}") from None
+            yield f"{name}:{number}", text.rstrip("\r\n")
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"{name}: not a whole xz file ({error}); pack it again") from None
+    except OSError as error:
+        raise InputError(f"{name}:{number + 1}: cannot be read ({error.strerror or error})") from None
+
+
+def _of_text(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of a file whose beginning is that of text."""
+    if hasattr(file, "peek"):
+        refuse_other_kinds(file.peek(ENOUGH)[:ENOUGH], name)
+    yield from file
 
 
 def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

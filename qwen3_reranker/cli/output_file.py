@@ -12,6 +12,9 @@ from typing import TextIO
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.errors import InputError
 
+# Endings that promise a format: a file of that name in another one would mislead who opens it.
+_FORMATS = ("json", "csv", "tsv", "npy", "trec", "parquet")
+
 
 @contextmanager
 def scratch_path(place: str, *, keep: bool = False) -> Iterator[Path]:
@@ -67,11 +70,16 @@ def is_special(place: str) -> bool:
 
 
 def format_of(given: str | None, place: str | None, endings: Mapping[str, str], otherwise: str) -> str:
-    """The format that was named, or that of the file's ending, or `otherwise`. Raises InputError for Parquet on stdout.
+    """The format that was named, or that of the file's ending, or `otherwise`.
 
-    endings: the format for each ending of a file's name.
+    endings: the format for each ending of a file's name. Raises InputError for Parquet on stdout, and for the ending of
+    a format that is not among them.
     """
-    form = given or endings.get(os.path.splitext(place or "")[1].lower().removeprefix("."), otherwise)
+    ending = os.path.splitext(place or "")[1].lower().removeprefix(".")
+    if given is None and ending in _FORMATS and ending not in endings:
+        known = ", ".join(f".{each}" for each in endings)
+        raise InputError(f"{place}: .{ending} is not written here; call it {known}, or name its --format")
+    form = given or endings.get(ending, otherwise)
     if form == "parquet" and place is None:
         raise InputError("Parquet is no text: name a file with -o FILE")
     return form

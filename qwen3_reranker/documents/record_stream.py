@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import lzma
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO
 
 from qwen3_reranker.documents.kinds import RECORDS, ending
 from qwen3_reranker.documents.record_files import column_names, kind
 from qwen3_reranker.errors import InputError, unknown
-from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
 from qwen3_reranker.parquet import ParquetRows
+from qwen3_reranker.text_lines import decoded_lines, open_lines
 
 STDIN = "-"
 #: Formats that are read a record at a time.
@@ -49,43 +48,15 @@ class RecordStream:
                 yield f"{self.name}:{number}", row
             return
         with self._opened() as file:
-            lines = self._lines(file)
+            lines = decoded_lines(file, self.name)
             yield from _objects(lines) if self.form == "jsonl" else _rows(lines, _SEPARATORS[self.form])
 
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        if self._is_stdin:
-            if sys.stdin is None:
-                raise InputError("standard input is closed, so - cannot be read")
-            yield sys.stdin.buffer
-            return
-        try:
-            file = lzma.open(self.path) if self.path.endswith(".xz") else open(self.path, "rb")  # noqa: SIM115
-        except FileNotFoundError:
-            raise InputError(f"{self.path}: no such file") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        with file:
-            yield cast(BinaryIO, file)
-
-    def _lines(self, file: BinaryIO) -> Iterator[tuple[str, str]]:
-        """The source and the text of each line."""
-        number, first = 0, b""
-        try:
-            for number, line in enumerate(file, start=1):
-                if not first:
-                    first = line
-                    refuse_other_kinds(line[:ENOUGH], self.name)
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError as error:
-                    raise not_utf8(line, error.start, f"{self.name}:{number}") from None
-                yield f"{self.name}:{number}", text.rstrip("\r\n")
-        except (lzma.LZMAError, EOFError) as error:
-            raise InputError(f"{self.name}: not a whole xz file ({error}); pack it again") from None
-        except OSError as error:
-            raise InputError(f"{self.name}:{number + 1}: cannot be read ({error.strerror or error})") from None
+    def _opened(self) -> AbstractContextManager[BinaryIO]:
+        if not self._is_stdin:
+            return open_lines(self.path)
+        if sys.stdin is None:
+            raise InputError("standard input is closed, so - cannot be read")
+        return nullcontext(sys.stdin.buffer)
 
 
 def _form_of(path: str) -> str:

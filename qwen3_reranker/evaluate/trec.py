@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.labelled import Run
 from qwen3_reranker.text_lines import columns, text_lines, whole_number
+from qwen3_reranker.weights.replaced_file import replacing
 
 _TOPIC = re.compile(r"<top>(.*?)</top>", re.DOTALL | re.IGNORECASE)
 _NUMBER = re.compile(r"<num[^>]*>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
@@ -60,13 +60,11 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
 def write_run(path: Path, run: Run, tag: str) -> None:
     """Write a run that `read_run` reads back, whole or not at all. Scores keep all their digits."""
-    scratch = path.with_name(f"{path.name}.part")
-    with scratch.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         for query, scores in run.items():
             best_first = sorted(scores, key=lambda document: -scores[document])
             for rank, document in enumerate(best_first, start=1):
                 file.write(run_line(query, document, rank, scores[document], tag))
-    os.replace(scratch, path)
 
 
 def run_line(query: str, document: str, rank: int, score: float, tag: str) -> str:

@@ -43,7 +43,7 @@ class RerankPassages(dspy.Module):
                 raise InputError("give passages, or make the module with a retriever")
             found = self.retrieve(query)
             passages = getattr(found, "passages", found)
-        ranking = self._named.open().rank(query, list(passages), self.k, self.instruction)
+        ranking = self._named.open().rank(query, passages, self.k, self.instruction)
         return dspy.Prediction(passages=[hit.document for hit in ranking], scores=[hit.probability for hit in ranking])
 
     async def aforward(self, query: str, passages: Sequence[str] | None = None) -> dspy.Prediction:

@@ -13,6 +13,7 @@ from typing import Any
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.text_lines import objects
+from qwen3_reranker.weights.replaced_file import replacing
 
 #: Fields of a line; only the first is required.
 FIELDS = ("query", "pos", "neg", "instruction", "pos_scores", "neg_scores", "id", "source", "lang")
@@ -69,12 +70,10 @@ def write_examples(path: str | os.PathLike[str], examples: Iterable[TrainExample
     """Write one line per example, all or nothing; returns the count."""
     destination = Path(path)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(f".{destination.name}.partial")
     count = 0
-    with part.open("w", encoding="utf-8") as file:
+    with replacing(destination) as part, part.open("w", encoding="utf-8") as file:
         for count, each in enumerate(examples, 1):  # noqa: B007 - the count is what is returned
             file.write(line_of(each))
-    os.replace(part, destination)
     return count
 
 

@@ -99,6 +99,8 @@ def test_more_queries_than_a_plan_holds_are_ranked_alike(
         ({}, ("query", "notes.txt", "--min-probability", "nan"), "--min-probability must be at least 0"),
         ({}, ("query", "notes.txt", "--format", "parquet"), "Parquet is no text: name a file with -o FILE"),
         ({}, ("query", "notes.txt", "-o", "."), ". is a folder: name a file"),
+        ({}, ("query", "notes.txt", "-o", "out.csv"), "out.csv: .csv is not written here; call it .json, .jsonl, .nd"),
+        ({}, ("query", "notes.txt", "-o", ""), "expected the name of a file after -o, got an empty one"),
         ({}, ("query", "notes.txt", "-o", "no/such/out.jsonl"), "no/such/out.jsonl: cannot be written (No such file"),
         ({"a b.txt": "text"}, ("query", "a b.txt", "--format", "trec"), "the id 'a b.txt:1' holds blanks"),
         ({}, ("query", "notes.txt", "--explain-plan", "-o", "plan"), "--explain-plan prints an outline and ranks noth"),

@@ -70,6 +70,8 @@ def test_the_loop_is_free_while_passages_are_ranked(nano: Reranker, ranking: Ran
 
 
 def test_wrong_use_is_refused(nano: Reranker) -> None:
+    with pytest.raises(InputError, match="documents must be a list of strings or records, got str"):
+        RerankPassages()(QUERY, "one text, and not its letters")
     with pytest.raises(InputError, match="give passages, or make the module with a retriever"):
         RerankPassages(model=nano)(QUERY)
     with pytest.raises(InputError, match="did you mean 'precision'"):
