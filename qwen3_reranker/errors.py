@@ -74,6 +74,12 @@ class TooLongError(InputError):
         self.index = index
 
 
+class JobChangedError(InputError):
+    """A folder holds the parts of a job with another input or other options. The message says what differs."""
+
+    http_status = 409
+
+
 class ModelNotFoundError(InputError):
     """No model of that name is bundled, a folder, on the Hub or cached."""
 

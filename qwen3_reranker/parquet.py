@@ -37,6 +37,11 @@ class ParquetRows:
         """The names of the columns."""
         return list(self._file.schema_arrow.names)
 
+    @property
+    def schema(self) -> Any:
+        """The columns and their types, as Arrow has them."""
+        return self._file.schema_arrow
+
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
 
@@ -51,12 +56,16 @@ class ParquetRows:
 class ParquetOutput:
     """Writes rows to a file. The first rows that are written say which columns there are and of which types.
 
-    float32: the columns of numbers in 32 bits, and of lists of such numbers.
+    float32, float32_lists: the columns of numbers in 32 bits, and of lists of such numbers. schema: all columns, from
+    `schema_of`, for one of several files that have the same.
     """
 
-    def __init__(self, path: Path, float32: Sequence[str] = (), float32_lists: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, float32: Sequence[str] = (), float32_lists: Sequence[str] = (), schema: Any = None
+    ) -> None:
         self._pyarrow = require_pyarrow()
         self._path, self._float32, self._float32_lists = path, float32, float32_lists
+        self._schema = schema
         self._writer: Any = None
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -66,7 +75,8 @@ class ParquetOutput:
         pyarrow = self._pyarrow
         try:
             if self._writer is None:
-                self._writer = pyarrow.parquet.ParquetWriter(self._path, self._schema(rows))
+                schema = self._schema or schema_of(rows, self._float32, self._float32_lists)
+                self._writer = pyarrow.parquet.ParquetWriter(self._path, schema)
             schema = self._writer.schema
             if unknown := {name for row in rows for name in row}.difference(schema.names):
                 raise InputError(
@@ -84,17 +94,24 @@ class ParquetOutput:
         else:
             self._writer.close()
 
-    def _schema(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        pyarrow = self._pyarrow
-        names = dict.fromkeys(name for row in rows for name in row)
-        given = pyarrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
-        types = {field.name: field.type for field in given}
-        types |= {name: pyarrow.float32() for name in self._float32 if name in types}
-        types |= {name: pyarrow.list_(pyarrow.float32()) for name in self._float32_lists if name in types}
-        # A column that holds nothing yet may hold text later.
-        return pyarrow.schema(
-            [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
-        )
+
+def schema_of(
+    rows: Sequence[Mapping[str, Any]],
+    float32: Sequence[str] = (),
+    float32_lists: Sequence[str] = (),
+    known: Any = None,
+) -> Any:
+    """The columns that these rows make. known: the schema that has the types of some of them."""
+    pyarrow = require_pyarrow()
+    names = dict.fromkeys(name for row in rows for name in row)
+    given = pyarrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
+    types = {field.name: field.type for field in [*given, *(known or ())]}
+    types |= {name: pyarrow.float32() for name in float32 if name in types}
+    types |= {name: pyarrow.list_(pyarrow.float32()) for name in float32_lists if name in types}
+    # A column that holds nothing yet may hold text later.
+    return pyarrow.schema(
+        [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
+    )
 
 
 def _first_line(error: BaseException) -> str:

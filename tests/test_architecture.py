@@ -26,7 +26,7 @@ LAYERS = [
     {"search"},
     {"bench", "drift", "evaluate", "integrations"},
     {"convert", "doctor", "hub"},
-    {"compat", "train"},
+    {"compat", "jobs", "train"},
     {"mcp", "serve"},
     {"cli"},
     {"__init__", "__main__"},
@@ -95,6 +95,7 @@ LIBRARIES = {
     "duckdb": {"integrations"},
     "dspy": {"integrations"},
     "pyarrow": {"integrations", "parquet", "search"},  # comes with lancedb, and DuckDB needs it for such functions
+    "ray": {"jobs"},
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

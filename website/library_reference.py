@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 #: The modules whose `__all__` users import from, in the order of the page.
-MODULES = ("qwen3_reranker", "qwen3_reranker.search", "qwen3_reranker.compat", "qwen3_reranker.hub")
+MODULES = ("qwen3_reranker", "qwen3_reranker.search")
 _NAMES = r"[a-z_]\w*(?:, [a-z_]\w*)*: "
 
 

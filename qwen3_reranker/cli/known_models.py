@@ -66,10 +66,9 @@ def models(*, output: PrintOptions) -> None:
         return
     console = console_for(sys.stdout)
     print_table(table(found), console)
-    print_line(console, "")
-    print_line(console, "Memory at most, for documents of up to 1,000 tokens.")
     if memory is not None:
-        print_line(console, f"This machine has {byte_size(memory)}.")
+        print_line(console, "")
+        print_line(console, f"This machine has {byte_size(memory)} of memory.")
 
 
 def known_and_cached(memory: int | None) -> Iterator[ModelNeeds]:

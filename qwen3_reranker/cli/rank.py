@@ -117,7 +117,7 @@ def rank(
       notes.jsonl     one record a line, a JSON object; "text" is its text
       notes.json      an array of records, or of texts
       notes.csv       one record a row below the header (or .tsv)
-      notes.pdf       one document (or .docx, .pptx, .xlsx ...); --chunk gives pages
+      notes.pdf       one document, a page or less with --chunk (or .docx, .pptx, .xlsx ...)
       notes/          files below it: these as above, any other as one document
       -               standard input, one document a line
 

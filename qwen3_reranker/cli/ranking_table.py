@@ -125,7 +125,7 @@ def _footer(report: RankingReport) -> list[str]:
     documents = f"{read:,} {'document' if read == 1 else 'documents'}"
     parts = [documents if shown == read else f"best {shown:,} of {read:,}"]
     if report.least is not None:
-        parts[0] += f", none below a probability of {report.least:g}"
+        parts[0] += f" with a probability of {report.least:g} or more"
     if usage.prompt_tokens:
         saved = 1 - usage.computed_tokens / usage.prompt_tokens
         parts.append(f"{usage.prompt_tokens:,} tokens, {usage.computed_tokens:,} computed ({saved:.0%} saved)")

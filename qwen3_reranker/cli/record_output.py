@@ -6,16 +6,33 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from qwen3_reranker.cli.output_file import scratch_path, text_output
 from qwen3_reranker.cli.ranking_output import json_text
 from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.parquet import ParquetOutput
+from qwen3_reranker.parquet import ParquetOutput, schema_of
 from qwen3_reranker.row_table import Column, RowTable
 
 Record = Mapping[str, Any]
+
+
+@contextmanager
+def opened_records(
+    form: str, path: Path, float32: Sequence[str], like: Sequence[Record], known: Any = None
+) -> Iterator[Callable[[Sequence[Record]], None]]:
+    """What writes records to the file `path`, one of several with the same columns. form and float32: as below.
+
+    like: records that have all columns. known: the schema of Parquet that has the types of some of them.
+    """
+    if form == "parquet":
+        with closing(ParquetOutput(path, float32, schema=schema_of(like, float32, known=known))) as parquet:
+            yield parquet.write
+        return
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        yield (_json_lines if form == "jsonl" else _Table(form, like).write)(stream)
 
 
 @contextmanager
@@ -48,10 +65,10 @@ def _json_lines(stream: TextIO) -> Callable[[Sequence[Record]], None]:
 
 
 class _Table:
-    """CSV or TSV below a header, which the fields of the first record make."""
+    """CSV or TSV below a header, which the fields of `like` make, or those of the first record."""
 
-    def __init__(self, form: str) -> None:
-        self._form = form
+    def __init__(self, form: str, like: Sequence[Record] = ()) -> None:
+        self._form, self._like = form, like
         self._names: list[str] | None = None
 
     def write(self, stream: TextIO) -> Callable[[Sequence[Record]], None]:
@@ -60,7 +77,7 @@ class _Table:
         def write(records: Sequence[Record]) -> None:
             headed = self._names is not None
             if self._names is None and records:
-                self._names = list(records[0])
+                self._names = list(dict.fromkeys(name for record in self._like or records[:1] for name in record))
             names = self._names or []
             if unknown := {name for record in records for name in record}.difference(names):
                 raise InputError(

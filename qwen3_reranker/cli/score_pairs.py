@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
-from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.output_file import format_of
 from qwen3_reranker.cli.ranking_output import shortest
 from qwen3_reranker.cli.record_output import record_output
+from qwen3_reranker.cli.score_folder import ModelChoice, folder_of, score_into_folder
 from qwen3_reranker.cli.shared_options import ModelOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
-from qwen3_reranker.documents.record_files import kind
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.jobs.job_options import JobOptions
+from qwen3_reranker.jobs.pairs import Pair, PairOptions, pairs_of
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.overlap import made_ahead
-from qwen3_reranker.prompt import is_blank
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Row
@@ -38,47 +37,21 @@ _SCORES = ("logit", "probability")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions:
-    """Where a pair's texts are, and what makes a document relevant."""
-
-    group: ClassVar[str] = "Pairs"
-    query_field: str = option("query", "The field or column that holds the query.", unit="NAME")
-    document_field: str = option("document", "The field or column that holds the document.", unit="NAME")
-    input_format: str | None = option(
-        None, "The format of PAIRS.", choices=FORMATS, shown="that of the file's ending; jsonl for -"
-    )
-    instruction: str | None = option(
-        None,
-        "Say what makes a document relevant, best in English.",
-        unit="TEXT",
-        shown="that it answers a web search query",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class ScoreOutput:
-    """Where the scored pairs go."""
+    """Where the scored pairs go: a stream, a file, or the folder of a job."""
 
     form: str | None = option(
         None,
         "How to write the pairs.",
         choices=FORMATS,
         flag="--format",
-        shown="that of the ending of -o FILE, otherwise jsonl",
+        shown="that of the ending of -o FILE, that of PAIRS for -o FOLDER/, otherwise jsonl",
         group="Output",
     )
-    output: str | None = output_option("The scored pairs go to FILE, which gets its name when all are scored.")
+    output: str | None = output_option(
+        "The scored pairs go to FILE, which gets its name when all are scored, or in parts to FOLDER/."
+    )
     dry_run: bool = dry_run_option()
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A record and its two texts. source: where it is."""
-
-    source: str
-    record: Mapping[str, Any]
-    query: str
-    document: str
 
 
 @dataclass(slots=True)
@@ -97,6 +70,7 @@ def score(
     *,
     options: PairOptions,
     output: ScoreOutput,
+    job: JobOptions,
     model: ModelOptions,
     engine: EngineOptions,
 ) -> None:
@@ -109,20 +83,27 @@ def score(
     A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
     FILE.part.
 
+    With -o FOLDER/ it is a job: each part of the pairs becomes a file of the folder, and the same command goes on
+    where a job was stopped, however that was. --engine ray computes parts on a cluster, with the same result.
+
     Examples:
       qwen3-reranker score pairs.jsonl -o scored.jsonl
       qwen3-reranker score clicks.parquet -o scored.parquet --document-field title
+      qwen3-reranker score pairs.parquet -o scored/ --engine ray --price-per-hour 1.50
       qwen3-reranker score pairs.tsv --dry-run -m Qwen/Qwen3-Reranker-0.6B
       zcat pairs.jsonl.gz | qwen3-reranker score - | gzip > scored.jsonl.gz
     """
     stream = RecordStream(pairs, options.input_format)
+    if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
+        score_into_folder(folder, stream, options, job, output.form or stream.form, ModelChoice(model, engine))
+        return
     form = format_of(output.form, output.output, _ENDINGS, "jsonl")
     from qwen3_reranker.cli.progress import ProgressBar
 
     # Rows that appear on a terminal are progress enough.
     shown = output.output is None and on_terminal(sys.stdout)
     with nullcontext() if shown else ProgressBar("reading pairs") as bar:
-        read = _pairs(stream, options)
+        read = pairs_of(stream, options)
         count, sample = (0, []) if stream.reads_once and not output.dry_run else _counted(read)
         from qwen3_reranker.reranker import Reranker
         from qwen3_reranker.weights import resolve
@@ -136,7 +117,7 @@ def score(
                     bar.stage("scoring", f"{count:,} pairs" if count else "pairs")
                 total = Tally()
                 start = time.perf_counter()
-                parts = _parts(read if stream.reads_once else _pairs(stream, options))
+                parts = _parts(read if stream.reads_once else pairs_of(stream, options))
                 prepared = ((part, _rows(reranker, part, options.instruction)) for part in parts)
                 # Ctrl-C need not wait for a pipe that is silent.
                 ahead = prepared if stream.reads_once else made_ahead(prepared)
@@ -154,27 +135,6 @@ def score(
         print(_summary(total, seconds))
     elif total.cut:
         note(f"{total.cut:,} of {total.pairs:,} documents cut to fit {reranker.tokens.max_length:,} tokens")
-
-
-def _pairs(stream: RecordStream, options: PairOptions) -> Iterator[Pair]:
-    """The pairs of a stream; raises InputError for a record without two texts."""
-    for source, record in stream:
-        query = _text(record, source, options.query_field, "--query-field")
-        if is_blank(query):
-            raise InputError(f"{source}: the query must not be blank")
-        yield Pair(source, record, query, _text(record, source, options.document_field, "--document-field"))
-
-
-def _text(record: Mapping[str, Any], source: str, name: str, flag: str) -> str:
-    if name not in record:
-        known = ", ".join(map(repr, record)) or "none"
-        raise InputError(f"{source}: no field {name!r} (its fields: {known:.200}); choose one with {flag}")
-    text = record[name]
-    if not isinstance(text, str):
-        raise InputError(f"{source}: the field {name!r} must be a string, got {kind(text)}")
-    if (index := lone_surrogate(text)) is not None:
-        raise InputError(f"{source}: not valid Unicode: the lone surrogate {text[index]!r} in {name!r}")
-    return text
 
 
 def _counted(pairs: Iterable[Pair]) -> tuple[int, list[Pair]]:

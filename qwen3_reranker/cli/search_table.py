@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -15,8 +14,6 @@ from qwen3_reranker.search.words import words_and_parts
 
 _SHOWN_LINES = 2
 _INDENT = "   "
-# Letters, digits and marks between spaces and ASCII punctuation; an underline belongs to a name.
-_RUN = re.compile(r"[^\s!-/:-@\[-^`{-~]+")
 
 
 def write_results(results: SearchResults, query: str, stream: TextIO) -> None:
@@ -56,29 +53,17 @@ def _scored(hit: SearchHit) -> str:
 
 
 def _marked(line: str, asked: frozenset[str]) -> Text:
-    """The line with what the index finds in it in bold: "how" does not stand in "shows"."""
     text = Text(line)
-    for run in _RUN.finditer(line):
-        spelling = run.group().lower()
-        for word in asked.intersection(words_and_parts(run.group())):
-            begin = spelling.find(word)
-            first, last = (0, len(spelling)) if begin < 0 else (begin, begin + len(word))
-            text.stylize("bold", run.start() + first, run.start() + last)
+    for word in asked:
+        text.highlight_words([word], "bold", case_sensitive=False)
     return text
-
-
-def _fused(results: SearchResults) -> bool:
-    """Whether the logits alone did not make the order, though all candidates have one."""
-    logits = [hit.logit for hit in results if hit.logit is not None]
-    return results.judged == results.candidates and logits != sorted(logits, reverse=True)
 
 
 def _closing(results: SearchResults) -> str:
     parts = [f"{len(results):,} {'document' if len(results) == 1 else 'documents'}"]
     if results.judged:
         known = f", {results.cached:,} of them known" if results.cached else ""
-        fused = ", fused with the first stage" if _fused(results) else ""
-        parts.append(f"{results.judged:,} of {results.candidates:,} candidates judged{known}{fused}")
+        parts.append(f"{results.judged:,} of {results.candidates:,} candidates judged{known}")
     elif results.candidates:
         parts.append(f"none of {results.candidates:,} candidates judged")
     missing = [f"no time for {' and '.join(results.left_out)}"] if results.left_out else []

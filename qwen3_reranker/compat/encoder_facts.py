@@ -119,7 +119,7 @@ class EncoderFacts:
 
     def to(self, device: object = None, *_: Any, **__: Any) -> Self:
         """Itself, if it is on that device; raises InputError for another: a model does not move."""
-        self._refuse_other_device(device)
+        self.refuse_other_device(device)
         return self
 
     def cpu(self) -> Self:
@@ -161,7 +161,7 @@ class EncoderFacts:
         reason = _ABSENT.get(name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{f': {reason}' if reason else ''}")
 
-    def _refuse_other_device(self, device: object) -> None:
+    def refuse_other_device(self, device: object) -> None:
         """Raise InputError for another device than the model's; None is the model's."""
         if device is None:
             return

@@ -128,7 +128,7 @@ class CrossEncoder(EncoderFacts):
         """
         if not is_whole(batch_size, 1):
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        self._refuse_other_device(device)
+        self.refuse_other_device(device)
         is_single = is_single_pair(inputs)
         pairs = text_pairs([inputs] if is_single else inputs)
         scores_N = self._scores(pairs, prompt, prompt_name, activation_fn, show_progress_bar)[0]
@@ -165,7 +165,7 @@ class CrossEncoder(EncoderFacts):
         """
         if not is_whole(batch_size, 1):
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        self._refuse_other_device(device)
+        self.refuse_other_device(device)
         if isinstance(documents, str) or not isinstance(documents, Iterable):
             raise InputError(f"documents must be a list of strings, got {type(documents).__name__}")
         documents = list(documents)
@@ -206,8 +206,7 @@ class CrossEncoder(EncoderFacts):
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Save into a repository of the Hub; returns its address, or that of the pull request.
 
-        options: token, private, safe_serialization, commit_message, local_model_path, exist_ok, replace_model_card,
-        train_datasets, revision and create_pr, as in sentence-transformers. Raises UploadError where the Hub refuses.
+        options: those of sentence-transformers, see `saved_encoder.push`.
         """
         from qwen3_reranker.compat.saved_encoder import push
 

@@ -124,7 +124,7 @@ def test_a_probability_to_reach_leaves_the_others_out(run: Run, model: str, note
     middle = hits[1]["probability"]
     assert ranked(run, model, "a query", "notes.txt", "--min-probability", str(middle)).hits == hits[:2]
     shown = ranked(run, model, "a query", "notes.txt", "--min-probability", "1", "--format", "table").out
-    assert "best 0 of 3, none below a probability of 1" in shown
+    assert "best 0 of 3 with a probability of 1 or more" in shown
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "tsv"])

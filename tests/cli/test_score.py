@@ -147,10 +147,11 @@ def test_records_are_not_in_memory_all_at_once(notes: Path) -> None:
         line = json.dumps({"query": "q", "document": "d", "more": "m" * 1000}) + "\n"
         file.writelines(line for _ in range(200_000))
     code = (
-        "from qwen3_reranker.cli.score_pairs import PairOptions, _pairs, _parts\n"
+        "from qwen3_reranker.cli.score_pairs import _parts\n"
+        "from qwen3_reranker.jobs.pairs import PairOptions, pairs_of\n"
         "from qwen3_reranker.documents.record_stream import RecordStream\n"
         "stream = RecordStream('many.jsonl')\n"
-        "print(sum(map(len, _parts(_pairs(stream, PairOptions())))))\n"
+        "print(sum(map(len, _parts(pairs_of(stream, PairOptions())))))\n"
         # Of this program alone: what getrusage says includes the process that started it.
         "print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])"
     )

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from qwen3_reranker.cli.search_table import _marked
-from qwen3_reranker.search.words import words_and_parts
 from tests.cli.conftest import Run
 
 
@@ -52,32 +50,6 @@ def test_the_table_names_places_stages_and_matching_lines(run: Run, monkeypatch:
     assert lines[2].strip() == "3 Move the branch one commit back."
     assert lines[-1].startswith("1 document · none of 1 candidates judged · ")
     assert max(map(len, lines)) <= 60
-
-
-@pytest.mark.parametrize(
-    ("query", "line", "bold"),
-    [
-        ("how do I end it", "It shows the end: how_to, endIt.", ["It", "end", "how", "end", "It"]),
-        ("ete strasse", "En été, die Straße", ["été", "Straße"]),
-        ("北京", "今天北京很好", ["北京"]),
-    ],
-)
-def test_what_the_index_finds_in_a_line_is_bold_and_no_piece_of_another_word(
-    query: str, line: str, bold: list[str]
-) -> None:
-    spans = sorted((span.start, span.end) for span in _marked(line, frozenset(words_and_parts(query))).spans)
-    assert [line[start:end] for start, end in dict.fromkeys(spans)] == bold
-
-
-def test_the_table_says_when_logits_alone_did_not_make_the_order(run: Run, notes: Path) -> None:
-    (notes / "git.md").write_text("The hotel of the town has the key of the boat.", encoding="utf-8")
-    (notes / "rice.md").write_text("Boil the rice for twelve minutes.", encoding="utf-8")
-    run("index", "add", "notes")
-    found = json.loads(run("search", "the time of the boiling of the rice", "--model", "nano", "--format", "json").out)
-    logits = [hit["logit"] for hit in found["hits"]]
-    assert logits[0] < logits[1]
-    shown = run("search", "the time of the boiling of the rice", "--model", "nano", "--format", "table").out
-    assert "2 of 2 candidates judged, 2 of them known, fused with the first stage · " in shown
 
 
 def test_an_index_at_a_url_is_used_by_every_command(run: Run, notes: Path) -> None:

@@ -1,0 +1,166 @@
+"""`score -o FOLDER/`: a job, whose parts are files of a folder; computed here or on Ray, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwen3_reranker.cli.progress import ProgressBar
+from qwen3_reranker.cli.ranking_output import shortest
+from qwen3_reranker.cli.record_output import opened_records
+from qwen3_reranker.cli.shared_options import ModelOptions
+from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.documents.record_stream import RecordStream
+from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.jobs.job_options import JobOptions
+from qwen3_reranker.jobs.pairs import Pair, PairOptions
+from qwen3_reranker.parquet import ParquetRows
+
+if TYPE_CHECKING:
+    from qwen3_reranker.jobs.job_folder import JobFolder
+    from qwen3_reranker.jobs.local_parts import NumberedPart
+    from qwen3_reranker.jobs.part_scores import PartScores
+    from qwen3_reranker.reranker import Reranker
+
+_SCORES = ("logit", "probability")
+
+Scored = Iterator[tuple["NumberedPart", "PartScores"]]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, and how to run it."""
+
+    model: ModelOptions
+    engine: EngineOptions
+
+    def open(self, **more: Any) -> Reranker:
+        """The model. Raises what Reranker raises."""
+        from qwen3_reranker.reranker import Reranker
+
+        return Reranker(self.model.model, revision=self.model.revision, **asdict(self.engine), **more)
+
+
+@dataclass(slots=True)
+class JobTally:
+    """What one run of a job did."""
+
+    rows: int = 0
+    tokens: int = 0
+    computed: int = 0
+    cut: int = 0
+
+    def add(self, rows: int, scores: PartScores) -> None:
+        """Count a part."""
+        self.rows += rows
+        self.tokens += scores.tokens
+        self.computed += scores.computed
+        self.cut += scores.cut
+
+
+def folder_of(place: str | None, job: JobOptions) -> Path | None:
+    """The folder of a job, where -o names one: with a slash at its end, or one that is there.
+
+    Raises InputError for options of a job without a folder.
+    """
+    if place and (place.endswith(("/", os.sep)) or os.path.isdir(place)):
+        return Path(place)
+    given = next((each.name for each in fields(job) if getattr(job, each.name) != each.default), None)
+    if given is not None:
+        raise InputError(f"--{given.replace('_', '-')} is for a job, which goes to a folder: -o {place or 'scored'}/")
+    return None
+
+
+def score_into_folder(
+    folder: Path, stream: RecordStream, options: PairOptions, job: JobOptions, form: str, choice: ModelChoice
+) -> None:
+    """Run a job to its end and print what it took. Raises what `jobs.job_folder.opened` and the engines raise."""
+    from qwen3_reranker.jobs.job_folder import opened
+
+    tally = JobTally()
+    with (
+        ProgressBar("reading pairs") as bar,
+        opened(folder, stream, options, form, job.part_rows, lambda: _settings(choice, options)) as parts,
+    ):
+        known = ParquetRows(stream.path).schema if form == stream.form == "parquet" else None
+        total = sum(parts.counts)
+        bar.stage("scoring", f"{total - parts.rows_done:,} pairs")
+        start = time.perf_counter()
+        try:
+            with _engine(job, choice, options.instruction) as scored:
+                for (number, pairs), scores in scored(parts.parts_left()):
+                    parts.write(number, _records(pairs, scores), _opener(form, known))
+                    tally.add(len(pairs), scores)
+                    bar((parts.rows_done + tally.rows) / total)
+        except BaseException:
+            note(f"{parts.rows_done + tally.rows:,} of {total:,} pairs are done; the same command goes on from there")
+            raise
+        seconds = time.perf_counter() - start
+    print(_summary(tally, parts, seconds, job))
+
+
+def _settings(choice: ModelChoice, options: PairOptions) -> Mapping[str, Any]:
+    """What the scores depend on. The model's files are read, but no weights are loaded."""
+    from qwen3_reranker.jobs.score_settings import score_settings
+
+    with choice.open(plan_only=True) as reranker:
+        return {"model": choice.model.model, **score_settings(reranker, options.instruction)}
+
+
+@contextmanager
+def _engine(
+    job: JobOptions, choice: ModelChoice, instruction: str | None
+) -> Iterator[Callable[[Iterator[NumberedPart]], Scored]]:
+    """What scores parts."""
+    if job.engine == "ray":
+        from qwen3_reranker.jobs.ray_workers import RayWorkers, WorkerModel
+
+        model, engine = choice.model, asdict(choice.engine)
+        described = WorkerModel(model=model.model, revision=model.revision, options=engine, instruction=instruction)
+        # Ray prints to standard output that a worker has died.
+        with redirect_stdout(sys.stderr), RayWorkers(described, job) as workers:
+            yield workers.scored
+        return
+    from qwen3_reranker.jobs.local_parts import scored_here
+
+    with choice.open() as reranker:
+        yield lambda parts: scored_here(parts, reranker, instruction)
+
+
+def _records(pairs: Sequence[Pair], scores: PartScores) -> list[dict[str, Any]]:
+    from qwen3_reranker.score import probabilities
+
+    logits, likely = scores.logits_N.tolist(), probabilities(scores.logits_N).tolist()
+    return [
+        {**pair.record, "logit": shortest(logit), "probability": shortest(probability)}
+        for pair, logit, probability in zip(pairs, logits, likely, strict=True)
+    ]
+
+
+def _opener(form: str, known: Any) -> Callable[[Path, Sequence[Mapping[str, Any]]], AbstractContextManager[Any]]:
+    def opener(path: Path, like: Sequence[Mapping[str, Any]]) -> AbstractContextManager[Any]:
+        return opened_records(form, path, _SCORES, [{**each, **dict.fromkeys(_SCORES, 0.0)} for each in like], known)
+
+    return opener
+
+
+def _summary(tally: JobTally, parts: JobFolder, seconds: float, job: JobOptions) -> str:
+    saved = 1 - tally.computed / tally.tokens if tally.tokens else 0.0
+    facts = [f"{tally.rows:,} pairs"]
+    if parts.rows_done:
+        facts[0] += f" (and {parts.rows_done:,} done before)"
+    facts.append(f"{tally.tokens:,} tokens, {tally.computed:,} computed ({saved:.0%} saved)")
+    facts.append(f"{tally.cut:,} cut" if tally.cut else "none cut")
+    facts.append(f"{seconds:.{1 if seconds >= 1 else 2}f} s")
+    if tally.rows:
+        facts.append(f"{tally.rows / seconds:,.0f} pairs/s, {tally.tokens / seconds:,.0f} tokens/s")
+        if job.price_per_hour is not None:
+            facts.append(f"{job.price_per_hour * seconds / 3600 / tally.rows * 1e6:,.2f} a million pairs")
+    return " · ".join(facts)

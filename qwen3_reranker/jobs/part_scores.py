@@ -1,0 +1,66 @@
+"""The texts of a part -> its logits, with every query's documents together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.overlap import made_ahead
+from qwen3_reranker.reranker import Reranker
+
+# Pairs and characters of a plan: its tokens and final states are in memory at once.
+_PLAN_PAIRS, _PLAN_CHARACTERS = 1024, 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartScores:
+    """What a part gave and took.
+
+    logits_N: float32, in the order of the texts. tokens: of separate rows; computed: those of them that were computed.
+    cut: pairs whose document or query was cut to fit.
+    """
+
+    logits_N: NDArray[np.float32]
+    tokens: int
+    computed: int
+    cut: int
+
+
+def score_texts(
+    reranker: Reranker, queries: Sequence[str], documents: Sequence[str], instruction: str | None
+) -> PartScores:
+    """The scores of pairs. Those of a query are computed together, wherever they stand.
+
+    Raises what `Reranker.rows` raises for texts that cannot be used.
+    """
+    logits_N = np.zeros(len(queries), np.float32)
+    tokens = computed = cut = 0
+    made = (
+        (chosen, reranker.rows([queries[each] for each in chosen], [documents[each] for each in chosen], instruction))
+        for chosen in _plans(queries, documents)
+    )
+    for chosen, rows in made_ahead(made):
+        executed = reranker.runner.execute(reranker.runner.plan(rows))
+        logits_N[chosen] = reranker.runner.read_out(reranker.head, executed)
+        tokens += sum(len(row.ids) for row in rows)
+        computed += executed.computed_tokens
+        cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
+    return PartScores(logits_N, tokens, computed, cut)
+
+
+def _plans(queries: Sequence[str], documents: Sequence[str]) -> Iterator[list[int]]:
+    """The places of the pairs of each plan, by the first place of their query."""
+    first = {query: place for place, query in reversed(list(enumerate(queries)))}
+    chosen: list[int] = []
+    characters = 0
+    for place in sorted(range(len(queries)), key=lambda place: first[queries[place]]):
+        chosen.append(place)
+        characters += len(queries[place]) + len(documents[place])
+        if len(chosen) == _PLAN_PAIRS or characters >= _PLAN_CHARACTERS:
+            yield chosen
+            chosen, characters = [], 0
+    if chosen:
+        yield chosen
