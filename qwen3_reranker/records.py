@@ -137,13 +137,15 @@ class DocumentScores:
     """The scores of documents, in input order.
 
     logits: yes - no, (num_documents,) float32; probabilities: their sigmoid, the same shape; receipts: what was cut
-    from each document.
+    from each document, all zeros where a server does not say. saturated: which logits are only bounds, as a server sent
+    the probability 0 or 1; None for none.
     """
 
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     receipts: tuple[Receipt, ...]
     usage: Usage
+    saturated: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         return f"<DocumentScores: {len(self.receipts):,} logits, {self.usage}>"
@@ -188,7 +190,7 @@ class Hit:
 
     `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit. `document` is the text, and
     `item` the record that held it, the same object that was passed: of a list of strings the string, of a DataFrame the
-    row.
+    row. saturated: a server sent the probability 0 or 1, so the logit is only a bound.
     """
 
     index: int
@@ -197,6 +199,7 @@ class Hit:
     document: str
     receipt: Receipt
     item: Any = field(default=None, compare=False)
+    saturated: bool = False
 
     def __repr__(self) -> str:
         cut = f", receipt={self.receipt}" if self.receipt.truncated or self.receipt.query_truncated else ""

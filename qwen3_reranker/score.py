@@ -30,8 +30,10 @@ def rank(scores: DocumentScores, documents: RecordTexts, top_k: int | None) -> R
     order = np.argsort(-scores.logits, kind="stable")[:top_k].tolist()
     texts, records = documents.texts, documents.records
     logits, probabilities = scores.logits.tolist(), scores.probabilities.tolist()
+    saturated = [False] * len(texts) if scores.saturated is None else scores.saturated.tolist()
+    receipts = scores.receipts
     hits = tuple(
-        Hit(index, logits[index], probabilities[index], texts[index], scores.receipts[index], records[index])
+        Hit(index, logits[index], probabilities[index], texts[index], receipts[index], records[index], saturated[index])
         for index in order
     )
     return Ranking(hits, scores.usage)

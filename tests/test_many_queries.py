@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from qwen3_reranker import InputError, RecordError, Reranker, reranker
+from qwen3_reranker import InputError, Ranking, RecordError, Reranker, text_reranker
 from testing.patience import PATIENCE_SECONDS
 from testing.texts import documents
 
@@ -17,7 +17,7 @@ QUERIES = ["Are all people born free?", "Wer ist frei?", "Are all people born eq
 LISTS = [documents(seed, 4 + seed, 40) for seed in range(3)]
 
 
-def hits(rankings: list[reranker.Ranking]) -> list[list[tuple[int, float, str]]]:
+def hits(rankings: list[Ranking]) -> list[list[tuple[int, float, str]]]:
     return [[(hit.index, hit.logit, hit.document) for hit in ranking] for ranking in rankings]
 
 
@@ -46,7 +46,7 @@ def test_a_call_of_many_pairs_is_computed_in_several_plans_with_the_same_result(
     small_reranker: Reranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = hits(small_reranker.rank_many(QUERIES, LISTS))
-    monkeypatch.setattr(reranker, "_MOST_PAIRS", 9)
+    monkeypatch.setattr(text_reranker, "_MOST_PAIRS", 9)
     shares: list[float] = []
     assert hits(small_reranker.rank_many(QUERIES, LISTS, on_progress=shares.append)) == expected
     assert shares == sorted(shares)
@@ -85,7 +85,7 @@ def test_an_error_names_the_query_or_its_document(
 def test_an_awaited_ranking_is_that_of_rank_and_the_loop_turns_meanwhile(small_reranker: Reranker) -> None:
     records = [{"text": text} for text in documents(3, 60, 200)]
 
-    async def both() -> tuple[reranker.Ranking, int]:
+    async def both() -> tuple[Ranking, int]:
         turns, ranking = 0, asyncio.create_task(small_reranker.arank(QUERIES[0], records, 5))
         while not ranking.done():
             await asyncio.sleep(0.001)
@@ -141,7 +141,7 @@ def test_an_awaited_ranking_works_in_a_forked_child(small_checkpoint: Path) -> N
 
 
 def test_awaited_rankings_of_one_loop_each_get_their_own_result(small_reranker: Reranker) -> None:
-    async def together() -> list[reranker.Ranking]:
+    async def together() -> list[Ranking]:
         return await asyncio.gather(*map(small_reranker.arank, QUERIES, LISTS))
 
     alone = [small_reranker.rank(query, texts) for query, texts in zip(QUERIES, LISTS, strict=True)]

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -15,20 +15,30 @@ from typer import Argument
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.documents import DocumentOptions, read_documents
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
+from qwen3_reranker.cli.opened_reranker import (
+    download,
+    is_server,
+    open_reranker,
+    refuse_server_options,
+    row_limit,
+    warnings_noted,
+)
 from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
 from qwen3_reranker.cli.queries import Query, queries_and_places
 from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
-from qwen3_reranker.cli.shared_options import ModelOptions, output_option
+from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.parquet import require_pyarrow
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Ranking, Receipt, Row
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.text_reranker import TextReranker
 
 TABLE_ROWS = 10
 # Pairs of several queries that are ranked and written before the next.
@@ -105,8 +115,9 @@ def rank(
     ranking: RankingOptions,
     documents: DocumentOptions,
     output: RankingOutput,
-    model: ModelOptions,
+    model: ModelOrServerOptions,
     engine: EngineOptions,
+    server: ServerOptions,
 ) -> None:
     """Rank documents by how strongly the model says that they answer a query.
 
@@ -127,6 +138,7 @@ def rank(
       qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
+      qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --model http://localhost:8000/v1
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
@@ -136,6 +148,10 @@ def rank(
     if output.explain_plan and (output.form is not None or output.output is not None):
         given = "--output" if output.form is None else f"--format {output.form}"
         raise InputError(f"--explain-plan prints an outline and ranks nothing, so {given} has no meaning")
+    in_place = "--explain-plan" if output.explain_plan else "--dry-run" if output.dry_run else ""
+    if in_place and is_server(model.model):
+        raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
+    refuse_server_options(model, server)
     form = output.chosen
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
@@ -154,14 +170,16 @@ def rank(
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker.reranker import Reranker
-    from qwen3_reranker.weights import resolve
 
-    # A download shows a bar of its own.
-    resolve(model.model, model.revision)
-    options = {"revision": model.revision, "plan_only": output.explain_plan, **asdict(engine)}
-    with ProgressBar("opening the model") as bar, Reranker(model.model, **options) as reranker:
-        limit, positions = reranker.tokens.max_length, reranker.config.max_position_embeddings
-        if output.dry_run or output.explain_plan:
+    download(model)
+    with (
+        warnings_noted(),
+        ProgressBar("opening the model") as bar,
+        open_reranker(model, engine, server, plan_only=output.explain_plan) as reranker,
+    ):
+        limit = row_limit(reranker)
+        positions = reranker.config.max_position_embeddings if isinstance(reranker, Reranker) else 0
+        if isinstance(reranker, Reranker) and in_place:
             bar.stage("planning", _size(queries, texts))
             rows = _rows(reranker, queries, texts, ranking.instruction, SAMPLED_ROWS if output.dry_run else None)
             num_cut, cuts = (
@@ -206,7 +224,7 @@ def _rows(
 
 
 def _rankings(
-    reranker: Reranker,
+    reranker: TextReranker,
     queries: Sequence[Query],
     texts: Sequence[str],
     top_k: int | None,
@@ -248,16 +266,17 @@ def _size(queries: Sequence[Query], texts: Sequence[str]) -> str:
     return f"{several}{len(texts):,} documents of {written} characters"
 
 
-def _note_cut_documents(cut: int, count: int, limit: int, positions: int, options: DocumentOptions) -> None:
+def _note_cut_documents(cut: int, count: int, limit: int | None, positions: int, options: DocumentOptions) -> None:
     """Note how many documents were cut, and what ranks the rest of them too."""
     if cut:
-        remedies = [f"--max-length allows up to {positions:,}"] if limit < positions else []
+        remedies = [f"--max-length allows up to {positions:,}"] if limit and limit < positions else []
         words = options.passage_words
         remedies.append("--chunk ranks all of it in passages" if words is None else "--chunk-words makes them shorter")
-        note(f"{cut:,} of {count:,} documents cut to fit {limit:,} tokens; {' or '.join(remedies)}")
+        fit = f"cut to fit {limit:,} tokens" if limit else "cut by the server"
+        note(f"{cut:,} of {count:,} documents {fit}; {' or '.join(remedies)}")
 
 
-def _note_cut_query(receipts: Sequence[Receipt], limit: int) -> None:
+def _note_cut_query(receipts: Sequence[Receipt], limit: int | None) -> None:
     """Note that queries were cut; receipts: that of one document of each."""
     cut = [receipt for receipt in receipts if receipt.query_truncated]
     if len(cut) == 1:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from qwen3_reranker.cli.documents import Document
+from qwen3_reranker.cli.opened_reranker import row_limit
 from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.parquet import ParquetOutput
 from qwen3_reranker.records import Ranking, Usage
 from qwen3_reranker.row_table import Column, RowTable
 
 if TYPE_CHECKING:
+    from qwen3_reranker.remote.remote_reranker import RemoteReranker
     from qwen3_reranker.reranker import Reranker
 
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
@@ -28,7 +30,8 @@ _TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *
 class RankingReport:
     """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took.
 
-    query_id: the name of one of several queries. least: the probability that a hit had to have.
+    query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
+    a server cuts, and does not say where.
     """
 
     query: str
@@ -36,7 +39,7 @@ class RankingReport:
     model: str
     documents: Sequence[Document]
     ranking: Ranking
-    max_length: int
+    max_length: int | None
     seconds: float
     query_id: str | None = None
     least: float | None = None
@@ -44,7 +47,7 @@ class RankingReport:
     @classmethod
     def of(
         cls,
-        reranker: Reranker,
+        reranker: Reranker | RemoteReranker,
         model: str,
         documents: Sequence[Document],
         instruction: str | None,
@@ -53,7 +56,8 @@ class RankingReport:
         """What the reports of all queries have, without a query and a ranking."""
         named = reranker.default_instruction if instruction is None else instruction
         nothing = Ranking((), Usage(0, 0, 0, 0))
-        return cls("", named, model, documents, nothing, reranker.tokens.max_length, 0, least=least)
+        limit = row_limit(reranker)
+        return cls("", named, model, documents, nothing, limit, 0, least=least)
 
     def with_ranking(self, query: str, query_id: str | None, ranking: Ranking, seconds: float) -> RankingReport:
         """The same for a query, without the hits that are less likely than `least`."""

@@ -131,7 +131,7 @@ def _footer(report: RankingReport) -> list[str]:
         parts.append(f"{usage.prompt_tokens:,} tokens, {usage.computed_tokens:,} computed ({saved:.0%} saved)")
         receipt, cut = next((hit.receipt for hit in report.ranking), None), usage.truncated_documents
         if cut:
-            parts.append(f"{cut:,} cut to {report.max_length:,} tokens")
+            parts.append(f"{cut:,} cut" + (f" to {report.max_length:,} tokens" if report.max_length else ""))
         if receipt is not None and receipt.query_truncated:
             whole = f"{'at least ' * receipt.is_lower_bound}{receipt.query_tokens:,}"
             parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {whole} tokens")

@@ -50,6 +50,18 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelOrServerOptions(ModelOptions):
+    """Which model, on this machine or behind a server."""
+
+    model: str = option(
+        "nano",
+        "nano, a folder, a GGUF file, a Hub id such as owner/name or owner/name:Q8_0, or the URL of a rerank server.",
+        unit="NAME|URL",
+        flag="--model, -m",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PushOptions:
     """Where on the Hub a finished model goes."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from qwen3_reranker.doctor.endpoint import Endpoint
 from qwen3_reranker.doctor.endpoint_checks import check_endpoint
-from qwen3_reranker.doctor.faults import CATALOGUE, ENDPOINT_FAULTS, FILE_FAULTS, DoctorReport, Fault, Finding
+from qwen3_reranker.doctor.faults import CATALOGUE, FILE_FAULTS, DoctorReport, Finding
 from qwen3_reranker.doctor.file_checks import check_files
 from qwen3_reranker.doctor.reference_model import ReferenceModel
+from qwen3_reranker.endpoints.endpoint_faults import ENDPOINT_FAULTS, Fault
 
 __all__ = [
     "CATALOGUE",

@@ -7,24 +7,22 @@ from contextlib import suppress
 import numpy as np
 
 from qwen3_reranker.backends.base import OnProgress
-from qwen3_reranker.doctor import clear_pairs, probes
-from qwen3_reranker.doctor.client import Client, MalformedReplyError
-from qwen3_reranker.doctor.endpoint import Endpoint, RefusedError, SlowError
+from qwen3_reranker.doctor.client import Client
+from qwen3_reranker.doctor.endpoint import Endpoint
 from qwen3_reranker.doctor.faults import DoctorReport
-from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
 from qwen3_reranker.doctor.reference_checks import ReferenceChecks
 from qwen3_reranker.doctor.reference_model import ReferenceModel
+from qwen3_reranker.endpoints import clear_pairs, probes
+from qwen3_reranker.endpoints.endpoint_errors import MalformedReplyError, RefusedError, SlowError
+from qwen3_reranker.endpoints.score_transforms import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
+from qwen3_reranker.endpoints.wire_formats import ANY_INSTRUCTION, nested
 
 _PROMPT_FAULTS = "no-template, no-think-block, lost-newline, other forms of the prompt"
 # Each query has an answer, so some score must be higher; llama.cpp without a rank head gives 1e-20 to 1e-28.
 _LEAST_PROBABILITY = 1e-8
 # In logits: another batch moves a 16-bit server by less, reading padding moves it by more.
 _BATCH_TOLERANCE = 0.3
-_INSTRUCTION_FIELDS = (
-    {"instruction": probes.OTHER_INSTRUCTION},
-    {"instruct": probes.OTHER_INSTRUCTION},
-    {"chat_template_kwargs": {"instruction": probes.OTHER_INSTRUCTION}},
-)
+_INSTRUCTION_FIELDS = [nested(each, probes.OTHER_INSTRUCTION) for each in ANY_INSTRUCTION]
 _GOLDEN_PAIRS = [(probes.GOLDEN_QUERY, document) for document in probes.GOLDEN_DOCUMENTS]
 _CLEAR_PAIRS = [(query, document) for query in probes.CLEAR_QUERIES for document in probes.CLEAR_DOCUMENTS]
 # Enough pairs to separate all hypotheses, few enough for a large reference.

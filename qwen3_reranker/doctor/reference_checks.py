@@ -6,14 +6,10 @@ import re
 
 import numpy as np
 
-from qwen3_reranker.doctor import probes
 from qwen3_reranker.doctor.client import Client
-from qwen3_reranker.doctor.endpoint import RefusedError, SlowError
 from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.doctor.hypotheses import Prompt
 from qwen3_reranker.doctor.matching import (
-    Numbers,
-    ScoreTransform,
     distance,
     explain,
     loose,
@@ -21,6 +17,9 @@ from qwen3_reranker.doctor.matching import (
     plainly_nearer,
 )
 from qwen3_reranker.doctor.reference_model import Ids, Pair, ReferenceModel
+from qwen3_reranker.endpoints import probes
+from qwen3_reranker.endpoints.endpoint_errors import RefusedError, SlowError
+from qwen3_reranker.endpoints.score_transforms import Numbers, ScoreTransform
 
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|</?think>")
 # Share of the loosest fit: if the uncut document fits this well, no other length is tried.

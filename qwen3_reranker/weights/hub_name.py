@@ -53,6 +53,11 @@ def is_address(name: str) -> bool:
     return prefix is not None and prefix["web"] is not None
 
 
+def is_server(name: str) -> bool:
+    """Whether it is the address of a rerank server: a web address that is none of the Hub."""
+    return name.lower().startswith(("http://", "https://")) and not is_address(name)
+
+
 def _made(found: re.Match[str] | None, revision: str | None) -> HubName | None:
     if found is None:
         return None

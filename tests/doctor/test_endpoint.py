@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from qwen3_reranker.doctor import Endpoint, check_endpoint
-from qwen3_reranker.doctor.endpoint import EndpointError
-from qwen3_reranker.doctor.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
-from qwen3_reranker.doctor.wire_formats import WIRE_FORMATS, entries, prompt_tokens
+from qwen3_reranker.endpoints.endpoint_errors import EndpointError
+from qwen3_reranker.endpoints.probes import GOLDEN_DOCUMENTS, GOLDEN_LOGITS
+from qwen3_reranker.endpoints.wire_formats import WIRE_FORMATS, entries, prompt_tokens
 from qwen3_reranker.errors import InputError
 from testing.local_server import Quiet, serving
 from testing.patience import PATIENCE_SECONDS

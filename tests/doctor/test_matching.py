@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qwen3_reranker.doctor import probes
-from qwen3_reranker.doctor.clear_pairs import check_clear_pairs
 from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS
-from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, explain, logit, sigmoid
+from qwen3_reranker.doctor.matching import explain
+from qwen3_reranker.endpoints import probes
+from qwen3_reranker.endpoints.clear_pairs import check_clear_pairs
+from qwen3_reranker.endpoints.score_transforms import SCORE_TRANSFORMS, logit, sigmoid
 from tests.doctor.conftest import Case
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwen3_reranker.doctor.matching import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit
+from qwen3_reranker.endpoints.score_transforms import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit
 
 _PROBABILITY, _RAW = SCORE_TRANSFORMS[:2]
 _HIGHEST_DOUBLED = 1 / (1 + np.exp(-1.0))

@@ -1,0 +1,84 @@
+"""What the options of a verb name -> an opened reranker: a model on this machine, or a server at a URL."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen3_reranker.cli.shared_options import ModelOptions
+    from qwen3_reranker.remote.remote_reranker import RemoteReranker
+    from qwen3_reranker.remote.server_options import ServerOptions
+    from qwen3_reranker.reranker import Reranker
+
+
+def is_server(name: str) -> bool:
+    """Whether a model's name is the address of a server."""
+    from qwen3_reranker.weights.hub_name import is_server
+
+    # Most names need no import to know.
+    return ":" in name and is_server(name)
+
+
+def download(model: ModelOptions) -> None:
+    """Bring a model of the Hub onto this machine, which shows a bar of its own."""
+    if not is_server(model.model):
+        from qwen3_reranker.weights import resolve
+
+        resolve(model.model, model.revision)
+
+
+def open_reranker(
+    model: ModelOptions, engine: EngineOptions, server: ServerOptions, *, plan_only: bool = False
+) -> Reranker | RemoteReranker:
+    """The model, or the server at its URL. Raises InputError for options of the other, and what each raises."""
+    if is_server(model.model):
+        from qwen3_reranker.remote.remote_reranker import RemoteReranker
+
+        return RemoteReranker(model.model, revision=model.revision, **_unusual(engine), **asdict(server))
+    from qwen3_reranker.reranker import Reranker
+
+    return Reranker(model.model, revision=model.revision, plan_only=plan_only, **asdict(engine))
+
+
+def refuse_server_options(model: ModelOptions, server: ServerOptions) -> None:
+    """Raise InputError for options of a server where the model is on this machine."""
+    if not is_server(model.model) and (given := _unusual(server)):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"{flags} is for a server: give its URL as --model")
+
+
+def row_limit(reranker: Reranker | RemoteReranker) -> int | None:
+    """The tokens that a pair may have; None where a server cuts, and does not say where."""
+    tokens = getattr(reranker, "tokens", None)
+    return None if tokens is None else int(tokens.max_length)
+
+
+@contextmanager
+def warnings_noted() -> Iterator[None]:
+    """Say the warnings of the library on stderr, a line each."""
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    logger, handler = logging.getLogger("qwen3_reranker"), Notes(logging.WARNING)
+    logger.addHandler(handler)
+    propagates, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+
+
+def _unusual(options: Any) -> Mapping[str, Any]:
+    """The options that differ from their defaults."""
+    return {each.name: value for each in fields(options) if (value := getattr(options, each.name)) != each.default}

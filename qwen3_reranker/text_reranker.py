@@ -1,0 +1,257 @@
+"""TextReranker: what a ranker of texts does, wherever the scores of its pairs are computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
+from itertools import groupby
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker import score
+from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_query, surrogates_found
+from qwen3_reranker.errors import InputError
+from qwen3_reranker.record_texts import Key, RecordTexts, record_texts, texts_by_query
+from qwen3_reranker.records import DocumentScores, Ranking
+
+Result = TypeVar("Result")
+OnProgress = Callable[[float], None]
+#: A query and the documents to score for it.
+QueryTexts = tuple[str, Sequence[str]]
+# Pairs of a call of several queries: what each pair takes is in memory at once.
+_MOST_PAIRS = 8192
+
+
+class TextReranker(ABC):
+    """Ranks texts by the scores of (query, document) pairs. `Reranker` is one, and so is a server at a URL."""
+
+    @property
+    @abstractmethod
+    def default_instruction(self) -> str | None:
+        """The instruction of a call that gives none. None where there is none, or where it is not known."""
+
+    @abstractmethod
+    def _score_lists(
+        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+    ) -> list[DocumentScores]:
+        """The scores of each query's documents, in input order."""
+
+    @abstractmethod
+    async def _awaited(
+        self,
+        asked: QueryTexts,
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        finish: Callable[[DocumentScores], Result],
+    ) -> Result:
+        """What `finish` makes of the scores of one list; the event loop is free meanwhile."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds, once a call under way has ended. It cannot be used afterwards."""
+
+    def rank(
+        self,
+        query: str,
+        documents: Iterable[Any],
+        top_k: int | None = None,
+        instruction: str | None = None,
+        *,
+        key: Key = "text",
+        on_progress: OnProgress | None = None,
+    ) -> Ranking:
+        """The documents by how strongly the model says that they answer the query, best first.
+
+        documents: strings or records, in a list, generator, array, Series, DataFrame or Arrow table; `hit.item` is the
+        record. key: the field, attribute or column that holds a record's text, or a function of the record.
+        top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
+        None takes `default_instruction`. on_progress is called with the share done, up to 1.
+        Documents with equal logits keep their input order. Raises InputError, RecordError for a record without a text,
+        QueryTooLongError, and CheckpointError for weights that give no finite logit.
+        """
+        top_k = score.checked_top_k(top_k)
+        refuse_non_query("query", query)
+        read = record_texts("documents", documents, key)
+        return score.rank(self._score_texts(query, read.texts, instruction, on_progress), read, top_k)
+
+    async def arank(
+        self,
+        query: str,
+        documents: Iterable[Any],
+        top_k: int | None = None,
+        instruction: str | None = None,
+        *,
+        key: Key = "text",
+        on_progress: OnProgress | None = None,
+    ) -> Ranking:
+        """Like `rank`, in a thread: the event loop is free meanwhile, and calls of this model run in their order.
+
+        A call that is cancelled stops computing at the end of a batch. on_progress is called in the thread.
+        """
+        top_k = score.checked_top_k(top_k)
+        refuse_non_query("query", query)
+        read = record_texts("documents", documents, key)
+
+        with _checked(query, read.texts, instruction):
+            return await self._awaited(
+                (query, read.texts), instruction, on_progress, lambda scores: score.rank(scores, read, top_k)
+            )
+
+    def rank_many(
+        self,
+        queries: Iterable[str],
+        documents: Iterable[Any],
+        top_k: int | None = None,
+        instruction: str | None = None,
+        *,
+        key: Key = "text",
+        on_progress: OnProgress | None = None,
+    ) -> list[Ranking]:
+        """A ranking for each query, in input order. Beginnings that queries share are computed once.
+
+        documents: those of all queries, or a list with a collection for each query. Computed and cached tokens of a
+        ranking are a share of the whole call's, in proportion to its prompt_tokens; their sums are exact. The rest is
+        that of `rank`; errors name `queries[i]` and `documents[i][j]`.
+        """
+        top_k = score.checked_top_k(top_k)
+        asked = record_texts("queries", queries, None).texts
+        for index, query in enumerate(asked):
+            refuse_non_query(f"queries[{index}]", query)
+        by_query = texts_by_query("documents", documents, len(asked), key)
+        rankings: list[Ranking] = []
+        done, total = 0, sum(len(each.texts) for each in by_query)
+
+        def advance(share: float) -> None:
+            if on_progress:
+                on_progress((done + share * pairs) / total)
+
+        for some in _queries_of_a_call(by_query):
+            pairs = sum(len(each.texts) for each in by_query[some])
+            scores = self._score_many(
+                asked[some], by_query[some], instruction, advance if on_progress else None, some.start
+            )
+            rankings += [score.rank(*each, top_k) for each in zip(scores, by_query[some], strict=True)]
+            done += pairs
+        return rankings
+
+    def score(
+        self,
+        query: str,
+        documents: Iterable[Any],
+        instruction: str | None = None,
+        *,
+        key: Key = "text",
+        on_progress: OnProgress | None = None,
+    ) -> DocumentScores:
+        """Logit and probability of each document, in input order, with receipts and usage.
+
+        documents, instruction, key, on_progress and errors are those of `rank`.
+        """
+        refuse_non_query("query", query)
+        return self._score_texts(query, record_texts("documents", documents, key).texts, instruction, on_progress)
+
+    def logits(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> NDArray[np.float32]:
+        """Logit yes - no of each (query, document), (num_pairs,) float32, in input order.
+
+        instruction and on_progress are those of `rank`. Raises InputError, QueryTooLongError, and CheckpointError for
+        weights that give no finite logit.
+        """
+        return self._score_pairs(pairs, instruction, on_progress, "logits")
+
+    def probabilities(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        instruction: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> NDArray[np.float32]:
+        """Probability of yes of each (query, document), (num_pairs,) float32, in input order; else like `logits`."""
+        return self._score_pairs(pairs, instruction, on_progress, "probabilities")
+
+    def _score_pairs(
+        self, pairs: Iterable[tuple[str, str]], instruction: str | None, on_progress: OnProgress | None, wanted: str
+    ) -> NDArray[np.float32]:
+        """The numbers of that name of each pair. Pairs in a row with one query are one list."""
+        known = _listed(pairs)
+        lists = [(query, [text for _, text in some]) for query, some in groupby(known, key=lambda pair: pair[0])]
+
+        def named() -> Iterator[tuple[str, str]]:
+            for index, pair in enumerate(known):
+                yield from zip((f"the query of pairs[{index}]", f"the document of pairs[{index}]"), pair, strict=True)
+            yield "instruction", instruction or ""
+
+        refuse_non_instruction(instruction)
+        with surrogates_found(named):
+            scores = self._score_lists(lists, instruction, on_progress)
+        return np.concatenate([np.zeros(0, np.float32), *(getattr(each, wanted) for each in scores)])
+
+    def _score_texts(
+        self, query: str, texts: Sequence[str], instruction: str | None, on_progress: OnProgress | None
+    ) -> DocumentScores:
+        with _checked(query, texts, instruction):
+            [scores] = self._score_lists([(query, texts)], instruction, on_progress)
+        return scores
+
+    def _score_many(
+        self,
+        queries: Sequence[str],
+        by_query: Sequence[RecordTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        first: int,
+    ) -> list[DocumentScores]:
+        """The scores of each query's documents. first: the index of the first query in the call."""
+
+        def named() -> Iterator[tuple[str, str]]:
+            yield "instruction", instruction or ""
+            for index, (query, each) in enumerate(zip(queries, by_query, strict=True), first):
+                yield from [(f"queries[{index}]", query), *numbered(each.name, each.texts)]
+
+        refuse_non_instruction(instruction)
+        lists = [(query, each.texts) for query, each in zip(queries, by_query, strict=True)]
+        with surrogates_found(named):
+            return self._score_lists(lists, instruction, on_progress)
+
+
+def _checked(query: str, texts: Sequence[str], instruction: str | None) -> AbstractContextManager[None]:
+    """Refuse an instruction that is none, and name a text that is not Unicode by its argument."""
+    refuse_non_instruction(instruction)
+    return surrogates_found(lambda: named_texts(query, texts, instruction))
+
+
+def named_texts(query: str, documents: Sequence[str], instruction: str | None) -> list[tuple[str, str]]:
+    """The texts of a call with one query, by the names of its arguments."""
+    return [("query", query), ("instruction", instruction or ""), *numbered("documents", documents)]
+
+
+def _queries_of_a_call(by_query: Sequence[RecordTexts]) -> Iterator[slice]:
+    """Ranges of queries with few enough pairs for one plan, each of at least one query."""
+    start = pairs = 0
+    for index, each in enumerate(by_query):
+        if index > start and pairs + len(each.texts) > _MOST_PAIRS:
+            yield slice(start, index)
+            start, pairs = index, 0
+        pairs += len(each.texts)
+    if by_query:
+        yield slice(start, len(by_query))
+
+
+def _listed(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    if isinstance(pairs, str | Mapping | Set) or not isinstance(pairs, Iterable):
+        raise InputError(f"pairs must be a list of (query, document), got {type(pairs).__name__}")
+    known = []
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(f"pairs[{index}] must be a query and a document, both strings, got {pair!r:.80}")
+        refuse_non_query(f"the query of pairs[{index}]", pair[0])
+        known.append((pair[0], pair[1]))
+    return known

@@ -1,0 +1,79 @@
+"""`--model URL` ranks with a server; what it cannot do is one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.cli import main
+from testing.live_server import Live, live_server
+
+TEXTS = ["Mars is the red planet.", "Venus is hot.", "Bread needs an hour to rise."]
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server of the bundled model."""
+    with live_server() as live:
+        yield live
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> str:
+    """A file of three documents."""
+    (path := tmp_path / "documents.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    return str(path)
+
+
+def test_rank_prints_what_the_model_behind_the_server_says(
+    live: Live, documents: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rank", "Which planet is red?", documents, "-m", f"{live.url}/v1", "--format", "json"]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    report = json.loads(output.out)
+    with Reranker("nano") as nano:
+        expected = nano.rank("Which planet is red?", TEXTS)
+    assert report["model"] == f"{live.url}/v1"
+    assert [each["index"] for each in report["results"]] == [hit.index for hit in expected]
+    found = [each["logit"] for each in report["results"]]
+    assert found == pytest.approx([hit.logit for hit in expected], abs=1e-3)
+    assert main(["rank", "Which planet is red?", documents, "-m", live.url, "--format", "table"]) == 0
+    assert TEXTS[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--precision", "int8"], "precision is an option of a model on this machine"),
+        (["--explain-plan"], "--explain-plan needs the model on this machine"),
+        (["--revision", "main"], "revision is an option of a model on this machine"),
+    ],
+)
+def test_options_of_a_model_here_are_refused(
+    live: Live, documents: str, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main(["rank", "red?", documents, "-m", live.url, *options]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert said in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_options_of_a_server_are_refused_for_a_model_here(documents: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rank", "red?", documents, "--api-key", "secret", "--retries", "3"]) == 2
+    assert capsys.readouterr().err == "error: --api-key, --retries is for a server: give its URL as --model\n"
+
+
+def test_a_server_without_the_template_is_noted_in_one_line(documents: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with live_server(models=[{"source": "nano", "options": {"prompt": "pair"}}]) as bare:
+        assert main(["rank", "red?", documents, "-m", bare.url, "--format", "jsonl"]) == 0
+        said = capsys.readouterr().err
+        assert said.startswith(f"note: {bare.url}: no-template: ")
+        assert said.count("\n") == 1
+        assert main(["rank", "red?", documents, "-m", bare.url, "--check", "error"]) == 4
+        assert "no-template" in capsys.readouterr().err
