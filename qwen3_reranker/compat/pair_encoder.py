@@ -217,7 +217,7 @@ class CrossEncoder(EncoderFacts):
         raise UnavailableError(
             "training is a command here: qwen3-reranker train run examples.jsonl --model "
             f"{self.reranker.checkpoint.name} --output runs/first; docs/train.md has the formats of examples, which "
-            "`qwen3-reranker train import` makes of other tools' files"
+            "`qwen3-reranker train prepare` makes of other tools' files"
         )
 
     old_fit = fit
