@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.documents.extracted_text import ExtractedText
 from qwen3_reranker.documents.kinds import document_kind
 from qwen3_reranker.documents.text_extractor import TextExtractor
@@ -59,7 +60,10 @@ def _paths(folder: str, skipped: SkippedFiles) -> Iterator[str]:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
     while waiting:
         entry = waiting.pop()
-        if entry.name.startswith("."):
+        if lone_surrogate(entry.name) is not None:
+            # Nothing that this path is written to could hold it.
+            skipped.add("names that are not UTF-8", entry.path.encode("utf-8", "replace").decode())
+        elif entry.name.startswith("."):
             skipped.add("hidden", entry.path)
         elif entry.is_dir(follow_symlinks=False):
             try:

@@ -36,7 +36,9 @@ IS_FIRST = "size IS NOT NULL"
 _READ_DATE = f"SELECT {DATE} FROM (SELECT ? AS fields) AS documents, (SELECT ? AS mtime_ns) AS files"
 _READ_FACETS = (
     "SELECT field.key || '=' || CAST(item.value AS TEXT) FROM json_each(?1) AS field, "
-    "json_each(?1, '$.\"' || field.key || '\"') AS item WHERE item.value IS NOT NULL AND instr(field.key, '\"') = 0"
+    "json_each(?1, '$.\"' || field.key || '\"') AS item "
+    # No filter can name such a field, and its facet could be that of another.
+    "WHERE item.value IS NOT NULL AND instr(field.key, '\"') = 0 AND instr(field.key, '=') = 0"
 )
 
 
@@ -101,13 +103,18 @@ def quoted(text: str) -> str:
 
 def _pattern(glob: str) -> str:
     """A GLOB of SQLite as a regular expression; a bracket that nothing closes matches nothing."""
-    parts = re.findall(r"\*|\?|\[\^?\]?[^\]]*\]|.", glob, re.DOTALL)
+    parts = re.findall(r"\*|\?|\[\^?+\]?+[^\]]*\]|.", glob, re.DOTALL)
     made = {"*": ".*", "?": ".", "[": r"[^\s\S]"}
     made |= {part: _class(part) for part in parts if len(part) > 1}
     return f"(?s)^{''.join(made.get(part) or re.escape(part) for part in parts)}$"
 
 
 def _class(part: str) -> str:
+    """Characters in brackets. `z-a` is z alone, and a `]` that comes first begins no range."""
     inverted = part[1] == "^"
-    inner = re.sub(r"([\\\[\]&~^])", r"\\\1", part[1 + inverted : -1])
-    return f"[{'^' * inverted}{inner}]"
+    made = ""
+    for first, last, one in re.findall(r"(?s)(?!^\])(.)-(.)|(.)", part[1 + inverted : -1]):
+        made += f"\\x{{{ord(first or one):X}}}"
+        if first and first < last:
+            made += f"-\\x{{{ord(last):X}}}"
+    return f"[{'^' * inverted}{made}]"

@@ -14,13 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qwen3_reranker.search.index_store import PassageText, StoredCollection, Written
-from qwen3_reranker.search.lance_rows import STAMP, FileRows, number_of, quoted
-from qwen3_reranker.search.prepared_file import FileStamp, PreparedFile
+from qwen3_reranker.search.lance_rows import SCHEMA, STAMP, FileRows, number_of, quoted
+from qwen3_reranker.search.prepared_file import PreparedFile
 
 if TYPE_CHECKING:
     from qwen3_reranker.search.lance_store import LanceStore
 
 _log = logging.getLogger(__name__)
+# The columns that change when a file's time alone does.
+_TOUCHED = ("passage", "date", *STAMP)
 # A commit takes some 20 ms on a disk and leaves a file that every search opens.
 _ROWS_AT_ONCE, _SECONDS_AT_ONCE = 4000, 10.0
 # Rows that are not in the index yet, and small files, are searched one by one: so many are soon searched.
@@ -41,10 +43,11 @@ class LanceWriter:
         self._refuse_if_lost = refuse_if_lost
         self._rows_of = FileRows()
         self._digests: dict[str, dict[str, bytes]] = {}
-        # By the number of their file: rows to write, files that the table holds another state of, and new stamps.
+        # By the number of their file: rows to write, files that the table holds another state of, and what a new time
+        # changes in rows: stamps, and dates that filters compare.
         self._waiting: dict[int, list[dict[str, Any]]] = {}
         self._replaced: set[int] = set()
-        self._stamps: dict[int, FileStamp] = {}
+        self._touched: dict[int, list[dict[str, Any]]] = {}
         self._num_rows = 0
         self._flushed = time.monotonic()
 
@@ -55,10 +58,10 @@ class LanceWriter:
             updated = before[0]["updated"] if before else 0.0
         row = {"name": name, "folder": held.folder, "glob": held.glob, "updated": updated}
         self.flush()
-        with self._store.reached():
-            table = self._store.collection_rows
-            made = pa.Table.from_pylist([row], table.schema)
-            table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all().execute(made)
+        table = self._store.collection_rows
+        made = pa.Table.from_pylist([row], table.schema)
+        merge = table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all()
+        self._commit(lambda: merge.execute(made))
 
     def remove_collection(self, name: str) -> None:
         """As `StoreWriter`."""
@@ -69,9 +72,12 @@ class LanceWriter:
         known = self._known(collection)
         before, number = known.get(file.path), number_of(collection, file.path)
         if before == file.sha256:
-            self._stamps[number_of(collection, file.path, 0, 0)] = file.stamp
+            rows = self._rows_of.of(collection, file)
+            self._touched[number] = [{name: row.get(name) for name in _TOUCHED} for row in rows]
+            self._num_rows += len(rows)
             written = Written.UNCHANGED
         else:
+            self._touched.pop(number, None)
             if before is not None and number not in self._waiting:
                 self._replaced.add(number)
             self._num_rows -= len(self._waiting.get(number, ()))
@@ -80,7 +86,7 @@ class LanceWriter:
             known[file.path] = file.sha256
             written = Written.ADDED if before is None else Written.CHANGED
         is_late = time.monotonic() > self._flushed + _SECONDS_AT_ONCE
-        if is_late or self._num_rows + len(self._stamps) >= _ROWS_AT_ONCE:
+        if is_late or self._num_rows >= _ROWS_AT_ONCE:
             self.flush()
         return written
 
@@ -110,9 +116,8 @@ class LanceWriter:
             if "vector" not in self._table.schema.names:
                 self._commit(lambda: self._table.add_columns(pa.field("vector", kind)))
         numbers = pa.array(vectors_ND.astype(np.float16).ravel())
-        self._update(
-            {"passage": pa.array(passages), "vector": pa.FixedSizeListArray.from_arrays(numbers, vectors_ND.shape[1])}
-        )
+        vectors = pa.FixedSizeListArray.from_arrays(numbers, vectors_ND.shape[1])
+        self._update(pa.table({"passage": pa.array(passages), "vector": vectors}))
 
     def flush(self) -> None:
         """Commit what was held back. New rows have no vectors yet, which LanceDB calls bad ones."""
@@ -126,12 +131,12 @@ class LanceWriter:
                 self._commit(partial(merge.execute, made, on_bad_vectors="null"))
             else:
                 self._commit(partial(self._table.add, made, on_bad_vectors="null"))
-        if self._stamps:
-            columns = {name: pa.array([getattr(stamp, name) for stamp in self._stamps.values()]) for name in STAMP}
-            self._update({"passage": pa.array(list(self._stamps)), **columns})
+        if self._touched:
+            rows = [row for some in self._touched.values() for row in some]
+            self._update(pa.Table.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in _TOUCHED])))
         self._waiting.clear()
         self._replaced.clear()
-        self._stamps.clear()
+        self._touched.clear()
         self._num_rows, self._flushed = 0, time.monotonic()
 
     def tidy(self) -> None:
@@ -147,8 +152,8 @@ class LanceWriter:
         except (RuntimeError, OSError, ValueError) as error:
             _log.warning("%s: searches become slower until new passages can be indexed: %s", self._store.name, error)
 
-    def _update(self, columns: dict[str, pa.Array]) -> None:
-        self._commit(lambda: self._table.merge_insert("passage").when_matched_update_all().execute(pa.table(columns)))
+    def _update(self, columns: pa.Table) -> None:
+        self._commit(lambda: self._table.merge_insert("passage").when_matched_update_all().execute(columns))
 
     def _commit(self, commit: Callable[[], object]) -> None:
         self._refuse_if_lost()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.search.filters import Filters
 from qwen3_reranker.search.index_store import (
     CollectionStatus,
@@ -42,11 +44,13 @@ class LocalStore:
 
     def __init__(self, folder: str | os.PathLike[str], wait: float = 60.0) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.name = str(self.folder)
+        with _reached(self.name):
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.scores = self.folder / "scores.db"
         self._wait = wait
-        self._database = open_database(self.folder / _DATABASE)
+        # What reads a whole collection takes long, and no search should wait for it.
+        self._rows, self._all_rows = (_Rows(self.folder / _DATABASE, self.name) for _ in range(2))
         self._words = WordSearch(open_database(self.folder / _DATABASE))
         self._nearest = VectorSearch(open_database(self.folder / _DATABASE))
         self._vectors: Vectors | None = None
@@ -73,7 +77,7 @@ class LocalStore:
         """As `IndexStore`."""
         return [
             CollectionStatus(*row)
-            for row in self._rows(
+            for row in self._all_rows(
                 "SELECT collections.name, folder, count(DISTINCT documents.file), count(passages.id), updated "
                 "FROM collections LEFT JOIN files ON collection = collections.id "
                 "LEFT JOIN documents ON file = files.id LEFT JOIN passages ON document = documents.id "
@@ -86,7 +90,7 @@ class LocalStore:
         read = (
             "SELECT path, size, mtime_ns, ctime_ns, reading FROM files JOIN collections ON collection = collections.id "
         )
-        return {path: FileStamp(*stamp) for path, *stamp in self._rows(f"{read} WHERE name = ?", collection)}
+        return {path: FileStamp(*stamp) for path, *stamp in self._all_rows(f"{read} WHERE name = ?", collection)}
 
     def stamps_at(self, path: str, collection: str | None) -> dict[str, FileStamp]:
         """As `IndexStore`."""
@@ -100,11 +104,13 @@ class LocalStore:
 
     def by_words(self, query: str, count: int, filters: Filters, deadline: float = math.inf) -> list[Scored]:
         """As `IndexStore`."""
-        return self._words.top(query, count, filters.sql(), deadline)
+        with _reached(self.name):
+            return self._words.top(query, count, filters.sql(), deadline)
 
     def by_vector(self, query_D: NDArray[np.float32], count: int, filters: Filters) -> list[Scored]:
         """As `IndexStore`."""
-        return self._nearest.top(self.vectors(len(query_D)), query_D, count, filters.sql())
+        with _reached(self.name):
+            return self._nearest.top(self.vectors(len(query_D)), query_D, count, filters.sql())
 
     def passages(self, numbers: Collection[int]) -> dict[int, StoredPassage]:
         """As `IndexStore`."""
@@ -115,7 +121,7 @@ class LocalStore:
     @contextmanager
     def writing(self) -> Iterator[LocalWriter]:
         """As `IndexStore`. The writer has a connection of its own: searches go on meanwhile."""
-        with one_writer(self.folder, self._wait):
+        with _reached(self.name), one_writer(self.folder, self._wait):
             database = open_database(self.folder / _DATABASE)
             try:
                 yield LocalWriter(database, self)
@@ -132,10 +138,41 @@ class LocalStore:
         """As `IndexStore`."""
         self._words.close()
         self._nearest.close()
-        self._database.close()
+        self._rows.close()
+        self._all_rows.close()
+        # It holds the file as long as it is there.
+        self._vectors = None
 
-    def _rows(self, query: str, *values: object) -> list[Any]:
-        return self._database.execute(query, values).fetchall()
+
+class _Rows:
+    """Reads rows through a connection of its own, for one thread after the other.
+
+    A connection keeps its statements, and two threads at once would bind their values to the same one.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._database = open_database(path)
+        self._name = name
+        self._lock = threading.Lock()
+
+    def __call__(self, query: str, *values: object) -> list[Any]:
+        with _reached(self._name), self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+
+@contextmanager
+def _reached(name: str) -> Iterator[None]:
+    """Errors of SQLite and of files become UnavailableError; a search that is out of time stays a TimeoutError."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (sqlite3.Error, OSError) as error:
+        raise UnavailableError(f"{name}: the index cannot be read or written ({error})") from error
 
 
 class LocalWriter:

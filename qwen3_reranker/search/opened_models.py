@@ -31,7 +31,8 @@ class OpenedModels:
         self._owned: list[Reranker | Embedder] = []
         self._scorer: PassageScorer | None = None
         self._error: Exception | None = None
-        self._lock = threading.Lock()
+        # One for each: a search without an embedder in time must not wait for it to ask for the reranker.
+        self._reranker_lock, self._embedder_lock = threading.Lock(), threading.Lock()
         self._opening: threading.Thread | None = None
 
     def scorer(self, deadline: float = math.inf, is_shared: bool = False) -> PassageScorer | None:
@@ -40,7 +41,7 @@ class OpenedModels:
         is_shared: another thread computes its rows, so its speed is not measured here.
         """
         if self._scorer is None and self._reranker is not None:
-            with self._lock:
+            with self._reranker_lock:
                 if self._opening is None:
                     # A thread: opening cannot be stopped, and a search may have to answer before it ends.
                     self._opening = threading.Thread(
@@ -59,7 +60,7 @@ class OpenedModels:
 
     def embedder(self) -> Embedder | None:
         """What embeds, None without one. Raises what Embedder raises."""
-        with self._lock:
+        with self._embedder_lock:
             if not (self._embedder is None or isinstance(self._embedder, Embedder)):
                 name = self._embedder
                 self._embedder = Embedder(name, dim=INDEX_DIM) if isinstance(name, str) else name()

@@ -76,6 +76,8 @@ class KnownScores:
         self._database: sqlite3.Connection | None = None
         # A process may be too short to bring many: so the first ones are counted.
         self._uncounted = _MOST_UNCOUNTED
+        # Threads that search at once share the connection, its statements and its transaction.
+        self._lock = threading.Lock()
         try:
             self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
@@ -87,35 +89,28 @@ class KnownScores:
     def known(self, keys: Sequence[bytes]) -> dict[int, float]:
         """The logits that are known, by the place of their key."""
         found: dict[int, float] = {}
-        try:
+        with self._lock, suppress(sqlite3.Error):
             for place, key in enumerate(keys if self._database else ()):
                 assert self._database is not None
                 if row := self._database.execute("SELECT logit FROM scores WHERE key = ?", (key,)).fetchone():
                     found[place] = row[0]
-        except sqlite3.Error:
-            pass
         return found
 
     def add(self, scores: Mapping[bytes, float]) -> None:
         """Keep logits."""
         if self._database is None or not scores:
             return
-        try:
-            with self._database:
-                self._database.execute("BEGIN")
-                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores.items())
-                # Counting reads the whole file: it is done when enough may have come.
-                self._uncounted += len(scores)
-                if self._uncounted > _MOST_UNCOUNTED:
-                    self._uncounted = 0
-                    [count] = self._database.execute("SELECT count(*) FROM scores").fetchone()
-                    # Keys are hashes, so the smallest are any.
-                    unwanted = count - _MOST_SCORES // 2 if count > _MOST_SCORES else 0
-                    self._database.execute(
-                        "DELETE FROM scores WHERE key IN (SELECT key FROM scores LIMIT ?)", (unwanted,)
-                    )
-        except sqlite3.Error:
-            pass
+        with self._lock, suppress(sqlite3.Error), self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores.items())
+            # Counting reads the whole file: it is done when enough may have come.
+            self._uncounted += len(scores)
+            if self._uncounted > _MOST_UNCOUNTED:
+                self._uncounted = 0
+                [count] = self._database.execute("SELECT count(*) FROM scores").fetchone()
+                # Keys are hashes, so the smallest are any.
+                unwanted = count - _MOST_SCORES // 2 if count > _MOST_SCORES else 0
+                self._database.execute("DELETE FROM scores WHERE key IN (SELECT key FROM scores LIMIT ?)", (unwanted,))
 
     def close(self) -> None:
         """Close the file."""

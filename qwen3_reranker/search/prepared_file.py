@@ -151,7 +151,7 @@ def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[Documen
         DocumentRow(
             document.id,
             document.title,
-            json.dumps(document.fields, ensure_ascii=False, default=str),
+            _json(document.fields),
             tuple(
                 PassageRow(
                     passage.first_line,
@@ -172,6 +172,15 @@ def document_rows(path: str, documents: Sequence[FileDocument]) -> tuple[Documen
 def context_of(path: str, title: str, headings: str) -> str:
     """The text around a passage whose words find it too."""
     return f"{path} {title} {headings}"
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    """Fields as JSON; what JSON has no number for, such as NaN, is null: SQLite refuses to search through it."""
+    try:
+        return json.dumps(fields, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        written = json.dumps(fields, ensure_ascii=False, default=str)
+        return json.dumps(json.loads(written, parse_constant=lambda _: None), ensure_ascii=False)
 
 
 def _is_hidden(path: str) -> bool:

@@ -84,6 +84,7 @@ class Index:
         self._first_stage = CandidateSearch(self._store, self._models)
         self._passage_tokens = int(self._store.setting("passage_tokens", passage_tokens or PASSAGE_TOKENS))
         if passage_tokens not in (None, self._passage_tokens):
+            self.close()
             raise InputError(
                 f"{self.name}: this index has passages of {self._passage_tokens} tokens, not {passage_tokens}; "
                 "make another one in a new folder"

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from qwen3_reranker.errors import UnavailableError
@@ -20,7 +20,7 @@ def leased(table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS) -
     """Hold the lease, whose row a commit changes only if it is free; a thread renews it.
 
     Yields what raises UnavailableError once the lease is lost. Raises that too if another writer has it for longer than
-    `wait` seconds.
+    `wait` seconds, and if storage does not answer.
     """
     holder, ends = uuid.uuid4().hex, time.monotonic() + wait
 
@@ -29,10 +29,10 @@ def leased(table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS) -
         try:
             return bool(table.update(where=condition, values=values).rows_updated)
         except (RuntimeError, OSError, ValueError) as error:
-            # Another writer was faster; anything else is told by the next read.
+            # Another writer was faster.
             if "conflict" in str(error).lower():
                 return False
-            raise
+            raise UnavailableError(f"{name}: the lease to write cannot be taken ({error})") from error
 
     while not take(f"expires < {time.time()}"):
         if time.monotonic() >= ends:
@@ -47,12 +47,10 @@ def leased(table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS) -
     def renew() -> None:
         while not ended.wait(seconds / 3):
             begun = time.monotonic()
-            try:
-                if not take(f"holder = '{holder}'"):
-                    return
-                renewed[0] = begun
-            except (RuntimeError, OSError, ValueError):
-                continue
+            # A writer that waits may have been faster this once, and storage may answer the next time.
+            with suppress(UnavailableError):
+                if take(f"holder = '{holder}'"):
+                    renewed[0] = begun
 
     thread = threading.Thread(target=renew, name="renewing a lease", daemon=True)
     thread.start()
@@ -61,4 +59,6 @@ def leased(table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS) -
     finally:
         ended.set()
         thread.join()
-        table.update(where=f"holder = '{holder}'", values={"holder": "", "expires": 0.0})
+        # What cannot be given back runs out.
+        with suppress(RuntimeError, OSError, ValueError):
+            table.update(where=f"holder = '{holder}'", values={"holder": "", "expires": 0.0})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from qwen3_reranker.errors import RerankerError
+from qwen3_reranker.errors import RerankerError, UnavailableError
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.search.results import SearchResults
 from qwen3_reranker.search.search_index import Staleness
@@ -73,10 +72,10 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
             turns.end()
             turns.settle(state.status_without_reply())
         raise
+    except UnavailableError as error:
+        raise Problem(500, "server_error", "index_error", "the index failed; the server's log says why") from error
     except RerankerError as error:
         raise of_error(error) from error
-    except sqlite3.Error as error:
-        raise Problem(500, "server_error", "index_error", "the index failed; the server's log says why") from error
     usage = Usage(0, 0, 0, 0)
     if turns is not None:
         usage = turns.settle()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +56,7 @@ class ServedIndex:
     def _look(self) -> None:
         try:
             self.stale = self.index.stale(seconds=_STALE_SECONDS)
-        except (RerankerError, OSError, sqlite3.Error) as error:
+        except (RerankerError, OSError) as error:
             self.stale = Staleness(0, is_complete=False)
             _log.warning("it is not known which indexed files changed: %s", error)
         self._looked = time.monotonic()

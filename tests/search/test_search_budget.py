@@ -64,6 +64,24 @@ def test_a_search_does_not_wait_for_an_embedder_longer_than_it_may_and_says_so(f
         assert all(hit.cosine is not None for hit in found)
 
 
+def test_a_reranker_is_asked_for_in_time_while_an_embedder_opens(folder: Path, model: Path) -> None:
+    may_open, judged = threading.Event(), threading.Event()
+
+    def opened() -> Embedder:
+        assert may_open.wait(PATIENCE_SECONDS)
+        return Embedder(model, dim=32)
+
+    def search() -> None:
+        assert index.search("rice", budget=0.5).left_out[0] == "vectors"
+        judged.set()
+
+    with Index(folder, embedder=opened) as index:
+        threading.Thread(target=search, daemon=True).start()
+        in_time = judged.wait(30)
+        may_open.set()
+    assert in_time
+
+
 def test_the_instruction_is_given_to_the_embedder_too(folder: Path, embedder: Embedder) -> None:
     with Index(folder, reranker=None, embedder=embedder) as index:
         [vector] = embedder.documents([TEXTS["tea"]])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +175,114 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
         yield opened
 
 
+def test_a_file_that_was_only_touched_is_filtered_by_its_new_date(index: Index, folder: Path) -> None:
+    for each in folder.iterdir():
+        os.utime(each, (1e9, 1e9))
+    index.update()
+    recent = Filters(after="2010-01-01")
+    before = {hit.path for hit in index.search(FILTERED_QUERY, 50, filters=recent)}
+    assert "cooking.md" not in before
+    os.utime(folder / "cooking.md", (1.5e9, 1.5e9))
+    assert str(index.update()).startswith("0 added, 0 changed")
+    assert {hit.path for hit in index.search(FILTERED_QUERY, 50, filters=recent)} == before | {"cooking.md"}
+    assert index.stale().changed == 0
+
+
+GLOBS = [
+    "*.md",
+    "?.md",
+    "[a-c]*",
+    "[^a]*",
+    "[]a]*",
+    "[]-a]*",
+    "[^]]*",
+    "[a-]*",
+    "[-a]*",
+    "[z-a]*",
+    "[a--b]*",
+    "*[--~]*",
+]
+GLOBS += ["[]", "[^]", "[", "a[", "*[&&]*", "*[~~]*", r"*[\\]*", "[a-c-z]*", "*[[]*", "*[^].]*", "é*", "**", "[!a]*"]
+PATHS = [
+    "a.md",
+    "b].md",
+    "c-d.md",
+    "z^.md",
+    "[x].md",
+    "A.md",
+    "sub/e.md",
+    "é.md",
+    "m~n.md",
+    "p&&q.md",
+    "r\\s.md",
+    "!.md",
+]
+
+
+def test_patterns_mean_what_sqlite_means_by_them(tmp_path: Path) -> None:
+    with Index(f"lancedb://{tmp_path / 'index'}", reranker=None) as index, closing(sqlite3.connect(":memory:")) as sql:
+        index.add({"id": path, "text": "heron"} for path in PATHS)
+        for glob in GLOBS:
+            meant = {path for path in PATHS if sql.execute("SELECT ? GLOB ?", (path, glob)).fetchone()[0]}
+            assert {hit.path for hit in index.search("heron", 50, filters=Filters(path=glob))} == meant, glob
+
+
+def test_fields_without_a_value_in_json_and_with_signs_in_their_names_can_be_filtered(address: str) -> None:
+    with Index(address, reranker=None) as index:
+        index.add(
+            [
+                {"id": "nan", "text": "heron", "score": float("nan"), "more": [float("inf"), "x"]},
+                {"id": "sign", "text": "heron", "a=b": "c"},
+                {"id": "plain", "text": "heron", "a": "b=c", "date": "2020-01-01"},
+            ]
+        )
+
+        def found(filters: Filters) -> set[str]:
+            return {hit.path for hit in index.search("heron", filters=filters)}
+
+        assert found(Filters(fields=(("a", "b=c"),))) == {"plain"}
+        assert found(Filters(fields=(("more", "x"),))) == {"nan"}
+        assert found(Filters(before="2020-06-01")) == {"plain"}
+        [hit] = index.search("heron", filters=Filters(fields=(("more", "x"),)))
+        assert hit.fields == {"score": None, "more": [None, "x"]}
+
+
+def test_a_file_whose_name_is_not_utf8_is_left_out_and_said(index: Index, folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.md")).write_text("a commit to nowhere", encoding="utf-8")
+    (folder / "last.md").write_text("a commit to heron", encoding="utf-8")
+    changes = index.update()
+    assert list(changes.skipped.reasons) == ["names that are not UTF-8"]
+    assert str(changes.skipped).isprintable()
+    assert changes.added == 1
+
+
+def test_an_index_that_cannot_be_read_any_more_says_so_in_one_kind_of_error(tmp_path: Path) -> None:
+    with Index(tmp_path / "index", reranker=None) as index:
+        index.add([{"id": "a", "text": "heron"}])
+        with closing(sqlite3.connect(tmp_path / "index" / "index.db")) as other:
+            other.execute("DROP TABLE passages")
+        for use in (lambda: index.search("heron"), index.status, lambda: index.add([{"id": "b", "text": "x"}])):
+            with pytest.raises(UnavailableError, match="passages"):
+                use()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UnavailableError, match="file"):
+        Index(tmp_path / "file" / "index")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux what a process holds")
+def test_a_closed_index_holds_no_files(tmp_path: Path, embedder: Embedder) -> None:
+    with Index(tmp_path / "index", reranker=None, embedder=embedder) as index:
+        index.add([{"id": "a", "text": "heron"}])
+        assert index.search("heron")[0].cosine is not None
+        assert str(tmp_path) in Path("/proc/self/maps").read_text()
+    with pytest.raises(InputError, match="200 tokens") as refused:
+        Index(tmp_path / "index", reranker=None, passage_tokens=7)
+    held = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    assert not [each for each in held if each.startswith(str(tmp_path))]
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    del index, refused
+
+
 def test_vectors_find_what_an_exact_scan_finds(address: str, folder: Path, embedder: Embedder) -> None:
     with Index(address, reranker=None, embedder=embedder, passage_tokens=12) as index:
         index.add(folder)
@@ -300,6 +413,26 @@ def test_a_lease_ends_with_time_and_its_old_holder_learns_it(tmp_path: Path) -> 
             refuse_if_lost()
     with pytest.raises(UnavailableError), leased(store._lease, "index", 0.0):
         pass
+
+
+class BusyTable:
+    """A table of which some updates lose against another writer."""
+
+    def __init__(self, table: Any, fails: Iterator[bool]) -> None:
+        self._table, self._fails = table, fails
+
+    def update(self, **changes: Any) -> Any:
+        if next(self._fails):
+            raise RuntimeError("Commit conflict for version 7")
+        return self._table.update(**changes)
+
+
+def test_a_renewal_that_loses_against_a_waiting_writer_is_tried_again(tmp_path: Path) -> None:
+    store = LanceStore(f"file://{tmp_path / 'index'}")
+    fails = chain([False, True], repeat(False))
+    with leased(BusyTable(store._lease, fails), "index", 0.0, seconds=0.9) as refuse_if_lost:
+        time.sleep(2)
+        refuse_if_lost()
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/index", "lancedb://", "lancedb+://x", "postgres://x", "chroma+s3://x"])
