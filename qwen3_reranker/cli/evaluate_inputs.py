@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from qwen3_reranker.cli.opened_reranker import is_server
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
@@ -59,6 +60,8 @@ def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]],
     Raises what Reranker raises, and InputError for a run that is not there.
     """
     for place in (*models, *stages):
+        if is_server(place):
+            raise InputError(f"{place}: evaluate needs the model on this machine; give a URL to rank, score or distil")
         if place.endswith(RUN_ENDINGS) and not Path(place).is_file():
             raise InputError(f"{place}: no such file")
     for model in dict.fromkeys(each for each in models if not each.endswith(RUN_ENDINGS)):

@@ -216,7 +216,11 @@ def opened_index(
     options: IndexOptions, model: ModelOptions | None = None, engine: EngineOptions | None = None
 ) -> Iterator[Index]:
     """The index that the options name; its reranker is the model, with these options, once it is needed."""
+    from qwen3_reranker.cli.opened_reranker import is_server
     from qwen3_reranker.search import Index
+
+    if model is not None and is_server(model.model):
+        raise InputError("search needs the model on this machine; give a URL to rank, score or train distil")
 
     def reranker() -> Reranker:
         from qwen3_reranker.reranker import Reranker

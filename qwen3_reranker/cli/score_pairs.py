@@ -6,29 +6,40 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
+from qwen3_reranker.cli.opened_reranker import (
+    download,
+    is_server,
+    open_reranker,
+    refuse_server_options,
+    row_limit,
+    warnings_noted,
+)
 from qwen3_reranker.cli.output_file import format_of
 from qwen3_reranker.cli.ranking_output import shortest
 from qwen3_reranker.cli.record_output import record_output
 from qwen3_reranker.cli.score_folder import ModelChoice, folder_of, score_into_folder
-from qwen3_reranker.cli.shared_options import ModelOptions, output_option
+from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.jobs.pairs import Pair, PairOptions, pairs_of
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.overlap import made_ahead
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Row
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.text_reranker import TextReranker
 
 # Pairs and characters that are read, computed and written before the next.
 _PAIRS, _CHARACTERS = 1024, 4_000_000
@@ -71,8 +82,9 @@ def score(
     options: PairOptions,
     output: ScoreOutput,
     job: JobOptions,
-    model: ModelOptions,
+    model: ModelOrServerOptions,
     engine: EngineOptions,
+    server: ServerOptions,
 ) -> None:
     """Score pairs of a query and a document.
 
@@ -94,6 +106,10 @@ def score(
       zcat pairs.jsonl.gz | qwen3-reranker score - | gzip > scored.jsonl.gz
     """
     stream = RecordStream(pairs, options.input_format)
+    refuse_server_options(model, server)
+    if is_server(model.model) and (output.dry_run or folder_of(output.output, job) is not None):
+        what = "--dry-run" if output.dry_run else "a job into a folder"
+        raise InputError(f"{what} needs the model on this machine; a server takes texts and gives scores")
     if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
         score_into_folder(folder, stream, options, job, output.form or stream.form, ModelChoice(model, engine))
         return
@@ -106,11 +122,12 @@ def score(
         read = pairs_of(stream, options)
         count, sample = (0, []) if stream.reads_once and not output.dry_run else _counted(read)
         from qwen3_reranker.reranker import Reranker
-        from qwen3_reranker.weights import resolve
 
-        resolve(model.model, model.revision)
-        with Reranker(model.model, revision=model.revision, **asdict(engine)) as reranker:
+        download(model)
+        with warnings_noted(), open_reranker(model, engine, server) as reranker:
+            limit = row_limit(reranker)
             if output.dry_run:
+                assert isinstance(reranker, Reranker)
                 found = estimate(reranker, _rows(reranker, sample, options.instruction), count)
             else:
                 if bar is not None:
@@ -118,11 +135,14 @@ def score(
                 total = Tally()
                 start = time.perf_counter()
                 parts = _parts(read if stream.reads_once else pairs_of(stream, options))
-                prepared = ((part, _rows(reranker, part, options.instruction)) for part in parts)
-                # Ctrl-C need not wait for a pipe that is silent.
-                ahead = prepared if stream.reads_once else made_ahead(prepared)
+                if isinstance(reranker, Reranker):
+                    prepared = ((part, _rows(reranker, part, options.instruction)) for part in parts)
+                    # Ctrl-C need not wait for a pipe that is silent.
+                    scored = _scored(reranker, prepared if stream.reads_once else made_ahead(prepared), total)
+                else:
+                    scored = _scored_texts(reranker, parts, options.instruction)
                 with record_output(form, output.output, float32=_SCORES) as write:
-                    for part, logits_N in _scored(reranker, ahead, total):
+                    for part, logits_N in scored:
                         write(_entries(part, logits_N))
                         total.pairs += len(part)
                         if bar is not None and count:
@@ -134,7 +154,7 @@ def score(
     if output.output is not None:
         print(_summary(total, seconds))
     elif total.cut:
-        note(f"{total.cut:,} of {total.pairs:,} documents cut to fit {reranker.tokens.max_length:,} tokens")
+        note(f"{total.cut:,} of {total.pairs:,} documents cut to fit {limit:,} tokens")
 
 
 def _counted(pairs: Iterable[Pair]) -> tuple[int, list[Pair]]:
@@ -175,6 +195,14 @@ def _scored(
         yield part, reranker.runner.read_out(reranker.head, executed).tolist()
 
 
+def _scored_texts(
+    reranker: TextReranker, parts: Iterable[list[Pair]], instruction: str | None
+) -> Iterator[tuple[list[Pair], Sequence[float]]]:
+    """The same of a server, which takes texts. What it counts and cuts is not known by pair."""
+    for part in parts:
+        yield part, reranker.logits([(pair.query, pair.document) for pair in part], instruction).tolist()
+
+
 def _entries(part: Sequence[Pair], logits: Sequence[float]) -> list[dict[str, Any]]:
     from math import tanh
 
@@ -185,7 +213,9 @@ def _entries(part: Sequence[Pair], logits: Sequence[float]) -> list[dict[str, An
 
 
 def _summary(total: Tally, seconds: float) -> str:
-    saved = 1 - total.computed / total.tokens if total.tokens else 0.0
+    if not total.tokens:
+        return f"{total.pairs:,} pairs · {seconds:.{1 if seconds >= 1 else 2}f} s"
+    saved = 1 - total.computed / total.tokens
     cut = f"{total.cut:,} cut" if total.cut else "none cut"
     tokens = f"{total.tokens:,} tokens, {total.computed:,} computed ({saved:.0%} saved)"
     return f"{total.pairs:,} pairs · {tokens} · {cut} · {seconds:.{1 if seconds >= 1 else 2}f} s"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
@@ -20,7 +21,7 @@ from qwen3_reranker.train.mining_options import MiningOptions
 from qwen3_reranker.train.synthesis_options import PERSONAS, SynthesisOptions
 
 if TYPE_CHECKING:
-    from qwen3_reranker import Reranker
+    from qwen3_reranker.text_reranker import TextReranker
 
 KEY_VARIABLE = "QWEN3_RERANKER_API_KEY"
 
@@ -45,7 +46,9 @@ class CandidateOptions:
 class TeacherOptions:
     """The reranker that scores."""
 
-    teacher: str = required("The reranker that scores: nano, a folder, a Hub id.", unit="MODEL", group="Teacher")
+    teacher: str = required(
+        "The reranker that scores: nano, a folder, a Hub id, or the URL of a server.", unit="MODEL", group="Teacher"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +132,10 @@ def distil(
     """
     from qwen3_reranker.train.teacher import distil as score
 
-    judge = _opened(teacher.teacher, **asdict(engine))
+    judge = _opened(teacher.teacher, engine)
     assert judge is not None
     examples = read_files([data])
-    with resumable(), judge, ProgressBar("scoring") as bar:
+    with resumable(), closing(judge), ProgressBar("scoring") as bar:
         scored = score(examples, judge, output.output, resume=output.resume, on_progress=bar)
     facts = {"queries": len(examples), "scored_now": scored, "teacher": teacher.teacher, "output": output.output}
     print_facts(facts, output.chosen)
@@ -175,9 +178,15 @@ def synthesise(
     note("queries have no negatives yet: train mine finds them")
 
 
-def _opened(model: str | None, **options: Any) -> Reranker | None:
+def _opened(model: str | None, engine: EngineOptions | None = None) -> TextReranker | None:
+    """The model, or the server at its URL; that takes no options of an engine."""
     if model is None:
         return None
-    from qwen3_reranker import Reranker
+    from qwen3_reranker.cli.opened_reranker import download, open_reranker, warnings_noted
+    from qwen3_reranker.cli.shared_options import ModelOptions
+    from qwen3_reranker.remote.server_options import ServerOptions
 
-    return Reranker(model, **options)
+    named = ModelOptions(model=model)
+    download(named)
+    with warnings_noted():
+        return open_reranker(named, engine or EngineOptions(), ServerOptions())

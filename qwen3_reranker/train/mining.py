@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
+from qwen3_reranker.text_reranker import TextReranker
 from qwen3_reranker.train.example_file import TrainExample, normal
 from qwen3_reranker.train.mining_options import MiningOptions
 
@@ -77,7 +77,7 @@ def mine(
     examples: Sequence[TrainExample],
     candidates: Callable[[TrainExample, int], list[tuple[str, float]]],
     options: MiningOptions,
-    teacher: Reranker | None = None,
+    teacher: TextReranker | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[list[TrainExample], MiningCounts]:
     """The examples with mined negatives instead of their own, and the counts.
@@ -100,7 +100,7 @@ def _mined(
     example: TrainExample,
     ranked: Sequence[tuple[str, float]],
     options: MiningOptions,
-    teacher: Reranker | None,
+    teacher: TextReranker | None,
     number: int,
     mined: MiningCounts,
 ) -> TrainExample:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Bm25
+from qwen3_reranker.text_reranker import TextReranker
 from qwen3_reranker.train.chat import Chat, ChatError
 from qwen3_reranker.train.example_file import TrainExample, line_of, normal, read_examples
 from qwen3_reranker.train.synthesis_options import SynthesisOptions
@@ -75,7 +75,7 @@ def synthesise(
     chat: Chat,
     output: str | os.PathLike[str],
     options: SynthesisOptions | None = None,
-    judge: Reranker | None = None,
+    judge: TextReranker | None = None,
     *,
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
@@ -146,7 +146,11 @@ def _asked(
 
 
 def _is_kept(
-    example: TrainExample, known: set[str], judge: Reranker | None, options: SynthesisOptions, found: SynthesisCounts
+    example: TrainExample,
+    known: set[str],
+    judge: TextReranker | None,
+    options: SynthesisOptions,
+    found: SynthesisCounts,
 ) -> bool:
     if normal(example.query) in known or normal(example.query) == normal(example.positives[0]):
         found.repeated += 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.text_reranker import TextReranker
 from qwen3_reranker.train.example_file import TrainExample, line_of, read_examples
 
 #: Queries between two writes; an interruption loses at most these.
@@ -17,7 +17,7 @@ _AT_ONCE = 8
 
 def distil(
     examples: Sequence[TrainExample],
-    teacher: Reranker,
+    teacher: TextReranker,
     output: str | os.PathLike[str],
     *,
     resume: bool = False,
@@ -42,7 +42,7 @@ def distil(
     return len(examples) - done
 
 
-def scored(examples: Sequence[TrainExample], teacher: Reranker) -> Iterator[TrainExample]:
+def scored(examples: Sequence[TrainExample], teacher: TextReranker) -> Iterator[TrainExample]:
     """Each example with the teacher's logit of each of its documents."""
     for each in examples:
         logits = teacher.logits([(each.query, text) for text in each.documents], each.instruction).tolist()

@@ -77,3 +77,28 @@ def test_a_server_without_the_template_is_noted_in_one_line(documents: str, caps
         assert said.count("\n") == 1
         assert main(["rank", "red?", documents, "-m", bare.url, "--check", "error"]) == 4
         assert "no-template" in capsys.readouterr().err
+
+
+def test_score_and_distil_take_the_scores_of_a_server(
+    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Reranker("nano") as nano:
+        expected = nano.logits([("red?", text) for text in TEXTS]).tolist()
+    pairs, examples, taught = tmp_path / "pairs.jsonl", tmp_path / "examples.jsonl", tmp_path / "taught.jsonl"
+    pairs.write_text("".join(json.dumps({"query": "red?", "document": text}) + "\n" for text in TEXTS))
+    assert main(["score", str(pairs), "-m", live.url]) == 0
+    found = [json.loads(line)["logit"] for line in capsys.readouterr().out.splitlines()]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert main(["score", str(pairs), "-m", live.url, "--dry-run"]) == 2
+    assert "--dry-run needs the model on this machine" in capsys.readouterr().err
+    examples.write_text(json.dumps({"query": "red?", "pos": TEXTS[:1], "neg": TEXTS[1:]}) + "\n")
+    assert main(["train", "distil", str(examples), "-o", str(taught), "--teacher", live.url]) == 0
+    line = json.loads(taught.read_text())
+    assert line["pos_scores"] + line["neg_scores"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_search_says_that_it_needs_the_model_here(
+    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", "red?", str(tmp_path), "--index", str(tmp_path / "index"), "-m", live.url]) == 2
+    assert "search needs the model on this machine" in capsys.readouterr().err
