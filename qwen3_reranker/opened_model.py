@@ -34,6 +34,11 @@ class OpenedModel:
         """The shape of the network."""
         return self.checkpoint.config
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self.runner.is_closed
+
     def close(self) -> None:
         """Give the memory back, once a call under way has ended. It cannot be used afterwards."""
         self.runner.close()

@@ -71,7 +71,7 @@ class _OpenedModels:
         key = (kind, name, *sorted(options.items()))
         with self._lock:
             model: Model | None = self._models.get(key)
-            if model is None or model.runner.is_closed:
+            if model is None or model.is_closed:
                 model = self._models[key] = kind(name, **options)
             return model
 

@@ -68,7 +68,7 @@ class RemoteReranker(TextReranker):
         self._key = os.environ.get(KEY_VARIABLE) if chosen.api_key is None else chosen.api_key
         self._connect()
         renew_in_children(self)
-        self._is_closed = False
+        self.is_closed = False
         self._has_told_of_saturation = False
         try:
             self.facts = self._known_facts()
@@ -90,8 +90,8 @@ class RemoteReranker(TextReranker):
 
     def close(self) -> None:
         """Close the connections. It cannot be used afterwards."""
-        if not self._is_closed:
-            self._is_closed = True
+        if not self.is_closed:
+            self.is_closed = True
             self._loop.close()
 
     def in_forked_child(self) -> None:
@@ -125,7 +125,7 @@ class RemoteReranker(TextReranker):
         return partial(type(self), self.url, **self._arguments), ()
 
     def __repr__(self) -> str:
-        return f"<{'closed ' if self._is_closed else ''}RemoteReranker({self.url!r}, {self.facts.wire.name})>"
+        return f"<{'closed ' if self.is_closed else ''}RemoteReranker({self.url!r}, {self.facts.wire.name})>"
 
     def _score_lists(
         self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
@@ -145,7 +145,7 @@ class RemoteReranker(TextReranker):
     def _scored(
         self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
     ) -> Coroutine[Any, Any, list[DocumentScores]]:
-        if self._is_closed:
+        if self.is_closed:
             raise InputError("this Reranker is closed; make a new one")
         try:
             for text in (instruction or "", *(text for query, texts in lists for text in (query, *texts))):

@@ -13,6 +13,7 @@ import pytest
 
 from qwen3_reranker import InputError, Ranking, Reranker
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
+from qwen3_reranker.integrations.named_model import NamedModel
 from qwen3_reranker.remote import remote_reranker
 from qwen3_reranker.remote.pair_scoring import UnscoredError
 from qwen3_reranker.remote.remote_reranker import RemoteModelError, RemoteReranker
@@ -124,6 +125,13 @@ def test_a_copy_connects_again_and_no_repr_shows_the_key(live: Live) -> None:
             assert other.score(QUERY, DOCUMENTS).logits.tolist() == third.score(QUERY, DOCUMENTS).logits.tolist()
     with pytest.raises(InputError, match="closed"):
         remote.rank(QUERY, DOCUMENTS)
+
+
+def test_components_of_a_framework_share_the_server_that_they_name(live: Live) -> None:
+    first, second = NamedModel(Reranker, live.url, {}), NamedModel(Reranker, live.url, {})
+    with first.open() as opened_once:
+        assert second.open() is opened_once
+        assert opened_once.rank(QUERY, DOCUMENTS)[0].index == 0
 
 
 def test_a_server_without_the_template_is_named_once_it_connects(live: Live, caplog: pytest.LogCaptureFixture) -> None:
