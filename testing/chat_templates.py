@@ -78,9 +78,9 @@ TURNS = (
 )
 
 
-def rendered(source: str, messages: Sequence[Mapping[str, Any]]) -> str:
+def rendered(source: str, messages: Sequence[Mapping[str, Any]], **variables: str) -> str:
     """What Jinja prints, set up as transformers sets it up."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(messages=messages, add_generation_prompt=False)
+    return environment.from_string(source).render(messages=messages, add_generation_prompt=False, **variables)

@@ -12,8 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from qwen3_reranker.convert.hf_folder import chat_template
+from qwen3_reranker.prompt import DEFAULT_INSTRUCTION, template
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.serve.settings_sources import FILE_VARIABLE, PREFIX
+from testing.chat_templates import rendered
 from testing.live_server import live_server, server_process
 
 ROOT = Path(__file__).parents[1]
@@ -161,3 +164,16 @@ def test_the_server_scores_with_the_system_calls_that_the_unit_allows(tmp_path: 
         body = {"query": "take back a commit", "documents": ["git revert", "a cat"]}
         reply = httpx2.post(f"{server.url}/v1/rerank", json=body, headers=headers)
         assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.parametrize("ending", ["\n", "", "\n\n"], ids=["as it is", "no newline", "one more"])
+def test_the_template_for_other_servers_writes_the_prompt_however_an_editor_ends_it(ending: str) -> None:
+    source = (DEPLOY / "qwen3_reranker.jinja").read_text(encoding="utf-8")
+    card = template("card")
+    assert source == chat_template(card)
+    source = source.rstrip("\n") + ending
+    pair = [{"role": "query", "content": "q"}, {"role": "document", "content": "d"}]
+    assert rendered(source, pair) == card.written(DEFAULT_INSTRUCTION, "q", "d")
+    assert rendered(source, pair, instruction="Find it.") == card.written("Find it.", "q", "d")
+    system = {"role": "system", "content": "Find it."}
+    assert rendered(source, [system, *pair]) == card.written("Find it.", "q", "d")

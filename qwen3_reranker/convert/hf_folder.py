@@ -81,16 +81,18 @@ def sentence_transformers(model: SourceModel, encoding_of: EncodingOf) -> tuple[
 
 
 def chat_template(template: Template) -> str:
-    """The prompt as Jinja; it reads the roles system (the instruction), query and document."""
+    """The prompt as Jinja; it reads the roles query and document, and the instruction as role system or variable."""
 
     def content(role: str) -> str:
         return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
 
-    # The template has the default too, because a caller may pass no instruction.
-    instruction = f"({content('system')}) | default({json.dumps(template.default_instruction)}, true)"
+    # The template has the default too, because a caller may pass no instruction. vLLM passes one as a variable.
+    default = json.dumps(template.default_instruction)
+    instruction = f"({content('system')}) | default(instruction, true) | default({default}, true)"
     query, document = (f"{{{{ {content(role)} }}}}" for role in ("query", "document"))
-    # Jinja drops one newline at the end of a template.
-    return template.written(f"{{{{ {instruction} }}}}", query, document) + "\n"
+    written = template.written(f"{{{{ {instruction} }}}}", query, document).removesuffix(template.suffix)
+    # As plain text, the end would lose one newline to Jinja and others to editors.
+    return f"{written}{{{{ {json.dumps(template.suffix)} -}}}}\n"
 
 
 def _files(model: SourceModel, tensors: list[OutputTensor], fields: Mapping[str, Any]) -> dict[str, bytes]:

