@@ -84,3 +84,11 @@ def rendered(source: str, messages: Sequence[Mapping[str, Any]], **variables: st
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source).render(messages=messages, add_generation_prompt=False, **variables)
+
+
+def rendered_by_sglang(source: str, query: str, document: str, **variables: str) -> str:
+    """What Jinja prints, set up as SGLang sets it up: both texts come from a user, and an instruction is `instruct`."""
+    from jinja2 import Environment
+
+    messages = [{"role": "user", "content": query}, {"role": "user", "content": document}]
+    return Environment().from_string(source).render(messages=messages, **variables)

@@ -16,7 +16,7 @@ from qwen3_reranker.convert.hf_folder import chat_template
 from qwen3_reranker.prompt import DEFAULT_INSTRUCTION, template
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.serve.settings_sources import FILE_VARIABLE, PREFIX
-from testing.chat_templates import rendered
+from testing.chat_templates import rendered, rendered_by_sglang
 from testing.live_server import live_server, server_process
 
 ROOT = Path(__file__).parents[1]
@@ -177,3 +177,5 @@ def test_the_template_for_other_servers_writes_the_prompt_however_an_editor_ends
     assert rendered(source, pair, instruction="Find it.") == card.written("Find it.", "q", "d")
     system = {"role": "system", "content": "Find it."}
     assert rendered(source, [system, *pair]) == card.written("Find it.", "q", "d")
+    assert rendered_by_sglang(source, "q", "d") == card.written(DEFAULT_INSTRUCTION, "q", "d")
+    assert rendered_by_sglang(source, "q", "d", instruct="Find it.") == card.written("Find it.", "q", "d")

@@ -81,15 +81,22 @@ def sentence_transformers(model: SourceModel, encoding_of: EncodingOf) -> tuple[
 
 
 def chat_template(template: Template) -> str:
-    """The prompt as Jinja; it reads the roles query and document, and the instruction as role system or variable."""
+    """The prompt as Jinja, for sentence-transformers, vLLM and SGLang.
+
+    It reads query and document from messages of these roles, or else from the first two, and the instruction from a
+    message of the role system or a variable, instruction or instruct. SGLang finds it by the words of the prompt.
+    """
 
     def content(role: str) -> str:
-        return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
+        return f"(messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first)"
 
-    # The template has the default too, because a caller may pass no instruction. vLLM passes one as a variable.
+    # The template has the default too, because a caller may pass no instruction.
     default = json.dumps(template.default_instruction)
-    instruction = f"({content('system')}) | default(instruction, true) | default({default}, true)"
-    query, document = (f"{{{{ {content(role)} }}}}" for role in ("query", "document"))
+    instruction = f"{content('system')} | default(instruction, true) | default(instruct, true) | default({default}, true)"
+    query, document = (
+        f"{{{{ {content(role)} | default(messages[{place}].content) }}}}"
+        for place, role in enumerate(("query", "document"))
+    )
     written = template.written(f"{{{{ {instruction} }}}}", query, document).removesuffix(template.suffix)
     # As plain text, the end would lose one newline to Jinja and others to editors.
     return f"{written}{{{{ {json.dumps(template.suffix)} -}}}}\n"
