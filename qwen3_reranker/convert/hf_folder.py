@@ -92,7 +92,9 @@ def chat_template(template: Template) -> str:
 
     # The template has the default too, because a caller may pass no instruction.
     default = json.dumps(template.default_instruction)
-    instruction = f"{content('system')} | default(instruction, true) | default(instruct, true) | default({default}, true)"
+    instruction = (
+        f"{content('system')} | default(instruction, true) | default(instruct, true) | default({default}, true)"
+    )
     query, document = (
         f"{{{{ {content(role)} | default(messages[{place}].content) }}}}"
         for place, role in enumerate(("query", "document"))

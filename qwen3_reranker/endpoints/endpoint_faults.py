@@ -39,7 +39,7 @@ ENDPOINT_FAULTS = {
             "lost-newline",
             "The last newline of the prompt is missing, so the score is read at a wrong token.",
             "Jinja drops the newline at the end of a template file (vLLM's example template does so).",
-            "End the template file with one more empty line, or use deploy/qwen3_reranker.jinja, whose end is a string.",
+            "End the template file with one more empty line, or use deploy/qwen3_reranker.jinja.",
         ),
         Fault(
             "doubled-tail",
