@@ -14,8 +14,8 @@ from qwen3_reranker.cli import main
 from tests.test_readme import ROOT, blocks_of, same
 
 DOCS = ROOT / "docs"
-#: tests/integrations runs these with an embedding model of its own, tests/remote with a server.
-ELSEWHERE = {"integrations.md", "remote.md"}
+#: tests/integrations runs these with an embedding model of its own, tests/remote with a server, tests/cli with Ray.
+ELSEWHERE = {"integrations.md", "remote.md", "jobs.md"}
 PAGES = [
     pytest.param(page.name, marks=[pytest.mark.slow] if page.name in ("search.md", "train.md") else [])
     for page in sorted(DOCS.glob("*.md"))

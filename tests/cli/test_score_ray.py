@@ -1,10 +1,12 @@
 """`score --engine ray` writes the bytes of `--engine local`, whatever dies on the way; Ray Data runs `RerankBatch`."""
 
+import contextlib
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ from qwen3_reranker import Reranker
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
+from tests.test_readme import ROOT, blocks_of, same
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,12 +57,7 @@ def test_a_worker_and_then_the_driver_are_killed_and_every_row_is_there_once_wit
     driver = [sys.executable, "-m", "qwen3_reranker", *ray_command, "--workers", "2"]
     with subprocess.Popen(driver, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         wait_until(lambda: len(files("scored")) >= 2 or process.poll() is not None)
-        worker = next(
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if child.cmdline() and child.cmdline()[0].startswith("ray::PartScorer")
-        )
-        worker.kill()
+        workers_below(process.pid)[0].kill()
         before = len(files("scored"))
         wait_until(lambda: len(files("scored")) >= before + 3 or process.poll() is not None)
         process.kill()
@@ -112,6 +110,23 @@ def test_ray_data_runs_rerank_batch_in_actors(model: str, cluster: None) -> None
     found = sorted(dataset.take_all(), key=lambda row: row["id"])
     assert [{name: row[name] for name in PAIRS[0]} for row in found] == PAIRS
     assert [row["logit"] for row in found] == logits_N.tolist()
+
+
+def test_the_example_of_the_page_prints_what_it_shows(cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = blocks_of((ROOT / "docs/jobs.md").read_text(encoding="utf-8"))
+    [(code, shown)] = [(code, shown) for (language, code), (_, shown) in pairwise(blocks) if language == "python"]
+    exec(compile(code, "docs/jobs.md", "exec"), {"__name__": "example"})
+    assert same(shown.strip(), capsys.readouterr().out.strip())
+
+
+def workers_below(process: int) -> list[psutil.Process]:
+    """The workers of the cluster that a process has started."""
+    found = []
+    for child in psutil.Process(process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::PartScorer"):
+                found.append(child)
+    return found
 
 
 def wait_until(true: Callable[[], bool]) -> None:
