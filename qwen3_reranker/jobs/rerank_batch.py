@@ -14,6 +14,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.part_scores import score_texts
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.score import probabilities
+from qwen3_reranker.weights.hub_name import is_server
 
 
 class RerankBatch:
@@ -36,6 +37,8 @@ class RerankBatch:
         revision: str | None = None,
         **options: Any,
     ) -> None:
+        if is_server(model):
+            raise InputError(f"RerankBatch needs a model on the worker's machine, got the server {model}")
         if (num_threads := _cpus_of_this_worker()) is not None:
             options.setdefault("num_threads", num_threads)
         self._columns, self._instruction = (query_column, document_column), instruction

@@ -59,3 +59,8 @@ def test_a_batch_that_cannot_be_scored_is_an_input_error(batch: object, message:
 def test_an_unknown_option_is_refused_when_the_worker_starts() -> None:
     with pytest.raises(InputError, match="unknown option 'precison'"):
         RerankBatch(precison="int8")
+
+
+def test_a_server_is_refused_as_it_has_no_tokens_to_share() -> None:
+    with pytest.raises(InputError, match="needs a model on the worker's machine, got the server http://127"):
+        RerankBatch("http://127.0.0.1:9/v1")
