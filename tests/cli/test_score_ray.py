@@ -1,6 +1,7 @@
 """`score --engine ray` writes the bytes of `--engine local`, whatever dies on the way; Ray Data runs `RerankBatch`."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 from qwen3_reranker import Reranker
+from qwen3_reranker.jobs.ray_workers import PartScorer
+from qwen3_reranker.jobs.part_scores import PartScores
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
@@ -71,6 +74,31 @@ def test_a_worker_and_then_the_driver_are_killed_and_every_row_is_there_once_wit
     assert [row["id"] for row in rows("scored")] == list(range(6000))
     assert run(*command, "-o", "local/").code == 0
     assert files("scored") == files("local")
+
+
+class DyingScorer(PartScorer):
+    """Dies over one part, as a worker does that needs more memory than its machine has."""
+
+    def score(self, queries: list[str], documents: list[str]) -> PartScores:
+        if "poison" in documents:
+            os._exit(1)
+        return super().score(queries, documents)
+
+
+def test_a_part_that_always_loses_its_worker_ends_the_job_and_what_is_done_stays(
+    run: Run, model: str, notes: Path, cluster: None
+) -> None:
+    write_lines(notes / "pairs.jsonl", [*PAIRS, {"query": "last", "document": "poison"}])
+    command = ("score", "pairs.jsonl", "-m", model, "--part-rows", "8", "-o", "scored/", "--engine", "ray")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("qwen3_reranker.jobs.ray_workers.PartScorer", DyingScorer)
+        outcome = run(*command, "--workers", "1")
+    assert outcome.code == 4
+    assert "lost its worker 4 times" in outcome.err
+    done = files("scored")
+    assert done
+    assert run(*command).code == 0
+    assert done.items() <= files("scored").items()
 
 
 def test_an_error_of_a_worker_is_the_error_of_the_library_in_one_line(
