@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.jobs.ray_workers import PartScorer
 from qwen3_reranker.jobs.part_scores import PartScores
+from qwen3_reranker.jobs.ray_workers import PartScorer
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
