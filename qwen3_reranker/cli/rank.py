@@ -128,7 +128,7 @@ def rank(
       notes.jsonl     one record a line, a JSON object; "text" is its text
       notes.json      an array of records, or of texts
       notes.csv       one record a row below the header (or .tsv)
-      notes.pdf       one document, a page or less with --chunk (or .docx, .pptx, .xlsx ...)
+      notes.pdf       one document, a page or less with --chunk (or .docx, .xlsx ...)
       notes/          files below it: these as above, any other as one document
       -               standard input, one document a line
 
@@ -138,7 +138,7 @@ def rank(
       qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
-      qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --model http://localhost:8000/v1
+      qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec

@@ -81,7 +81,8 @@ class TextExtractor:
         if answer is None:
             if is_late.is_set() or process.returncode == _OUT_OF_TIME:
                 raise InputError(f"{kind} that takes longer than {self._seconds:g} s to read")
-            raise InputError(f"damaged {kind}")
+            # The library that read it ended the process: no memory, or a fault.
+            raise InputError(f"{kind} that is damaged or needs too much memory")
         if answer[:1] == _REASON:
             raise InputError(answer[1:].decode())
         extracted = ExtractedText.of_json(answer[1:])

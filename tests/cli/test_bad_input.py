@@ -63,7 +63,7 @@ COMMANDS = {
         ["--query-file", "notes.txt", "which note?", "notes.txt"],
         "which note?: no such file or folder; the query comes from --query-file, so all arguments are documents",
     ),
-    "a PDF": (["q", "paper.pdf"], "paper.pdf: expected UTF-8 text, got a PDF; convert it with pdftotext"),
+    "a PDF": (["q", "paper.pdf"], "paper.pdf: cannot be read: damaged PDF"),
     "a lone surrogate": (["q", "surrogate.jsonl"], "surrogate.jsonl:1: not valid Unicode"),
     "JSON on stdin": (["q", "-", "--input-format", "jsonl"], "stdin:1: not valid JSON"),
     "an empty query": ([" ", "notes.txt"], "the query must not be blank"),

@@ -284,7 +284,9 @@ def test_the_card_and_the_logs_say_what_was_done(small_checkpoint: Path, tmp_pat
         on_message=lines.append,
     )
     card = (outcome.model / "README.md").read_text(encoding="utf-8")
-    assert 'base_model_relation: "finetune"' in card
+    # The Hub refuses a folder as the base.
+    assert "base_model" not in card
+    assert "- qwen3-reranker" in card
     assert "| ndcg@10 |" in card
     assert "the command" in card
     steps, evaluations = rows(tmp_path / "run" / "log.csv"), rows(tmp_path / "run" / "evaluations.csv")
