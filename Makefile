@@ -19,7 +19,7 @@ help:  ## This list.
 demo: $(VENV)/.installed  ## Install into .venv and rank real documents with the bundled model.
 	$(BIN)/qwen3-reranker rank "take back my last commit" examples/documents --top-k 5 --format table
 
-test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 17 minutes on two cores).
+test: $(VENV)/.installed-tests lint types native-tests  ## Everything: lint, types, kernels and the whole test suite (some 19 minutes on two cores).
 	$(PYTEST)
 
 native-tests:  ## Every kernel in every variant: here under sanitizers, for ARM64 under an emulator (five minutes).
