@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwen3_reranker.endpoints.address import ServerAddress, nothing_answers, refusal, request_headers
+from qwen3_reranker.endpoints.address import ServerAddress, nothing_answers, request_headers
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, RefusedError, SlowError
-from qwen3_reranker.endpoints.wire_formats import ScoreEntry, WireFormat, entries, prompt_tokens
-from qwen3_reranker.json_object import shown
+from qwen3_reranker.endpoints.score_reply import read_scores, refusal
+from qwen3_reranker.endpoints.wire_formats import ScoreEntry, WireFormat, prompt_tokens
 
 _MAX_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 16
@@ -83,13 +83,7 @@ class Endpoint:
         status, content = self._post(path, json.dumps(body).encode())
         if status != 200:
             raise RefusedError(status, refusal(status, content))
-        try:
-            answer = json.loads(content)
-        except (ValueError, RecursionError):
-            raise RefusedError(status, f"status 200, but no JSON: {shown(content[:80])}") from None
-        listed = entries(answer)
-        if listed is None:
-            raise RefusedError(status, f"status 200, but no scores: {shown(content[:80].decode(errors='replace'))}")
+        listed, answer = read_scores(content)
         return EndpointResponse(listed, prompt_tokens(answer))
 
     def _post(self, path: str, body: bytes) -> tuple[int, bytes]:

@@ -84,16 +84,6 @@ def request_headers(api_key: str | None) -> dict[str, str]:
     return headers
 
 
-def refusal(status: int, content: bytes) -> str:
-    """What a reply without scores says, in one line."""
-    if status in (401, 403):
-        return f"status {status}: the server wants a key; give --api-key or set {KEY_VARIABLE}"
-    if 300 <= status < 400:
-        return f"status {status}: it redirects; give the address it redirects to"
-    said = shown(content[:100].decode(errors="replace")) if content.strip() else "no reason given"
-    return f"status {status}, {said}"
-
-
 def nothing_answers(address: ServerAddress, failures: dict[str, list[str]]) -> str:
     """That no route answers as a rerank server does. failures: the routes by the reason of each."""
     return (

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from qwen3_reranker.endpoints.address import ServerAddress, refusal, request_headers
+from qwen3_reranker.endpoints.address import ServerAddress, request_headers
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, RefusedError, SlowError
-from qwen3_reranker.endpoints.wire_formats import ScoreEntry, entries
+from qwen3_reranker.endpoints.score_reply import read_scores, refusal
+from qwen3_reranker.endpoints.wire_formats import ScoreEntry
 from qwen3_reranker.errors import UnavailableError
-from qwen3_reranker.json_object import shown
 from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ServerConnection:
                 problem: EndpointError = error
             else:
                 if status == 200:
-                    return self._read(reply)
+                    return read_scores(reply)
                 problem = RefusedError(status, refusal(status, reply))
                 if status not in _MOMENTARY:
                     raise problem
@@ -77,16 +77,6 @@ class ServerConnection:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-
-    def _read(self, reply: bytes) -> tuple[list[ScoreEntry], Any]:
-        try:
-            answer = json.loads(reply)
-        except (ValueError, RecursionError):
-            raise RefusedError(200, f"status 200, but no JSON: {shown(reply[:80].decode(errors='replace'))}") from None
-        listed = entries(answer)
-        if listed is None:
-            raise RefusedError(200, f"status 200, but no scores: {shown(reply[:80].decode(errors='replace'))}")
-        return listed, answer
 
     async def _post(self, path: str, content: bytes, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
         import httpx2
