@@ -14,12 +14,11 @@ from qwen3_reranker.doctor.reference_checks import ReferenceChecks
 from qwen3_reranker.doctor.reference_model import ReferenceModel
 from qwen3_reranker.endpoints import clear_pairs, probes
 from qwen3_reranker.endpoints.endpoint_errors import MalformedReplyError, RefusedError, SlowError
+from qwen3_reranker.endpoints.flat_scores import flat_fault
 from qwen3_reranker.endpoints.score_transforms import SCORE_TRANSFORMS, Numbers, ScoreTransform, logit, sigmoid
 from qwen3_reranker.endpoints.wire_formats import ANY_INSTRUCTION, nested
 
 _PROMPT_FAULTS = "no-template, no-think-block, lost-newline, other forms of the prompt"
-# Each query has an answer, so some score must be higher; llama.cpp without a rank head gives 1e-20 to 1e-28.
-_LEAST_PROBABILITY = 1e-8
 # In logits: another batch moves a 16-bit server by less, reading padding moves it by more.
 _BATCH_TOLERANCE = 0.3
 _INSTRUCTION_FIELDS = [nested(each, probes.OTHER_INSTRUCTION) for each in ANY_INSTRUCTION]
@@ -95,14 +94,9 @@ class _EndpointChecks:
                 f"{len(together_N)} scores add up to {sums[0]:.4f}, {len(other_N)} others to {sums[1]:.4f}, and every "
                 f"document sent by itself scores {alone_N[0]:.4f}",
             )
-        elif np.min(all_N) >= 0 and 0 < np.max(all_N) < _LEAST_PROBABILITY:
-            self.report.find(
-                "generation-head", f"all {len(all_N)} scores are between {np.min(all_N):.1g} and {np.max(all_N):.1g}"
-            )
-        elif np.ptp(all_N) < 1e-7:
-            # A head of zeros gives logit 0, which is probability 0.5, or sigmoid(0.5) after two sigmoids.
-            zero = min(abs(alone_N[0] - value) for value in (0.5, 0.0, float(sigmoid(np.array(0.5)))))
-            fault = "zero-head" if zero < 1e-6 else "empty-prompt"
+        elif (fault := flat_fault(all_N)) == "generation-head":
+            self.report.find(fault, f"all {len(all_N)} scores are between {np.min(all_N):.1g} and {np.max(all_N):.1g}")
+        elif fault is not None:
             self.report.find(fault, f"all {len(alone_N)} pairs score {alone_N[0]:.6g}, whatever their texts")
         else:
             return True

@@ -6,10 +6,8 @@ import numpy as np
 
 from qwen3_reranker.endpoints.clear_pairs import check_clear_pairs
 from qwen3_reranker.endpoints.endpoint_faults import ENDPOINT_FAULTS
+from qwen3_reranker.endpoints.flat_scores import flat_fault
 from qwen3_reranker.endpoints.score_transforms import Numbers
-
-# Each query has an answer, so some score must be higher; llama.cpp without a rank head gives 1e-20 to 1e-28.
-_LEAST_PROBABILITY = 1e-8
 
 
 def faults(scores_QD: Numbers) -> list[str]:
@@ -18,15 +16,13 @@ def faults(scores_QD: Numbers) -> list[str]:
     The lines begin with the fault's name in the catalogue.
     """
     num_queries = len(scores_QD)
-    lowest, highest = float(scores_QD.min()), float(scores_QD.max())
-    sums_Q = scores_QD.sum(axis=1)
-    if highest - lowest < 1e-7:
-        name = "zero-head" if min(abs(highest - zero) for zero in (0.5, 0.0)) < 1e-6 else "empty-prompt"
-        return [_line(name, f"all {scores_QD.size} pairs score {highest:.6g}")]
-    if np.all(np.abs(sums_Q - 1) < 1e-3):
+    if (flat := flat_fault(scores_QD)) is not None:
+        highest = float(scores_QD.max())
+        is_tiny = flat == "generation-head"
+        words = f"scores are below {highest:.1g}" if is_tiny else f"pairs score {highest:.6g}"
+        return [_line(flat, f"all {scores_QD.size} {words}")]
+    if np.all(np.abs(scores_QD.sum(axis=1) - 1) < 1e-3):
         return [_line("softmax-over-documents", f"the scores of each of {num_queries} lists add up to 1")]
-    if lowest >= 0 and highest < _LEAST_PROBABILITY:
-        return [_line("generation-head", f"all {scores_QD.size} scores are below {highest:.1g}")]
     result = check_clear_pairs(scores_QD)
     if not result.decided and not result.findings:
         best_Q = np.argmax(scores_QD, axis=1)
