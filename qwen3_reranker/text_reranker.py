@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import score
 from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_query, surrogates_found
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.record_texts import Key, RecordTexts, record_texts, texts_by_query
 from qwen3_reranker.records import DocumentScores, Ranking
 
 Result = TypeVar("Result")
-OnProgress = Callable[[float], None]
 #: A query and the documents to score for it.
 QueryTexts = tuple[str, Sequence[str]]
 # Pairs of a call of several queries: what each pair takes is in memory at once.

@@ -15,6 +15,8 @@ from typing import Any, NoReturn, Self, Unpack
 
 import numpy as np
 
+from qwen3_reranker.arguments import lone_surrogate
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.endpoints.address import KEY_VARIABLE, ServerAddress
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.endpoints.score_transforms import Numbers
@@ -28,7 +30,7 @@ from qwen3_reranker.remote.request_loop import RequestLoop
 from qwen3_reranker.remote.server_facts import ScoreClient, ServerFacts
 from qwen3_reranker.remote.server_options import RemoteOptions, ServerOptions
 from qwen3_reranker.score import probabilities
-from qwen3_reranker.text_reranker import OnProgress, QueryTexts, Result, TextReranker
+from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker
 
 _LOG = logging.getLogger(__name__)
 # A server does not say what it cut.
@@ -147,11 +149,9 @@ class RemoteReranker(TextReranker):
     ) -> Coroutine[Any, Any, list[DocumentScores]]:
         if self.is_closed:
             raise InputError("this Reranker is closed; make a new one")
-        try:
-            for text in (instruction or "", *(text for query, texts in lists for text in (query, *texts))):
-                text.encode()
-        except UnicodeEncodeError:
-            raise NotUnicodeError("a text is not valid Unicode: it holds a lone surrogate") from None
+        texts = (text for query, texts in lists for text in (query, *texts))
+        if any(lone_surrogate(text) is not None for text in (instruction or "", *texts)):
+            raise NotUnicodeError("a text is not valid Unicode: it holds a lone surrogate")
         return self._answered(lists, instruction, on_progress)
 
     async def _answered(
