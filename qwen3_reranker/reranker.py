@@ -28,6 +28,7 @@ from qwen3_reranker.arguments import (
     surrogates_found,
 )
 from qwen3_reranker.async_calls import CallThread
+from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.opening import open_backend
 from qwen3_reranker.engine_options import EngineOptions, RerankerOptions, shows_options
 from qwen3_reranker.heads import YesNoHead
@@ -37,7 +38,7 @@ from qwen3_reranker.plan import Plan
 from qwen3_reranker.record_texts import Key, record_texts
 from qwen3_reranker.records import NO_LIMITS, DocumentScores, Limits, Row, Usage
 from qwen3_reranker.registry import SPECS
-from qwen3_reranker.text_reranker import OnProgress, QueryTexts, Result, TextReranker, named_texts
+from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker, named_texts
 from qwen3_reranker.tokens import Tokens, refuse_framed_texts
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub_name import is_server
