@@ -231,8 +231,8 @@ def _fetch(name: str, wanted: HubName) -> Path:
     except Exception as error:
         # Which network library raises here differs between releases of huggingface_hub. Where a proxy refuses, it has
         # not yet looked into its cache, as it does for every other lack of a network.
-        with suppress(OSError):
-            return _obtained(wanted, local_files_only=True)
+        with suppress(OSError), hub_access(replace(_ACCESS.get(), local_files_only=True)):
+            return _obtained(wanted)
         if isinstance(error, OfflineModeIsEnabled):
             raise ModelNotFoundError(_not_cached(name, wanted)) from None
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
@@ -254,29 +254,27 @@ def _not_cached(name: str, wanted: HubName) -> str:
     return problem
 
 
-def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
+def _obtained(wanted: HubName) -> Path:
     """The folder of a repository's snapshot, or its GGUF file, the named or the only one."""
     repository, revision, file = wanted.repository, wanted.revision, wanted.file
     if wanted.tag:
-        found = _gguf_files(repository, revision, local_files_only)
+        found = _gguf_files(repository, revision)
         file = _chosen(repository, found, wanted.tag, ":")
     elif not file:
-        folder = _snapshot(repository, revision, ("*.json",), local_files_only)
+        folder = _snapshot(repository, revision, ("*.json",))
         _refuse_other_networks(folder)
         # The name of the folder is the commit's.
-        folder = _snapshot(repository, folder.name, FETCHED, local_files_only)
+        folder = _snapshot(repository, folder.name, FETCHED)
         if any(folder.rglob("*.safetensors")):
             return folder
-        found = _gguf_files(repository, revision, local_files_only)
+        found = _gguf_files(repository, revision)
         if len(found) > 1:
             raise InputError(
                 f"{repository!r} holds {len(found)} GGUF files ({_listed(found)}): say which one, like "
                 f"{repository}:{_example(found)}"
             )
         if not found:
-            if not (local_files_only or _ACCESS.get().local_files_only) and (
-                instead := foreign(_files(repository, revision))
-            ):
+            if not _ACCESS.get().local_files_only and (instead := foreign(_files(repository, revision))):
                 raise UnsupportedModelError(f"{repository!r}: the Hub repository holds no safetensors; {instead}")
             # What is missing in a folder of JSON alone is an error when it is opened.
             if folder.is_dir():
@@ -286,7 +284,7 @@ def _obtained(wanted: HubName, local_files_only: bool = False) -> Path:
             )
         [file] = found
     parts = gguf_names.parts(file)
-    path = _snapshot(repository, revision, parts, local_files_only) / parts[0]
+    path = _snapshot(repository, revision, parts) / parts[0]
     if not path.is_file():
         raise ModelNotFoundError(f"{repository!r} holds no file {parts[0]!r}, or it is not in the Hub's cache")
     return path
@@ -312,16 +310,16 @@ def _files(repository: str, revision: str | None) -> list[str]:
     return [sibling.rfilename for sibling in siblings]
 
 
-def _gguf_files(repository: str, revision: str | None, local_files_only: bool) -> list[str]:
+def _gguf_files(repository: str, revision: str | None) -> list[str]:
     """The names of the repository's GGUF models. Without a network, those in its cached snapshot."""
-    if local_files_only or _ACCESS.get().local_files_only:
+    if _ACCESS.get().local_files_only:
         # Asked for no file, as a pattern of several would ask for all of them.
-        folder = _snapshot(repository, revision, (), local_files_only)
+        folder = _snapshot(repository, revision, ())
         return gguf_names.models(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
     return gguf_names.models(name for name in _files(repository, revision) if name.endswith(".gguf"))
 
 
-def _snapshot(name: str, revision: str | None, patterns: Sequence[str], local_files_only: bool) -> Path:
+def _snapshot(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -341,7 +339,7 @@ def _snapshot(name: str, revision: str | None, patterns: Sequence[str], local_fi
             cache_dir=access.cache_dir,
             allow_patterns=list(patterns),
             ignore_patterns=list(NEVER_FETCHED),
-            local_files_only=local_files_only or access.local_files_only,
+            local_files_only=access.local_files_only,
             tqdm_class=TerminalBar,
         )
     )
