@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import sentence_transformers
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from mteb.models import CrossEncoderWrapper
 from sentence_transformers.cross_encoder import evaluation
 
@@ -192,8 +193,8 @@ def test_their_evaluators_find_the_same_values_with_ours(make: Callable[[], Any]
 
 
 @pytest.fixture
-def nano_beir(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NanoBEIR of two sets, made here: what `datasets.load_dataset` would fetch."""
+def nano_beir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder in the form of NanoBEIR on the Hub, with two sets, which `datasets` reads in the same way."""
     texts = {f"d{index}": text for index, text in enumerate(TEXTS)}
     tables = {
         "corpus": {"_id": list(texts), "text": list(texts.values())},
@@ -201,13 +202,21 @@ def nano_beir(monkeypatch: pytest.MonkeyPatch) -> None:
         "qrels": {"query-id": ["q0", "q1", "q1"], "corpus-id": ["d3", "d0", "d5"]},
         "bm25": {"query-id": ["q0", "q1"], "corpus-ids": [list(texts), list(texts)[::-1]]},
     }
-    made = DatasetDict({name: Dataset.from_dict(columns) for name, columns in tables.items()})
-    monkeypatch.setattr("datasets.load_dataset", lambda name, subset, split: made[subset])
+    configs = []
+    for name, columns in tables.items():
+        Dataset.from_dict(columns).to_parquet(tmp_path / f"{name}.parquet")
+        files = [{"split": split, "path": f"{name}.parquet"} for split in ("NanoNQ", "NanoMSMARCO")]
+        configs.append({"config_name": name, "data_files": files})
+    (tmp_path / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+    # The evaluator names no cache, and the one of the home folder is not the tests' to fill.
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    return str(tmp_path)
 
 
-@pytest.mark.usefixtures("nano_beir")
-def test_nano_beir_finds_the_same_values_with_ours(one: Both) -> None:
-    evaluator = evaluation.CrossEncoderNanoBEIREvaluator(["nq", "msmarco"], rerank_k=6, write_csv=False)
+def test_nano_beir_finds_the_same_values_with_ours(one: Both, nano_beir: str) -> None:
+    evaluator = evaluation.CrossEncoderNanoBEIREvaluator(
+        ["nq", "msmarco"], dataset_id=nano_beir, rerank_k=6, write_csv=False
+    )
     theirs, ours = (evaluator(model) for model in one)
     assert theirs.keys() == ours.keys()
     assert len(theirs) > 10
