@@ -86,6 +86,7 @@ def test_a_caller_gets_the_same_with_ours(
     caller: Callable[[str], Scored], encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = caller(str(encoder_folder))
+    # What a user does by changing the caller's import, which is the library's own here.
     for module in (sentence_transformers, sentence_transformers.cross_encoder, sentence_transformers_similarity):
         monkeypatch.setattr(module, "CrossEncoder", CrossEncoder)
     ours = caller(str(encoder_folder))
@@ -117,8 +118,8 @@ def test_our_results_have_what_those_of_rerankers_have(small_reranker: Reranker)
 
     assert names(TheirResults) <= names(RankedResults)
     document = Document("text", doc_id=3, metadata={"page": 7})
-    for theirs, ours in ((TheirResult(document, 0.5, 1), Result(document, 0.5, 1)),):
-        assert [theirs.text, theirs.doc_id, theirs.page] == [ours.text, ours.doc_id, ours.page]
+    theirs, ours = TheirResult(document, 0.5, 1), Result(document, 0.5, 1)
+    assert [theirs.text, theirs.doc_id, theirs.page] == [ours.text, ours.doc_id, ours.page]
     assert set(vars(document)) - {"attributes", "image_path", "base64"} == set(OurDocument.__slots__)
     ranked = RerankersReranker(small_reranker).rank(QUERY, [Document(text, doc_id=text[:5]) for text in TEXTS])
     as_theirs = TheirResults([TheirResult(each.document, each.score, each.rank) for each in ranked], QUERY, True)

@@ -224,6 +224,7 @@ def test_nano_beir_finds_the_same_values_with_ours(one: Both, nano_beir: str) ->
 
 
 def test_mteb_takes_ours_for_a_cross_encoder(one: Both, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # mteb imports this name and takes an instance of no other class.
     monkeypatch.setattr("sentence_transformers.CrossEncoder", CrossEncoder)
     wrapped = CrossEncoderWrapper(str(encoder_folder))
     assert isinstance(wrapped.model, CrossEncoder)
