@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ class TestIntegration(Ours, EmbeddingsIntegrationTests): ...
 """
 
 
-@pytest.mark.skipif(find_spec("pytest_asyncio") is None, reason="needs langchain-tests and its plugins of pytest")
 def test_langchains_standard_tests_of_embeddings_pass(embedding_model: Path, tmp_path: Path) -> None:
     # Plugins that langchain-tests brings would change other tests here, so its own run in a process of their own.
     (tmp_path / "test_standard.py").write_text(PROGRAM.replace("MODEL", repr(str(embedding_model))), encoding="utf-8")
