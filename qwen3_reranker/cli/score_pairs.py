@@ -187,12 +187,14 @@ def _scored(
     reranker: Reranker, prepared: Iterable[tuple[list[Pair], list[Row]]], total: Tally
 ) -> Iterator[tuple[list[Pair], Sequence[float]]]:
     """Each part with the logits of its pairs."""
+    from qwen3_reranker.jobs.part_scores import score_rows
+
     for part, rows in prepared:
-        executed = reranker.runner.execute(reranker.runner.plan(rows))
-        total.tokens += sum(len(row.ids) for row in rows)
-        total.computed += executed.computed_tokens
-        total.cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
-        yield part, reranker.runner.read_out(reranker.head, executed).tolist()
+        scores = score_rows(reranker, rows)
+        total.tokens += scores.tokens
+        total.computed += scores.computed
+        total.cut += scores.cut
+        yield part, scores.logits_N.tolist()
 
 
 def _scored_texts(

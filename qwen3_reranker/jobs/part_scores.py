@@ -1,4 +1,4 @@
-"""The texts of a part -> its logits, with every query's documents together."""
+"""Pairs, as rows or as the texts of a part -> their logits, and what they took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.overlap import made_ahead
+from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
 
 # Pairs and characters of a plan: its tokens and final states are in memory at once.
@@ -19,7 +21,7 @@ _PLAN_PAIRS, _PLAN_CHARACTERS = 1024, 4_000_000
 class PartScores:
     """What a part gave and took.
 
-    logits_N: float32, in the order of the texts. tokens: of separate rows; computed: those of them that were computed.
+    logits_N: float32, in the order of the pairs. tokens: of separate rows; computed: those of them that were computed.
     cut: pairs whose document or query was cut to fit.
     """
 
@@ -27,6 +29,17 @@ class PartScores:
     tokens: int
     computed: int
     cut: int
+
+
+def score_rows(reranker: Reranker, rows: Sequence[Row]) -> PartScores:
+    """The scores of rows from `Reranker.rows`, from one plan. Raises what `Reranker.judge` raises."""
+    scores = run_all(reranker.engine.steps(rows))
+    return PartScores(
+        scores.logits_N,
+        tokens=sum(len(row.ids) for row in rows),
+        computed=scores.computed_tokens,
+        cut=sum(row.receipt.truncated or row.receipt.query_truncated for row in rows),
+    )
 
 
 def score_texts(
@@ -43,11 +56,11 @@ def score_texts(
         for chosen in _plans(queries, documents)
     )
     for chosen, rows in made_ahead(made):
-        executed = reranker.runner.execute(reranker.runner.plan(rows))
-        logits_N[chosen] = reranker.runner.read_out(reranker.head, executed)
-        tokens += sum(len(row.ids) for row in rows)
-        computed += executed.computed_tokens
-        cut += sum(row.receipt.truncated or row.receipt.query_truncated for row in rows)
+        scores = score_rows(reranker, rows)
+        logits_N[chosen] = scores.logits_N
+        tokens += scores.tokens
+        computed += scores.computed
+        cut += scores.cut
     return PartScores(logits_N, tokens, computed, cut)
 
 
