@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from qwen3_reranker.cli.ranking_output import RankingReport
+from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
 from qwen3_reranker.row_table import GAP, Column, RowTable, cut_end
 
@@ -137,5 +138,5 @@ def _footer(report: RankingReport) -> list[str]:
             parts.append(f"query cut to {receipt.kept_query_tokens:,} of its {whole} tokens")
         elif not cut:
             parts.append("none cut")
-        parts.append(f"{report.seconds:.{1 if report.seconds >= 1 else 2}f} s")
+        parts.append(seconds_text(report.seconds))
     return parts

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.progress import ProgressBar
-from qwen3_reranker.cli.ranking_output import shortest
+from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.record_output import opened_records
+from qwen3_reranker.cli.score_report import SCORES, ScoreTally, scored_records
 from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.documents.record_stream import RecordStream
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.job_options import JobOptions
-from qwen3_reranker.jobs.pairs import Pair, PairOptions
+from qwen3_reranker.jobs.pairs import PairOptions
 from qwen3_reranker.parquet import ParquetRows
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from qwen3_reranker.jobs.local_parts import NumberedPart
     from qwen3_reranker.jobs.part_scores import PartScores
     from qwen3_reranker.reranker import Reranker
-
-_SCORES = ("logit", "probability")
 
 Scored = Iterator[tuple["NumberedPart", "PartScores"]]
 
@@ -46,23 +45,6 @@ class ModelChoice:
         from qwen3_reranker.reranker import Reranker
 
         return Reranker(self.model.model, revision=self.model.revision, **asdict(self.engine), **more)
-
-
-@dataclass(slots=True)
-class JobTally:
-    """What one run of a job did."""
-
-    rows: int = 0
-    tokens: int = 0
-    computed: int = 0
-    cut: int = 0
-
-    def add(self, rows: int, scores: PartScores) -> None:
-        """Count a part."""
-        self.rows += rows
-        self.tokens += scores.tokens
-        self.computed += scores.computed
-        self.cut += scores.cut
 
 
 def folder_of(place: str | None, job: JobOptions) -> Path | None:
@@ -84,7 +66,7 @@ def score_into_folder(
     """Run a job to its end and print what it took. Raises what `jobs.job_folder.opened` and the engines raise."""
     from qwen3_reranker.jobs.job_folder import opened
 
-    tally = JobTally()
+    tally = ScoreTally()
     with (
         ProgressBar("reading pairs") as bar,
         opened(folder, stream, options, form, job.part_rows, lambda: _settings(choice, options)) as parts,
@@ -96,11 +78,11 @@ def score_into_folder(
         try:
             with _engine(job, choice, options.instruction) as scored:
                 for (number, pairs), scores in scored(parts.parts_left()):
-                    parts.write(number, _records(pairs, scores), _opener(form, known))
-                    tally.add(len(pairs), scores)
-                    bar((parts.rows_done + tally.rows) / total)
+                    parts.write(number, scored_records(pairs, scores.logits_N), _opener(form, known))
+                    tally.add(scores)
+                    bar((parts.rows_done + tally.pairs) / total)
         except BaseException:
-            note(f"{parts.rows_done + tally.rows:,} of {total:,} pairs are done; the same command goes on from there")
+            note(f"{parts.rows_done + tally.pairs:,} of {total:,} pairs are done; the same command goes on from there")
             raise
         seconds = time.perf_counter() - start
     print(_summary(tally, parts, seconds, job))
@@ -134,33 +116,20 @@ def _engine(
         yield lambda parts: scored_here(parts, reranker, instruction)
 
 
-def _records(pairs: Sequence[Pair], scores: PartScores) -> list[dict[str, Any]]:
-    from qwen3_reranker.score import probabilities
-
-    logits, likely = scores.logits_N.tolist(), probabilities(scores.logits_N).tolist()
-    return [
-        {**pair.record, "logit": shortest(logit), "probability": shortest(probability)}
-        for pair, logit, probability in zip(pairs, logits, likely, strict=True)
-    ]
-
-
 def _opener(form: str, known: Any) -> Callable[[Path, Sequence[Mapping[str, Any]]], AbstractContextManager[Any]]:
     def opener(path: Path, like: Sequence[Mapping[str, Any]]) -> AbstractContextManager[Any]:
-        return opened_records(form, path, _SCORES, [{**each, **dict.fromkeys(_SCORES, 0.0)} for each in like], known)
+        return opened_records(form, path, SCORES, [{**each, **dict.fromkeys(SCORES, 0.0)} for each in like], known)
 
     return opener
 
 
-def _summary(tally: JobTally, parts: JobFolder, seconds: float, job: JobOptions) -> str:
-    saved = 1 - tally.computed / tally.tokens if tally.tokens else 0.0
-    facts = [f"{tally.rows:,} pairs"]
+def _summary(tally: ScoreTally, parts: JobFolder, seconds: float, job: JobOptions) -> str:
+    facts = [f"{tally.pairs:,} pairs"]
     if parts.rows_done:
         facts[0] += f" (and {parts.rows_done:,} done before)"
-    facts.append(f"{tally.tokens:,} tokens, {tally.computed:,} computed ({saved:.0%} saved)")
-    facts.append(f"{tally.cut:,} cut" if tally.cut else "none cut")
-    facts.append(f"{seconds:.{1 if seconds >= 1 else 2}f} s")
-    if tally.rows:
-        facts.append(f"{tally.rows / seconds:,.0f} pairs/s, {tally.tokens / seconds:,.0f} tokens/s")
+    facts += [*tally.token_facts, seconds_text(seconds)]
+    if tally.pairs:
+        facts.append(f"{tally.pairs / seconds:,.0f} pairs/s, {tally.tokens / seconds:,.0f} tokens/s")
         if job.price_per_hour is not None:
-            facts.append(f"{job.price_per_hour * seconds / 3600 / tally.rows * 1e6:,.2f} a million pairs")
+            facts.append(f"{job.price_per_hour * seconds / 3600 / tally.pairs * 1e6:,.2f} a million pairs")
     return " · ".join(facts)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
@@ -22,9 +22,10 @@ from qwen3_reranker.cli.opened_reranker import (
     warnings_noted,
 )
 from qwen3_reranker.cli.output_file import format_of
-from qwen3_reranker.cli.ranking_output import shortest
+from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.record_output import record_output
 from qwen3_reranker.cli.score_folder import ModelChoice, folder_of, score_into_folder
+from qwen3_reranker.cli.score_report import SCORES, ScoreTally, scored_records
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
@@ -37,6 +38,7 @@ from qwen3_reranker.overlap import made_ahead
 from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
+    from qwen3_reranker.jobs.part_scores import PartScores
     from qwen3_reranker.records import Row
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.text_reranker import TextReranker
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 # Pairs and characters that are read, computed and written before the next.
 _PAIRS, _CHARACTERS = 1024, 4_000_000
 _ENDINGS = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "tsv", "parquet": "parquet"}
-_SCORES = ("logit", "probability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +64,6 @@ class ScoreOutput:
         "The scored pairs go to FILE, which gets its name when all are scored, or in parts to FOLDER/."
     )
     dry_run: bool = dry_run_option()
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was computed so far."""
-
-    pairs: int = 0
-    tokens: int = 0
-    computed: int = 0
-    cut: int = 0
 
 
 @declared
@@ -132,19 +123,19 @@ def score(
             else:
                 if bar is not None:
                     bar.stage("scoring", f"{count:,} pairs" if count else "pairs")
-                total = Tally()
+                total = ScoreTally()
                 start = time.perf_counter()
                 parts = _parts(read if stream.reads_once else pairs_of(stream, options))
                 if isinstance(reranker, Reranker):
                     prepared = ((part, _rows(reranker, part, options.instruction)) for part in parts)
                     # Ctrl-C need not wait for a pipe that is silent.
-                    scored = _scored(reranker, prepared if stream.reads_once else made_ahead(prepared), total)
+                    scored = _scored(reranker, prepared if stream.reads_once else made_ahead(prepared))
                 else:
                     scored = _scored_texts(reranker, parts, options.instruction)
-                with record_output(form, output.output, float32=_SCORES) as write:
-                    for part, logits_N in scored:
-                        write(_entries(part, logits_N))
-                        total.pairs += len(part)
+                with record_output(form, output.output, float32=SCORES) as write:
+                    for part, scores in scored:
+                        write(scored_records(part, scores.logits_N))
+                        total.add(scores)
                         if bar is not None and count:
                             bar(total.pairs / count)
                 seconds = time.perf_counter() - start
@@ -184,40 +175,26 @@ def _rows(reranker: Reranker, part: Sequence[Pair], instruction: str | None) -> 
 
 
 def _scored(
-    reranker: Reranker, prepared: Iterable[tuple[list[Pair], list[Row]]], total: Tally
-) -> Iterator[tuple[list[Pair], Sequence[float]]]:
-    """Each part with the logits of its pairs."""
+    reranker: Reranker, prepared: Iterable[tuple[list[Pair], list[Row]]]
+) -> Iterator[tuple[list[Pair], PartScores]]:
+    """Each part with its scores."""
     from qwen3_reranker.jobs.part_scores import score_rows
 
     for part, rows in prepared:
-        scores = score_rows(reranker, rows)
-        total.tokens += scores.tokens
-        total.computed += scores.computed
-        total.cut += scores.cut
-        yield part, scores.logits_N.tolist()
+        yield part, score_rows(reranker, rows)
 
 
 def _scored_texts(
     reranker: TextReranker, parts: Iterable[list[Pair]], instruction: str | None
-) -> Iterator[tuple[list[Pair], Sequence[float]]]:
+) -> Iterator[tuple[list[Pair], PartScores]]:
     """The same of a server, which takes texts. What it counts and cuts is not known by pair."""
+    from qwen3_reranker.jobs.part_scores import PartScores
+
     for part in parts:
-        yield part, reranker.logits([(pair.query, pair.document) for pair in part], instruction).tolist()
+        logits_N = reranker.logits([(pair.query, pair.document) for pair in part], instruction)
+        yield part, PartScores(logits_N, tokens=0, computed=0, cut=0)
 
 
-def _entries(part: Sequence[Pair], logits: Sequence[float]) -> list[dict[str, Any]]:
-    from math import tanh
-
-    return [
-        {**pair.record, "logit": shortest(logit), "probability": shortest(0.5 + 0.5 * tanh(0.5 * logit))}
-        for pair, logit in zip(part, logits, strict=True)
-    ]
-
-
-def _summary(total: Tally, seconds: float) -> str:
-    if not total.tokens:
-        return f"{total.pairs:,} pairs · {seconds:.{1 if seconds >= 1 else 2}f} s"
-    saved = 1 - total.computed / total.tokens
-    cut = f"{total.cut:,} cut" if total.cut else "none cut"
-    tokens = f"{total.tokens:,} tokens, {total.computed:,} computed ({saved:.0%} saved)"
-    return f"{total.pairs:,} pairs · {tokens} · {cut} · {seconds:.{1 if seconds >= 1 else 2}f} s"
+def _summary(total: ScoreTally, seconds: float) -> str:
+    tokens = total.token_facts if total.tokens else []
+    return " · ".join([f"{total.pairs:,} pairs", *tokens, seconds_text(seconds)])
