@@ -21,8 +21,8 @@ from qwen3_reranker.records import DocumentScores, Ranking
 Result = TypeVar("Result")
 #: A query and the documents to score for it.
 QueryTexts = tuple[str, Sequence[str]]
-# Pairs of a call of several queries: what each pair takes is in memory at once.
-_MOST_PAIRS = 8192
+#: Pairs of several queries that are scored together: what each pair takes is in memory at once.
+MOST_PAIRS = 8192
 
 
 class TextReranker(ABC):
@@ -237,7 +237,7 @@ def _queries_of_a_call(by_query: Sequence[RecordTexts]) -> Iterator[slice]:
     """Ranges of queries with few enough pairs for one plan, each of at least one query."""
     start = pairs = 0
     for index, each in enumerate(by_query):
-        if index > start and pairs + len(each.texts) > _MOST_PAIRS:
+        if index > start and pairs + len(each.texts) > MOST_PAIRS:
             yield slice(start, index)
             start, pairs = index, 0
         pairs += len(each.texts)

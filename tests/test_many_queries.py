@@ -46,7 +46,7 @@ def test_a_call_of_many_pairs_is_computed_in_several_plans_with_the_same_result(
     small_reranker: Reranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = hits(small_reranker.rank_many(QUERIES, LISTS))
-    monkeypatch.setattr(text_reranker, "_MOST_PAIRS", 9)
+    monkeypatch.setattr(text_reranker, "MOST_PAIRS", 9)
     shares: list[float] = []
     assert hits(small_reranker.rank_many(QUERIES, LISTS, on_progress=shares.append)) == expected
     assert shares == sorted(shares)

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from qwen3_reranker.text_reranker import TextReranker
 
 TABLE_ROWS = 10
-# Pairs of several queries that are ranked and written before the next.
-_PAIRS_AT_ONCE = 8192
 # The format of a file by its ending.
 _ENDINGS = {
     "json": "json",
@@ -232,7 +230,9 @@ def _rankings(
     on_progress: Callable[[float], None],
 ) -> Iterator[tuple[Query, Ranking, float]]:
     """The ranking of each query and the seconds it took, as many queries at once as one plan holds."""
-    step = max(1, _PAIRS_AT_ONCE // max(1, len(texts)))
+    from qwen3_reranker.text_reranker import MOST_PAIRS
+
+    step = max(1, MOST_PAIRS // max(1, len(texts)))
     for start in range(0, len(queries), step):
         some = queries[start : start + step]
 

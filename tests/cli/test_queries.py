@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from qwen3_reranker.cli import rank as rank_module
+from qwen3_reranker import text_reranker
 from qwen3_reranker.evaluate import read_run
 from tests.cli.conftest import Outcome, Run
 from tests.cli.terminal import on_terminal
@@ -55,7 +55,7 @@ def test_more_queries_than_a_plan_holds_are_ranked_alike(
     run: Run, model: str, queries: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = ranked(run, model, "--queries", "q.txt", "notes.txt").out
-    monkeypatch.setattr(rank_module, "_PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(text_reranker, "MOST_PAIRS", 3)
     assert ranked(run, model, "--queries", "q.txt", "notes.txt").out == expected
 
 
