@@ -21,7 +21,10 @@ def require_pyarrow() -> Any:
 
 
 class ParquetRows:
-    """The rows of a file as dictionaries, in its order. Raises InputError for a file that cannot be read."""
+    """The rows of a file in its order: the source, `path:row`, and a dictionary of each.
+
+    Raises InputError for a file that cannot be read.
+    """
 
     def __init__(self, path: str) -> None:
         self._path, pyarrow = path, require_pyarrow()
@@ -33,22 +36,15 @@ class ParquetRows:
             raise InputError(f"{path}: cannot be read as Parquet ({_first_line(error)})") from None
 
     @property
-    def columns(self) -> list[str]:
-        """The names of the columns."""
-        return list(self._file.schema_arrow.names)
-
-    @property
     def schema(self) -> Any:
         """The columns and their types, as Arrow has them."""
         return self._file.schema_arrow
 
-    def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
-            for batch in self._file.iter_batches(batch_size=_ROWS):
-                yield from batch.to_pylist()
+            batches = self._file.iter_batches(batch_size=_ROWS)
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
+                yield f"{self._path}:{number}", row
         except (OSError, require_pyarrow().ArrowException) as error:
             raise InputError(f"{self._path}: cannot be read as Parquet ({_first_line(error)})") from None
 

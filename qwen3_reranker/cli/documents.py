@@ -90,8 +90,7 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
                 for path, text in files_below(place, options.glob, skipped, extractor):
                     documents.extend(_documents(text, path, options, notes, in_folder=True))
             elif ending(place) == "parquet":
-                rows = ((f"{place}:{number}", row) for number, row in enumerate(ParquetRows(place), start=1))
-                documents.extend(_of_records(rows, options))
+                documents.extend(_of_records(ParquetRows(place), options))
             else:
                 name = "stdin" if place == STDIN else place
                 read = _read(place, name, extractor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qwen3_reranker.cli.text_files import STDIN, read_text
@@ -83,9 +83,9 @@ def _named_texts(file: str) -> Iterator[tuple[str, str, str | None]]:
     """Source, text and id of each query."""
     name = "stdin" if file == STDIN else file
     form = RECORDS.get(ending(file), "")
-    entries: Iterator[Entry]
+    entries: Iterable[Entry]
     if ending(file) == "parquet":
-        entries = ((f"{name}:{number}", row) for number, row in enumerate(ParquetRows(file), start=1))
+        entries = ParquetRows(file)
     else:
         text = read_text(file)
         form = form or ("jsonl" if looks_like_json_lines(text) else "")

@@ -44,8 +44,7 @@ class RecordStream:
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if self.form == "parquet":
-            for number, row in enumerate(ParquetRows(self.path), start=1):
-                yield f"{self.name}:{number}", row
+            yield from ParquetRows(self.path)
             return
         with self._opened() as file:
             lines = decoded_lines(file, self.name)
