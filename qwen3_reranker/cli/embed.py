@@ -178,18 +178,18 @@ def _output(form: str, place: str | None, count: int, dim: int) -> Iterator[Writ
             del array
         return
     with record_output(form, place, float32_lists=("embedding",)) as write:
-        yield lambda first, part, vectors: write(list(_records(first, part, vectors, as_text=form == "parquet")))
+        yield lambda first, part, vectors: write(list(_records(first, part, vectors, for_columns=form == "parquet")))
 
 
 def _records(
-    first: int, part: Sequence[Document], vectors: NDArray[np.float32], *, as_text: bool
+    first: int, part: Sequence[Document], vectors: NDArray[np.float32], *, for_columns: bool
 ) -> Iterator[dict[str, Any]]:
-    """as_text: ids are texts, as a column has one type; and every record has one."""
+    """for_columns: every record has an id, and all are texts, as a column has one type."""
     for index, (document, vector) in enumerate(zip(part, vectors, strict=True), first):
         named: Any = document.id
-        if as_text and named is not None:
+        if for_columns and named is not None:
             named = str(named)
-        ids = {} if named is None and not as_text else {"id": named}
-        # The fewest digits that give the same float32.
-        numbers = [float(str(each)) for each in vector]
+        ids = {} if named is None and not for_columns else {"id": named}
+        # As text, the fewest digits that give the same float32. A column of float32 needs no such search.
+        numbers = vector.tolist() if for_columns else [float(str(each)) for each in vector]
         yield {"index": index, "source": document.source, **ids, "embedding": numbers}
