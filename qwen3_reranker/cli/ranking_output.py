@@ -76,7 +76,7 @@ class RankingWriter:
 
     def __init__(self, form: str, stream: TextIO, *, several: bool) -> None:
         self._form, self._stream, self._several = form, stream, several
-        self._ascii_only = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+        self._ascii_only = is_ascii_only(stream)
         self._whole: list[dict[str, Any]] = []
         self._is_begun = False
 
@@ -176,6 +176,11 @@ def shortest(value: float) -> float:
     import numpy as np
 
     return float(str(np.float32(value)))
+
+
+def is_ascii_only(stream: TextIO) -> bool:
+    """Whether JSON has to be escaped, as a stream of another encoding than UTF-8 may lack a letter."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
 
 
 def json_text(value: object, ascii_only: bool, indent: int | None = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qwen3_reranker.cli.output_file import scratch_path, text_output
-from qwen3_reranker.cli.ranking_output import json_text
+from qwen3_reranker.cli.ranking_output import is_ascii_only, json_text
 from qwen3_reranker.cli.terminal import visible
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.parquet import ParquetOutput, schema_of
@@ -54,7 +54,7 @@ def record_output(
 
 
 def _json_lines(stream: TextIO) -> Callable[[Sequence[Record]], None]:
-    ascii_only = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+    ascii_only = is_ascii_only(stream)
 
     def write(records: Sequence[Record]) -> None:
         stream.writelines(json_text(record, ascii_only) + "\n" for record in records)
