@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class JobFolder:
         pairs = pairs_of(self._stream, self._options)
         last = max(number for number, done in enumerate(self.done) if not done)
         for number, count in enumerate(self.counts[: last + 1]):
-            part = [pair for _, pair in zip(range(count), pairs, strict=False)]
+            part = list(islice(pairs, count))
             if not number:
                 self._first = [pair.record for pair in part]
             if not self.done[number]:

@@ -60,8 +60,12 @@ class RerankBatch:
             refuse_non_strings(name, texts)
         for name, query in numbered(self._columns[0], queries):
             refuse_non_query(name, query)
-        named = [*numbered(self._columns[0], queries), *numbered(self._columns[1], documents)]
-        with surrogates_found(lambda: [*named, ("instruction", self._instruction or "")]):
+
+        def named() -> list[tuple[str, str]]:
+            texts = [*numbered(self._columns[0], queries), *numbered(self._columns[1], documents)]
+            return [*texts, ("instruction", self._instruction or "")]
+
+        with surrogates_found(named):
             logits_N = score_texts(self._reranker, queries, documents, self._instruction).logits_N
         return {**batch, "logit": logits_N, "probability": probabilities(logits_N)}
 
