@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from qwen3_reranker.errors import InputError, UnavailableError
+from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.search import Filters, Index
+from qwen3_reranker.search import Index
 from qwen3_reranker.search.writer_lock import one_writer
 from testing.checkpoints import write_checkpoint
 
@@ -42,77 +37,20 @@ NOTES = {
     "page.html": "<title>Ports</title>\n<script>var hidden = 1</script>\n<h1>Firewall</h1>\n<p>Open the gate.</p>\n",
     "records.jsonl": '{"id": "a1", "text": "tickets are refunded", "team": "sales"}\n{"id": 7, "text": "printers jam"}',
 }
-#: What a first stage alone must find, and where.
-FOUND = [
-    ("branch commit", "git.md:5"),
-    ("数据", "zh.txt:1"),
-    ("猫", "ja.txt:1"),
-    ("座っ", "ja.txt:1"),
-    ("る", "ja.txt:1"),
-    ("조용", "ko.txt:1"),
-    ("고양이", "ko.txt:1"),
-    ("แมว", "th.txt:1"),
-    ("ทำงาน", "th.txt:1"),
-    ("用户名", "mixed.md:1"),
-    ("user name", "mixed.md:1"),
-    ("サーバ", "mixed.md:1"),
-    ("ＨＴＴＰ", "mixed.md:1"),
-    ("КОШКА", "ru.txt:1"),
-    ("еще", "ru.txt:1"),
-    ("STRASSE", "de.txt:1"),
-    ("ku\u0308nftige Ka\u0308ufer", "de.txt:1"),
-    ("kaufer", "de.txt:1"),
-    ("istanbul", "tr.txt:1"),
-    ("dışarı", "tr.txt:1"),
-    ("IŞIK", "tr.txt:1"),
-    ("isik", "tr.txt:1"),
-    ("تحفظ", "ar.txt:1"),
-    ("بيانات", "ar.txt:1"),
-    ("قاعده", "ar.txt:1"),
-    ("اخرى", "ar.txt:1"),
-    ("החתול", "he.txt:1"),
-    ("हिंदी", "hi.txt:1"),
-    ("किताब", "hi.txt:1"),
-    ("मेज", "hi.txt:1"),
-    ("ete", "fr.txt:1"),
-    ("coeur", "fr.txt:1"),
-    ("dien thoai", "vi.txt:1"),
-    ("σκυλοσ", "el.txt:1"),
-    ("connection", "deep/server.py:1"),
-    ("create server", "deep/server.py:5"),
-    ("gate", "page.html:3"),
-    ("refunded", "records.jsonl:1"),
-    ("printers", "records.jsonl:2"),
-    ("lentils", "cooking.md:5"),
-]
 
-FILTERED_QUERY = "branch commit rice lentils connection refunded printers"
-FILTERED = [
-    (Filters(path="*.md"), {"git.md", "cooking.md"}),
-    (Filters(path="deep/*"), {"deep/server.py"}),
-    (Filters(path="[a-f]??.md"), set()),
-    (Filters(path="[^a-f]??.md"), {"git.md"}),
-    (Filters(path="GIT.md"), set()),
-    (Filters(path="g[it.md"), set()),
-    (Filters(collections=["other"]), set()),
-    (Filters(collections=[]), set()),
-    (Filters(collections=["notes"], path="git*"), {"git.md"}),
-    (Filters(fields=(("tags", "git"),)), {"git.md"}),
-    (Filters(fields=(("tags", "it's"),)), set()),
-    (Filters(fields=(("team", "sales"),)), {"records.jsonl"}),
-    (Filters(before="2026-04-01", after="2026-03-01"), {"git.md"}),
-]
+
+def written_notes(folder: Path) -> Path:
+    """The notes in a folder called notes."""
+    for name, text in NOTES.items():
+        path = folder / "notes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder / "notes"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The notes in a folder called notes."""
-    notes = tmp_path / "notes"
-    for name, text in NOTES.items():
-        path = notes / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return notes
+    return written_notes(tmp_path)
 
 
 @pytest.fixture
@@ -127,32 +65,8 @@ def places(index: Index, query: str, **options: object) -> list[str]:
     return [hit.place for hit in index.search(query, **options)]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("query", "place"), FOUND)
-def test_a_word_of_any_script_or_a_part_of_a_name_finds_its_passage(index: Index, query: str, place: str) -> None:
-    assert places(index, query)[0] == place
-
-
 def test_a_script_is_no_text_of_a_page(index: Index) -> None:
     assert places(index, "hidden") == []
-
-
-def test_an_update_reads_what_changed_and_forgets_what_went(index: Index, folder: Path) -> None:
-    assert str(index.update()) == f"0 added, 0 changed, 0 removed, {len(NOTES)} unchanged"
-    (folder / "cooking.md").write_text("# Pasta\n\nPasta takes nine minutes.\n", encoding="utf-8")
-    (folder / "new.md").write_text("Herons stand still.\n", encoding="utf-8")
-    (folder / "ja.txt").unlink()
-    assert index.stale().changed == 3
-    changes = index.update()
-    assert (changes.added, changes.changed, changes.removed) == (1, 1, 1)
-    assert places(index, "lentils") == [] == places(index, "猫")
-    assert places(index, "pasta") == ["cooking.md:1"]
-    assert places(index, "herons") == ["new.md:1"]
-
-
-def test_a_file_that_was_only_touched_is_not_written_again(index: Index, folder: Path) -> None:
-    os.utime(folder / "git.md", (1, 1))
-    changes = index.update()
-    assert (changes.changed, changes.unchanged) == (0, len(NOTES))
 
 
 def test_a_file_that_changed_within_its_size_and_time_is_read_again(index: Index, folder: Path) -> None:
@@ -178,20 +92,6 @@ def test_what_is_no_text_is_left_out_and_said(index: Index, folder: Path) -> Non
     assert "not UTF-8 (latin.txt)" in str(changes.skipped)
 
 
-def test_records_of_a_caller_are_found_replaced_and_removed(index: Index) -> None:
-    index.add(
-        [{"id": "x", "text": "an otter swims", "kind": "animal"}, {"id": 2, "text": "a plane lands"}], collection="r"
-    )
-    index.add([{"id": "x", "text": "an otter sleeps"}], collection="r")
-    assert [(hit.path, hit.absolute_path, hit.text) for hit in index.search("otter")] == [("x", "", "an otter sleeps")]
-    index.remove("r", ["x"])
-    assert places(index, "otter") == []
-    with pytest.raises(InputError, match="record 0: expected an id and a text"):
-        index.add([{"text": 3}], collection="r")
-    with pytest.raises(InputError, match="record 0: not valid Unicode"):
-        index.add([{"id": "y", "text": "an otter", "team": ["\ud800"]}], collection="r")
-
-
 @pytest.mark.parametrize("field", ['"id": "\\ud800"', '"title": "\\ud800"', '"team": ["\\ud800"]', '"\\ud800": 1'])
 def test_half_a_character_in_a_record_of_a_file_stops_nothing(index: Index, folder: Path, field: str) -> None:
     (folder / "half.jsonl").write_text(f'{{"text": "an otter swims", {field}}}\n', encoding="utf-8")
@@ -199,22 +99,6 @@ def test_half_a_character_in_a_record_of_a_file_stops_nothing(index: Index, fold
     assert index.update().added == 2
     assert places(index, "herons") == ["whole.md:1"]
     assert places(index, "otter") == ["half.jsonl:1"]
-
-
-@pytest.mark.parametrize(("filters", "expected"), FILTERED)
-def test_filters_bound_what_is_found(index: Index, filters: Filters, expected: set[str]) -> None:
-    assert {hit.path for hit in index.search(FILTERED_QUERY, filters=filters)} == expected
-
-
-@pytest.mark.parametrize("filters", [Filters(after="yesterday"), Filters(fields=(("a' OR 1", "x"),))])
-def test_an_unusable_filter_is_an_error(index: Index, filters: Filters) -> None:
-    with pytest.raises(InputError):
-        index.search("commit", filters=filters)
-
-
-@pytest.mark.parametrize("query", ['"', "a AND OR NOT *", "^x:y", "NEAR(a b)", "' --", "\0", "🦦", "-" * 5000])
-def test_no_query_is_read_as_a_command(index: Index, query: str) -> None:
-    index.search(query)
 
 
 def test_headings_above_a_passage_come_with_it(index: Index) -> None:
@@ -286,30 +170,7 @@ def test_a_second_writer_waits_and_then_says_so(index: Index, tmp_path: Path) ->
     assert waits == [True]
 
 
-def test_searches_go_on_while_another_process_writes(index: Index, folder: Path) -> None:
-    for number in range(200):
-        (folder / f"more{number}.md").write_text(f"word{number} commit branch\n", encoding="utf-8")
-    failures: list[Exception] = []
-
-    def search() -> None:
-        try:
-            while writer.is_alive():
-                assert "git.md:5" in places(index, "move the branch back by one", limit=50)
-        except Exception as error:
-            failures.append(error)
-
-    with Index(index.name, reranker=None) as other:
-        writer = threading.Thread(target=other.update)
-        writer.start()
-        search()
-        writer.join()
-    assert not failures
-    assert places(index, "word199")[0] == "more199.md:1"
-
-
-def test_another_passage_length_or_version_is_refused(index: Index, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="passages of 12 tokens, not 99"):
-        Index(index.name, passage_tokens=99)
+def test_another_version_is_refused(index: Index, tmp_path: Path) -> None:
     with sqlite3.connect(Path(index.name) / "index.db") as database:
         database.execute("PRAGMA user_version = 999")
     with pytest.raises(UnavailableError, match="version 999"):
@@ -318,57 +179,3 @@ def test_another_passage_length_or_version_is_refused(index: Index, tmp_path: Pa
     (tmp_path / "other" / "index.db").write_bytes(b"no database" * 100)
     with pytest.raises(UnavailableError, match="cannot be opened as an index"):
         Index(tmp_path / "other")
-
-
-UPDATE = """
-import sys
-from qwen3_reranker.search import Index
-with Index(sys.argv[1], reranker=None) as index:
-    print("begun", flush=True)
-    index.add(sys.argv[2])
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path: Path) -> None:
-    """A process is killed at random moments while it adds, replaces and removes files."""
-    notes, chosen = tmp_path / "notes", random.Random(7)
-    notes.mkdir()
-    for round in range(8):
-        for number in range(150):
-            if chosen.random() < 0.5:
-                text = "\n\n".join(f"# part {part}\n\nround{round} file{number} " + "word " * 60 for part in range(4))
-                (notes / f"{number}.md").write_text(text, encoding="utf-8")
-            elif (notes / f"{number}.md").exists() and chosen.random() < 0.2:
-                (notes / f"{number}.md").unlink()
-        running = subprocess.Popen(
-            [sys.executable, "-c", UPDATE, str(tmp_path / "index"), str(notes)], stdout=subprocess.PIPE
-        )
-        assert running.stdout is not None
-        running.stdout.readline()
-        time.sleep(chosen.random() * 0.4)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        running.stdout.close()
-        refuse_inconsistent(tmp_path / "index" / "index.db")
-    with Index(tmp_path / "index", reranker=None) as index:
-        index.add(notes)
-        refuse_inconsistent(tmp_path / "index" / "index.db")
-        held = set(index._store.stamps("notes"))
-        assert held == {path.name for path in notes.iterdir()}
-        for path in sorted(notes.iterdir())[:20]:
-            assert path.name in {hit.path for hit in index.search(f"file{path.stem}", limit=200)}
-        assert str(index.update()).endswith(f"0 removed, {len(held)} unchanged")
-
-
-def refuse_inconsistent(path: Path) -> None:
-    """Words, passages and files of an index must agree, and SQLite must find nothing wrong."""
-    database = sqlite3.connect(path)
-    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    database.execute("INSERT INTO words (words) VALUES ('integrity-check')")
-    [passages] = database.execute("SELECT count(*) FROM passages").fetchone()
-    [words] = database.execute("SELECT count(*) FROM words_docsize").fetchone()
-    assert passages == words
-    assert not database.execute("SELECT 1 FROM passages WHERE document NOT IN (SELECT id FROM documents)").fetchone()
-    assert not database.execute("SELECT 1 FROM documents WHERE file NOT IN (SELECT id FROM files)").fetchone()
-    database.close()

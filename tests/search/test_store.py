@@ -28,18 +28,71 @@ from qwen3_reranker.search.local_store import LocalStore
 from qwen3_reranker.search.writer_lease import leased
 from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
-from tests.search.test_search_index import FILTERED, FILTERED_QUERY, FOUND, NOTES, places
+from tests.search.test_search_index import NOTES, places, written_notes
 
 # file:// is to LanceDB what s3:// is: there the writer has a lease, not a lock of this machine.
 SCHEMES = ["", "lancedb://", "lancedb+file://"]
 
+#: What a first stage alone must find, and where.
+FOUND = [
+    ("branch commit", "git.md:5"),
+    ("数据", "zh.txt:1"),
+    ("猫", "ja.txt:1"),
+    ("座っ", "ja.txt:1"),
+    ("る", "ja.txt:1"),
+    ("조용", "ko.txt:1"),
+    ("고양이", "ko.txt:1"),
+    ("แมว", "th.txt:1"),
+    ("ทำงาน", "th.txt:1"),
+    ("用户名", "mixed.md:1"),
+    ("user name", "mixed.md:1"),
+    ("サーバ", "mixed.md:1"),
+    ("ＨＴＴＰ", "mixed.md:1"),
+    ("КОШКА", "ru.txt:1"),
+    ("еще", "ru.txt:1"),
+    ("STRASSE", "de.txt:1"),
+    ("ku\u0308nftige Ka\u0308ufer", "de.txt:1"),
+    ("kaufer", "de.txt:1"),
+    ("istanbul", "tr.txt:1"),
+    ("dışarı", "tr.txt:1"),
+    ("IŞIK", "tr.txt:1"),
+    ("isik", "tr.txt:1"),
+    ("تحفظ", "ar.txt:1"),
+    ("بيانات", "ar.txt:1"),
+    ("قاعده", "ar.txt:1"),
+    ("اخرى", "ar.txt:1"),
+    ("החתול", "he.txt:1"),
+    ("हिंदी", "hi.txt:1"),
+    ("किताब", "hi.txt:1"),
+    ("मेज", "hi.txt:1"),
+    ("ete", "fr.txt:1"),
+    ("coeur", "fr.txt:1"),
+    ("dien thoai", "vi.txt:1"),
+    ("σκυλοσ", "el.txt:1"),
+    ("connection", "deep/server.py:1"),
+    ("create server", "deep/server.py:5"),
+    ("gate", "page.html:3"),
+    ("refunded", "records.jsonl:1"),
+    ("printers", "records.jsonl:2"),
+    ("lentils", "cooking.md:5"),
+]
 
-def written_notes(folder: Path) -> Path:
-    for name, text in NOTES.items():
-        path = folder / "notes" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return folder / "notes"
+FILTERED_QUERY = "branch commit rice lentils connection refunded printers"
+FILTERED = [
+    (Filters(path="*.md"), {"git.md", "cooking.md"}),
+    (Filters(path="deep/*"), {"deep/server.py"}),
+    (Filters(path="[a-f]??.md"), set()),
+    (Filters(path="[^a-f]??.md"), {"git.md"}),
+    (Filters(path="GIT.md"), set()),
+    (Filters(path="g[it.md"), set()),
+    (Filters(collections=["other"]), set()),
+    (Filters(collections=[]), set()),
+    (Filters(collections=["notes"], path="git*"), {"git.md"}),
+    (Filters(fields=(("tags", "git"),)), {"git.md"}),
+    (Filters(fields=(("tags", "it's"),)), set()),
+    (Filters(fields=(("team", "sales"),)), {"records.jsonl"}),
+    (Filters(before="2026-04-01", after="2026-03-01"), {"git.md"}),
+]
 
 
 @pytest.fixture(params=SCHEMES)
@@ -86,7 +139,9 @@ def test_an_unusable_filter_is_an_error(unchanging: Index, filters: Filters) -> 
         unchanging.search("commit", filters=filters)
 
 
-@pytest.mark.parametrize("query", ['"', "a AND OR NOT *", "^x:y", "' --", "\0", "🦦", "-" * 5000, "x " * 5000])
+@pytest.mark.parametrize(
+    "query", ['"', "a AND OR NOT *", "^x:y", "NEAR(a b)", "' --", "\0", "🦦", "-" * 5000, "x " * 5000]
+)
 def test_no_query_is_read_as_a_command(unchanging: Index, query: str) -> None:
     unchanging.search(query)
 
@@ -140,6 +195,10 @@ def test_records_are_found_replaced_and_removed(index: Index) -> None:
     assert places(index, "otter") == []
     with pytest.raises(InputError, match="holds no"):
         index.remove("r", ["x"])
+    with pytest.raises(InputError, match="record 0: expected an id and a text"):
+        index.add([{"text": 3}], collection="r")
+    with pytest.raises(InputError, match="record 0: not valid Unicode"):
+        index.add([{"id": "y", "text": "an otter", "team": ["\ud800"]}], collection="r")
     index.remove("r")
     assert list(index.folders()) == ["notes"]
     assert places(index, "plane") == []
@@ -183,7 +242,7 @@ def test_a_file_that_was_only_touched_is_filtered_by_its_new_date(index: Index, 
     before = {hit.path for hit in index.search(FILTERED_QUERY, 50, filters=recent)}
     assert "cooking.md" not in before
     os.utime(folder / "cooking.md", (1.5e9, 1.5e9))
-    assert str(index.update()).startswith("0 added, 0 changed")
+    assert str(index.update()) == f"0 added, 0 changed, 0 removed, {len(NOTES)} unchanged"
     assert {hit.path for hit in index.search(FILTERED_QUERY, 50, filters=recent)} == before | {"cooking.md"}
     assert index.stale().changed == 0
 
@@ -354,7 +413,7 @@ def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path
     """Whatever the moment, a file that can be found is found whole, in one state."""
     notes, chosen, address = tmp_path / "notes", random.Random(7), f"{scheme}{tmp_path / 'index'}"
     notes.mkdir()
-    for round in range(3 if scheme else 6):
+    for round in range(3 if scheme else 8):
         for number in range(150):
             if chosen.random() < 0.5:
                 text = "\n\n".join(f"# part {part}\n\nround{round} file{number} " + "word " * 60 for part in range(4))
@@ -368,6 +427,8 @@ def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path
         running.send_signal(signal.SIGKILL)
         running.wait()
         running.stdout.close()
+        if not scheme:
+            refuse_inconsistent(tmp_path / "index" / "index.db")
         with Index(address, reranker=None) as index:
             for number in range(0, 150, 30):
                 found = index.candidates(f"file{number}", 200)
@@ -375,6 +436,8 @@ def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path
                 assert len(rounds) <= 1
     with Index(address, reranker=None) as index:
         index.add(notes)
+        if not scheme:
+            refuse_inconsistent(tmp_path / "index" / "index.db")
         assert set(index._store.stamps("notes")) == {path.name for path in notes.iterdir()}
         [held] = index.status()
         with Index(tmp_path / "fresh", reranker=None) as fresh:
@@ -384,6 +447,19 @@ def test_a_killed_writer_leaves_an_index_that_the_next_update_completes(tmp_path
         for path in sorted(notes.iterdir())[:20]:
             assert path.name in {hit.path for hit in index.search(f"file{path.stem}", limit=200)}
         assert str(index.update()).endswith(f"0 removed, {held.files} unchanged")
+
+
+def refuse_inconsistent(path: Path) -> None:
+    """Words, passages and files of an index must agree, and SQLite must find nothing wrong."""
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+    [passages] = database.execute("SELECT count(*) FROM passages").fetchone()
+    [words] = database.execute("SELECT count(*) FROM words_docsize").fetchone()
+    assert passages == words
+    assert not database.execute("SELECT 1 FROM passages WHERE document NOT IN (SELECT id FROM documents)").fetchone()
+    assert not database.execute("SELECT 1 FROM documents WHERE file NOT IN (SELECT id FROM files)").fetchone()
+    database.close()
 
 
 def test_many_passages_are_written_in_several_commits_and_indexed(tmp_path: Path) -> None:
