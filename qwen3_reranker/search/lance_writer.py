@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qwen3_reranker.search.index_store import PassageText, StoredCollection, Written
-from qwen3_reranker.search.lance_rows import SCHEMA, STAMP, FileRows, number_of, quoted
+from qwen3_reranker.search.lance_rows import IS_FIRST, SCHEMA, STAMP, FileRows, number_of, quoted
 from qwen3_reranker.search.prepared_file import PreparedFile
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class LanceWriter:
     def _known(self, collection: str) -> dict[str, bytes]:
         """The SHA-256 of the files of a collection."""
         if collection not in self._digests:
-            where = f"collection = {quoted(collection)} AND size IS NOT NULL"
+            where = f"collection = {quoted(collection)} AND {IS_FIRST}"
             found = self._store.rows(self._table, where, ["path", "sha256"])
             self._digests[collection] = {row["path"]: row["sha256"] for row in found}
         return self._digests[collection]
