@@ -198,8 +198,7 @@ def fused_candidates(
     chosen: list[FoundPassage] = []
     waiting: list[FoundPassage] = []
     taken: dict[int, int] = {}
-    # A passage may be gone by now.
-    for passage in sorted(fused.keys() & documents.keys(), key=lambda each: (-fused[each], each)):
+    for passage in sorted(fused, key=lambda each: (-fused[each], each)):
         document = documents[passage]
         taken[document] = taken.get(document, 0) + 1
         each = FoundPassage(passage, document, fused[passage], bm25.get(passage), cosine.get(passage))
