@@ -1,4 +1,4 @@
-"""The bytes of one file -> its documents: the whole file, or each of its records, in passages that know their lines."""
+"""The text of one file -> its documents: the whole file, or each of its records, in passages that know their lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from qwen3_reranker.documents.kinds import HTML, MARKDOWN, MARKUP, RECORDS, SOUR
 from qwen3_reranker.documents.passages import TOKENS, Passage, headings, passages
 from qwen3_reranker.documents.record_files import READERS, Entry, id_of
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.file_text import decoded
 
 #: Fields of a record that may hold its text, the first that is there.
 TEXT_FIELDS = ("text", "content", "body", "passage", "document")
@@ -36,12 +35,11 @@ class FileDocument:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def file_documents(content: bytes, name: str, passage_tokens: int) -> list[FileDocument]:
-    """The documents of a file, read by the ending of its name; none if it holds no text.
+def file_documents(text: str, name: str, passage_tokens: int) -> list[FileDocument]:
+    """The documents of a file with that text, read by the ending of its name; none if it holds no words.
 
-    A file of records that cannot be read as such is one document. Raises InputError for a file that is not UTF-8 text.
+    A file of records that cannot be read as such is one document.
     """
-    text = decoded(content, name)
     kind = ending(name)
     if form := RECORDS.get(kind):
         try:

@@ -43,6 +43,20 @@ def files_below(
             yield path, text
 
 
+def readable_text(content: bytes, path: str, extractor: TextExtractor) -> str | ExtractedText:
+    """The text of a file's bytes. Raises InputError that says why there is none, in words for many files."""
+    if document_kind(content, path):
+        return extractor.text(content, path)
+    if found := other_kind(content[:ENOUGH]):
+        raise InputError(found[0].removeprefix("an ").removeprefix("a "))
+    if is_binary(content):
+        raise InputError("binary")
+    try:
+        return decoded(content, path)
+    except InputError:
+        raise InputError("not UTF-8") from None
+
+
 def paths_below(folder: str, glob: str | None, skipped: SkippedFiles) -> Iterator[str]:
     """The paths of files below a folder, relative to it with / between, sorted; `glob` as in `files_below`."""
     beginning = len(os.path.join(folder, ""))
@@ -91,21 +105,12 @@ def _read(path: str, extractor: TextExtractor) -> tuple[str, str | ExtractedText
         content = Path(path).read_bytes()
     except OSError:
         return "unreadable", ""
-    if document_kind(content, path):
-        try:
-            extracted = extractor.text(content, path)
-        except InputError as error:
-            return str(error), ""
-        return ("", extracted) if extracted.text.strip() else ("empty", "")
-    if found := other_kind(content[:ENOUGH]):
-        return found[0].removeprefix("an ").removeprefix("a "), ""
-    if is_binary(content):
-        return "binary", ""
     try:
-        text = decoded(content, path)
-    except InputError:
-        return "not UTF-8", ""
-    return ("", text) if text.strip() else ("empty", "")
+        text = readable_text(content, path, extractor)
+    except InputError as error:
+        return str(error), ""
+    written = text.text if isinstance(text, ExtractedText) else text
+    return ("", text) if written.strip() else ("empty", "")
 
 
 def _first(paths: list[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwen3_reranker.arguments import lone_surrogate
+from qwen3_reranker.documents.extracted_text import ExtractedText
 from qwen3_reranker.documents.file_documents import (
     TEXT_FIELDS,
     FileDocument,
@@ -20,10 +21,10 @@ from qwen3_reranker.documents.file_documents import (
     file_documents,
     text_document,
 )
+from qwen3_reranker.documents.folder import readable_text
 from qwen3_reranker.documents.kinds import DOCUMENTS, document_kind, ending, reading
 from qwen3_reranker.documents.text_extractor import MAX_DOCUMENT_BYTES, TextExtractor
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.file_text import ENOUGH, is_binary, other_kind
 from qwen3_reranker.search.index_tables import word_row
 
 #: A larger file is data or a log, and would take minutes to embed.
@@ -190,15 +191,9 @@ def _is_hidden(path: str) -> bool:
 
 def _documents(content: bytes, path: str, passage_tokens: int, extractor: TextExtractor) -> list[FileDocument]:
     """The documents of a file. Raises InputError that says why there are none, in words for many files."""
-    if document_kind(content, path):
-        return [extracted_document(extractor.text(content, path), passage_tokens)]
-    if len(content) > MAX_FILE_BYTES:
+    if len(content) > MAX_FILE_BYTES and not document_kind(content, path):
         raise InputError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-    if found := other_kind(content[:ENOUGH]):
-        raise InputError(found[0].removeprefix("an ").removeprefix("a "))
-    if is_binary(content):
-        raise InputError("binary")
-    try:
-        return file_documents(content, path, passage_tokens)
-    except InputError:
-        raise InputError("not UTF-8") from None
+    text = readable_text(content, path, extractor)
+    if isinstance(text, ExtractedText):
+        return [extracted_document(text, passage_tokens)]
+    return file_documents(text, path, passage_tokens)

@@ -27,7 +27,7 @@ More.
 
 
 def test_a_comment_in_a_fenced_block_is_no_heading() -> None:
-    [document] = file_documents(GUIDE.encode(), "guide.md", 8)
+    [document] = file_documents(GUIDE, "guide.md", 8)
     assert document.title == "Guide"
     assert document.fields == {"tags": ["tools", "git"]}
     above = {
@@ -39,5 +39,5 @@ def test_a_comment_in_a_fenced_block_is_no_heading() -> None:
 
 
 def test_a_comment_of_a_program_is_no_heading() -> None:
-    [document] = file_documents(b"# a comment\nimport os\n", "a.py", 100)
+    [document] = file_documents("# a comment\nimport os\n", "a.py", 100)
     assert document.headings == ("",)
