@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from qwen3_reranker.errors import UnavailableError
 
 
 @contextmanager
-def one_writer(folder: Path, seconds: float, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def one_writer(folder: Path, seconds: float) -> Iterator[None]:
     """Hold the lock of an index's only writer. The lock ends with the process that holds it, however it dies.
 
-    Raises UnavailableError if another writer has it for longer than `seconds`; on_wait is called once before waiting.
+    Raises UnavailableError if another writer has it for longer than `seconds`.
     """
     with (folder / "writer.lock").open("a") as lock:
-        ends, waits = time.monotonic() + seconds, False
+        ends = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -26,8 +26,5 @@ def one_writer(folder: Path, seconds: float, on_wait: Callable[[], None] = lambd
             except OSError:
                 if time.monotonic() >= ends:
                     raise UnavailableError(f"{folder}: another process writes to this index; try again later") from None
-                if not waits:
-                    on_wait()
-                waits = True
                 time.sleep(0.05)
         yield

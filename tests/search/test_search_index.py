@@ -13,7 +13,6 @@ import pytest
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.search import Index
-from qwen3_reranker.search.writer_lock import one_writer
 from testing.checkpoints import write_checkpoint
 
 NOTES = {
@@ -157,17 +156,6 @@ def test_a_search_out_of_time_lists_what_it_has(tmp_path: Path, folder: Path, bu
         assert ("judging" in found.left_out) == (found.judged == 0 < found.candidates)
         assert found.judged <= found.candidates
         assert all((hit.logit is None) == (hit.stage == "first stage") for hit in found)
-
-
-def test_a_second_writer_waits_and_then_says_so(index: Index, tmp_path: Path) -> None:
-    waits: list[bool] = []
-    with (
-        one_writer(Path(index.name), 1.0),
-        pytest.raises(UnavailableError, match="another process writes"),
-        one_writer(Path(index.name), 0.1, lambda: waits.append(True)),
-    ):
-        pass
-    assert waits == [True]
 
 
 def test_another_version_is_refused(index: Index, tmp_path: Path) -> None:

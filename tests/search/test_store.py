@@ -363,7 +363,7 @@ def test_a_second_writer_waits_and_then_says_so(index: Index) -> None:
     with index._store.writing():
         with (
             Index(index.name, reranker=None, wait=0.1) as other,
-            pytest.raises(UnavailableError, match="writes to this"),
+            pytest.raises(UnavailableError, match="another process writes to this"),
         ):
             other.update()
         waiting = threading.Thread(target=index.update)
