@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
-import threading
 import tomllib
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import Request, expect, sync_playwright
+from playwright.sync_api import expect
 
 from qwen3_reranker import Reranker
-from testing.patience import PATIENCE_SECONDS
+from testing.browser import launched_browser, opening_pages
+from testing.local_server import Quiet, serving
 from website.build import pages_in_order
 from website.staged_pages import GENERATED, PAGES
 from website.tree_picture import PICTURE, picture
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium")
 
 
 class _Page(HTMLParser):
@@ -96,37 +93,15 @@ def test_the_pages_for_language_models_hold_every_page(site: Path) -> None:
         assert text.strip() in whole
 
 
-@pytest.fixture
-def address(site: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Tests print nothing."""
+def test_a_browser_finds_a_page_by_its_words_and_asks_no_other_host(site: Path) -> None:
+    class Files(Quiet, SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(site))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_a_browser_finds_a_page_by_its_words_and_asks_no_other_host(address: str) -> None:
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        asked.append(request.url)
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.on("request", note)
-        page.goto(address)
+    with serving(Files) as address, launched_browser() as browser, opening_pages(browser) as open_page:
+        page = open_page(address)
         page.keyboard.press("Control+k")
         words = page.locator("input:focus")
-        expect(words).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
+        expect(words).to_be_visible()
         words.fill("front matter")
-        found = page.get_by_role("option").filter(has_text="Search your files").first
-        expect(found).to_be_visible(timeout=PATIENCE_SECONDS * 1000)
-        browser.close()
-    assert {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {
-        urlsplit(address).netloc
-    }
+        expect(page.get_by_role("option").filter(has_text="Search your files").first).to_be_visible()

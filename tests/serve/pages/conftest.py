@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.search import Index
 from qwen3_reranker.serve.accounts.store import Store
+from testing.browser import OpenPage, launched_browser, opening_pages
 from testing.live_server import Live, live_server
-from testing.patience import PATIENCE_SECONDS
 
-expect.set_options(timeout=PATIENCE_SECONDS * 1000)
-CHROMIUM = shutil.which("chromium")
 CREDIT = 5_000_000_000
 
 
@@ -97,47 +94,12 @@ def keyed(_keyed_place: tuple[str, str]) -> Keyed:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's chromium, for these tests alone: its driver leaves an event loop running in the thread of all tests."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched_browser() as launched:
         yield launched
-        launched.close()
-
-
-OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens an address in a window of its own; at the end nothing may have gone wrong or come from elsewhere.
-
-    Requests that fail are logged by the browser itself; whether they may is each test's own matter.
-    """
-    wrong: list[str] = []
-    asked: set[str] = set()
-    origins: set[str] = set()
-    contexts = []
-
-    def opened(address: str, *, width: int = 1280, scheme: str = "light", **options: object) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce", **options
-        )
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE_SECONDS * 1000)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if is_wrong(message.text, message.type) else None)
-        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
-        origins.add("/".join(address.split("/")[:3]))
-        page.goto(address)
-        return page
-
-    def is_wrong(text: str, kind: str) -> bool:
-        return kind in ("error", "warning") and not text.startswith("Failed to load resource:")
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
-    assert {each for each in asked if not each.startswith("data:")} <= origins
+    """Opens an address in a window of its own; at the end nothing may have gone wrong or come from elsewhere."""
+    with opening_pages(browser) as opened:
+        yield opened

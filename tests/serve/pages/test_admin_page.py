@@ -12,8 +12,8 @@ from playwright.sync_api import Locator, Page, Request, expect
 
 from qwen3_reranker.serve.accounts.key_records import KeyRecord
 from qwen3_reranker.serve.accounts.store import Store
+from testing.browser import OpenPage
 from testing.live_server import live_server
-from tests.serve.pages.conftest import OpenPage
 from tests.serve.pages.test_look import LOOK
 
 pytestmark = pytest.mark.slow

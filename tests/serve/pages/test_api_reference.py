@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.dialects.dialect_table import DIALECTS
 from qwen3_reranker.serve.pages.api_reference import CLIENTS
+from testing.browser import OpenPage
 from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 from testing.live_server import Live, live_server
-from tests.serve.pages.conftest import OpenPage
 from tests.serve.pages.run_code import run_code
 
 pytestmark = pytest.mark.slow

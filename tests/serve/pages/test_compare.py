@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES
-from tests.serve.pages.conftest import OpenPage
+from testing.browser import OpenPage
 from tests.serve.pages.ranked import Rerankers, by_library, rank, ranked
 
 pytestmark = pytest.mark.slow

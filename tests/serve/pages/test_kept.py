@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.pages.conftest import OpenPage
+from testing.browser import OpenPage
 from tests.serve.pages.ranked import Rerankers, rank, ranked
 
 pytestmark = pytest.mark.slow

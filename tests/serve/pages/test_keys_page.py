@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 
 from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
-from tests.serve.pages.conftest import Keyed, OpenPage
+from testing.browser import OpenPage
+from tests.serve.pages.conftest import Keyed
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.pages.conftest import Keyed, OpenPage
+from testing.browser import OpenPage
+from tests.serve.pages.conftest import Keyed
 
 pytestmark = pytest.mark.slow
 LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")

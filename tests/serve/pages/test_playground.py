@@ -16,9 +16,10 @@ from playwright.sync_api import expect
 from qwen3_reranker import Reranker, plan
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.pages.playground_examples import EXAMPLES, PlaygroundExample
+from testing.browser import OpenPage
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
-from tests.serve.pages.conftest import Keyed, OpenPage
+from tests.serve.pages.conftest import Keyed
 from tests.serve.pages.ranked import Rerankers, by_library, rank, ranked
 from tests.serve.pages.run_code import run_code
 

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.pages.conftest import Keyed, OpenPage
+from testing.browser import OpenPage
+from tests.serve.pages.conftest import Keyed
 
 pytestmark = pytest.mark.slow
 
