@@ -19,20 +19,23 @@ from qwen3_reranker.row_table import Column, RowTable
 Record = Mapping[str, Any]
 
 
-@contextmanager
-def opened_records(
-    form: str, path: Path, float32: Sequence[str], like: Sequence[Record], known: Any = None
-) -> Iterator[Callable[[Sequence[Record]], None]]:
-    """What writes records to the file `path`, one of several with the same columns. form and float32: as below.
+def columns_of(form: str, like: Sequence[Record], float32: Sequence[str], known: Any = None) -> Any:
+    """The columns of files in which all of these records fit, for `opened_records`. form and float32: as below.
 
-    like: records that have all columns. known: the schema of Parquet that has the types of some of them.
+    known: the schema of Parquet that has the types of some of them.
     """
+    return schema_of(like, float32, known=known) if form == "parquet" else _names(like)
+
+
+@contextmanager
+def opened_records(form: str, path: Path, columns: Any) -> Iterator[Callable[[Sequence[Record]], None]]:
+    """What writes records to the file `path`, one of several with the same columns."""
     if form == "parquet":
-        with closing(ParquetOutput(path, float32, schema=schema_of(like, float32, known=known))) as parquet:
+        with closing(ParquetOutput(path, schema=columns)) as parquet:
             yield parquet.write
         return
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        yield (_json_lines if form == "jsonl" else _Table(form, like).write)(stream)
+        yield (_json_lines if form == "jsonl" else _Table(form, columns).write)(stream)
 
 
 @contextmanager
@@ -65,10 +68,10 @@ def _json_lines(stream: TextIO) -> Callable[[Sequence[Record]], None]:
 
 
 class _Table:
-    """CSV or TSV below a header, which the fields of `like` make, or those of the first record."""
+    """CSV or TSV below a header of these columns, or of the fields of the first record."""
 
-    def __init__(self, form: str, like: Sequence[Record] = ()) -> None:
-        self._form, self._like = form, like
+    def __init__(self, form: str, columns: Sequence[str] = ()) -> None:
+        self._form, self._columns = form, columns
         self._names: list[str] | None = None
 
     def write(self, stream: TextIO) -> Callable[[Sequence[Record]], None]:
@@ -77,7 +80,7 @@ class _Table:
         def write(records: Sequence[Record]) -> None:
             headed = self._names is not None
             if self._names is None and records:
-                self._names = list(dict.fromkeys(name for record in self._like or records[:1] for name in record))
+                self._names = list(self._columns or _names(records[:1]))
             names = self._names or []
             if unknown := {name for record in records for name in record}.difference(names):
                 raise InputError(
@@ -94,6 +97,11 @@ class _Table:
             stream.flush()
 
         return write
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """The fields of the records, in the order in which they first come."""
+    return list(dict.fromkeys(name for record in records for name in record))
 
 
 def _cell(value: object) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.rate_text import seconds_text
-from qwen3_reranker.cli.record_output import opened_records
+from qwen3_reranker.cli.record_output import columns_of, opened_records
 from qwen3_reranker.cli.score_report import SCORES, ScoreTally, scored_records
 from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.cli.terminal import note
@@ -71,14 +71,14 @@ def score_into_folder(
         ProgressBar("reading pairs") as bar,
         opened(folder, stream, options, form, job.part_rows, lambda: _settings(choice, options)) as parts,
     ):
-        known = ParquetRows(stream.path).schema if form == stream.form == "parquet" else None
+        open_records = _opener(form, ParquetRows(stream.path).schema if form == stream.form == "parquet" else None)
         total = sum(parts.counts)
         bar.stage("scoring", f"{total - parts.rows_done:,} pairs")
         start = time.perf_counter()
         try:
             with _engine(job, choice, options.instruction) as scored:
                 for (number, pairs), scores in scored(parts.parts_left()):
-                    parts.write(number, scored_records(pairs, scores.logits_N), _opener(form, known))
+                    parts.write(number, scored_records(pairs, scores.logits_N), open_records)
                     tally.add(scores)
                     bar((parts.rows_done + tally.pairs) / total)
         except BaseException:
@@ -117,8 +117,14 @@ def _engine(
 
 
 def _opener(form: str, known: Any) -> Callable[[Path, Sequence[Mapping[str, Any]]], AbstractContextManager[Any]]:
+    """What opens a part. All parts have the columns of the first."""
+    columns: Any = None
+
     def opener(path: Path, like: Sequence[Mapping[str, Any]]) -> AbstractContextManager[Any]:
-        return opened_records(form, path, SCORES, [{**each, **dict.fromkeys(SCORES, 0.0)} for each in like], known)
+        nonlocal columns
+        if columns is None:
+            columns = columns_of(form, [{**each, **dict.fromkeys(SCORES, 0.0)} for each in like], SCORES, known)
+        return opened_records(form, path, columns)
 
     return opener
 
