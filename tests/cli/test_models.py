@@ -1,6 +1,9 @@
 """`models` and `download` say what a model takes, and what fits the machine, before anything is fetched."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from qwen3_reranker.model_facts import KNOWN, NANO
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.hub_cache import cached_models
 from testing.checkpoints import write_small_checkpoint
+from testing.hub_server import Hub, commit_hash, serve
+from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.terminal import on_terminal
 
@@ -110,12 +115,33 @@ def test_download_states_size_and_memory_and_fetches_nothing_on_a_dry_run(run: R
     assert "int8      7.9 GiB of memory at most" in outcome.err
 
 
-def test_download_names_the_folder_of_what_is_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def downloaded(*models: str, **environment: str) -> list[str]:
+    """The output, then the exit codes, of a process: huggingface_hub reads its environment when it is imported."""
+    code = (
+        "import sys\nfrom qwen3_reranker.cli import main\nprint(*[main(['download', model]) for model in sys.argv[1:]])"
+    )
+    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", **environment}
+    command = [sys.executable, "-c", code, *models]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_download_fetches_a_model_and_names_its_folder_also_without_a_network(
+    run: Run, tmp_path: Path, package_path: None
+) -> None:
     assert Path(run("download", "nano").out.strip()).name == "nano"
-    put_into_cache(tmp_path, "someone/fine-tuned")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert Path(run("download", "someone/fine-tuned").out.strip()).name == "0" * 40
-    assert run("download", "someone/other").code == 2
+    made = write_small_checkpoint(tmp_path / "made", initializer_range=0.2)
+    files = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    with serve(Hub({"someone/fine-tuned": [files]})) as hub:
+        fetched, code = downloaded("someone/fine-tuned", HF_ENDPOINT=hub.endpoint)
+    assert code == "0"
+    folder = Path(fetched)
+    assert folder.name == commit_hash("someone/fine-tuned", 0)
+    assert (folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert downloaded("someone/fine-tuned", "someone/other", HF_HUB_OFFLINE="1") == [fetched, "0 2"]
 
 
 def test_download_refuses_a_disk_without_room_before_it_fetches(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
