@@ -16,7 +16,8 @@ Entry = tuple[str, Mapping[str, Any] | str]
 
 # What separates the columns of a file called CSV: some countries' spreadsheets write the others.
 _SEPARATORS = (",", ";", "\t")
-_LONGEST_CELL = 2**31 - 1
+#: What the csv module may read as one cell.
+LONGEST_CELL = 2**31 - 1
 
 
 class NoRecordsError(InputError):
@@ -149,6 +150,15 @@ def column_names(header: list[str]) -> list[str]:
     return names
 
 
+def wrong_columns(source: str, expected: int, found: int, separator: str) -> InputError:
+    """An error for a row that has not the columns of the header."""
+    mark = "a tab" if separator == "\t" else repr(separator)
+    return InputError(
+        f"{source}: expected the {expected} columns of the header, got {found}; "
+        f"a text that holds {mark} must be in quotes"
+    )
+
+
 def kind(value: object) -> str:
     """What a value of JSON is, for a message."""
     if value is None or isinstance(value, bool):
@@ -158,7 +168,7 @@ def kind(value: object) -> str:
 
 
 def _rows(text: str, name: str, field: str, separator: str, quoted: bool = True) -> Iterator[Entry]:
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)
     lines = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=separator,
@@ -178,10 +188,7 @@ def _rows(text: str, name: str, field: str, separator: str, quoted: bool = True)
             if separator == "\t" and any("\n" in cell and "\t" in cell for cell in cells):
                 raise InputError(f"{source}: a quote opens here that is none, as whole rows follow it")
             if len(cells) > len(columns):
-                raise InputError(
-                    f"{source}: expected the {len(columns)} columns of the header, got {len(cells)}; a text that holds "
-                    f"{'a tab' if separator == chr(9) else repr(separator)} must be in quotes"
-                )
+                raise wrong_columns(source, len(columns), len(cells), separator)
             yield source, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
         raise InputError(f"{name}:{line}: not valid CSV: {error}") from None

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 from qwen3_reranker.documents.kinds import RECORDS, ending
-from qwen3_reranker.documents.record_files import column_names, kind
+from qwen3_reranker.documents.record_files import LONGEST_CELL, column_names, kind, wrong_columns
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.parquet import ParquetRows
 from qwen3_reranker.text_lines import decoded_lines, open_lines
@@ -96,7 +96,7 @@ def _rows(lines: Iterator[tuple[str, str]], separator: str) -> Iterator[tuple[st
     if separator == "\t":
         cells = (_unquoted(text.rstrip("\n").split("\t")) if text.strip() else [] for text in texts())
     else:
-        csv.field_size_limit(2**31 - 1)
+        csv.field_size_limit(LONGEST_CELL)
         cells = iter(csv.reader(texts(), strict=True))
     columns: list[str] | None = None
     try:
@@ -108,10 +108,7 @@ def _rows(lines: Iterator[tuple[str, str]], separator: str) -> Iterator[tuple[st
                 columns = column_names(row)
                 continue
             if len(row) != len(columns):
-                raise InputError(
-                    f"{place}: expected the {len(columns)} columns of the header, got {len(row)}; a text that holds "
-                    f"{'a tab' if separator == chr(9) else repr(separator)} must be in quotes"
-                )
+                raise wrong_columns(place, len(columns), len(row), separator)
             yield place, dict(zip(columns, row, strict=True))
     except csv.Error as error:
         raise InputError(f"{source}: not valid CSV: {error}") from None
