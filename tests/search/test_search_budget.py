@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,9 @@ from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.search import Index
 from qwen3_reranker.search.filters import Filters
 from qwen3_reranker.search.local_store import LocalStore
-from testing.checkpoints import write_small_checkpoint
-from testing.layouts import write_embedding_model
 from testing.patience import PATIENCE_SECONDS, until
 
 TEXTS = {"rice": "Rice takes twelve minutes.", "git": "Move the branch one commit back.", "tea": "Tea takes four."}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random embedding model."""
-    base = write_small_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12, seed=1)
-    return write_embedding_model(tmp_path_factory.mktemp("embedding"), base)
-
-
-@pytest.fixture(scope="module")
-def embedder(model: Path) -> Iterator[Embedder]:
-    with Embedder(model, dim=32) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ from qwen3_reranker.search.index_store import StoredPassage
 from qwen3_reranker.search.lance_store import LanceStore
 from qwen3_reranker.search.local_store import LocalStore
 from qwen3_reranker.search.writer_lease import leased
-from testing.checkpoints import write_small_checkpoint
-from testing.layouts import write_embedding_model
 from tests.search.test_search_index import NOTES, places, written_notes
 
 # file:// is to LanceDB what s3:// is: there the writer has a lease, not a lock of this machine.
@@ -224,14 +222,6 @@ def test_settings_outlive_the_index(index: Index) -> None:
         Index(index.name, passage_tokens=99)
     with Index(index.name, reranker=None) as again:
         assert places(again, "commit") == ["git.md:5"]
-
-
-@pytest.fixture(scope="module")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
-    """A random embedding model."""
-    base = write_small_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12, seed=1)
-    with Embedder(write_embedding_model(tmp_path_factory.mktemp("embedding"), base), dim=32) as opened:
-        yield opened
 
 
 def test_a_file_that_was_only_touched_is_filtered_by_its_new_date(index: Index, folder: Path) -> None:
