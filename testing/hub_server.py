@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -37,6 +39,14 @@ class Hub:
         self.private: dict[str, bool] = {}
         self.large: dict[str, bytes] = {}
         self.posted: list[str] = []
+
+    def environment(self, home: Path, **settings: str) -> dict[str, str]:
+        """Variables of a process that asks this Hub, and keeps models in `home`; `settings` are further ones.
+
+        huggingface_hub reads its own when it is imported, so they are for a process of its own.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        return {**inherited, "HF_HOME": str(home), "HF_ENDPOINT": self.endpoint, **settings}
 
 
 def commit_hash(repository: str, number: int) -> str:

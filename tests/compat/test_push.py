@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from testing.hub_server import Hub, serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("package_path")]
 
-# huggingface_hub reads its environment when it is imported: hence a process of its own.
 PUSH = """
 import json, sys
 from qwen3_reranker.compat import CrossEncoder
@@ -51,12 +49,10 @@ def test_a_pushed_encoder_comes_back_and_an_existing_repository_is_written_where
         {"token": "write"},
         {"token": "write", "exist_ok": True},
     ]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    settings = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1"}
     arguments = [str(small_checkpoint), json.dumps(options), str(tmp_path / "cache")]
     done = subprocess.run(
         [sys.executable, "-c", PUSH, *arguments],
-        env=inherited | settings,
+        env=hub.environment(tmp_path / "home", HF_HUB_DISABLE_XET="1"),
         capture_output=True,
         text=True,
         check=True,

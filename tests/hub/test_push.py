@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,17 +62,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 def commands(hub: Hub, home: Path, *all_arguments: tuple[str, ...] | list[str], **environment: str) -> list[Ended]:
     """Run commands with a token that may write. One that begins with TOKEN= has that one."""
-    settings = {"HF_HOME": str(home), "HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1", **environment}
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     asked = [
         (each[0].removeprefix("TOKEN="), each[1:]) if each[0].startswith("TOKEN=") else ("write", each)
         for each in all_arguments
     ]
-    # huggingface_hub reads its environment, but for the token, when it is imported: hence a process of its own.
     done = subprocess.run(
         [sys.executable, "-c", RUN],
         input=json.dumps(asked),
-        env={**inherited, **settings},
+        env=hub.environment(home, HF_HUB_DISABLE_XET="1", **environment),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,12 +97,10 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(hub: Hub, home: Path, *models: tuple[str, str | None], **environment: str) -> Answers:
-    settings = {"HF_HOME": str(home), "HF_ENDPOINT": hub.endpoint, **environment}
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     hub.fetched.clear()
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", ASK, json.dumps(models)],
-        env={**inherited, **settings},
+        env=hub.environment(home, **environment),
         capture_output=True,
         text=True,
         check=True,
