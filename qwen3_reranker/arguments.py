@@ -18,6 +18,12 @@ def is_whole(value: Any, least: int, most: int | None = None) -> bool:
     return operator.index(value) >= least and (most is None or operator.index(value) <= most)
 
 
+def refuse_below(name: str, value: Any, least: int) -> None:
+    """Raise InputError unless a value, an argument of that name, is a whole number of at least `least`."""
+    if not is_whole(value, least):
+        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
 def refuse_non_instruction(instruction: object) -> None:
     """Raise InputError unless it is a string or None."""
     if instruction is not None and not isinstance(instruction, str):

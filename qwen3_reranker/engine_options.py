@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from inspect import Parameter, Signature
 from typing import Literal, TypedDict, TypeVar, get_args, get_type_hints
 
-from qwen3_reranker.arguments import is_whole
+from qwen3_reranker.arguments import refuse_below
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import described, option, option_lines
 from qwen3_reranker.prompt import TEMPLATES, template
@@ -243,7 +243,6 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 def _at_least(name: str, value: int | None, least: int, most: int = _MAX) -> None:
     if value is None:
         return
-    if not is_whole(value, least):
-        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    refuse_below(name, value, least)
     if value > most:
         raise InputError(f"{name} must be at most {most:,}, got {value:,}")

@@ -7,7 +7,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, NoReturn, Self
 
-from qwen3_reranker.arguments import is_whole
+from qwen3_reranker.arguments import refuse_below
 from qwen3_reranker.compat.model_options import device_options
 from qwen3_reranker.compat.text_pairs import is_single_pair
 from qwen3_reranker.errors import InputError, UnavailableError
@@ -67,8 +67,7 @@ class EncoderFacts:
 
     @max_seq_length.setter
     def max_seq_length(self, max_length: int) -> None:
-        if not is_whole(max_length, 1):
-            raise InputError(f"max_length must be a whole number of at least 1, got {max_length!r}")
+        refuse_below("max_length", max_length, 1)
         self.reranker.tokens.max_length = self.reranker.config.row_length(max_length)
 
     max_length = max_seq_length

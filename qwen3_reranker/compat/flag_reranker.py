@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker import score
-from qwen3_reranker.arguments import is_whole
+from qwen3_reranker.arguments import refuse_below
 from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.compat.model_options import device_options, opened
 from qwen3_reranker.compat.text_pairs import is_single_pair, text_pairs
@@ -99,8 +99,8 @@ FlagLLMReranker = FlagReranker
 def _length(name: str, *lengths: int | None) -> int | None:
     """The last length that is not None. Raises InputError unless it is a whole number of at least 1."""
     length = next((each for each in reversed(lengths) if each is not None), None)
-    if length is not None and not is_whole(length, 1):
-        raise InputError(f"{name} must be a whole number of at least 1, got {length!r}")
+    if length is not None:
+        refuse_below(name, length, 1)
     return length
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import prompt as prompts_module
-from qwen3_reranker.arguments import is_whole
+from qwen3_reranker.arguments import refuse_below
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.compat.activations import Activation, activated, checked_activation, named_activation
 from qwen3_reranker.compat.encoder_facts import EncoderFacts, ModelCardFacts
@@ -126,8 +126,7 @@ class CrossEncoder(EncoderFacts):
         together, and every score is independent of the others. apply_softmax has no effect on one label.
         No pairs give float64 of shape (0,), as there. Raises InputError (a ValueError) and QueryTooLongError.
         """
-        if not is_whole(batch_size, 1):
-            raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        refuse_below("batch_size", batch_size, 1)
         self.refuse_other_device(device)
         is_single = is_single_pair(inputs)
         pairs = text_pairs([inputs] if is_single else inputs)
@@ -163,8 +162,7 @@ class CrossEncoder(EncoderFacts):
         Scores that are equal in float32 are ordered by their logits, equal logits by the input. top_k: a slice
         [:top_k]. The other arguments and errors are those of `predict`.
         """
-        if not is_whole(batch_size, 1):
-            raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        refuse_below("batch_size", batch_size, 1)
         self.refuse_other_device(device)
         if isinstance(documents, str) or not isinstance(documents, Iterable):
             raise InputError(f"documents must be a list of strings, got {type(documents).__name__}")
