@@ -14,7 +14,8 @@ from qwen3_reranker.compat.activations import stored_name
 from qwen3_reranker.convert import convert
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.hub import origin, prepare_upload
-from qwen3_reranker.hub.model_card import THIS_FOLDER, body_of, card_text
+from qwen3_reranker.hub.model_card import THIS_FOLDER, body_of, card_text, parsed_card
+from qwen3_reranker.hub.model_files import README
 from qwen3_reranker.json_object import read_object
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.modules import SETTINGS
@@ -22,7 +23,7 @@ from qwen3_reranker.weights.modules import SETTINGS
 if TYPE_CHECKING:
     from qwen3_reranker.compat.pair_encoder import CrossEncoder
 
-_WEIGHTS, _CARD = "model.safetensors", "README.md"
+_WEIGHTS = "model.safetensors"
 
 
 def save(
@@ -57,7 +58,7 @@ def save(
         (model / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if create_model_card:
             card = _card(model, checkpoint.name, model_name or str(folder), train_datasets)
-            (model / _CARD).write_text(card, encoding="utf-8")
+            (model / README).write_text(card, encoding="utf-8")
         for file in [each for each in model.rglob("*") if each.is_file()]:
             target = folder / file.relative_to(model)
             target.parent.mkdir(exist_ok=True)
@@ -110,10 +111,8 @@ def _card(folder: Path, base: str, name: str, datasets: Iterable[str]) -> str:
 
 
 def _with_datasets(card: str, datasets: Iterable[str]) -> str:
-    from huggingface_hub import ModelCard
-
     if not (named := list(datasets)):
         return card
-    parsed = ModelCard(card, ignore_metadata_errors=True)
+    parsed = parsed_card(card, README)
     vars(parsed.data)["datasets"] = named
     return str(parsed)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qwen3_reranker.errors import InputError, RerankerError, UploadError
 
-_TOKENS = "https://huggingface.co/settings/tokens"
-_LOGIN = f"log in with `hf auth login` or set HF_TOKEN, with a token that may write ({_TOKENS})"
+TOKENS = "https://huggingface.co/settings/tokens"
+_LOGIN = f"log in with `hf auth login` or set HF_TOKEN, with a token that may write ({TOKENS})"
 
 
 def refused(error: Exception, repository: str) -> RerankerError:
@@ -27,7 +27,7 @@ def refused(error: Exception, repository: str) -> RerankerError:
             return UploadError(f"the Hub does not know this token, so nothing was sent to {repository}: {_LOGIN}")
         if status == 403:
             return UploadError(
-                f"this token may not write to {repository} ({said}): take one that may ({_TOKENS}), or another owner"
+                f"this token may not write to {repository} ({said}): take one that may ({TOKENS}), or another owner"
             )
         return UploadError(f"the Hub refused {repository} with status {status} ({said})")
     if isinstance(error, ValueError) and "README.md" in str(error):

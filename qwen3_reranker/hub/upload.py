@@ -24,7 +24,7 @@ from qwen3_reranker.hub.model_card import (
     read_card,
 )
 from qwen3_reranker.hub.model_files import README, files_of, others_weights
-from qwen3_reranker.hub.refusals import refused
+from qwen3_reranker.hub.refusals import TOKENS, refused
 from qwen3_reranker.json_object import read_object
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.adapter import CONFIG as ADAPTER
@@ -133,8 +133,7 @@ def check_access(repository: str) -> None:
         )
     if found.get("auth", {}).get("accessToken", {}).get("role") == "read":
         raise UploadError(
-            f"this token may only read, and {repository} is to be written: take one that may write "
-            "(https://huggingface.co/settings/tokens)"
+            f"this token may only read, and {repository} is to be written: take one that may write ({TOKENS})"
         )
 
 
