@@ -86,7 +86,7 @@ def search(
     model: ModelOptions,
     engine: Annotated[EngineOptions, without("prompt", "special_tokens")],
 ) -> None:
-    """Search one's own files: words find candidates, the reranker judges them.
+    """Search your own files: words find candidates, the reranker judges them.
 
     A FOLDER is indexed first, or its changes are, and only it is searched; the index is kept for the next time. Without
     one, all that `index add` added is searched. Each result says where its best passage lies and how it was ranked:
