@@ -2,6 +2,8 @@
 
     python -m benchmarks.ray_data                  # 4,000 pairs of nano, some five minutes
     python -m benchmarks.ray_data --pairs 20000    # where the machine is free
+    python -m benchmarks.ray_data --pairs 20000 --write pairs.parquet          # the pairs alone, to score them yourself
+    python -m benchmarks.ray_data --pairs 20000 --rounds 5 --only driver       # what one driver reads and writes
 
 Ray runs on this machine. Rates are of the time between the first part (or batch) and the last, so that neither Ray's
 start nor the model's counts; the whole time is beside them.
@@ -24,10 +26,18 @@ import pyarrow
 import pyarrow.parquet
 
 from benchmarks.rivals.prompt import INSTRUCTION, Rows
+from qwen3_reranker.cli.score_folder import _opener, _records
+from qwen3_reranker.documents.record_stream import RecordStream
 from qwen3_reranker.jobs import RerankBatch
+from qwen3_reranker.jobs.job_folder import opened
+from qwen3_reranker.jobs.job_options import JobOptions
+from qwen3_reranker.jobs.pairs import PairOptions
+from qwen3_reranker.jobs.part_scores import PartScores
 from qwen3_reranker.jobs.ray_workers import require_ray
+from qwen3_reranker.parquet import ParquetRows
 from qwen3_reranker.weights import resolve
 
+PARTS = ("driver", "jobs", "steps")
 _DOCUMENTS = 20
 _WORDS = (
     "search engine commit file model query index undo server token fast memory git branch python kernel vector text "
@@ -92,6 +102,17 @@ def job(pairs: Path, folder: Path, *arguments: str) -> tuple[float, float]:
     return seconds, rows / (parts[-1].stat().st_mtime - parts[0].stat().st_mtime)
 
 
+def driver_rate(pairs: Path, folder: Path) -> float:
+    """Rows a second that the driver checks, reads and writes, where nothing scores them."""
+    start = time.perf_counter()
+    open_records = _opener("parquet", ParquetRows(str(pairs)).schema)
+    with opened(folder, RecordStream(str(pairs)), PairOptions(), "parquet", JobOptions().part_rows, dict) as parts:
+        for number, part in parts.parts_left():
+            zeros = PartScores(np.zeros(len(part), np.float32), tokens=0, computed=0, cut=0)
+            parts.write(number, _records(part, zeros), open_records)
+        return sum(parts.counts) / (time.perf_counter() - start)
+
+
 def map_batches(pairs: Path, step: type, arguments: dict[str, Any], batch: int) -> tuple[float, float, Any]:
     """Seconds, pairs a second between the first batch and the last, and the logits in the order of the ids."""
     import ray.data
@@ -125,17 +146,33 @@ def padded_tokens(lengths: list[int], batch: int) -> int:
 
 
 def main() -> None:
-    """Print two tables."""
+    """Print what the driver alone does, and two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--naive-pairs", type=int, default=1000, help="it is slow")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the pairs to this Parquet file, and end")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
+    if options.write:
+        write_pairs(options.write, options.pairs)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         write_pairs(work / "pairs.parquet", options.pairs)
-        jobs(work, options.rounds)
-        steps(work, options.naive_pairs)
+        if "driver" in options.only:
+            driver(work, options.rounds)
+        if "jobs" in options.only:
+            jobs(work, options.rounds)
+        if "steps" in options.only:
+            steps(work, options.naive_pairs)
+
+
+def driver(work: Path, rounds: int) -> None:
+    """The driver without scores. The first round does not count, as it imports."""
+    rates = [driver_rate(work / "pairs.parquet", work / f"driver-{number}") for number in range(rounds + 1)]
+    load = os.getloadavg()[0]
+    print(f"The driver alone, median of {rounds} rounds, load {load:.1f}: {np.median(rates[1:]):,.0f} rows/s")
 
 
 def jobs(work: Path, rounds: int) -> None:
