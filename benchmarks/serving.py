@@ -14,7 +14,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qwen3_reranker import Reranker
@@ -22,25 +22,52 @@ from qwen3_reranker.serve.settings import ModelSettings
 from testing.live_server import live_server
 
 AT_ONCE = 16
+OPEN_LOOP_THREADS = 256
 _SENTENCE = "Section {} of the handbook says what a person should do in case {}: call, write it down, and wait."
 
 Ask = Callable[[str], None]
 
 
-def client(port: int, documents: list[str]) -> Ask:
-    """Asks the server; each thread on a connection that it keeps."""
-    own = threading.local()
+class Client:
+    """Asks a server; each thread on a connection that it keeps."""
 
-    def ask(query: str) -> None:
-        if not hasattr(own, "connection"):
-            own.connection = http.client.HTTPConnection("127.0.0.1", port)
-        body = json.dumps({"query": query, "documents": documents}).encode()
-        own.connection.request("POST", "/v1/rerank", body)
-        reply = own.connection.getresponse()
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._own = threading.local()
+
+    def ask(self, query: str, documents: Sequence[str]) -> None:
+        """One request and its reply."""
+        self.post(body(query, documents))
+
+    def post(self, body: bytes) -> None:
+        """The same with a body that is made already."""
+        if not hasattr(self._own, "connection"):
+            self._own.connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        self._own.connection.request("POST", "/v1/rerank", body)
+        reply = self._own.connection.getresponse()
         answer = reply.read()
         assert reply.status == 200, answer
 
-    return ask
+
+def body(query: str, documents: Sequence[str]) -> bytes:
+    """The JSON of a request."""
+    return json.dumps({"query": query, "documents": documents}).encode()
+
+
+def open_loop(client: Client, bodies: Sequence[bytes], arrivals: Sequence[float]) -> list[float]:
+    """Seconds from when each request was due until its reply; none waits for the reply of another to be sent."""
+    start = time.perf_counter()
+
+    def timed(number: int) -> float:
+        client.post(bodies[number])
+        return time.perf_counter() - start - arrivals[number]
+
+    with ThreadPoolExecutor(OPEN_LOOP_THREADS) as threads:
+        asked = []
+        for number, due in enumerate(arrivals):
+            time.sleep(max(0.0, start + due - time.perf_counter()))
+            asked.append(threads.submit(timed, number))
+        return [each.result() for each in asked]
 
 
 def seconds(ask: Ask, query: str) -> float:
@@ -69,7 +96,10 @@ def main() -> None:
     options = {} if chosen.max_batch_tokens is None else {"max_batch_tokens": chosen.max_batch_tokens}
     models = (ModelSettings(source=chosen.model, options=options),)
     with live_server(models=models, timeout=3600) as live, Reranker(chosen.model) as reranker:
-        served = client(live.port, documents)
+        client = Client(live.port)
+
+        def served(query: str) -> None:
+            client.ask(query, documents)
 
         def called(query: str) -> None:
             reranker.rank(query, documents)

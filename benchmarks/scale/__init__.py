@@ -1,0 +1,1 @@
+"""Replicas of the server, by simulation: rates that are measured here, arrivals that are given, and what they cost."""
