@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,15 @@ import pyarrow
 import pyarrow.parquet
 
 from benchmarks.rivals.prompt import INSTRUCTION, Rows
-from qwen3_reranker.cli.score_folder import _opener, _records
+from qwen3_reranker.cli.score_job import ScoredPartWriter, pairs_input
 from qwen3_reranker.documents.record_stream import RecordStream
 from qwen3_reranker.jobs import RerankBatch
+from qwen3_reranker.jobs.job_files import job_files
 from qwen3_reranker.jobs.job_folder import opened
 from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.jobs.pairs import PairOptions
 from qwen3_reranker.jobs.part_scores import PartScores
 from qwen3_reranker.jobs.ray_workers import require_ray
-from qwen3_reranker.parquet import ParquetRows
 from qwen3_reranker.weights import resolve
 
 PARTS = ("driver", "jobs", "steps")
@@ -105,11 +106,13 @@ def job(pairs: Path, folder: Path, *arguments: str) -> tuple[float, float]:
 def driver_rate(pairs: Path, folder: Path) -> float:
     """Rows a second that the driver checks, reads and writes, where nothing scores them."""
     start = time.perf_counter()
-    open_records = _opener("parquet", ParquetRows(str(pairs)).schema)
-    with opened(folder, RecordStream(str(pairs)), PairOptions(), "parquet", JobOptions().part_rows, dict) as parts:
+    stream = RecordStream(str(pairs))
+    given = pairs_input(stream, PairOptions(), JobOptions().part_rows)
+    writer = ScoredPartWriter("parquet", stream)
+    with opened(job_files(str(folder)), given, "parquet", dict) as parts:
         for number, part in parts.parts_left():
             zeros = PartScores(np.zeros(len(part), np.float32), tokens=0, computed=0, cut=0)
-            parts.write(number, _records(part, zeros), open_records)
+            parts.write(number, partial(writer.write, parts, number, part, zeros))
         return sum(parts.counts) / (time.perf_counter() - start)
 
 

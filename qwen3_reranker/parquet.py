@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_reranker.errors import InputError, UnavailableError
+from qwen3_reranker.storage_urls import first_line, is_url, open_url
 
 _ROWS = 1024
 
@@ -21,7 +22,7 @@ def require_pyarrow() -> Any:
 
 
 class ParquetRows:
-    """The rows of a file in its order: the source, `path:row`, and a dictionary of each.
+    """The rows of a file or URL in its order: the source, `path:row`, and a dictionary of each.
 
     Raises InputError for a file that cannot be read.
     """
@@ -29,11 +30,11 @@ class ParquetRows:
     def __init__(self, path: str) -> None:
         self._path, pyarrow = path, require_pyarrow()
         try:
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = pyarrow.parquet.ParquetFile(open_url(path) if is_url(path) else path)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
         except (OSError, pyarrow.ArrowException) as error:
-            raise InputError(f"{path}: cannot be read as Parquet ({_first_line(error)})") from None
+            raise InputError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
 
     @property
     def schema(self) -> Any:
@@ -46,7 +47,7 @@ class ParquetRows:
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
                 yield f"{self._path}:{number}", row
         except (OSError, require_pyarrow().ArrowException) as error:
-            raise InputError(f"{self._path}: cannot be read as Parquet ({_first_line(error)})") from None
+            raise InputError(f"{self._path}: cannot be read as Parquet ({first_line(error)})") from None
 
 
 class ParquetOutput:
@@ -81,7 +82,7 @@ class ParquetOutput:
                 )
             self._writer.write_table(pyarrow.Table.from_pylist(list(rows), schema))
         except (pyarrow.ArrowException, UnicodeEncodeError) as error:
-            raise InputError(f"records of these kinds make no table ({_first_line(error)}); write JSON lines") from None
+            raise InputError(f"records of these kinds make no table ({first_line(error)}); write JSON lines") from None
 
     def close(self) -> None:
         """Write what is left. A file without rows has no columns."""
@@ -108,7 +109,3 @@ def schema_of(
     return pyarrow.schema(
         [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

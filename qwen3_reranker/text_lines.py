@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.file_text import ENOUGH, not_utf8, refuse_other_kinds
+from qwen3_reranker.storage_urls import is_url, open_url
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -19,9 +20,15 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def open_lines(path: str | Path) -> BinaryIO:
-    """The file, unpacked if its name ends in .xz. Raises InputError if it cannot be opened."""
+    """The file or URL, unpacked if its name ends in .xz. Raises InputError if it cannot be opened.
+
+    Raises UnavailableError for a URL whose package is missing.
+    """
     try:
-        return cast(BinaryIO, lzma.open(path) if str(path).endswith(".xz") else open(path, "rb"))
+        file = open_url(path) if is_url(path) else None
+        if str(path).endswith(".xz"):
+            return cast(BinaryIO, lzma.open(file or path))
+        return file or open(path, "rb")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "qwen3_reranker"
 # From the ground up; parts that share a line do not import one another (DESIGN.md).
 LAYERS = [
     {"errors"},
-    {"forking", "option_fields", "parquet", "placeholders"}
+    {"forking", "lease", "option_fields", "placeholders", "storage_urls"}
     | {"record_texts", "records", "registry", "row_table", "uninterrupted"},
-    {"file_text", "json_object", "partial_encoding", "prompt"},
+    {"file_text", "json_object", "parquet", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "documents", "endpoints", "engine_options", "plan", "score", "tokens"},
     {"weights", "heads", "model_facts"},
@@ -46,8 +46,10 @@ LIBRARIES = {
         "row_table",
         "config",
         "documents",
+        "lease",
         "overlap",
         "parquet",
+        "storage_urls",
     }
     - {
         "__init__",
@@ -97,6 +99,7 @@ LIBRARIES = {
     "duckdb": {"integrations"},
     "dspy": {"integrations"},
     "pyarrow": {"integrations", "parquet", "search"},  # comes with lancedb, and DuckDB needs it for such functions
+    "fsspec": {"storage_urls"},
     "ray": {"jobs"},
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }

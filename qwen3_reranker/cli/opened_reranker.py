@@ -42,7 +42,7 @@ def open_reranker(
     if is_server(model.model):
         from qwen3_reranker.remote.remote_reranker import RemoteReranker
 
-        return RemoteReranker(model.model, revision=model.revision, **_unusual(engine), **asdict(server))
+        return RemoteReranker(model.model, revision=model.revision, **unusual(engine), **asdict(server))
     from qwen3_reranker.reranker import Reranker
 
     return Reranker(model.model, revision=model.revision, plan_only=plan_only, **asdict(engine))
@@ -50,7 +50,7 @@ def open_reranker(
 
 def refuse_server_options(model: ModelOptions, server: ServerOptions) -> None:
     """Raise InputError for options of a server where the model is on this machine."""
-    if not is_server(model.model) and (given := _unusual(server)):
+    if not is_server(model.model) and (given := unusual(server)):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{flags} is for a server: give its URL as --model")
 
@@ -79,6 +79,6 @@ def warnings_noted() -> Iterator[None]:
         logger.propagate = propagates
 
 
-def _unusual(options: Any) -> Mapping[str, Any]:
+def unusual(options: Any) -> Mapping[str, Any]:
     """The options that differ from their defaults."""
     return {each.name: value for each in fields(options) if (value := getattr(options, each.name)) != each.default}

@@ -13,6 +13,7 @@ from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
+from qwen3_reranker.cli.job_run import folder_of
 from qwen3_reranker.cli.opened_reranker import (
     download,
     is_server,
@@ -24,8 +25,8 @@ from qwen3_reranker.cli.opened_reranker import (
 from qwen3_reranker.cli.output_file import format_of
 from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.record_output import record_output
-from qwen3_reranker.cli.score_folder import ModelChoice, folder_of, score_into_folder
-from qwen3_reranker.cli.score_report import SCORES, ScoreTally, scored_records
+from qwen3_reranker.cli.score_job import score_into_folder
+from qwen3_reranker.cli.score_report import SCORES, WorkTally, scored_records
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
@@ -98,11 +99,10 @@ def score(
     """
     stream = RecordStream(pairs, options.input_format)
     refuse_server_options(model, server)
-    if is_server(model.model) and (output.dry_run or folder_of(output.output, job) is not None):
-        what = "--dry-run" if output.dry_run else "a job into a folder"
-        raise InputError(f"{what} needs the model on this machine; a server takes texts and gives scores")
+    if is_server(model.model) and output.dry_run:
+        raise InputError("--dry-run needs the model on this machine; a server takes texts and gives scores")
     if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
-        score_into_folder(folder, stream, options, job, output.form or stream.form, ModelChoice(model, engine))
+        score_into_folder(folder, stream, options, job, output.form or stream.form, model, engine, server)
         return
     form = format_of(output.form, output.output, _ENDINGS, "jsonl")
     from qwen3_reranker.cli.progress import ProgressBar
@@ -123,7 +123,7 @@ def score(
             else:
                 if bar is not None:
                     bar.stage("scoring", f"{count:,} pairs" if count else "pairs")
-                total = ScoreTally()
+                total = WorkTally()
                 start = time.perf_counter()
                 parts = _parts(read if stream.reads_once else pairs_of(stream, options))
                 if isinstance(reranker, Reranker):
@@ -135,9 +135,9 @@ def score(
                 with record_output(form, output.output, float32=SCORES) as write:
                     for part, scores in scored:
                         write(scored_records(part, scores.logits_N))
-                        total.add(scores)
+                        total.add(len(part), scores)
                         if bar is not None and count:
-                            bar(total.pairs / count)
+                            bar(total.rows / count)
                 seconds = time.perf_counter() - start
     if output.dry_run:
         write_estimate(found, "pairs", None)
@@ -145,7 +145,7 @@ def score(
     if output.output is not None:
         print(_summary(total, seconds))
     elif total.cut:
-        note(f"{total.cut:,} of {total.pairs:,} documents cut to fit {limit:,} tokens")
+        note(f"{total.cut:,} of {total.rows:,} documents cut to fit {limit:,} tokens")
 
 
 def _counted(pairs: Iterable[Pair]) -> tuple[int, list[Pair]]:
@@ -195,6 +195,5 @@ def _scored_texts(
         yield part, PartScores(logits_N, tokens=0, computed=0, cut=0)
 
 
-def _summary(total: ScoreTally, seconds: float) -> str:
-    tokens = total.token_facts if total.tokens else []
-    return " · ".join([f"{total.pairs:,} pairs", *tokens, seconds_text(seconds)])
+def _summary(total: WorkTally, seconds: float) -> str:
+    return " · ".join([f"{total.rows:,} pairs", *total.token_facts, seconds_text(seconds)])

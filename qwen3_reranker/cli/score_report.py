@@ -13,32 +13,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qwen3_reranker.jobs.pairs import Pair
-    from qwen3_reranker.jobs.part_scores import PartScores
+    from qwen3_reranker.jobs.part_task import PartWork
 
 #: The fields that each record gets.
 SCORES = ("logit", "probability")
 
 
 @dataclass(slots=True)
-class ScoreTally:
+class WorkTally:
     """What was computed so far. Where a server computes, its tokens are not known."""
 
-    pairs: int = 0
+    rows: int = 0
     tokens: int = 0
     computed: int = 0
     cut: int = 0
 
-    def add(self, scores: PartScores) -> None:
+    def add(self, num_rows: int, work: PartWork) -> None:
         """Count a part."""
-        self.pairs += len(scores.logits_N)
-        self.tokens += scores.tokens
-        self.computed += scores.computed
-        self.cut += scores.cut
+        self.rows += num_rows
+        self.tokens += work.tokens
+        self.computed += work.computed
+        self.cut += work.cut
 
     @property
     def token_facts(self) -> list[str]:
-        """Tokens, the share that needed no computing, and how many pairs were cut."""
-        saved = 1 - self.computed / self.tokens if self.tokens else 0.0
+        """Tokens, the share that needed no computing, and how many rows were cut; empty where that is not known."""
+        if not self.tokens:
+            return []
+        saved = 1 - self.computed / self.tokens
         return [
             f"{self.tokens:,} tokens, {self.computed:,} computed ({saved:.0%} saved)",
             f"{self.cut:,} cut" if self.cut else "none cut",

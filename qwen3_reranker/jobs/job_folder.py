@@ -5,141 +5,142 @@ A part is `part-00012.jsonl`. It gets that name when it is whole and on the disk
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from qwen3_reranker.documents.record_stream import RecordStream
 from qwen3_reranker.errors import InputError, JobChangedError, UnavailableError
-from qwen3_reranker.jobs.pairs import Pair, PairOptions, pairs_of, pairs_with_queries_whole
-from qwen3_reranker.weights.replaced_file import PARTIAL, replacing
+from qwen3_reranker.jobs.job_files import JobFiles
+from qwen3_reranker.storage_urls import open_bytes
 
-# Readers of Parquet folders leave out names that begin with _ or a dot.
-_MANIFEST, _LOCK = "_job.json", ".lock"
+# Readers of Parquet folders leave out names that begin with _.
+_MANIFEST = "_job.json"
 _VERSION = 1
 
-Records = Sequence[Mapping[str, Any]]
-#: Opens a new file of records like these, and gives what writes records to it.
-OpenRecords = Callable[[Path, Records], AbstractContextManager[Callable[[Records], None]]]
+Row = TypeVar("Row")
 
 
-class JobFolder:
-    """A job that is new, or that went on before. Use `opened`, which holds the lock.
+@dataclass(frozen=True, kw_only=True)
+class JobInput(Generic[Row]):
+    """What a job reads. rows: all rows from the first, as often as it is called; cut: the same in parts.
 
-    counts: the rows of each part. done: whether each part was done when the folder was opened.
+    settings: how it is read, as far as the rows depend on it.
     """
 
-    def __init__(self, folder: Path, stream: RecordStream, options: PairOptions, form: str, counts: list[int]) -> None:
-        self.folder, self.counts = folder, counts
-        self._stream, self._options, self._form = stream, options, form
-        self._first: Records = []
-        self.done = [self._path(number).exists() for number in range(len(counts))]
+    stream: RecordStream
+    rows: Callable[[], Iterator[Row]]
+    cut: Callable[[Iterator[Row]], Iterator[list[Row]]]
+    settings: Mapping[str, Any]
+
+
+class JobFolder(Generic[Row]):
+    """A job that is new, or that went on before. Use `opened`, which holds the lock.
+
+    counts: the rows of each part. done: whether each part was done when the folder was opened. first_rows: those of the
+    first part, once `parts_left` has given a part.
+    """
+
+    def __init__(
+        self, files: JobFiles, given: JobInput[Row], form: str, counts: list[int], refuse_if_lost: Callable[[], None]
+    ) -> None:
+        self.counts = counts
+        self.first_rows: list[Row] = []
+        self._files, self._input, self._form, self._refuse_if_lost = files, given, form, refuse_if_lost
+        names = files.names()
+        self.done = [self._part(number) in names for number in range(len(counts))]
 
     @property
     def rows_done(self) -> int:
         """Rows of the parts that were done when the folder was opened."""
         return sum(count for count, done in zip(self.counts, self.done, strict=True) if done)
 
-    def parts_left(self) -> Iterator[tuple[int, list[Pair]]]:
-        """The number and the pairs of each part that is not done, in the order of the input."""
+    def parts_left(self) -> Iterator[tuple[int, list[Row]]]:
+        """The number and the rows of each part that is not done, in the order of the input."""
         if all(self.done):
             return
-        pairs = pairs_of(self._stream, self._options)
+        rows = self._input.rows()
         last = max(number for number, done in enumerate(self.done) if not done)
         for number, count in enumerate(self.counts[: last + 1]):
-            part = list(islice(pairs, count))
+            part = list(islice(rows, count))
             if not number:
-                self._first = [pair.record for pair in part]
+                self.first_rows = part
             if not self.done[number]:
                 yield number, part
 
-    def write(self, number: int, records: Records, open_records: OpenRecords) -> None:
-        """Write a part, whole or not at all. All parts have the columns of the first."""
-        try:
-            path = self._path(number)
-            partial = path.with_name(f".{path.name}{PARTIAL}")
-            with open_records(partial, self._first) as write:
-                write(records)
-            _flush_to_disk(partial)
-            partial.rename(path)
-            _flush_to_disk(self.folder)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written ({error.strerror or error})") from None
+    def write(self, number: int, write: Callable[[Path], None]) -> None:
+        """Write a part, whole or not at all. write: writes the file of that path."""
+        self._refuse_if_lost()
+        with _writing(self._files), self._files.written(self._part(number)) as path:
+            write(path)
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"part-{number:05d}.{self._form}"
+    def _part(self, number: int) -> str:
+        return f"part-{number:05d}.{self._form}"
 
 
 @contextmanager
 def opened(
-    folder: Path,
-    stream: RecordStream,
-    options: PairOptions,
-    form: str,
-    part_rows: int,
-    settings: Callable[[], Mapping[str, Any]],
-) -> Iterator[JobFolder]:
+    files: JobFiles, given: JobInput[Row], form: str, settings: Callable[[], Mapping[str, Any]]
+) -> Iterator[JobFolder[Row]]:
     """The folder of a job, made if it is new, for this process alone.
 
     form: the format of the parts. settings: everything else that the parts depend on; called once the input is checked.
     Raises JobChangedError where the folder holds a job of another input or other settings, InputError for a bad record,
     which is found before anything is written, and UnavailableError where another process works on the job.
     """
-    if stream.reads_once:
+    if given.stream.reads_once:
         raise InputError("a job reads its input again when it goes on, so it cannot be a pipe; name a file")
-    written = _manifest(folder)
-    if written is None and folder.is_dir() and any(each.name != _LOCK for each in folder.iterdir()):
-        raise InputError(f"{folder}: holds files that belong to no job; name a new or an empty folder")
-    fields = {"query_field": options.query_field, "document_field": options.document_field}
-    about = {"format": form, "part_rows": part_rows, **fields}
-    content = _content(stream)
+    written = _manifest(files)
+    content = _content(given.stream)
     if written is None:
-        counts = [len(part) for part in pairs_with_queries_whole(pairs_of(stream, options), part_rows)]
-        manifest = {"version": _VERSION, "input": content, "settings": {**about, **settings()}, "parts": counts}
+        counts = [len(part) for part in given.cut(given.rows())]
     else:
         # An input that has not changed was checked when the job began.
-        _refuse_changes(folder, "input ", written["input"], content)
-        _refuse_changes(folder, "", written["settings"], {**about, **settings()})
-        manifest, counts = written, written["parts"]
+        _refuse_changes(files, "input ", written["input"], content)
+        counts = written["parts"]
+    about = {"format": form, **given.settings, **settings()}
     with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_one_process(folder))
-            if written is None:
-                with replacing(folder / _MANIFEST) as partial:
-                    partial.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-                    _flush_to_disk(partial)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
-        yield JobFolder(folder, stream, options, form, counts)
+        with _writing(files):
+            if written is not None:
+                _refuse_changes(files, "", written["settings"], about)
+            refuse_if_lost = held.enter_context(files.held())
+            manifest = {"version": _VERSION, "input": content, "settings": about, "parts": counts}
+            text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
+            if written is None and not files.create(_MANIFEST, text.encode()):
+                raise UnavailableError(f"{files.name}: another process has just begun a job here; try again")
+        yield JobFolder(files, given, form, counts, refuse_if_lost)
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def _manifest(files: JobFiles) -> dict[str, Any] | None:
     """What the folder says of its job, or None for a new one."""
-    path = folder / _MANIFEST
+    name = f"{files.name}/{_MANIFEST}"
     try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        raise InputError(f"{folder} is a file: name a folder") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        names = files.names()
+        if _MANIFEST not in names:
+            if names:
+                raise InputError(f"{files.name}: holds files that belong to no job; name a new or an empty folder")
+            return None
+        manifest = json.loads(files.read(_MANIFEST) or b"")
+    except OSError as error:
+        raise InputError(f"{files.name}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name}: cannot be read ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
-        raise InputError(f"{path}: not a job of this version; name another folder")
+        raise InputError(f"{name}: not a job of this version; name another folder")
     return manifest
 
 
 def _content(stream: RecordStream) -> dict[str, Any]:
     """What tells an input from a changed one; a copy elsewhere is the same."""
     try:
-        with open(stream.path, "rb") as file:
+        with open_bytes(stream.path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"format": stream.form, "bytes": file.tell(), "sha256": digest}
     except FileNotFoundError:
@@ -148,7 +149,7 @@ def _content(stream: RecordStream) -> dict[str, Any]:
         raise InputError(f"{stream.path}: cannot be read ({error.strerror or error})") from None
 
 
-def _refuse_changes(folder: Path, what: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _refuse_changes(files: JobFiles, what: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changes = [
         f"{what}{name} was {json.dumps(begun.get(name), ensure_ascii=False)} and is "
         f"{json.dumps(now.get(name), ensure_ascii=False)}"
@@ -157,25 +158,14 @@ def _refuse_changes(folder: Path, what: str, begun: Mapping[str, Any], now: Mapp
     ]
     if changes:
         raise JobChangedError(
-            f"{folder} holds a job that began otherwise: {'; '.join(changes)}. Go on as it began, or name another "
+            f"{files.name} holds a job that began otherwise: {'; '.join(changes)}. Go on as it began, or name another "
             "folder"
         )
 
 
 @contextmanager
-def _one_process(folder: Path) -> Iterator[None]:
-    """The lock of the job. It ends with the process that holds it, however that dies."""
-    with (folder / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UnavailableError(f"{folder}: another process works on this job") from None
-        yield
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _writing(files: JobFiles) -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        raise InputError(f"{files.name}: cannot be written ({error.strerror or error})") from None

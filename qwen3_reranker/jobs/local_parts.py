@@ -1,21 +1,20 @@
-"""Parts -> their scores, one after the other in this process."""
+"""Parts -> what a task makes of them, one after the other in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from qwen3_reranker.jobs.pairs import Pair
-from qwen3_reranker.jobs.part_scores import PartScores, score_texts
+from qwen3_reranker.jobs.part_task import PartTask
 from qwen3_reranker.overlap import made_ahead
-from qwen3_reranker.reranker import Reranker
 
-NumberedPart = tuple[int, list[Pair]]
+#: The number of a part, and its rows.
+NumberedPart = tuple[int, list[Any]]
 
 
-def scored_here(
-    parts: Iterator[NumberedPart], reranker: Reranker, instruction: str | None
-) -> Iterator[tuple[NumberedPart, PartScores]]:
-    """Each part with its scores, in order. The next part is read meanwhile."""
-    for number, pairs in made_ahead(parts):
-        queries, documents = [pair.query for pair in pairs], [pair.document for pair in pairs]
-        yield (number, pairs), score_texts(reranker, queries, documents, instruction)
+def worked_here(
+    parts: Iterator[NumberedPart], task: PartTask[Any, Any], model: Any
+) -> Iterator[tuple[NumberedPart, Any]]:
+    """Each part with what the model made of it, in order. The next part is read meanwhile."""
+    for number, rows in made_ahead(parts):
+        yield (number, rows), task.work(model, *task.texts(rows))

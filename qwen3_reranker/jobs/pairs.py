@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.documents.record_files import kind
@@ -12,6 +12,8 @@ from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import is_blank
+
+Row = TypeVar("Row")
 
 # A part whose texts are so long ends before it has all its rows: several parts are in memory at once.
 _PART_CHARACTERS = 32_000_000
@@ -56,15 +58,28 @@ def pairs_of(stream: RecordStream, options: PairOptions) -> Iterator[Pair]:
 
 def pairs_with_queries_whole(pairs: Iterable[Pair], num_rows: int) -> Iterator[list[Pair]]:
     """Parts of num_rows pairs or a little more: up to a quarter more, if one query would otherwise be in two parts."""
-    part: list[Pair] = []
-    characters = 0
-    for pair in pairs:
-        is_full = len(part) >= num_rows and (pair.query != part[-1].query or len(part) >= num_rows + num_rows // 4)
-        if is_full or characters >= _PART_CHARACTERS:
+
+    def may_end(part: Sequence[Pair], following: Pair) -> bool:
+        return following.query != part[-1].query or len(part) >= num_rows + num_rows // 4
+
+    return parts_of(pairs, num_rows, lambda pair: len(pair.query) + len(pair.document), may_end)
+
+
+def parts_of(
+    rows: Iterable[Row],
+    num_rows: int,
+    characters: Callable[[Row], int],
+    may_end: Callable[[Sequence[Row], Row], bool] = lambda part, following: True,
+) -> Iterator[list[Row]]:
+    """Parts of num_rows rows, or of fewer where texts are long. may_end: whether a part may end before a row."""
+    part: list[Row] = []
+    held = 0
+    for row in rows:
+        if part and (held >= _PART_CHARACTERS or (len(part) >= num_rows and may_end(part, row))):
             yield part
-            part, characters = [], 0
-        part.append(pair)
-        characters += len(pair.query) + len(pair.document)
+            part, held = [], 0
+        part.append(row)
+        held += characters(row)
     if part:
         yield part
 

@@ -1,4 +1,4 @@
-"""Parts -> their scores, by actors of Ray with a model each.
+"""Parts -> what a task makes of them, by actors of Ray with a model each.
 
 This process reads the input and writes the parts, so workers need neither the files nor a shared disk.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from qwen3_reranker.errors import InputError, RerankerError, UnavailableError
 from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.jobs.local_parts import NumberedPart
-from qwen3_reranker.jobs.part_scores import PartScores, score_texts
-from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.jobs.part_task import PartTask, PartWork
 
 # While a worker computes one part, its next one is already on its way.
 _PARTS_PER_WORKER = 2
@@ -25,29 +23,18 @@ _RETRIES = 3
 _OBJECT_STORE_BYTES = 512 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerModel:
-    """What each worker opens: arguments of Reranker, and the instruction of each call."""
+class PartWorker:
+    """A worker: the model of a task, opened with the first part so that its errors are those of the part."""
 
-    model: str
-    revision: str | None
-    options: Mapping[str, Any]
-    instruction: str | None
+    def __init__(self, task: PartTask[Any, Any]) -> None:
+        self._task, self._model = task, None
 
-
-class PartScorer:
-    """A worker: the model, opened with the first part so that its errors are those of the part."""
-
-    def __init__(self, model: WorkerModel) -> None:
-        self._model = model
-        self._reranker: Reranker | None = None
-
-    def score(self, queries: Sequence[str], documents: Sequence[str]) -> PartScores:
-        """The scores of a part. Raises what Reranker raises."""
-        model = self._model
-        if self._reranker is None:
-            self._reranker = Reranker(model.model, revision=model.revision, **model.options)
-        return score_texts(self._reranker, queries, documents, model.instruction)
+    def work(self, *texts: Any) -> PartWork:
+        """What the task makes of a part. Raises what its model raises."""
+        if self._model is None:
+            self._model = self._task.open()
+        work: PartWork = self._task.work(self._model, *texts)
+        return work
 
 
 def require_ray() -> Any:
@@ -68,51 +55,47 @@ class RayWorkers:
     A cluster that this process is connected to already is used, and not left at the end.
     """
 
-    def __init__(self, model: WorkerModel, options: JobOptions) -> None:
+    def __init__(self, task: PartTask[Any, Any], options: JobOptions) -> None:
         self._ray = require_ray()
         self._connected = self._ray.is_initialized()
         if not self._connected:
             self._connect(options.ray_address or os.environ.get("RAY_ADDRESS") or "local")
         try:
             self.count = options.workers or self._that_fit(options)
-            engine = {**model.options, "num_threads": options.cpus_per_worker}
-            described = WorkerModel(
-                model=model.model, revision=model.revision, options=engine, instruction=model.instruction
-            )
             actor = self._ray.remote(
                 num_cpus=options.cpus_per_worker,
                 num_gpus=options.gpus_per_worker,
                 max_restarts=-1,
                 max_task_retries=_RETRIES,
-            )(PartScorer)
-            self._workers = [actor.remote(described) for _ in range(self.count)]
+            )(PartWorker)
+            sent = task.on(options.cpus_per_worker)
+            self._task, self._workers = task, [actor.remote(sent) for _ in range(self.count)]
         except BaseException:
             self._leave()
             raise
 
-    def scored(self, parts: Iterator[NumberedPart]) -> Iterator[tuple[NumberedPart, PartScores]]:
-        """Each part with its scores, as they come. A part whose worker dies is computed by the next one."""
+    def worked(self, parts: Iterator[NumberedPart]) -> Iterator[tuple[NumberedPart, Any]]:
+        """Each part with what was made of it, as they come. A part whose worker dies is computed by the next one."""
         ray = self._ray
         under_way: dict[Any, tuple[Any, NumberedPart]] = {}
         free = self._workers * _PARTS_PER_WORKER
         while True:
             while free and (part := next(parts, None)) is not None:
                 worker = free.pop(0)
-                texts = [pair.query for pair in part[1]], [pair.document for pair in part[1]]
-                under_way[worker.score.remote(*texts)] = worker, part
+                under_way[worker.work.remote(*self._task.texts(part[1]))] = worker, part
             if not under_way:
                 return
             [ended], _ = ray.wait(list(under_way), num_returns=1)
             worker, part = under_way.pop(ended)
             try:
-                scores: PartScores = ray.get(ended)
+                work = ray.get(ended)
             except ray.exceptions.RayTaskError as error:
                 raise _of_worker(error, part) from None
             except ray.exceptions.RayError as error:
                 reason = str(error).partition("\n")[0]
                 raise UnavailableError(f"part {part[0]} lost its worker {_RETRIES + 1} times ({reason})") from None
             free.append(worker)
-            yield part, scores
+            yield part, work
 
     def __enter__(self) -> RayWorkers:
         return self

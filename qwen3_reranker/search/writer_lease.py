@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from qwen3_reranker.errors import UnavailableError
-
-#: A writer that died keeps others waiting so long. Clocks of machines that write may differ by a third of it.
-LEASE_SECONDS = 45.0
+from qwen3_reranker.lease import LEASE_SECONDS, held_lease
 
 
-@contextmanager
-def leased(table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS) -> Iterator[Callable[[], None]]:
-    """Hold the lease, whose row a commit changes only if it is free; a thread renews it.
+def leased(
+    table: Any, name: str, wait: float, seconds: float = LEASE_SECONDS
+) -> AbstractContextManager[Callable[[], None]]:
+    """Hold the lease, whose row a commit changes only if it is free.
 
     Yields what raises UnavailableError once the lease is lost. Raises that too if another writer has it for longer than
     `wait` seconds, and if storage does not answer.
     """
-    holder, ends = uuid.uuid4().hex, time.monotonic() + wait
+    busy = f"{name}: another process writes to this index; try again later"
+    lost = f"{name}: the lease to write ran out, as storage did not answer; update again"
+    return held_lease(_LeaseRow(table, name), busy=busy, lost=lost, wait=wait, seconds=seconds)
 
-    def take(condition: str) -> bool:
-        values = {"holder": holder, "expires": time.time() + seconds}
+
+class _LeaseRow:
+    """The lease as the only row of a table."""
+
+    def __init__(self, table: Any, name: str) -> None:
+        self._table, self._name, self._holder = table, name, uuid.uuid4().hex
+
+    def take(self, expires: float) -> bool:
+        return self._change(f"expires < {time.time()}", self._holder, expires)
+
+    def renew(self, expires: float) -> bool:
+        return self._change(f"holder = '{self._holder}'", self._holder, expires)
+
+    def give_back(self) -> None:
+        self._change(f"holder = '{self._holder}'", "", 0.0)
+
+    def _change(self, condition: str, holder: str, expires: float) -> bool:
         try:
-            return bool(table.update(where=condition, values=values).rows_updated)
+            values = {"holder": holder, "expires": expires}
+            return bool(self._table.update(where=condition, values=values).rows_updated)
         except (RuntimeError, OSError, ValueError) as error:
             # Another writer was faster.
             if "conflict" in str(error).lower():
                 return False
-            raise UnavailableError(f"{name}: the lease to write cannot be taken ({error})") from error
-
-    while not take(f"expires < {time.time()}"):
-        if time.monotonic() >= ends:
-            raise UnavailableError(f"{name}: another process writes to this index; try again later") from None
-        time.sleep(min(1.0, seconds / 10))
-    renewed, ended = [time.monotonic()], threading.Event()
-
-    def refuse_if_lost() -> None:
-        if time.monotonic() > renewed[0] + 2 * seconds / 3:
-            raise UnavailableError(f"{name}: the lease to write ran out, as storage did not answer; update again")
-
-    def renew() -> None:
-        while not ended.wait(seconds / 3):
-            begun = time.monotonic()
-            # A writer that waits may have been faster this once, and storage may answer the next time.
-            with suppress(UnavailableError):
-                if take(f"holder = '{holder}'"):
-                    renewed[0] = begun
-
-    thread = threading.Thread(target=renew, name="renewing a lease", daemon=True)
-    thread.start()
-    try:
-        yield refuse_if_lost
-    finally:
-        ended.set()
-        thread.join()
-        # What cannot be given back runs out.
-        with suppress(RuntimeError, OSError, ValueError):
-            table.update(where=f"holder = '{holder}'", values={"holder": "", "expires": 0.0})
+            raise UnavailableError(f"{self._name}: the lease to write cannot be taken ({error})") from error

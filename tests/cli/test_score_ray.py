@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.jobs.part_scores import PartScores
-from qwen3_reranker.jobs.ray_workers import PartScorer
+from qwen3_reranker.jobs.part_task import PartWork
+from qwen3_reranker.jobs.ray_workers import PartWorker
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
@@ -47,7 +47,7 @@ def test_ray_writes_the_bytes_of_local_in_every_format(run: Run, model: str, not
         command = ("score", "pairs.jsonl", "-m", model, "--part-rows", "4", "--format", form)
         assert run(*command, "-o", f"local-{form}/").code == 0
         outcome = run(*command, "-o", f"ray-{form}/", "--engine", "ray")
-        assert (outcome.code, outcome.err) == (0, "")
+        assert outcome.code == 0, outcome.err
         assert files(f"ray-{form}") == files(f"local-{form}")
 
 
@@ -76,13 +76,13 @@ def test_a_worker_and_then_the_driver_are_killed_and_every_row_is_there_once_wit
     assert files("scored") == files("local")
 
 
-class DyingScorer(PartScorer):
+class DyingWorker(PartWorker):
     """Dies over one part, as a worker does that needs more memory than its machine has."""
 
-    def score(self, queries: list[str], documents: list[str]) -> PartScores:
-        if "poison" in documents:
+    def work(self, *texts: list[str]) -> PartWork:
+        if "poison" in texts[1]:
             os._exit(1)
-        return super().score(queries, documents)
+        return super().work(*texts)
 
 
 def test_a_part_that_always_loses_its_worker_ends_the_job_and_what_is_done_stays(
@@ -91,7 +91,7 @@ def test_a_part_that_always_loses_its_worker_ends_the_job_and_what_is_done_stays
     write_lines(notes / "pairs.jsonl", [*PAIRS, {"query": "last", "document": "poison"}])
     command = ("score", "pairs.jsonl", "-m", model, "--part-rows", "8", "-o", "scored/", "--engine", "ray")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("qwen3_reranker.jobs.ray_workers.PartScorer", DyingScorer)
+        patched.setattr("qwen3_reranker.jobs.ray_workers.PartWorker", DyingWorker)
         outcome = run(*command, "--workers", "1")
     assert outcome.code == 4
     assert "lost its worker 4 times" in outcome.err
@@ -152,7 +152,7 @@ def workers_below(process: int) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(process).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::PartScorer"):
+            if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::PartWorker"):
                 found.append(child)
     return found
 

@@ -1,0 +1,43 @@
+"""A model and its options -> what the parts of a job depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+from qwen3_reranker.engine_options import EngineOptions
+from qwen3_reranker.evaluate.judging import model_fingerprint
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.weights import open_checkpoint
+from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
+
+# Options that change no number. Two runs of a job may differ in them.
+_FREE = ("num_threads", "max_batch_tokens", "prefix_cache_tokens", "min_shared_tokens", "disk_cache")
+
+
+def score_settings(reranker: Reranker, instruction: str | None) -> dict[str, Any]:
+    """The fingerprint of the model, the instruction, and each option that may change a score."""
+    return {
+        "model_fingerprint": model_fingerprint(reranker),
+        "instruction": instruction,
+        **_not_free(reranker.options),
+        "max_length": reranker.tokens.max_length,
+    }
+
+
+def embed_settings(model: str, revision: str | None, options: EngineOptions, **chosen: Any) -> dict[str, Any]:
+    """The fingerprint of an embedding model, and each option that may change a vector; `chosen` are further ones."""
+    checkpoint = open_checkpoint(model, revision)
+    content = hashlib.sha256(fingerprint(checkpoint, cache_folders(checkpoint) if options.disk_cache else ()).encode())
+    content.update(repr((checkpoint.tokenizer.fields, checkpoint.prompts)).encode())
+    return {
+        "model_fingerprint": content.hexdigest()[:24],
+        **chosen,
+        **_not_free(options),
+        "max_length": checkpoint.config.row_length(options.max_length),
+    }
+
+
+def _not_free(options: EngineOptions) -> dict[str, Any]:
+    return {name: value for name, value in asdict(options).items() if name not in _FREE}
