@@ -51,7 +51,7 @@ class Embedder(OpenedModel):
         chosen = EngineOptions.of(options)
         _refuse_judges_options(chosen)
         checkpoint = open_checkpoint(model, revision)
-        _refuse_judges(checkpoint)
+        refuse_judges(checkpoint)
         self.head = EmbeddingHead(checkpoint.config.hidden_size, dim)
         self.tokens = Tokens(
             checkpoint.tokenizer,
@@ -198,7 +198,8 @@ def _refuse_judges_options(options: EngineOptions) -> None:
             raise InputError(f"{name} is an option of a Reranker; leave it out to embed")
 
 
-def _refuse_judges(checkpoint: Checkpoint) -> None:
+def refuse_judges(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError for a model that has a head of its own, which an Embedder would not use."""
     if checkpoint.stored_head is not None:
         raise CheckpointError(
             f"{checkpoint.name}: a {checkpoint.layout} checkpoint with a head that judges, not an embedding model; use "

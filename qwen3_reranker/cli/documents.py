@@ -90,7 +90,7 @@ def read_documents(places: Sequence[str], options: DocumentOptions) -> list[Docu
                 for path, text in files_below(place, options.glob, skipped, extractor):
                     documents.extend(_documents(text, path, options, notes, in_folder=True))
             elif ending(place) == "parquet":
-                documents.extend(_of_records(ParquetRows(place), options))
+                documents.extend(documents_of(ParquetRows(place), options))
             else:
                 name = "stdin" if place == STDIN else place
                 read = _read(place, name, extractor)
@@ -159,10 +159,11 @@ def _in_form(form: str, text: str, name: str, options: DocumentOptions) -> Itera
 
 
 def _records(form: str, text: str, name: str, options: DocumentOptions) -> Iterator[Document]:
-    yield from _of_records(READERS[form](text, name, options.field), options)
+    yield from documents_of(READERS[form](text, name, options.field), options)
 
 
-def _of_records(entries: Iterable[Entry], options: DocumentOptions) -> Iterator[Document]:
+def documents_of(entries: Iterable[Entry], options: DocumentOptions) -> Iterator[Document]:
+    """The documents of records with their sources. Raises InputError for a record without a text."""
     for source, entry in entries:
         document = text_of(entry, source, options.field)
         if isinstance(entry, str):

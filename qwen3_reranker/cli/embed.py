@@ -14,6 +14,8 @@ from typer import Argument
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.documents import Document, DocumentOptions, read_documents
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
+from qwen3_reranker.cli.embed_job import embed_into_folder, embedded_records
+from qwen3_reranker.cli.job_run import folder_of
 from qwen3_reranker.cli.output_file import format_of, scratch_path
 from qwen3_reranker.cli.record_output import record_output
 from qwen3_reranker.cli.shared_options import ModelOptions, output_option
@@ -21,6 +23,7 @@ from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.option_fields import option, required
 from qwen3_reranker.parquet import require_pyarrow
 
@@ -73,7 +76,9 @@ class EmbedOutput:
         flag="--format",
         shown="that of the ending of -o FILE, otherwise jsonl",
     )
-    output: str | None = output_option("The vectors go to FILE, which gets its name when all are computed.")
+    output: str | None = output_option(
+        "The vectors go to FILE, which gets its name when all are computed, or in parts to FOLDER/."
+    )
     dry_run: bool = dry_run_option()
 
 
@@ -84,6 +89,7 @@ def embed(
     embedding: EmbeddingOptions,
     documents: DocumentOptions,
     output: EmbedOutput,
+    job: JobOptions,
     source: Annotated[ModelOptions, without("model")],
     engine: Annotated[EngineOptions, without("prompt", "truncate_queries")],
 ) -> None:
@@ -94,18 +100,34 @@ def embed(
 
     JSON lines and Parquet hold index, source, id and embedding of each text, in the order of the input.
 
+    With -o FOLDER/ it is a job: TEXTS is one file of records, which is read a part at a time, each part becomes a file
+    of the folder, and the same command goes on where a job was stopped. --engine ray computes parts on a cluster.
+
     Examples:
       qwen3-reranker embed passages.jsonl -m Qwen/Qwen3-Embedding-0.6B -o passages.parquet
+      qwen3-reranker embed s3://bucket/corpus.parquet -m Qwen/Qwen3-Embedding-0.6B -o s3://bucket/vectors/ --engine ray
       qwen3-reranker embed notes/ --chunk -m Qwen/Qwen3-Embedding-0.6B --dim 256 -o notes.npy
       echo "take back my last commit" | qwen3-reranker embed - --role query -m ./my-embedder
     """
+    if embedding.role == "document" and embedding.instruction is not None:
+        raise InputError("a document takes no --instruction: embed queries with --role query")
+    if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
+        from qwen3_reranker.jobs.part_task import EmbedTask
+
+        task = EmbedTask(
+            model=embedding.model,
+            revision=source.revision,
+            options={**asdict(engine), "dim": embedding.dim},
+            instruction=embedding.instruction,
+            role=embedding.role,
+        )
+        embed_into_folder(folder, places, documents, job, output.form, task, engine)
+        return
     form = format_of(output.form, output.output, _ENDINGS, "jsonl")
     if form == "npy" and output.output is None:
         raise InputError("an array of numpy is no text: name a file with -o FILE")
     if form == "parquet":
         require_pyarrow()
-    if embedding.role == "document" and embedding.instruction is not None:
-        raise InputError("a document takes no --instruction: embed queries with --role query")
     from qwen3_reranker.cli.progress import ProgressBar
 
     typed = STDIN in places and on_terminal(sys.stdin)
@@ -178,18 +200,6 @@ def _output(form: str, place: str | None, count: int, dim: int) -> Iterator[Writ
             del array
         return
     with record_output(form, place, float32_lists=("embedding",)) as write:
-        yield lambda first, part, vectors: write(list(_records(first, part, vectors, for_columns=form == "parquet")))
-
-
-def _records(
-    first: int, part: Sequence[Document], vectors: NDArray[np.float32], *, for_columns: bool
-) -> Iterator[dict[str, Any]]:
-    """for_columns: every record has an id, and all are texts, as a column has one type."""
-    for index, (document, vector) in enumerate(zip(part, vectors, strict=True), first):
-        named: Any = document.id
-        if for_columns and named is not None:
-            named = str(named)
-        ids = {} if named is None and not for_columns else {"id": named}
-        # As text, the fewest digits that give the same float32. A column of float32 needs no such search.
-        numbers = vector.tolist() if for_columns else [float(str(each)) for each in vector]
-        yield {"index": index, "source": document.source, **ids, "embedding": numbers}
+        yield lambda first, part, vectors: write(
+            list(embedded_records(first, part, vectors, for_columns=form == "parquet"))
+        )

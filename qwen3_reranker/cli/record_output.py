@@ -19,12 +19,14 @@ from qwen3_reranker.row_table import Column, RowTable
 Record = Mapping[str, Any]
 
 
-def columns_of(form: str, like: Sequence[Record], float32: Sequence[str], known: Any = None) -> Any:
-    """The columns of files in which all of these records fit, for `opened_records`. form and float32: as below.
+def columns_of(
+    form: str, like: Sequence[Record], float32: Sequence[str], float32_lists: Sequence[str] = (), known: Any = None
+) -> Any:
+    """The columns of files in which all of these records fit, for `opened_records`. form, float32...: as below.
 
     known: the schema of Parquet that has the types of some of them.
     """
-    return schema_of(like, float32, known=known) if form == "parquet" else _names(like)
+    return schema_of(like, float32, float32_lists, known) if form == "parquet" else _names(like)
 
 
 @contextmanager

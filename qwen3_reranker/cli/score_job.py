@@ -94,6 +94,6 @@ class ScoredPartWriter:
     def write(self, parts: JobFolder[Pair], number: int, pairs: Sequence[Pair], scores: PartScores, path: Path) -> None:
         if self._columns is None:
             like = [{**pair.record, **dict.fromkeys(SCORES, 0.0)} for pair in parts.first_rows]
-            self._columns = columns_of(self._form, like, SCORES, self._known)
+            self._columns = columns_of(self._form, like, SCORES, known=self._known)
         with opened_records(self._form, path, self._columns) as write:
             write(scored_records(pairs, scores.logits_N))

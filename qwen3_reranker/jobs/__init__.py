@@ -1,4 +1,4 @@
-"""Files of pairs -> folders of scored parts, in this process or on Ray; a job that was stopped goes on."""
+"""Files of rows -> folders of parts, scored or embedded, in this process or on Ray; a stopped job goes on."""
 
 from __future__ import annotations
 

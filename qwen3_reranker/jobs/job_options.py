@@ -13,7 +13,7 @@ ENGINES = ("local", "ray")
 @described
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """How a folder of scored parts is made."""
+    """How the parts of a folder are made."""
 
     group: ClassVar[str] = "Job, with -o FOLDER/"
     engine: str | None = option(
@@ -31,5 +31,5 @@ class JobOptions:
         None, "The Ray cluster.", unit="ADDRESS", shown="RAY_ADDRESS, or a cluster of this machine alone"
     )
     price_per_hour: float | None = option(
-        None, "What all these machines cost an hour, for the cost of a million pairs.", unit="PRICE", least=0
+        None, "What all these machines cost an hour, for the cost of a million rows.", unit="PRICE", least=0
     )

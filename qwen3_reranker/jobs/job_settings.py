@@ -6,8 +6,11 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
+from qwen3_reranker.embedder import refuse_judges
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.evaluate.judging import model_fingerprint
+from qwen3_reranker.heads import EmbeddingHead
+from qwen3_reranker.jobs.part_task import EmbedTask
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
@@ -26,14 +29,20 @@ def score_settings(reranker: Reranker, instruction: str | None) -> dict[str, Any
     }
 
 
-def embed_settings(model: str, revision: str | None, options: EngineOptions, **chosen: Any) -> dict[str, Any]:
-    """The fingerprint of an embedding model, and each option that may change a vector; `chosen` are further ones."""
-    checkpoint = open_checkpoint(model, revision)
+def embed_settings(task: EmbedTask, options: EngineOptions) -> dict[str, Any]:
+    """The fingerprint of an embedding model, and each option that may change a vector.
+
+    Raises what Embedder raises for a model or a dim that cannot be used.
+    """
+    checkpoint = open_checkpoint(task.model, task.revision)
+    refuse_judges(checkpoint)
     content = hashlib.sha256(fingerprint(checkpoint, cache_folders(checkpoint) if options.disk_cache else ()).encode())
     content.update(repr((checkpoint.tokenizer.fields, checkpoint.prompts)).encode())
     return {
         "model_fingerprint": content.hexdigest()[:24],
-        **chosen,
+        "role": task.role,
+        "instruction": task.instruction,
+        "dim": EmbeddingHead(checkpoint.config.hidden_size, task.options["dim"]).dim,
         **_not_free(options),
         "max_length": checkpoint.config.row_length(options.max_length),
     }
