@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -25,9 +26,9 @@ from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
-    from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.search.index_writer import Changes
     from qwen3_reranker.search.search_index import Index
 
@@ -213,23 +214,24 @@ def remove(names: Annotated[list[str], Argument(metavar="COLLECTION...")], *, in
 
 @contextmanager
 def opened_index(
-    options: IndexOptions, model: ModelOptions | None = None, engine: EngineOptions | None = None
+    options: IndexOptions,
+    model: ModelOptions | None = None,
+    engine: EngineOptions | None = None,
+    server: ServerOptions | None = None,
 ) -> Iterator[Index]:
-    """The index that the options name; its reranker is the model, with these options, once it is needed."""
-    from qwen3_reranker.cli.opened_reranker import is_server
+    """The index that the options name; its reranker is the model or server, with these options, once it is needed."""
+    from qwen3_reranker.cli.opened_reranker import open_reranker, refuse_server_options, warnings_noted
     from qwen3_reranker.search import Index
 
-    if model is not None and is_server(model.model):
-        raise InputError("search needs the model on this machine; give a URL to rank, score or train distil")
-
-    def reranker() -> Reranker:
-        from qwen3_reranker.reranker import Reranker
-
-        assert model is not None
-        return Reranker(model.model, revision=model.revision, **asdict(engine or EngineOptions()))
-
-    given = None if model is None else reranker
-    with Index(index_address(options.index), reranker=given, embedder=options.embedder) as opened:
+    given = None
+    if model is not None:
+        chosen = engine or EngineOptions(), server or ServerOptions()
+        refuse_server_options(model, chosen[1])
+        given = partial(open_reranker, model, *chosen)
+    with (
+        warnings_noted(),
+        Index(index_address(options.index), reranker=given, embedder=options.embedder) as opened,
+    ):
         yield opened
 
 

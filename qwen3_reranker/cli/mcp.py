@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, opened_index
-from qwen3_reranker.cli.shared_options import ModelOptions
+from qwen3_reranker.cli.opened_reranker import is_server
+from qwen3_reranker.cli.shared_options import ModelOrServerOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import RerankerError, UnavailableError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.search.search_index import Index
@@ -35,8 +37,9 @@ def mcp(
     *,
     tools: ToolOptions,
     index: IndexOptions,
-    model: ModelOptions,
+    model: ModelOrServerOptions,
     engine: Annotated[EngineOptions, without("prompt", "special_tokens")],
+    server: ServerOptions,
 ) -> None:
     """Let agents search what was indexed, over the Model Context Protocol.
 
@@ -48,6 +51,7 @@ def mcp(
       qwen3-reranker index add ~/notes
       qwen3-reranker mcp
       qwen3-reranker mcp --model Qwen/Qwen3-Reranker-0.6B --precision int8 --budget 10
+      qwen3-reranker mcp --model http://localhost:8000
       qwen3-reranker mcp --http --port 8008
     """
     if find_spec("mcp") is None:
@@ -55,14 +59,16 @@ def mcp(
 
     from qwen3_reranker.mcp import IndexTools, serve_http, serve_stdio, tool_server
 
-    with opened_index(index, model, engine) as opened:
+    if server.deadline is None and is_server(model.model):
+        server = replace(server, deadline=tools.budget)
+    with opened_index(index, model, engine, server) as opened:
         offered = IndexTools(opened, by_meaning=index.embedder is not None, budget=tools.budget)
-        server = tool_server(offered, __version__)
+        served = tool_server(offered, __version__)
         threading.Thread(target=_open_models, args=(opened,), daemon=True).start()
         if tools.http:
-            serve_http(server, tools.port, lambda url, _: note(f"serving {url}; Ctrl-C ends it"))
+            serve_http(served, tools.port, lambda url, _: note(f"serving {url}; Ctrl-C ends it"))
         else:
-            serve_stdio(server)
+            serve_stdio(served)
 
 
 def _open_models(opened: Index) -> None:

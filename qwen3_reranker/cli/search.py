@@ -9,19 +9,21 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, add_folder, opened_index
-from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
+from qwen3_reranker.cli.opened_reranker import is_server
+from qwen3_reranker.cli.shared_options import ModelOrServerOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.documents.kinds import DOCUMENTS, ending
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.search.results import SearchResults
@@ -83,8 +85,9 @@ def search(
     filters: FilterOptions,
     index: IndexOptions,
     output: SearchOutput,
-    model: ModelOptions,
+    model: ModelOrServerOptions,
     engine: Annotated[EngineOptions, without("prompt", "special_tokens")],
+    server: ServerOptions,
 ) -> None:
     """Search your own files: words find candidates, the reranker judges them.
 
@@ -95,6 +98,7 @@ def search(
     Examples:
       qwen3-reranker search "take back my last commit" docs/
       qwen3-reranker search "who may sign a contract" --budget 2s
+      qwen3-reranker search "who may sign a contract" -m http://localhost:8000
       qwen3-reranker search "retry with backoff" --path '*.py' --no-rerank
       qwen3-reranker search "travel costs" --where status=final --format json
     """
@@ -106,7 +110,9 @@ def search(
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder")
 
-    with opened_index(index, model if searching.rerank else None, engine) as opened:
+    if server.deadline is None and is_server(model.model):
+        server = replace(server, deadline=budget)
+    with opened_index(index, model if searching.rerank else None, engine, server) as opened:
         names = filters.collection
         if folders:
             for folder in folders:

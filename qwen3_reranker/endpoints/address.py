@@ -61,6 +61,14 @@ class ServerAddress:
             return [(WIRE_FORMATS[name], self._joined(path)) for name, path in ATTEMPTS]
         return [(WIRE_FORMATS[dialect], self._joined(path)) for path in WIRE_FORMATS[dialect].paths]
 
+    def info_paths(self) -> list[str]:
+        """Where servers say what they run: TEI and ours at /info, others in their list of models."""
+        given = self.path
+        if given.rsplit("/", 1)[-1] in _ENDINGS:
+            given = given.rpartition("/")[0]
+        base = given.removesuffix("/v1").removesuffix("/v2")
+        return [f"{base}/info", f"{base}/v1/models"]
+
     def _joined(self, path: str) -> str:
         given = self.path
         # "http://host/v1" is what OpenAI-style clients are configured with.

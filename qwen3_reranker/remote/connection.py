@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ class ServerConnection:
         for tried in range(1, most + 2):
             wait = min(_FIRST_WAIT * 2 ** (tried - 1), _LONGEST_WAIT) * random.uniform(0.5, 1.0)
             try:
-                status, headers, reply = await self._post(path, content, deadline)
+                status, headers, reply = await self._sent("POST", path, content, deadline)
             except EndpointError as error:
                 problem: EndpointError = error
             else:
@@ -72,13 +73,23 @@ class ServerConnection:
             raise RefusedError(problem.status, f"{problem}{tries}")
         raise type(problem)(f"{problem}{tries}")
 
+    async def said(self, path: str) -> Any:
+        """The JSON that a path gives, None where it gives none. One try, as nothing depends on it."""
+        try:
+            status, _, reply = await self._sent("GET", path, None, math.inf)
+            return json.loads(reply) if status == 200 else None
+        except (EndpointError, ValueError, RecursionError):
+            return None
+
     async def close(self) -> None:
         """Close all connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
-    async def _post(self, path: str, content: bytes, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+    async def _sent(
+        self, method: str, path: str, content: bytes | None, deadline: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
         import httpx2
 
         if self._client is None:
@@ -90,7 +101,7 @@ class ServerConnection:
             try:
                 # A timeout of a socket begins anew with every byte, so a slow server could hold us for ever.
                 async with asyncio.timeout(seconds):
-                    async with self._client.stream("POST", self.address.origin + path, content=content) as response:
+                    async with self._client.stream(method, self.address.origin + path, content=content) as response:
                         return response.status_code, response.headers, await self._body(response)
             except TimeoutError:
                 raise SlowError(f"{self.address.host}: no answer within {max(seconds, 0):.3g} s") from None

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from qwen3_reranker.remote.connection import ServerConnection, refuse_without_cl
 from qwen3_reranker.remote.pair_scoring import PairScoring
 from qwen3_reranker.remote.request_loop import RequestLoop
 from qwen3_reranker.remote.server_facts import ScoreClient, ServerFacts
+from qwen3_reranker.remote.server_identity import ServedModel
 from qwen3_reranker.remote.server_options import RemoteOptions, ServerOptions
 from qwen3_reranker.score import probabilities
 from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker
@@ -39,7 +39,6 @@ _UNKNOWN = Receipt(0, 0, 0, 0)
 _HIGHEST, _LOWEST = 36.7368, -745.1332
 # What this process knows of servers, by address, dialect, name and key.
 _KNOWN: dict[tuple[object, ...], ServerFacts] = {}
-_KNOWN_LOCK = threading.Lock()
 _LOCAL = ("checkpoint", "config", "head", "options", "engine", "runner", "tokens", "answer_ids")
 
 
@@ -89,6 +88,39 @@ class RemoteReranker(TextReranker):
     def gives_logits(self) -> bool:
         """Whether the server sends logits. If not, they are made of probabilities."""
         return self.facts.is_logit
+
+    @property
+    def served(self) -> ServedModel:
+        """What the server says of its model."""
+        if self.facts.served is None:
+            self.facts.served = self._loop.result(self._server.served())
+        return self.facts.served
+
+    @property
+    def probe_logits(self) -> tuple[float, ...]:
+        """The logits of the first probe, (5,): another model, prompt or default instruction gives others."""
+        return self.facts.probe
+
+    def identity(self) -> dict[str, Any]:
+        """What its scores depend on, as far as the server lets it be seen: its weights are not among that."""
+        return {
+            "model": self.url,
+            "route": self.facts.path,
+            "api": self.facts.wire.name,
+            "scores": "logits" if self.gives_logits else "probabilities",
+            "served_name": self.server_options.served_name,
+            "served": dict(self.served.facts),
+        }
+
+    def score_by(
+        self, query: str, documents: Sequence[str], instruction: str | None, deadline: float
+    ) -> DocumentScores | None:
+        """The scores of documents, None where they are not there by the deadline (time.monotonic()).
+
+        Requests under way are dropped then. Raises what `score` raises.
+        """
+        scored = self._scored([(query, documents)], instruction, None)
+        return self._loop.result(_by(deadline, scored))
 
     def close(self) -> None:
         """Close the connections. It cannot be used afterwards."""
@@ -183,6 +215,10 @@ class RemoteReranker(TextReranker):
         if self.facts.is_logit:
             logits_N = scores_N.astype(np.float32)
             return DocumentScores(logits_N, probabilities(logits_N), receipts, usage)
+        if outside := [score for score in scores_N.tolist() if not 0 <= score <= 1]:
+            raise EndpointError(
+                f"{self.url} sends probabilities, but {outside[0]:g} is none: the document has no score"
+            )
         saturated_N = (scores_N <= 0) | (scores_N >= 1)
         if saturated_N.any() and not self._has_told_of_saturation:
             self._has_told_of_saturation = True
@@ -199,13 +235,14 @@ class RemoteReranker(TextReranker):
         self._loop = RequestLoop(self._connection.close)
 
     def _known_facts(self) -> ServerFacts:
-        """What this process knows of the server; the first to ask finds it out."""
+        """What this process knows of the server; the first to ask finds it out.
+
+        Nobody waits for another's requests: a server that does not answer must not hold up who has less time.
+        """
         chosen = self.server_options
         key = (self.url, chosen.dialect, chosen.served_name, self._key, chosen.check == "off")
-        with _KNOWN_LOCK:
-            if key not in _KNOWN:
-                _KNOWN[key] = self._loop.result(self._server.facts())
-            return _KNOWN[key]
+        facts = _KNOWN.get(key)
+        return facts or _KNOWN.setdefault(key, self._loop.result(self._server.facts()))
 
     def _tell(self, fault: str) -> None:
         more = f"qwen3-reranker doctor {self.url} --reference MODEL says more"
@@ -217,3 +254,12 @@ class RemoteReranker(TextReranker):
         return RemoteModelError(
             f"{name} needs the model on this machine; {self.url} is a server, which takes texts and gives scores"
         )
+
+
+async def _by(deadline: float, scored: Coroutine[Any, Any, list[DocumentScores]]) -> DocumentScores | None:
+    try:
+        async with asyncio.timeout(None if math.isinf(deadline) else max(deadline - time.monotonic(), 0)):
+            [scores] = await scored
+            return scores
+    except TimeoutError:
+        return None

@@ -14,10 +14,11 @@ import numpy as np
 from qwen3_reranker.endpoints import probes
 from qwen3_reranker.endpoints.address import nothing_answers
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, MalformedReplyError, RefusedError
-from qwen3_reranker.endpoints.score_transforms import Numbers, sigmoid
+from qwen3_reranker.endpoints.score_transforms import Numbers, logit, sigmoid
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage, WireFormat, aligned, nested, reported_usage
 from qwen3_reranker.remote.connection import ServerConnection
 from qwen3_reranker.remote.quick_check import faults
+from qwen3_reranker.remote.server_identity import ServedModel
 from qwen3_reranker.remote.server_options import ServerOptions
 
 # Requests of the first contact: a server that starts may need a moment, one that is not there need not be waited for.
@@ -40,6 +41,7 @@ class ServerFacts:
 
     raw: the field that asks for logits, empty if none does. is_logit: whether scores, asked so, are logits. faults: a
     line for each. instruction: the path of its field; () if the server takes none, None while nobody has asked.
+    probe: the logits of the first probe. served: what the server says of its model, None while nobody has asked.
     """
 
     wire: WireFormat
@@ -48,6 +50,8 @@ class ServerFacts:
     is_logit: bool = False
     faults: tuple[str, ...] = ()
     instruction: tuple[str, ...] | None = None
+    probe: tuple[float, ...] = ()
+    served: ServedModel | None = None
 
 
 class ScoreClient:
@@ -80,7 +84,7 @@ class ScoreClient:
         """What the first requests show. Raises EndpointError if no rerank server responds there."""
         deadline = time.monotonic() + (self._options.deadline or math.inf)
         facts, plain_N = await self._found(deadline)
-        facts.is_logit = bool(np.any((plain_N < 0) | (plain_N > 1)))
+        facts.is_logit = outside = bool(np.any((plain_N < 0) | (plain_N > 1)))
         for name, value in () if facts.is_logit else facts.wire.raw:
             try:
                 raw = await self._probe(facts, 0, {name: value}, deadline)
@@ -90,12 +94,18 @@ class ScoreClient:
             if np.max(moved_N) > _SAME and np.max(back_N) < _SAME:
                 facts.raw, facts.is_logit = {name: value}, True
                 break
+        facts.probe = tuple((plain_N if outside else logit(plain_N)).tolist())
         if self._options.check != "off":
             # As sent without a raw field: what happens to a probability on its way is a fault of its own.
             others = range(1, len(probes.CLEAR_QUERIES))
             asked = (self._probe(facts, number, {}, deadline) for number in others)
             facts.faults = tuple(faults(np.stack([plain_N, *await asyncio.gather(*asked)])))
         return facts
+
+    async def served(self) -> ServedModel:
+        """What the server says of its model, in the two places where servers do."""
+        info, models = [await self._connection.said(path) for path in self._connection.address.info_paths()]
+        return ServedModel.of(info, models, self._options.served_name)
 
     async def instruction_path(self, facts: ServerFacts, deadline: float) -> tuple[str, ...]:
         """Where an instruction goes: the first field that moves a score. () if there is none."""

@@ -7,18 +7,15 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.errors import RerankerError
-from qwen3_reranker.records import Row
-from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.search.passage_judges import JudgeRows, Passage, PassageJudge
 from qwen3_reranker.search.retrieval import FUSION_CONSTANT
 from qwen3_reranker.uninterrupted import start_uninterrupted
-from qwen3_reranker.weights.fingerprint import weights_state
 
 # A chunk may take this share of the time that is left, as the estimate of its time may be wrong by as much.
 _SAFE_SHARE = 0.8
@@ -29,13 +26,9 @@ _ENCODED_AT_ONCE = 8
 # What the speed is measured with, and how long that is believed where nothing can be judged.
 _SHORT = "word " * 32
 _BELIEVED_SECONDS = 10.0
-_SMALL_PARAMETERS = 100_000_000
 # Scores that are kept; older ones go.
 _MOST_SCORES = 100_000
 _MOST_UNCOUNTED = 1_000
-
-#: Rows and a deadline (time.monotonic()) -> their logits, None where they cannot be there by then.
-JudgeRows = Callable[[Sequence[Row], float], Sequence[float] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +115,20 @@ class KnownScores:
 class PassageScorer:
     """One reranker that judges passages within a time."""
 
-    def __init__(self, reranker: Reranker, scores: KnownScores) -> None:
-        self._reranker = reranker
+    def __init__(self, judge: PassageJudge, scores: KnownScores) -> None:
+        self._judge = judge
         self._scores = scores
-        options = reranker.options
-        facts = (weights_state(reranker.checkpoint), options.precision, options.prompt, reranker.tokens.max_length)
-        self._model = repr(facts).encode()
+        self._model = judge.identity.encode()
         #: Whether the network is too weak to overrule the first stage.
-        self.is_small = reranker.config.num_parameters < _SMALL_PARAMETERS
+        self.is_small = judge.is_small
         # Tokens a second in the last chunk of the last call; 0 before the first.
         self._rate, self._timed_at = 0.0, -math.inf
         self._measuring: threading.Thread | None = None
 
     def measure(self, deadline: float = math.inf, judge_rows: JudgeRows | None = None) -> None:
         """Compute a short row, so that the next search knows how many passages it can judge in its time."""
-        [row] = self._reranker.rows(["query"], [_SHORT])
-        self._timed([row], _query_tokens(row) + _own_tokens(row), deadline, judge_rows)
+        [passage] = self._judge.passages("query", [_SHORT], None)
+        self._timed("query", [passage], None, passage.query_tokens + passage.tokens, deadline, judge_rows)
 
     def close(self) -> None:
         """Wait for what still runs."""
@@ -155,78 +146,88 @@ class PassageScorer:
     ) -> PassageLogits:
         """The logits of passages in their order, as many as the time until the deadline (time.monotonic) allows.
 
-        judge_rows, owner: as in `Index.search`. Raises what Reranker.rows and judge_rows raise.
+        judge_rows, owner: as in `Index.search`. Raises what Reranker.rows, a server and judge_rows raise.
         """
         keys = [self._key(query, passage, instruction, owner) for passage in passages]
         logits = self._scores.known(keys)
         cached, truncated = len(logits), set()
         left = [place for place in range(len(passages)) if place not in logits]
-        if left and not self._rate and time.monotonic() < deadline:
+        # Then the rate says little, as others wait too, and a chunk ends at the deadline by itself.
+        keeps_deadline = judge_rows is not None or self._judge.keeps_deadline
+        if left and not self._rate and not self._judge.keeps_deadline and time.monotonic() < deadline:
             self.measure(deadline, judge_rows)
-        placed = self._rows(query, passages, left, instruction, deadline)
-        for places, rows, tokens in self._chunks(placed, deadline, judge_rows is not None):
-            found = self._timed(rows, tokens, deadline, judge_rows)
+        placed = self._placed(query, passages, left, instruction, deadline)
+        for places, some, tokens in self._chunks(placed, deadline, keeps_deadline):
+            found = self._timed(query, some, instruction, tokens, deadline, judge_rows)
             if found is None:
                 break
             logits.update(zip(places, found, strict=True))
-            truncated |= {place for place, row in zip(places, rows, strict=True) if row.receipt.truncated}
+            truncated |= {place for place, passage in zip(places, some, strict=True) if passage.is_cut}
         if left and len(logits) == cached:
-            self._measure_again(judge_rows is not None)
+            self._measure_again(keeps_deadline)
         # A cut text is judged again, or the next call would not know that it was cut.
         self._scores.add({keys[place]: logits[place] for place in left if place in logits.keys() - truncated})
         return PassageLogits(logits, cached, frozenset(truncated))
 
-    def _rows(
-        self, query: str, passages: Sequence[str], places: Sequence[int], instruction: str | None, deadline: float
-    ) -> Iterator[tuple[int, Row]]:
-        """The rows of passages, a few at a time: a search without time for them does not wait for their tokens."""
+    def _placed(
+        self, query: str, texts: Sequence[str], places: Sequence[int], instruction: str | None, deadline: float
+    ) -> Iterator[tuple[int, Passage]]:
+        """Passages, a few at a time: a search without time for them does not wait for their tokens."""
         for begin in range(0, len(places), _ENCODED_AT_ONCE):
             if time.monotonic() >= deadline:
                 return
             some = places[begin : begin + _ENCODED_AT_ONCE]
-            texts = [passages[place] for place in some]
-            yield from zip(some, self._reranker.rows([query] * len(some), texts, instruction), strict=True)
+            yield from zip(
+                some, self._judge.passages(query, [texts[place] for place in some], instruction), strict=True
+            )
 
     def _chunks(
-        self, placed: Iterator[tuple[int, Row]], deadline: float, is_shared: bool
-    ) -> Iterator[tuple[list[int], list[Row], int]]:
-        """Rows with their places that should end before the deadline, and the tokens that they take.
-
-        is_shared: what judges waits for others, so the rate says little, and ends at the deadline by itself.
-        """
-        largest, waiting, is_first = _FIRST_TOKENS, next(placed, None), True
+        self, placed: Iterator[tuple[int, Passage]], deadline: float, keeps_deadline: bool
+    ) -> Iterator[tuple[list[int], list[Passage], int]]:
+        """Passages with their places that should end before the deadline, and the tokens that they take."""
+        waiting, is_first = next(placed, None), True
+        # Without a deadline a server is asked once: each request costs a way there and back.
+        is_whole = self._judge.keeps_deadline and math.isinf(deadline)
+        largest: float = math.inf if is_whole else _FIRST_TOKENS
         while waiting is not None:
             seconds = _SAFE_SHARE * (deadline - time.monotonic())
-            most = max(min(seconds, _CHUNK_SECONDS) * self._rate, _FIRST_TOKENS if is_shared else 0)
+            estimated = min(seconds, _CHUNK_SECONDS) * self._rate
+            most = math.inf if is_whole else max(estimated, _FIRST_TOKENS if keeps_deadline else 0)
             places: list[int] = []
-            rows: list[Row] = []
+            some: list[Passage] = []
             tokens = 0
             # The query is computed with the first row, and its keys and values are kept.
-            head = _query_tokens(waiting[1]) if is_first and not is_shared else 0
+            head = waiting[1].query_tokens if is_first and not keeps_deadline else 0
             # At the end of the time a chunk is what still fits; before, one row at the least.
-            while waiting and (not rows or tokens + _own_tokens(waiting[1]) <= min(most, largest)):
-                tokens += _own_tokens(waiting[1]) + (0 if rows else head)
+            while waiting and (not some or tokens + waiting[1].tokens <= min(most, largest)):
+                tokens += waiting[1].tokens + (0 if some else head)
                 places.append(waiting[0])
-                rows.append(waiting[1])
+                some.append(waiting[1])
                 waiting = next(placed, None)
-            if tokens > seconds * self._rate and not (is_shared and seconds > 0):
+            if tokens > seconds * self._rate and not (keeps_deadline and seconds > 0):
                 return
-            yield places, rows, tokens
+            yield places, some, tokens
             largest, is_first = 4 * largest, False
 
     def _timed(
-        self, rows: Sequence[Row], tokens: int, deadline: float, judge_rows: JudgeRows | None
+        self,
+        query: str,
+        passages: Sequence[Passage],
+        instruction: str | None,
+        tokens: int,
+        deadline: float,
+        judge_rows: JudgeRows | None,
     ) -> Sequence[float] | None:
-        """The logits of rows that so many tokens are computed for, and from now on the rate of that."""
+        """The logits of passages that so many tokens are computed for, and from now on the rate of that."""
         begun = time.monotonic()
-        logits = judge_rows(rows, deadline) if judge_rows else run_all(self._reranker.judge(rows)).tolist()
+        logits = self._judge.logits(query, passages, instruction, deadline, judge_rows)
         self._timed_at = time.monotonic()
         self._rate = tokens / max(self._timed_at - begun, 1e-6)
         return logits
 
-    def _measure_again(self, is_shared: bool) -> None:
+    def _measure_again(self, keeps_deadline: bool) -> None:
         """After a search that judged nothing: one slow moment must not keep all later ones from judging."""
-        if is_shared:
+        if keeps_deadline:
             self._rate = 0.0
         elif not self._is_measuring() and time.monotonic() > self._timed_at + _BELIEVED_SECONDS:
 
@@ -244,13 +245,3 @@ class PassageScorer:
         texts = (instruction or "", query, passage, *([owner] if owner else []))
         parts = (self._model, *(text.encode() for text in texts))
         return hashlib.blake2b(b"".join(len(part).to_bytes(4) + part for part in parts), digest_size=16).digest()
-
-
-def _query_tokens(row: Row) -> int:
-    """Tokens of instruction and query."""
-    return (row.boundaries[-1] if row.boundaries else 0) - row.num_public_tokens
-
-
-def _own_tokens(row: Row) -> int:
-    """Tokens of a row behind its query: what it adds to the rows of the same query."""
-    return len(row.ids) - (row.boundaries[-1] if row.boundaries else 0)

@@ -28,7 +28,8 @@ from qwen3_reranker.search.index_writer import Changes, OnFile, Writer, differen
 from qwen3_reranker.search.indexed_lines import IndexedLines, indexed_lines
 from qwen3_reranker.search.opened_models import GivenEmbedder, GivenReranker, OpenedModels
 from qwen3_reranker.search.opened_store import opened_store
-from qwen3_reranker.search.passage_scorer import JudgeRows, KnownScores, PassageLogits
+from qwen3_reranker.search.passage_judges import JudgeRows
+from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
@@ -53,9 +54,10 @@ class Index:
     """A search index in one folder on disk, or another store, which is made if it is not there.
 
     store: a folder, a URL such as "lancedb:///data/index" or "lancedb+s3://bucket/index", or an open IndexStore.
-    reranker: judges the candidates; a name, an open Reranker or a function that opens one; None for searches of the
-    first stage alone. embedder: adds a search by meaning; a Qwen3-Embedding model in the same forms. passage_tokens:
-    about the most tokens of a passage, fixed when the index is made. wait: seconds to wait for another writer.
+    reranker: judges the candidates; a name, the URL of a server, an open Reranker or a function that opens one; None
+    for searches of the first stage alone. embedder: adds a search by meaning; a Qwen3-Embedding model in the same
+    forms, but no URL. passage_tokens: about the most tokens of a passage, fixed when the index is made. wait: seconds
+    to wait for another writer.
 
     Models that are not open yet are opened when they are first needed, and closed with the index. Many indexes of one
     store may read while one writes. Raises UnavailableError for a store that holds an index of another version or

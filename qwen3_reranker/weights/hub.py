@@ -17,7 +17,7 @@ from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundErro
 from qwen3_reranker.json_object import read_object
 from qwen3_reranker.weights import gguf_names
 from qwen3_reranker.weights.contents import foreign
-from qwen3_reranker.weights.hub_name import HubName, read_hub_name
+from qwen3_reranker.weights.hub_name import HubName, is_server, read_hub_name
 
 BUNDLED = ("nano",)
 FETCHED = ("*.safetensors", "*.json", "chat_template.jinja")
@@ -139,6 +139,8 @@ def _on_the_hub(name: str) -> HubName:
         raise ModelNotFoundError(
             f"{name!r} is a model of Ollama's registry, from which nothing is fetched: {_FILE_OF_OLLAMA}, or a Hub id"
         )
+    if is_server(name):
+        raise ModelNotFoundError(f"{name!r} is a server: this needs the model's files on this machine; {_EXPECTED}")
     wanted = read_hub_name(name)
     if wanted is None:
         raise ModelNotFoundError(f"no model {name!r}: there is no such file or folder; {_EXPECTED}")

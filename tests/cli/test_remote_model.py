@@ -95,10 +95,3 @@ def test_score_and_distil_take_the_scores_of_a_server(
     assert main(["train", "distil", str(examples), "-o", str(taught), "--teacher", live.url]) == 0
     line = json.loads(taught.read_text())
     assert line["pos_scores"] + line["neg_scores"] == pytest.approx(expected, abs=1e-3)
-
-
-def test_search_says_that_it_needs_the_model_here(
-    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["search", "red?", str(tmp_path), "--index", str(tmp_path / "index"), "-m", live.url]) == 2
-    assert "search needs the model on this machine" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""What a server says of the model that it serves -> the facts that its scores may depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Of TEI's /info, and of an entry of a list of models: ours, vLLM's, llama.cpp's. Times and versions are left out.
+_OF_SERVER = ("model_id", "model_sha", "model_dtype", "max_input_length")
+_OF_MODEL = ("id", "root", "max_model_len", "precision", "parameters")
+_OF_META = ("n_params", "size", "n_ctx")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What a server says of itself. facts: by name, empty where it says nothing. num_parameters: None if unknown."""
+
+    facts: Mapping[str, Any]
+    num_parameters: int | None = None
+
+    @classmethod
+    def of(cls, info: object, models: object, served_name: str | None) -> ServedModel:
+        """The facts of the replies at `ServerAddress.info_paths`. served_name: the model in use, None for the only."""
+        facts = _plain(info, _OF_SERVER)
+        listed = models.get("data") if isinstance(models, Mapping) else None
+        entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+        used = [each for each in entries if served_name is None or each.get("id") == served_name] or entries
+        if len(used) != 1:
+            return cls(facts | ({"models": sorted(str(each.get("id")) for each in used)} if used else {}))
+        facts |= _plain(used[0], _OF_MODEL) | _plain(used[0].get("meta"), _OF_META)
+        count = facts.get("parameters", facts.get("n_params"))
+        return cls(facts, count if isinstance(count, int) else None)
+
+
+def _plain(of: object, names: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: of[name] for name in names if name in of} if isinstance(of, Mapping) else {}
+    return {name: value for name, value in found.items() if isinstance(value, str | int)}
