@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
+from qwen3_reranker.cli.opened_reranker import is_server, refuse_server_options, unusual, warnings_noted
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import PRECISIONS, EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import TEMPLATES
+from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.evaluate import Summary, Tuning
@@ -113,12 +115,13 @@ def evaluate(
     output: EvaluationOutput,
     source: Annotated[ModelOptions, without("model")],
     engine: Annotated[EngineOptions, without("precision", "prompt", "special_tokens")],
+    server: ServerOptions,
 ) -> None:
     """Show whether reranking helps on labelled data, and how sure that is.
 
-    MODELS are nano, folders, Hub ids or stored runs (.trec, .run) of other rerankers. Each reranks the lists of a first
-    stage, and is compared with the lists themselves, with their fusion with each model (by reciprocal ranks) and with
-    the best order that they allow. Without a model, only the first stage is measured.
+    MODELS are nano, folders, Hub ids, URLs of rerank servers or stored runs (.trec, .run) of other rerankers. Each
+    reranks the lists of a first stage, and is compared with the lists themselves, with their fusion with each model (by
+    reciprocal ranks) and with the best order that they allow. Without a model, only the first stage is measured.
 
     --on takes:
 
@@ -136,6 +139,7 @@ def evaluate(
       qwen3-reranker evaluate nano --on my-data/ --queries 50
       qwen3-reranker evaluate nano --on lines.jsonl --precision float32 --precision int8
       qwen3-reranker evaluate Qwen/Qwen3-Reranker-0.6B other.trec --on my-data/ --first-stage search.trec
+      qwen3-reranker evaluate nano http://localhost:8000 --on my-data/
       qwen3-reranker evaluate nano --on my-data/ --first-stage index
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
       qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
@@ -162,7 +166,14 @@ def evaluate(
         {**asdict(replace(engine, precision=precision, prompt=prompt)), "revision": source.revision}
         for precision, prompt in product(precisions, compare.prompts or usual_prompts(data.on))
     ]
-    check_openable(models, variants, data.first_stage or [])
+    servers = [each for each in models if is_server(each)]
+    refuse_server_options(replace(source, model=servers[0] if servers else source.model), server)
+    reach = asdict(server)
+    if models and len(servers) == len(models) and not (data.first_stage or data.embedder):
+        compared_here = {"precision": compare.precisions, "prompt": compare.prompts, "revision": source.revision}
+        reach |= {**unusual(engine), **{name: value for name, value in compared_here.items() if value}}
+    with warnings_noted():
+        check_openable(models, variants, reach, data.first_stage or [])
     if data.embedder is not None and "index" not in (data.first_stage or ()):
         raise InputError("--embedder needs --first-stage index; name an embedding model alone with --first-stage MODEL")
     extra = [Measure.parse(name) for name in output.measures.split(",") if name.strip()]
@@ -170,7 +181,7 @@ def evaluate(
     sets = [labelled.drawn(data.queries, output.seed) for labelled in read_all(data.on)]
     if compare.tune_instruction:
         instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
-    candidates = systems(models, variants, instructions, one_model=compare.tune_instruction)
+    candidates = systems(models, variants, reach, instructions, one_model=compare.tune_instruction)
     lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0], data.embedder)
     stages = retrieved(sets, data.first_stage or ["auto"], lists)
     if data.with_positives:

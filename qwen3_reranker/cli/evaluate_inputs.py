@@ -54,17 +54,19 @@ class FirstStageOptions:
     index_embedder: str | None = None
 
 
-def check_openable(models: Sequence[str], variants: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
-    """Open every model without its weights and look for every run, before long work.
+def check_openable(
+    models: Sequence[str], variants: Sequence[Mapping[str, Any]], server: Mapping[str, Any], stages: Sequence[str]
+) -> None:
+    """Open every model without its weights, reach every server and look for every run, before long work.
 
     Raises what Reranker raises, and InputError for a run that is not there.
     """
     for place in (*models, *stages):
-        if is_server(place):
-            raise InputError(f"{place}: evaluate needs the model on this machine; give a URL to rank, score or distil")
         if place.endswith(RUN_ENDINGS) and not Path(place).is_file():
             raise InputError(f"{place}: no such file")
-    for model in dict.fromkeys(each for each in models if not each.endswith(RUN_ENDINGS)):
+    for model in dict.fromkeys(each for each in models if is_server(each)):
+        Reranker(model, **server).close()
+    for model in dict.fromkeys(each for each in models if not (each.endswith(RUN_ENDINGS) or is_server(each))):
         # Of what differs between variants, only the prompt says whether a model can be read.
         for variant in {each["prompt"]: each for each in variants}.values():
             Reranker(model, plan_only=True, **variant).close()
@@ -110,9 +112,16 @@ def instructions_to_try(
 
 
 def systems(
-    models: Sequence[str], variants: Sequence[dict[str, Any]], instructions: Sequence[str] | None, one_model: bool
+    models: Sequence[str],
+    variants: Sequence[dict[str, Any]],
+    server: dict[str, Any],
+    instructions: Sequence[str] | None,
+    one_model: bool,
 ) -> list[Candidate]:
-    """Every model in every variant with every instruction; labels say what differs; one_model: instructions alone."""
+    """Every model in every variant with every instruction; labels say what differs; one_model: instructions alone.
+
+    server: the options of the models that are servers, which have no variants.
+    """
     texts = [None if text == "data" else text for text in dict.fromkeys(instructions or ["data"])]
     differing = [name for name in ("precision", "prompt") if len({each[name] for each in variants}) > 1]
     found = []
@@ -121,8 +130,9 @@ def systems(
         if model.endswith(RUN_ENDINGS):
             found.append(Candidate(name, model))
             continue
-        for variant, text in product(variants, texts):
-            parts = [*([] if one_model else [name]), *(str(variant[each]) for each in differing)]
+        is_here = not is_server(model)
+        for variant, text in product(variants if is_here else [server], texts):
+            parts = [*([] if one_model else [name]), *(str(variant[each]) for each in differing if is_here)]
             if len(texts) > 1:
                 parts.append("the data's instruction" if text is None else f'"{text}"')
             found.append(Candidate(", ".join(parts), model, text, variant))

@@ -52,7 +52,7 @@ def refuse_server_options(model: ModelOptions, server: ServerOptions) -> None:
     """Raise InputError for options of a server where the model is on this machine."""
     if not is_server(model.model) and (given := unusual(server)):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"{flags} is for a server: give its URL as --model")
+        raise InputError(f"{flags} is for a server: give its URL as the model")
 
 
 def row_limit(reranker: Reranker | RemoteReranker) -> int | None:

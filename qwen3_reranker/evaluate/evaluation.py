@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qwen3_reranker.evaluate.first_stage import FirstStage, fused, oracle, stored
-from qwen3_reranker.evaluate.judging import Cost, belonging, judge, model_fingerprint
+from qwen3_reranker.evaluate.judging import Cost, belonging, judge, model_facts
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
 from qwen3_reranker.evaluate.logits_file import LogitsFile, file_name
 from qwen3_reranker.evaluate.measures import Measure
@@ -36,7 +36,7 @@ DEPTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One system to evaluate: a model with options and an instruction, or a stored run (`model`).
+    """One system to evaluate: a model or server with options and an instruction, or a stored run (`model`).
 
     instruction: None for the data's own. label: its name in tables.
     """
@@ -119,7 +119,7 @@ def _all_judged(
             found += [(candidate, runs, None, [], {"run": model}) for candidate in group]
             continue
         with Reranker(model, **options) as reranker:
-            hashed = model_fingerprint(reranker)
+            facts, probe = model_facts(reranker), getattr(reranker, "probe_logits", ())
             for candidate in group:
                 judged: list[Run] = []
                 cost = Cost()
@@ -131,8 +131,8 @@ def _all_judged(
                         if on_progress:
                             on_progress((before + share * some) / total)
 
-                    settings = belonging(reranker, hashed, labelled, stage, candidate.instruction)
-                    with LogitsFile(folder / file_name(labelled.name), model, settings) as file:
+                    settings = belonging(facts, labelled, stage, candidate.instruction)
+                    with LogitsFile(folder / file_name(labelled.name), model, settings, probe) as file:
                         run, took = judge(reranker, labelled, stage, candidate.instruction, file, advance)
                         seconds += [file.judged[query].seconds for query in stage.run]
                     judged.append(run)

@@ -13,6 +13,7 @@ from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run
 from qwen3_reranker.evaluate.logits_file import LogitsFile, QueryLogits
 from qwen3_reranker.prompt import is_blank
+from qwen3_reranker.remote.remote_reranker import RemoteReranker
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
 
@@ -52,18 +53,14 @@ def model_fingerprint(reranker: Reranker) -> str:
     return content.hexdigest()[:24]
 
 
-def belonging(
-    reranker: Reranker, hashed: str, labelled: LabelledSet, stage: FirstStage, instruction: str | None
-) -> dict[str, Any]:
-    """Everything that the logits depend on.
-
-    hashed: the `model_fingerprint`. instruction: None for the data's own, else the model's.
-    """
+def model_facts(reranker: Reranker | RemoteReranker) -> dict[str, Any]:
+    """What logits depend on beside the texts and the instruction; of a server, as far as it lets that be seen."""
+    if isinstance(reranker, RemoteReranker):
+        return reranker.identity()
     options = reranker.options
     return {
         "model": reranker.checkpoint.name,
-        "model_fingerprint": hashed,
-        "instruction": instruction,
+        "model_fingerprint": model_fingerprint(reranker),
         "default_instruction": reranker.default_instruction,
         "prompt": options.prompt,
         "backend": options.backend,
@@ -71,6 +68,19 @@ def belonging(
         "max_length": reranker.tokens.max_length,
         "special_tokens": options.special_tokens,
         "truncate_queries": options.truncate_queries,
+    }
+
+
+def belonging(
+    facts: Mapping[str, Any], labelled: LabelledSet, stage: FirstStage, instruction: str | None
+) -> dict[str, Any]:
+    """Everything that the logits depend on.
+
+    facts: the `model_facts`. instruction: None for the data's own, else the model's.
+    """
+    return {
+        **facts,
+        "instruction": instruction,
         "set": labelled.name,
         "set_sha256": labelled.digest(),
         "first_stage": stage.name,
@@ -79,7 +89,7 @@ def belonging(
 
 
 def judge(
-    reranker: Reranker,
+    reranker: Reranker | RemoteReranker,
     labelled: LabelledSet,
     stage: FirstStage,
     instruction: str | None,
@@ -121,7 +131,7 @@ def judge(
 
 
 def _logits_of(
-    reranker: Reranker,
+    reranker: Reranker | RemoteReranker,
     labelled: LabelledSet,
     passages: Mapping[str, str],
     query: str,

@@ -6,14 +6,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from qwen3_reranker.errors import InputError
 
 FORMAT = 1
+# A server in 16 bits gives a text another logit in another batch, by less than this.
+_SAME_LOGIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,14 @@ class LogitsFile:
     """Logits of queries on disk. The lines of a stopped run are read, without one that it did not finish.
 
     belongs_to: everything that logits depend on, and the first line. Its hash is part of the file's name, so another
-    model, instruction, prompt, precision or first stage never continues this file. Raises InputError for a file that
-    holds something else, or cannot be read or written.
+    model, instruction, prompt, precision or first stage never continues this file. probe: logits of a server for known
+    texts, in the first line too; a server with other weights at the same address does not continue the file. Raises
+    InputError for that, for a file that holds something else, and for one that cannot be read or written.
     """
 
-    def __init__(self, folder: Path, name: str, belongs_to: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, name: str, belongs_to: Mapping[str, Any], probe: Sequence[float] = ()) -> None:
         self.belongs_to = {"format": FORMAT, **belongs_to}
+        self._probe = list(probe)
         header = json.dumps(self.belongs_to, sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         self.path = folder / f"{file_name(name)}-{digest}.jsonl"
@@ -47,7 +53,8 @@ class LogitsFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self.path.exists() or not self._read():
-                self.path.write_text(header + "\n", encoding="utf-8")
+                first = {**self.belongs_to, "probe": self._probe} if self._probe else self.belongs_to
+                self.path.write_text(json.dumps(first, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read or written ({error.strerror})") from None
@@ -78,6 +85,12 @@ class LogitsFile:
             self.judged = {row["query"]: _query_logits(row) for row in rows}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{self.path}: damaged ({error}); delete it and run again") from None
+        probe = header.pop("probe", [])
+        if not np.allclose(probe, self._probe, rtol=0, atol=_SAME_LOGIT):
+            raise InputError(
+                f"{self.path}: the server scores known texts other than when this file was begun, so it has another "
+                "model now; delete the file or move it"
+            )
         if header != self.belongs_to:
             raise InputError(
                 f"{self.path}: belongs to another evaluation, as its first line says; delete it or move it"

@@ -268,6 +268,10 @@ def settings_line(system: System) -> str:
     words = (
         f'instruction "{instruction}"' if instruction is not None else "instructions of the data, or else the model's"
     )
+    if "route" in settings:
+        facts: Any = settings["served"]
+        served = ", ".join(f"{name} {value}" for name, value in facts.items()) or "nothing"
+        return f"{settings['scores']} of {settings['model']}, which says of its model: {served}; {words}"
     names = ("backend", "precision", "prompt", "max_length")
     return (
         f"weights {settings['model_fingerprint']}, {', '.join(f'{name} {settings[name]}' for name in names)}, {words}"

@@ -66,7 +66,7 @@ def test_options_of_a_model_here_are_refused(
 
 def test_options_of_a_server_are_refused_for_a_model_here(documents: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", "red?", documents, "--api-key", "secret", "--retries", "3"]) == 2
-    assert capsys.readouterr().err == "error: --api-key, --retries is for a server: give its URL as --model\n"
+    assert capsys.readouterr().err == "error: --api-key, --retries is for a server: give its URL as the model\n"
 
 
 def test_a_server_without_the_template_is_noted_in_one_line(documents: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from qwen3_reranker.evaluate import (
     page,
     write_run,
 )
-from qwen3_reranker.evaluate.judging import belonging, judge, model_fingerprint
+from qwen3_reranker.evaluate.judging import belonging, judge, model_facts, model_fingerprint
 from qwen3_reranker.evaluate.logits_file import LogitsFile
 from qwen3_reranker.evaluate.report import language_rows, set_rows
 from qwen3_reranker.evaluate.tuning import held_out, tune
@@ -98,7 +98,7 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
     tasks: LabelledSet, stage: FirstStage, nano: Reranker, tmp_path: Path
 ) -> None:
     def of(folder: str) -> LogitsFile:
-        return LogitsFile(tmp_path / folder, "nano", belonging(nano, model_fingerprint(nano), tasks, stage, None))
+        return LogitsFile(tmp_path / folder, "nano", belonging(model_facts(nano), tasks, stage, None))
 
     with of("whole") as file:
         whole, _ = judge(nano, tasks, stage, None, file)
@@ -127,7 +127,7 @@ def test_a_query_that_was_cut_is_counted_also_when_its_judgement_was_kept(
 ) -> None:
     with Reranker("nano", max_length=128, truncate_queries=True) as short:
         asked = replace(tasks, queries={**tasks.queries, "q0": "undo the last commit " * 40})
-        about = belonging(short, "weights", asked, stage, None)
+        about = belonging(model_facts(short), asked, stage, None)
         for _ in range(2):
             with LogitsFile(tmp_path, "nano", about) as file:
                 _, cost = judge(short, asked, stage, None, file)
@@ -245,7 +245,7 @@ def test_a_blank_query_is_named_before_anything_is_judged(
     nano: Reranker, tasks: LabelledSet, stage: FirstStage, tmp_path: Path
 ) -> None:
     blank = replace(tasks, queries={**tasks.queries, "q3": " \n"})
-    with LogitsFile(tmp_path, "nano", belonging(nano, model_fingerprint(nano), blank, stage, None)) as file:
+    with LogitsFile(tmp_path, "nano", belonging(model_facts(nano), blank, stage, None)) as file:
         with pytest.raises(InputError, match="tasks: the text of query q3 must not be blank; take the query out"):
             judge(nano, blank, stage, None, file)
         assert not file.judged
