@@ -100,7 +100,7 @@ LIBRARIES = {
     "dspy": {"integrations"},
     "pyarrow": {"integrations", "parquet", "search"},  # comes with lancedb, and DuckDB needs it for such functions
     "fsspec": {"storage_urls"},
-    "ray": {"jobs"},
+    "ray": {"jobs", "serve"},
     "typing_extensions": {"serve"},  # comes with pydantic, which before Python 3.12 reads only its TypedDict
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

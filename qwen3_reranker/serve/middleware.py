@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +28,13 @@ from qwen3_reranker.serve.json_http import JsonResponse
 from qwen3_reranker.serve.log import log_request
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, busy
+from qwen3_reranker.serve.request_id import request_id
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.settings import ServerSettings
 
 _KEY_THREADS = 4
 #: nginx's status for a client that is gone, for log and usage.
 CLIENT_GONE = 499
-_VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -194,9 +192,7 @@ class RequestMiddleware:
             return
         _strip_trailing_slash(scope)
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _VALID_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-        state = RequestState(request_id, time.monotonic())
+        state = RequestState(request_id(headers.get("x-request-id")), time.monotonic())
         scope.setdefault("state", {})["request"] = state
         status = 500
 

@@ -23,7 +23,8 @@ from qwen3_reranker.serve.settings import ServerSettings
 _log = logging.getLogger(__name__)
 # From the end of the last request to the last byte of its reply on the wire.
 _LAST_BYTES_SECONDS = 5
-_SWITCH_SECONDS = 0.0005
+#: How long a thread may keep the GIL from the others.
+SWITCH_SECONDS = 0.0005
 _TICKS_BETWEEN_EXPIRIES = 5
 
 
@@ -65,7 +66,7 @@ class Server:
     def run(self, listening: Listening) -> None:
         """Serve until it is stopped, and write the remaining usage; raises StoreError if that fails."""
         # The scheduler's thread needs the GIL briefly between batches, and would wait 5 ms for it by default.
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._server.listening = listening
             self._server.run()

@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -44,9 +44,9 @@ def read_settings(flags: Mapping[str, Any], file: str | None = None) -> ServerSe
     return settings
 
 
-def settings_of(values: Mapping[str, Any]) -> ServerSettings:
-    """Settings of plain values, as JSON and TOML have them. Raises InputError."""
-    return ServerSettings(**{name: _setting(name, value) for name, value in values.items()})
+def settings_of(values: Mapping[str, Any], base: ServerSettings | None = None) -> ServerSettings:
+    """Settings of plain values, as JSON and TOML have them; the others are those of `base`. Raises InputError."""
+    return replace(base or ServerSettings(), **{name: _setting(name, value) for name, value in values.items()})
 
 
 def settings_in_file(file: str) -> dict[str, Any]:

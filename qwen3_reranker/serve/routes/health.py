@@ -62,11 +62,11 @@ class HealthRoutes:
         return JsonResponse({"status": "live"})
 
     async def _ready(self, request: Request) -> Response:
-        if reason := self._unready_reason():
+        if reason := self.unready_reason():
             return JsonResponse({"status": "unready", "reason": reason}, 503, {"retry-after": "1"})
         return JsonResponse({"status": "ready"})
 
-    def _unready_reason(self) -> str:
+    def unready_reason(self) -> str:
         """Why the server takes no request now; empty if every model would answer one."""
         if self._context.drain.is_unready:
             return "shutting down"

@@ -1,6 +1,7 @@
 """One running server with keys for all SDKs, and the ways in which it refuses."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from qwen3_reranker.serve.accounts.store import Store
 from testing.checkpoints import write_small_checkpoint
 from testing.layouts import write_embedding_model
 from testing.live_server import Live, live_server
+from testing.ray_serving import RayServer, ray_server
 
 QUERY = "How do rainbows form?"
 DOCUMENTS = [
@@ -57,19 +59,21 @@ def _collect_garbage() -> Iterator[None]:
 class Service:
     """A server for SDKs. key: a good key; spent: the key of somebody whose limits let nothing through."""
 
-    live: Live
+    server: Live | RayServer
     key: str
     spent: str
 
     @property
     def url(self) -> str:
         """Without /v1."""
-        return self.live.url
+        return self.server.url
 
     @contextmanager
     def draining(self) -> Iterator[None]:
         """Refuse everything with 503 for as long as a block lasts."""
-        drain = self.live.application.context.drain
+        if isinstance(self.server, RayServer):
+            pytest.skip("Ray drains a replica by itself")
+        drain = self.server.application.context.drain
         drain.is_draining = True
         try:
             yield
@@ -79,8 +83,14 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The bundled model and a small embedding model, with keys."""
-    folder = tmp_path_factory.mktemp("server")
+    """The bundled model and a small embedding model, with keys; TESTS_ON=ray has them on Ray Serve."""
+    with serving_for_sdks(tmp_path_factory.mktemp("server"), on_ray=os.environ.get("TESTS_ON") == "ray") as served:
+        yield served
+
+
+@contextmanager
+def serving_for_sdks(folder: Path, *, on_ray: bool) -> Iterator[Service]:
+    """A server for SDKs in this process, or two replicas on Ray Serve."""
     keys = str(folder / "keys.db")
     store = Store(keys)
     key, _ = store.create_key("good")
@@ -89,5 +99,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     base = write_small_checkpoint(folder / "base")
     embedding = write_embedding_model(folder / "embedding", base)
     models = ({"source": "nano"}, {"source": str(embedding), "id": "small-embedding", "kind": "embedder"})
-    with live_server(keys=keys, models=models) as live:
-        yield Service(live, key, spent)
+    if on_ray:
+        # The setting is changed as in a replica that runs.
+        changed = {"max_documents": 900}
+        with ray_server({"keys": keys, "models": models}, num_replicas=2, user_config=changed) as server:
+            yield Service(server, key, spent)
+    else:
+        with live_server(keys=keys, models=models) as live:
+            yield Service(live, key, spent)
