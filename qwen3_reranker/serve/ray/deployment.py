@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import ray
@@ -16,7 +17,6 @@ from ray.serve.config import BackpressureConfig
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qwen3_reranker import __version__
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.serve.application import open_application
 from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR
@@ -78,7 +78,7 @@ class Replica:
         self._settings = settings
         self._closing = ExitStack()
         self._closing.enter_context(logging_to_stderr(settings.log_format, settings.log_level))
-        self.application = open_application(_in_replica(settings), __version__)
+        self.application = open_application(_in_replica(settings), version("qwen3_reranker"))
         self._closing.callback(self.application.close)
         self._health = HealthRoutes(self.application.context)
 
