@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.serve.settings_sources import settings_of
-from tests.test_readme import ROOT
+from tests.test_readme import ROOT, blocks_of
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,11 @@ from qwen3_reranker.serve.ray import app, deployment  # noqa: E402
 from qwen3_reranker.serve.ray.deployment import BehindProxy, Replica, deployment_of  # noqa: E402
 
 
-def test_the_config_file_is_one_of_ray_and_its_settings_are_settings_of_the_server() -> None:
-    config = ServeDeploySchema.model_validate(yaml.safe_load((ROOT / "deploy/ray_serve.yaml").read_text()))
+def test_the_config_file_is_that_of_the_page_and_of_ray_and_its_settings_are_those_of_the_server() -> None:
+    written = yaml.safe_load((ROOT / "deploy/ray_serve.yaml").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/ray-serve.md").read_text(encoding="utf-8")
+    assert written in [yaml.safe_load(code) for language, code in blocks_of(page) if language == "yaml"]
+    config = ServeDeploySchema.model_validate(written)
     [application] = config.applications
     assert application.import_path == "qwen3_reranker.serve.ray:app"
     [told] = application.deployments
