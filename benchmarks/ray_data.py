@@ -4,6 +4,7 @@
     python -m benchmarks.ray_data --pairs 20000    # where the machine is free
     python -m benchmarks.ray_data --pairs 20000 --write pairs.parquet          # the pairs alone, to score them yourself
     python -m benchmarks.ray_data --pairs 20000 --rounds 5 --only driver       # what one driver reads and writes
+    python -m benchmarks.ray_data --pairs 20000 --only kill                    # a worker and then the driver killed
 
 Ray runs on this machine. Rates are of the time between the first part (or batch) and the last, so that neither Ray's
 start nor the model's counts; the whole time is beside them.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow
 import pyarrow.parquet
 
@@ -38,7 +40,7 @@ from qwen3_reranker.jobs.part_scores import PartScores
 from qwen3_reranker.jobs.ray_workers import require_ray
 from qwen3_reranker.weights import resolve
 
-PARTS = ("driver", "jobs", "steps")
+PARTS = ("driver", "jobs", "steps", "kill")
 _DOCUMENTS = 20
 _WORDS = (
     "search engine commit file model query index undo server token fast memory git branch python kernel vector text "
@@ -92,11 +94,16 @@ def write_pairs(path: Path, count: int) -> list[tuple[str, str]]:
     return pairs
 
 
+def command(pairs: Path, folder: Path, *arguments: str) -> list[str]:
+    """The command of a job."""
+    given = [str(pairs), "-o", f"{folder}/", "--part-rows", "200", *arguments]
+    return [sys.executable, "-m", "qwen3_reranker", "score", *given]
+
+
 def job(pairs: Path, folder: Path, *arguments: str) -> tuple[float, float]:
     """Seconds of the whole command, and pairs a second between the first part and the last."""
-    command = [sys.executable, "-m", "qwen3_reranker", "score", str(pairs), "-o", f"{folder}/", "--part-rows", "200"]
     start = time.perf_counter()
-    subprocess.run([*command, *arguments], check=True, capture_output=True)
+    subprocess.run(command(pairs, folder, *arguments), check=True, capture_output=True)
     seconds = time.perf_counter() - start
     parts = sorted(folder.glob("part-*"), key=lambda path: path.stat().st_mtime_ns)
     rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in parts[1:])
@@ -169,6 +176,8 @@ def main() -> None:
             jobs(work, options.rounds)
         if "steps" in options.only:
             steps(work, options.naive_pairs)
+        if "kill" in options.only:
+            kill(work)
 
 
 def driver(work: Path, rounds: int) -> None:
@@ -215,6 +224,46 @@ def steps(work: Path, count: int) -> None:
     print(f"| sentence-transformers | {naive[0]:.1f} s | {naive[1]:,.0f} | {padded_tokens(lengths, 256):,} |")
     print(f"| RerankBatch | {ours[0]:.1f} s | {ours[1]:,.0f} | {tree:,} |")
     print(f"\nLargest difference of a logit: {np.abs(naive[2] - ours[2]).max():.1e}.")
+
+
+def kill(work: Path) -> None:
+    """A job on two workers: one is killed at a quarter, and the driver halfway. The same command goes on."""
+    pairs, killed = work / "pairs.parquet", work / "killed"
+    on_ray = command(pairs, killed, "--engine", "ray", "--workers", "2")
+    parts = pyarrow.parquet.read_metadata(pairs).num_rows // 200
+    with subprocess.Popen(on_ray, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+        wait_for(driver, killed, parts // 4)
+        started = psutil.Process(driver.pid).children(recursive=True)
+        next(each for each in started if each.name().startswith("ray::PartWorker")).kill()
+        print(f"\nA worker killed when {count(killed)} of {parts} parts were done,", flush=True)
+        wait_for(driver, killed, parts // 2)
+        started += psutil.Process(driver.pid).children(recursive=True)
+        driver.kill()
+    done = count(killed)
+    # Ray ends with its driver; what hangs would take processors from what follows.
+    _, alive = psutil.wait_procs(started, timeout=30)
+    for each in alive:
+        each.kill()
+    print(f"and the driver when {done} were. The same command once more:", flush=True)
+    print(subprocess.run(on_ray, check=True, stdout=subprocess.PIPE, text=True).stdout.strip(), flush=True)
+    subprocess.run(command(pairs, work / "whole"), check=True, capture_output=True)
+    found, whole = ([path.read_bytes() for path in sorted(each.glob("part-*"))] for each in (killed, work / "whole"))
+    ids = pyarrow.parquet.read_table(sorted(killed.glob("part-*")), columns=["id"])["id"].to_pylist()
+    print(f"{len(ids):,} rows, each once in the order of the input: {ids == list(range(parts * 200))}")
+    print(f"{len(found)} files, with the bytes of a job in one process: {found == whole}")
+
+
+def count(folder: Path) -> int:
+    """The parts of a job that are done."""
+    return len(list(folder.glob("part-*")))
+
+
+def wait_for(driver: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
+    """Wait until a job has so many parts."""
+    while count(folder) < parts:
+        if driver.poll() is not None:
+            raise SystemExit(f"the job ended with {driver.returncode}")
+        time.sleep(0.05)
 
 
 def ours_tokens(pairs: list[tuple[str, str]]) -> int:
