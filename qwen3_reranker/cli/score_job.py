@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.job_run import run_job
-from qwen3_reranker.cli.opened_reranker import is_server, open_reranker, warnings_noted
+from qwen3_reranker.cli.opened_reranker import is_server, open_reranker, unusual, warnings_noted
 from qwen3_reranker.cli.record_output import columns_of, opened_records
 from qwen3_reranker.cli.score_report import SCORES, scored_records
 from qwen3_reranker.cli.shared_options import ModelOptions
@@ -39,11 +39,11 @@ def score_into_folder(
     """Run a job to its end and print what it took. Raises what `run_job` raises."""
     from qwen3_reranker.jobs.part_task import ScoreTask
 
-    if is_server(model.model):
-        raise InputError("a job into a folder needs the model on this machine; a server takes texts and gives scores")
-    task = ScoreTask(
-        model=model.model, revision=model.revision, options=asdict(engine), instruction=options.instruction
-    )
+    if is_server(model.model) and job.engine == "ray":
+        raise InputError("workers of --engine ray open models, and a server has its own: leave --engine out")
+    # Options of the kind that the model is not are refused where it is opened.
+    chosen = {**unusual(engine), **asdict(server)} if is_server(model.model) else asdict(engine)
+    task = ScoreTask(model=model.model, revision=model.revision, options=chosen, instruction=options.instruction)
     writer = ScoredPartWriter(form, stream)
     with warnings_noted():
         run_job(
@@ -76,10 +76,8 @@ def _settings(
 ) -> Mapping[str, Any]:
     """What the scores depend on. The model's files are read, but no weights are loaded."""
     from qwen3_reranker.jobs.job_settings import score_settings
-    from qwen3_reranker.reranker import Reranker
 
     with open_reranker(model, engine, server, plan_only=True) as reranker:
-        assert isinstance(reranker, Reranker), "a server is refused"
         return {"model": model.model, **score_settings(reranker, instruction)}
 
 

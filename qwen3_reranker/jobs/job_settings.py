@@ -11,6 +11,7 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.evaluate.judging import model_fingerprint
 from qwen3_reranker.heads import EmbeddingHead
 from qwen3_reranker.jobs.part_task import EmbedTask
+from qwen3_reranker.remote.remote_reranker import RemoteReranker
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.weights import open_checkpoint
 from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
@@ -19,8 +20,13 @@ from qwen3_reranker.weights.fingerprint import cache_folders, fingerprint
 _FREE = ("num_threads", "max_batch_tokens", "prefix_cache_tokens", "min_shared_tokens", "disk_cache")
 
 
-def score_settings(reranker: Reranker, instruction: str | None) -> dict[str, Any]:
-    """The fingerprint of the model, the instruction, and each option that may change a score."""
+def score_settings(reranker: Reranker | RemoteReranker, instruction: str | None) -> dict[str, Any]:
+    """The fingerprint of the model, the instruction, and each option that may change a score.
+
+    Of a server it is all that the server lets be seen: its weights are not among that.
+    """
+    if isinstance(reranker, RemoteReranker):
+        return {**reranker.identity(), "instruction": instruction}
     return {
         "model_fingerprint": model_fingerprint(reranker),
         "instruction": instruction,
