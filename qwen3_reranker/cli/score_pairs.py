@@ -80,20 +80,23 @@ def score(
 ) -> None:
     """Score pairs of a query and a document.
 
-    PAIRS is a file of records, a pipe, or - for standard input: JSON lines, CSV or TSV with a header, or Parquet. Each
-    record holds a query and a document, and comes back with logit and probability, in the order of the input. Files of
-    any size are read and written a part at a time. Pairs of one query are fastest when they stand together.
+    PAIRS is a file of records or its URL, a pipe, or - for standard input: JSON lines, CSV or TSV with a header, or
+    Parquet. Each record holds a query and a document, and comes back with logit and probability, in the order of the
+    input. Files of any size are read and written a part at a time. Pairs of one query are fastest when they stand
+    together.
 
     A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
     FILE.part.
 
     With -o FOLDER/ it is a job: each part of the pairs becomes a file of the folder, and the same command goes on
-    where a job was stopped, however that was. --engine ray computes parts on a cluster, with the same result.
+    where a job was stopped, however that was. --engine ray computes parts on a cluster, with the same result. The
+    folder may be on object storage.
 
     Examples:
       qwen3-reranker score pairs.jsonl -o scored.jsonl
       qwen3-reranker score clicks.parquet -o scored.parquet --document-field title
       qwen3-reranker score pairs.parquet -o scored/ --engine ray --price-per-hour 1.50
+      qwen3-reranker score s3://bucket/pairs.parquet -o s3://bucket/scored/
       qwen3-reranker score pairs.tsv --dry-run -m Qwen/Qwen3-Reranker-0.6B
       zcat pairs.jsonl.gz | qwen3-reranker score - | gzip > scored.jsonl.gz
     """

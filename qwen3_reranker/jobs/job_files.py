@@ -124,7 +124,7 @@ class StoredFiles:
         self._holder, self._number = uuid.uuid4().hex, 0
 
     def names(self) -> set[str]:
-        return {name for name in self._all_names() if not name.startswith(_LOCK)}
+        return set(self._names(self._path)) - {_LOCK}
 
     def read(self, name: str) -> bytes | None:
         with storage_errors_as_os_errors():
@@ -184,17 +184,18 @@ class StoredFiles:
         """As LeaseKeeper."""
         self.renew(0.0)
 
-    def _all_names(self) -> list[str]:
+    def _names(self, folder: str) -> list[str]:
         with storage_errors_as_os_errors():
             self._system.invalidate_cache()
             try:
-                return sorted(path.rpartition("/")[2] for path in self._system.ls(self._path, detail=False))
+                found = self._system.ls(folder, detail=False)
             except FileNotFoundError:
                 return []
+            return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
 
     def _numbers(self) -> list[int]:
-        """The numbers of the leases, the last one being that which counts."""
-        return [int(name.removeprefix(f"{_LOCK}-")) for name in self._all_names() if name.startswith(f"{_LOCK}-")]
+        """The numbers of the leases, the last one being that which counts. They have a folder, as parts are many."""
+        return [int(name) for name in self._names(f"{self._path}/{_LOCK}") if name.isdecimal()]
 
     def _lease(self, number: int) -> Any:
         return json.loads(self.read(_lock_name(number)) or b"{}")
@@ -204,7 +205,7 @@ class StoredFiles:
 
 
 def _lock_name(number: int) -> str:
-    return f"{_LOCK}-{number:010d}"
+    return f"{_LOCK}/{number:010d}"
 
 
 @contextmanager

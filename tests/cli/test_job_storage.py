@@ -75,6 +75,12 @@ def test_a_url_of_input_and_one_of_output_give_the_bytes_of_files(
     assert memory.cat_file("bucket/scored/_job.json") == Path("scored/_job.json").read_bytes()
 
 
+def test_a_url_is_read_without_a_job_too(run: Run, model: str, notes: Path, memory: Any) -> None:
+    put_pairs(memory, "bucket")
+    for form in ("jsonl", "parquet"):
+        assert [hit["id"] for hit in run("score", f"memory://bucket/pairs.{form}", "-m", model).hits] == list(range(24))
+
+
 def test_a_job_on_storage_goes_on_with_what_is_missing_and_only_as_it_began(
     run: Run, model: str, notes: Path, memory: Any
 ) -> None:
@@ -143,7 +149,7 @@ def test_one_process_holds_a_folder_of_storage_and_the_next_one_when_its_lease_r
     with job_files(place).held():
         # What came back to life does not take from the new holder what it had.
         assert not dead.renew(time.time() + 60)
-    assert len(memory.glob("bucket/held/.lock-*")) == 1
+    assert len(memory.glob("bucket/held/.lock/*")) == 1
     assert job_files(place).names() == set()
 
 
@@ -163,7 +169,7 @@ def test_s3_gets_the_bytes_of_files_and_a_killed_job_goes_on_there(run: Run, mod
     outcome = run(*command)
     assert outcome.code == 4
     assert "another process works on this job, or died less than a minute ago" in outcome.err
-    for lease in s3.glob("bucket/scored/.lock-*"):
+    for lease in s3.glob("bucket/scored/.lock/*"):
         s3.pipe_file(lease, json.dumps({"holder": "dead", "expires": 0}).encode())
     assert run(*command).code == 0
     assert run("score", "many.jsonl", "-m", model, "-o", "local/", "--part-rows", "100").code == 0
