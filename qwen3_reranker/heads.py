@@ -40,10 +40,21 @@ class YesNoHead:
         """Logits yes - no, (num_rows,) float32. Raises NotFiniteError if one is not finite."""
         # Summed in float64: BLAS sums a float32 product in another order for another number of rows.
         summed_N = hidden_ND.astype(np.float64) @ self.weight_D.astype(np.float64)
-        logits_N: NDArray[np.float32] = summed_N.astype(np.float32)
-        if not np.isfinite(logits_N).all():
-            raise NotFiniteError("the network gave a logit that is not finite")
-        return logits_N
+        return _finite(summed_N.astype(np.float32))
+
+
+def applied_head(logits_N1: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The logits of a backend that applies the head itself, (num_rows,) float32.
+
+    Raises NotFiniteError if one is not finite.
+    """
+    return _finite(logits_N1[:, 0].astype(np.float32))
+
+
+def _finite(logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(logits_N).all():
+        raise NotFiniteError("the network gave a logit that is not finite")
+    return logits_N
 
 
 class EmbeddingHead:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Executed, OnProgress
-from qwen3_reranker.heads import YesNoHead
 from qwen3_reranker.records import Row
-from qwen3_reranker.runner import Runner
+from qwen3_reranker.runner import Head, Runner
 
 #: Makes the rows of a range of texts.
 RowsOf = Callable[[slice], list[Row]]
@@ -45,9 +44,9 @@ class LogitEngine(Protocol):
 
 
 class LocalEngine:
-    """Rows through a plan, the backend of a runner, and the head."""
+    """Rows through a plan, the backend of a runner, and what makes logits of its states."""
 
-    def __init__(self, runner: Runner, head: YesNoHead) -> None:
+    def __init__(self, runner: Runner, head: Head) -> None:
         self._runner, self._head = runner, head
 
     def score(

@@ -14,7 +14,8 @@ class BackendSpec:
     that a processor prefers. reduced_precisions: those that are compared with float32. batch_tokens: tokens that are
     computed at once by default, enough to keep a processor's caches or a GPU's many units busy. overlap_characters: a
     longer list of texts is tokenized in parts of that size, each while the part before is computed; None where
-    tokenization takes too little of the time for that.
+    tokenization takes too little of the time for that. states_memory: how much it takes is known before it is opened.
+    applies_head: it gives the logit of each row itself, and so no vectors.
     """
 
     precisions: tuple[str, ...]
@@ -22,6 +23,8 @@ class BackendSpec:
     batch_tokens: int
     reduced_precisions: tuple[str, ...] = ()
     overlap_characters: int | None = None
+    states_memory: bool = True
+    applies_head: bool = False
 
 
 SPECS: Mapping[str, BackendSpec] = {
@@ -44,5 +47,15 @@ SPECS: Mapping[str, BackendSpec] = {
         # Two batches of tokens of about four characters.
         overlap_characters=2 * 16384 * 4,
     ),
-    "reference": BackendSpec(precisions=("float32", "float64"), kernels=("native",), batch_tokens=4096),
+    "vllm": BackendSpec(
+        precisions=("float32", "bfloat16", "float16"),
+        kernels=("native",),
+        batch_tokens=8192,
+        reduced_precisions=("bfloat16", "float16"),
+        states_memory=False,
+        applies_head=True,
+    ),
+    "reference": BackendSpec(
+        precisions=("float32", "float64"), kernels=("native",), batch_tokens=4096, states_memory=False
+    ),
 }

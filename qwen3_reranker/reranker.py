@@ -31,7 +31,7 @@ from qwen3_reranker.async_calls import CallThread
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.backends.opening import open_backend
 from qwen3_reranker.engine_options import EngineOptions, RerankerOptions, shows_options
-from qwen3_reranker.heads import YesNoHead
+from qwen3_reranker.heads import YesNoHead, applied_head
 from qwen3_reranker.logit_engine import LocalEngine, LogitEngine
 from qwen3_reranker.opened_model import OpenedModel
 from qwen3_reranker.plan import Plan
@@ -105,7 +105,9 @@ class Reranker(OpenedModel, TextReranker):
         arguments = {"model": model, "revision": revision, "plan_only": plan_only, **options}
         super().__init__(checkpoint, replace(chosen, prompt=self._template.name), backend, arguments)
         #: What computes: rows of token ids to logits.
-        self.engine: LogitEngine = LocalEngine(self.runner, self.head)
+        self.engine: LogitEngine = LocalEngine(
+            self.runner, applied_head if SPECS[chosen.backend].applies_head else self.head
+        )
         self._call_thread = CallThread()
 
     @property

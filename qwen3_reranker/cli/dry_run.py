@@ -14,6 +14,7 @@ from qwen3_reranker.cli.progress import duration
 from qwen3_reranker.cli.rate_text import byte_size, rate_text
 from qwen3_reranker.cli.terminal import console_for, on_terminal, print_table
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.row_table import Column, RowTable, wrapped
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def estimate(model: Reranker | Embedder, rows: Sequence[Row], num_rows: int) -> 
         tokens_per_second=rate,
         seconds=distinct / rate if rate else 0.0,
         memory_bytes=None
-        if model.options.backend == "reference"
+        if not SPECS[model.options.backend].states_memory
         else memory_facts(model.checkpoint, model.tokens, model.options, None)["total_bytes"],
     )
 

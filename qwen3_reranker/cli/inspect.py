@@ -17,6 +17,7 @@ from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.registry import SPECS
 
 if TYPE_CHECKING:
     from qwen3_reranker import plan
@@ -68,8 +69,8 @@ def inspect(
       qwen3-reranker inspect ./my-model --format json
     """
     workload = parsed_workload(output.workload)
-    if engine.backend == "reference":
-        raise InputError("inspect states the memory of the cpu and the torch backend; the reference is for comparing")
+    if not SPECS[engine.backend].states_memory:
+        raise InputError(f"inspect states the memory of the cpu and the torch backend, not of {engine.backend}")
 
     from qwen3_reranker.weights import open_checkpoint
 

@@ -42,7 +42,7 @@ def memory_facts(
 ) -> dict[str, Any]:
     """An upper bound of ranking's memory, item by item. For a workload, its own bound, and its tokens."""
     from qwen3_reranker.backends.cpu.memory import memory_needed
-    from qwen3_reranker.backends.opening import require_torch
+    from qwen3_reranker.backends.opening import require_library
     from qwen3_reranker.plan import split, workload_plan
 
     workload = asked or (parsed_workload(_USUAL) if options.backend == "torch" else None)
@@ -69,7 +69,7 @@ def memory_facts(
         }
         options = options.for_tokens(plan.num_tokens)
     if options.backend == "torch":
-        require_torch()
+        require_library(options.backend)
         from qwen3_reranker.backends.torch.memory import device_memory_needed
 
         items = device_memory_needed(checkpoint.config, options, plan)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qwen3_reranker.doctor.hypotheses import Prompt
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import QueryPrefix, Receipt, Row
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.tokens import Tokens
 
@@ -28,6 +29,8 @@ class ReferenceModel:
     """
 
     def __init__(self, reranker: Reranker) -> None:
+        if SPECS[reranker.options.backend].applies_head:
+            raise InputError(f"a reference gives hidden states, which the {reranker.options.backend} backend does not")
         self._reranker = reranker
         config = reranker.config
         frame: dict[str, Any] = {"prefix": "", "suffix": "", "max_length": config.max_position_embeddings}

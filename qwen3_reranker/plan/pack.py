@@ -69,10 +69,13 @@ class Plan:
             parent = int(self.parents_S[parent])
         return above[::-1]
 
+    def path(self, segment: int) -> Integers:
+        """The tokens from the root to the end of one segment."""
+        return np.concatenate([self.tokens(each) for each in [*self.ancestors(segment), segment]])
+
     def row(self, index: int) -> Integers:
         """The tokens of one row, rebuilt along its path."""
-        segment = int(self.ends()[index])
-        return np.concatenate([self.tokens(each) for each in [*self.ancestors(segment), segment]])
+        return self.path(int(self.ends()[index]))
 
     def __str__(self) -> str:
         return outline(self.starts_S1, self.parents_S, self.num_rows, self.num_row_tokens)
