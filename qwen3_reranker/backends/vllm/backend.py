@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
@@ -33,6 +34,7 @@ def open_backend(checkpoint: Checkpoint, options: EngineOptions, _constant_prefi
         logit_columns(checkpoint),
         call_tokens=_BATCHES_PER_CALL * tokens_at_once,
         keeps_prefixes=options.prefix_cache_tokens > 0,
+        num_threads=options.num_threads,
     )
 
 
@@ -40,14 +42,24 @@ class VllmBackend:
     """Runs plans with one LLM of vLLM.
 
     columns: those of yes and of no in its outputs, or of the one output. call_tokens: tokens of the rows of one call.
-    keeps_prefixes: whether blocks of earlier plans are used.
+    keeps_prefixes: whether blocks of earlier plans are used. num_threads: threads that compute on a processor, None for
+    vLLM's own number.
     """
 
-    def __init__(self, engine: Any, columns: Sequence[int], *, call_tokens: int, keeps_prefixes: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        columns: Sequence[int],
+        *,
+        call_tokens: int,
+        keeps_prefixes: bool = True,
+        num_threads: int | None = None,
+    ) -> None:
         self.engine: Any = engine
         self._columns = columns
         self._call_tokens = call_tokens
         self._keeps_prefixes = keeps_prefixes
+        self._num_threads = num_threads
         self._is_forked = False
 
     def steps(self, plan: Plan, on_progress: OnProgress | None = None) -> Steps:
@@ -109,6 +121,15 @@ class VllmBackend:
             yield prompts
 
     def _classified(self, prompts: list[dict[str, Any]]) -> list[Any]:
+        threads = torch.get_num_threads()
+        if self._num_threads:
+            torch.set_num_threads(self._num_threads)
+        try:
+            return self._answered(prompts)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _answered(self, prompts: list[dict[str, Any]]) -> list[Any]:
         from vllm import PoolingParams
 
         with vllm_errors("could not compute"):

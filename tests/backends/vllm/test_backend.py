@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from qwen3_reranker import CheckpointError, InputError, Reranker, UnavailableError
+from qwen3_reranker.backends.base import run_all
+from qwen3_reranker.backends.vllm import VllmBackend
 from qwen3_reranker.errors import OutOfMemoryError, UnsupportedModelError
 from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import SINGLE, edit_tensors, write_classifier, write_cross_encoder
@@ -161,6 +163,28 @@ def test_a_forked_child_gets_an_error(nano: Reranker) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert b"vLLM does not survive a fork" in os.read(reading, 1000)
+
+
+def test_threads_are_those_that_were_asked_for_while_it_computes(nano: Reranker) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    asked = before + 1
+    backend = nano.runner.backend
+    seen: list[int] = []
+
+    class Watched:
+        """The engine, and the number of threads at each call."""
+
+        llm_engine = backend.engine.llm_engine  # type: ignore[union-attr]
+
+        def classify(self, *prompts: Any, **options: Any) -> Any:
+            seen.append(torch.get_num_threads())
+            return backend.engine.classify(*prompts, **options)  # type: ignore[union-attr]
+
+    watched = VllmBackend(Watched(), (0,), call_tokens=8192, num_threads=asked)
+    run_all(watched.steps(nano.tree(QUERY, ["a"])))
+    assert (seen, torch.get_num_threads()) == ([asked], before)
 
 
 def test_the_server_scores_with_it(local: Reranker) -> None:
