@@ -64,6 +64,8 @@ def model_facts(reranker: Reranker | RemoteReranker) -> dict[str, Any]:
         "default_instruction": reranker.default_instruction,
         "prompt": options.prompt,
         "backend": options.backend,
+        # Of the vllm backend, such as quantization.
+        **({"engine_options": dict(options.engine_options)} if options.engine_options else {}),
         "precision": options.precision,
         "max_length": reranker.tokens.max_length,
         "special_tokens": options.special_tokens,
