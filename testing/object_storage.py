@@ -45,6 +45,10 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
             yield {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
         finally:
             process.kill()
+            # It makes them whatever its folder is, and leaves them there.
+            for port in named.values():
+                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    left.unlink(missing_ok=True)
 
 
 def _make_bucket(address: str, process: subprocess.Popen[bytes]) -> None:

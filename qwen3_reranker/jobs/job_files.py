@@ -19,7 +19,7 @@ from qwen3_reranker.storage_urls import file_system, is_url, protocol_of, storag
 from qwen3_reranker.weights.replaced_file import PARTIAL, replacing
 
 # Storage on which a new object is seen when all of it is there. Elsewhere a crash would leave half a part.
-_ATOMIC = ("s3", "gs", "memory")
+_ATOMIC = ("s3", "gs")
 # Readers of Parquet folders leave out names that begin with a dot.
 _LOCK = ".lock"
 
@@ -56,9 +56,9 @@ def job_files(place: str) -> JobFiles:
     if not is_url(place):
         return DiskFiles(Path(place))
     protocol = protocol_of(place)
-    if protocol not in ("file", *_ATOMIC):
-        known = ", ".join(f"{each}://" for each in _ATOMIC)
-        raise InputError(f"{place}: parts go to a folder of this machine or to {known}, where none is seen half")
+    if protocol not in ("file", "memory", *_ATOMIC):
+        known = " or ".join(f"{each}://" for each in _ATOMIC)
+        raise InputError(f"{place}: parts go to a folder of this machine, or to {known}, where none is seen half")
     system, path = file_system(place)
     if protocol == "file":
         return DiskFiles(Path(path))
