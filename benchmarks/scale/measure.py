@@ -105,20 +105,19 @@ class Segment:
 
 
 class Calibration:
-    """Rates of a server, from requests one at a time and then a few at once. More segments make them steadier."""
+    """Rates of a server, from requests one at a time and then a few at once. More rounds make them steadier."""
 
     def __init__(self, port: int, tokens: Reranker, seed: int) -> None:
         self._port, self._tokens = port, tokens
         self._workload = Workload(seed)
         self._client = Client(port)
-        self.alone: list[Segment] = []
-        self.together: list[Segment] = []
+        self._alone: list[list[Segment]] = []
+        self._together: list[Segment] = []
 
     def measure(self, *, each: int, together: int) -> None:
-        """Send so many requests of each size alone, and so many of the mixed workload together."""
-        for size in SIZES:
-            self.alone.append(self._segment([self._workload.request(size) for _ in range(each)], 1))
-        self.together.append(self._segment([self._workload.request() for _ in range(together)], AT_ONCE))
+        """A round: so many requests of each size alone, and so many of the mixed workload a few at once."""
+        self._alone.append([self._segment([self._workload.request(size) for _ in range(each)], 1) for size in SIZES])
+        self._together.append(self._segment([self._workload.request() for _ in range(together)], AT_ONCE))
 
     def _segment(self, texts: Sequence[Texts], at_once: int) -> Segment:
         bodies = [each.body for each in texts]
@@ -138,23 +137,26 @@ class Calibration:
     @property
     def capacity(self) -> float:
         """Requests of the mixed workload a second, when some always wait."""
-        return sum(len(each.requests) for each in self.together) / sum(each.seconds for each in self.together)
+        return sum(len(each.requests) for each in self._together) / sum(each.seconds for each in self._together)
 
-    def rates(self) -> Rates:
+    def rates(self, rounds: slice = slice(None)) -> Rates:
         """Least squares over the segments in which requests were alone; the rest from those in which they were not."""
-        counted = np.array([(each.sums.batches, each.computed_tokens) for each in self.alone])
-        batch, token = _fitted(counted, [each.sums.batch_seconds for each in self.alone])
-        fronts = np.array([(len(each.requests), sum(one.tokens for one in each.requests)) for each in self.alone])
-        rest = [sum(each.latencies) - each.sums.batch_seconds for each in self.alone]
-        request, request_token = _fitted(fronts, rest)
-        alone = Rates(batch, token, request, request_token)
-        front = sum(alone.front(one) for each in self.together for one in each.requests)
-        stretched = sum(
-            each.sums.batch_seconds - batch * each.sums.batches - token * each.computed_tokens for each in self.together
+        alone = [segment for each in self._alone[rounds] for segment in each]
+        together = self._together[rounds]
+        batch, token = _fitted(
+            [(each.sums.batches, each.computed_tokens) for each in alone], [each.sums.batch_seconds for each in alone]
         )
-        outside = sum(sum(each.latencies) - each.sums.queueing - each.sums.computing for each in self.together)
-        contention, slowdown = max(0.0, stretched / front), max(1.0, outside / front)
-        return Rates(batch, token, request, request_token, contention, slowdown)
+        request, request_token = _fitted(
+            [(len(each.requests), sum(one.tokens for one in each.requests)) for each in alone],
+            [sum(each.latencies) - each.sums.batch_seconds for each in alone],
+        )
+        rates = Rates(batch, token, request, request_token)
+        front = sum(rates.front(one) for each in together for one in each.requests)
+        stretched = sum(
+            each.sums.batch_seconds - batch * each.sums.batches - token * each.computed_tokens for each in together
+        )
+        outside = sum(sum(each.latencies) - each.sums.queueing - each.sums.computing for each in together)
+        return replace(rates, contention=max(0.0, stretched / front), slowdown=max(1.0, outside / front))
 
 
 def put_first(server: int) -> None:
@@ -173,11 +175,13 @@ def put_this_first() -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
 
 
-def _fitted(counts: np.ndarray, seconds: Sequence[float]) -> tuple[float, float]:
-    """Seconds of each of two kinds of count. Segments count alike, whatever their length, so relative errors do."""
-    weights = 1 / np.array(seconds)
-    one, other = np.linalg.lstsq(counts * weights[:, None], np.ones(len(weights)), rcond=None)[0]
-    return max(0.0, float(one)), float(other)
+def _fitted(counts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> tuple[float, float]:
+    """Seconds of each of two kinds of count, neither below 0. Segments count alike, however long they are."""
+    weighted = np.array(counts) / np.array(seconds)[:, None]
+    one, other = np.linalg.lstsq(weighted, np.ones(len(weighted)), rcond=None)[0]
+    if one < 0:
+        return 0.0, float(np.linalg.lstsq(weighted[:, 1:], np.ones(len(weighted)), rcond=None)[0][0])
+    return float(one), max(0.0, float(other))
 
 
 def as_request(texts: Texts, arrived: float, tokens: Reranker) -> Request:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from qwen3_reranker.records import Row
 from qwen3_reranker.serve.scheduler.fair_queue import FairQueue, ScheduledRow
 
-ROUTINGS = ("random", "turns", "least", "query")
+#: By chance, in turns, to the fewest requests inside, by the query, by what its beginning shares with other queries.
+ROUTINGS = ("random", "turns", "least", "query", "instruction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,9 @@ class Simulation:
         if self._routing == "turns":
             self._turn += 1
             return self.replicas[self._turn % len(self.replicas)]
-        if self._routing == "query":
-            return self.replicas[hash(request.heads[-1][0]) % len(self.replicas)]
+        if self._routing in ("query", "instruction"):
+            key, _ = request.heads[-1 if self._routing == "query" else 0]
+            return self.replicas[zlib.crc32(repr(key).encode()) % len(self.replicas)]
         fewest = min(replica.in_flight for replica in self.replicas)
         return self._random.choice([replica for replica in self.replicas if replica.in_flight == fewest])
 

@@ -60,9 +60,8 @@ def validate(model: str, loads: Sequence[float], seconds: float, seed: int, *, f
             for _ in range(PARTS):
                 parts.append(_serve(workload, load * calibration.capacity, seconds / PARTS, server.port, tokens))
                 calibration.measure(each=30, together=200)
-            rates = calibration.rates()
-            simulated = _pooled([_simulated(part, rates) for part in parts])
-            compared.append(Compared(load, _pooled(parts), simulated, rates))
+            simulated = [_simulated(part, calibration.rates(slice(each, each + 2))) for each, part in enumerate(parts)]
+            compared.append(Compared(load, _pooled(parts), _pooled(simulated), calibration.rates()))
     return compared
 
 
@@ -114,3 +113,16 @@ def rates_line(rates: Rates) -> str:
         f"ms + {rates.request_token * 1e6:.2f} us a token; contention {rates.contention:.2f}, "
         f"slowdown {rates.slowdown:.2f}"
     )
+
+
+def measured_rates(arguments: Sequence[str], model: str, seed: int, *, first: bool, rounds: int) -> Rates:
+    """The rates of a server that is started with these arguments. first: before other programs on this machine."""
+    if first:
+        put_this_first()
+    with server_process("--model", model, *arguments) as server, Reranker(model, plan_only=True) as tokens:
+        Calibration(server.port, tokens, seed).measure(each=1, together=5)  # which warms it up
+        if first:
+            put_first(server.process.pid)
+        calibration = Calibration(server.port, tokens, seed)
+        calibration.measure(each=rounds, together=5 * rounds)
+        return calibration.rates()
