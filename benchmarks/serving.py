@@ -9,10 +9,10 @@ that what else the machine does falls on both alike.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +29,11 @@ Ask = Callable[[str], None]
 
 
 class Client:
-    """Asks a server; each thread on a connection that it keeps."""
+    """Asks a server, from any thread, on connections that it keeps until it is closed."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._own = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
 
     def ask(self, query: str, documents: Sequence[str]) -> None:
         """One request and its reply."""
@@ -41,12 +41,20 @@ class Client:
 
     def post(self, body: bytes) -> None:
         """The same with a body that is made already."""
-        if not hasattr(self._own, "connection"):
-            self._own.connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        self._own.connection.request("POST", "/v1/rerank", body)
-        reply = self._own.connection.getresponse()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection.request("POST", "/v1/rerank", body)
+        reply = connection.getresponse()
         answer = reply.read()
+        self._idle.append(connection)
         assert reply.status == 200, answer
+
+    def close(self) -> None:
+        """Close the connections, once every request has its reply."""
+        for connection in self._idle:
+            connection.close()
 
 
 def body(query: str, documents: Sequence[str]) -> bytes:
@@ -95,8 +103,11 @@ def main() -> None:
     documents = [_SENTENCE.format(number, number) for number in range(chosen.documents)]
     options = {} if chosen.max_batch_tokens is None else {"max_batch_tokens": chosen.max_batch_tokens}
     models = (ModelSettings(source=chosen.model, options=options),)
-    with live_server(models=models, timeout=3600) as live, Reranker(chosen.model) as reranker:
-        client = Client(live.port)
+    with (
+        live_server(models=models, timeout=3600) as live,
+        Reranker(chosen.model) as reranker,
+        contextlib.closing(Client(live.port)) as client,
+    ):
 
         def served(query: str) -> None:
             client.ask(query, documents)

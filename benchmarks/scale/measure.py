@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -76,7 +77,8 @@ class Sums:
     @classmethod
     def now(cls, port: int) -> Sums:
         """Of the first model."""
-        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
+            text = reply.read().decode()
         found = [re.search(rf"^rerank_{name}{{.*}} (\S+)$", text, re.MULTILINE) for name in _SUMS]
         # A sum has no line before its first event.
         return cls(*(float(each[1]) if each else 0.0 for each in found))
@@ -110,7 +112,6 @@ class Calibration:
     def __init__(self, port: int, tokens: Reranker, seed: int) -> None:
         self._port, self._tokens = port, tokens
         self._workload = Workload(seed)
-        self._client = Client(port)
         self._alone: list[list[Segment]] = []
         self._together: list[Segment] = []
 
@@ -125,10 +126,10 @@ class Calibration:
 
         def timed(sent: bytes) -> float:
             start = time.perf_counter()
-            self._client.post(sent)
+            client.post(sent)
             return time.perf_counter() - start
 
-        with ThreadPoolExecutor(at_once) as threads:
+        with contextlib.closing(Client(self._port)) as client, ThreadPoolExecutor(at_once) as threads:
             before, start = Sums.now(self._port), time.perf_counter()
             latencies = list(threads.map(timed, bodies))
             seconds = time.perf_counter() - start

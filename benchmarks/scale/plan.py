@@ -117,8 +117,8 @@ def routings(rates: Rates, replicas: int = 8) -> str:
     """Rules of a balancer, for two kinds of requests whose queries repeat as words do (Zipf, 1.1)."""
     lines = ["| requests | tokens kept | rule | computed | p50 | p99 |", "|---|---|---|---|---|---|"]
     for name, documents, tokens, instruction, tenants in (
-        ("50 documents of 200 tokens, one instruction", 50, 200, INSTRUCTION, 1),
-        ("10 documents of 40 tokens, 50 tenants with instructions of 300 tokens", 10, 40, 300, 50),
+        ("50 documents of 200 tokens", 50, 200, INSTRUCTION, 1),
+        ("10 of 40 tokens, 50 customers with instructions of 300 tokens", 10, 40, 300, 50),
     ):
         random = np.random.default_rng(5)
         made = [
@@ -132,7 +132,7 @@ def routings(rates: Rates, replicas: int = 8) -> str:
         ]
         outcome, _ = simulate([replace(each) for each in made[:400]], rates)
         times = np.cumsum(random.exponential(1 / (PLANNED_LOAD * replicas * outcome.throughput), len(made)))
-        for kept in (1024, 16384):
+        for kept in (1024, 16384) if tenants > 1 else (1024,):
             for routing in [rule for rule in ROUTINGS if rule != "turns" and (tenants > 1 or rule != "instruction")]:
                 requests = [replace(each, arrived=float(at)) for each, at in zip(made, times, strict=True)]
                 outcome, simulation = simulate(
@@ -162,6 +162,29 @@ def machines(rate: float, sizes: Sizes, named: Sequence[Named]) -> str:
             f"{outcome.p99 * 1000:,.0f} ms |"
         )
     return "\n".join(lines)
+
+
+def recorded(path: Path) -> list[Request]:
+    """Requests of a file, a line of JSON each: `{"seconds": 1.5, "documents": [210, 190]}`, tokens of each document.
+
+    "query", if there, is any text or number: requests with the same one have the same query.
+    """
+    made = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        entry = json.loads(line)
+        documents = [ENDING + int(tokens) for tokens in entry["documents"]]
+        heads = [("instruction", INSTRUCTION), (("query", entry.get("query", number)), QUERY)]
+        made.append(Request.of(float(entry["seconds"]), documents, heads, 0))
+    return made
+
+
+def replayed(requests: Sequence[Request], each: Named, replicas: int, routing: str) -> str:
+    """What clients see of recorded requests."""
+    outcome, _ = simulate(requests, each.rates, replicas=replicas, routing=routing, batch_tokens=each.batch_tokens)
+    return (
+        f"{len(requests):,} requests, {replicas} replicas of {each.name}: p50 {outcome.p50 * 1000:,.0f} ms, "
+        f"p99 {outcome.p99 * 1000:,.0f} ms, {outcome.throughput:.3g} requests/s, {outcome.utilisation:.0%} busy"
+    )
 
 
 def show(named: Sequence[Named], searches: float) -> None:

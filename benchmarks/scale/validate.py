@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ def _serve(workload: Workload, rate: float, seconds: float, port: int, tokens: R
     texts = [workload.request() for _ in arrivals]
     requests = [as_request(each, due, tokens) for each, due in zip(texts, arrivals, strict=True)]
     before = Sums.now(port)
-    latencies = open_loop(Client(port), [each.body for each in texts], arrivals)
+    with contextlib.closing(Client(port)) as client:
+        latencies = open_loop(client, [each.body for each in texts], arrivals)
     return Part(arrivals, latencies, requests, Sums.now(port).since(before).batch_seconds)
 
 
