@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo docs test native-tests check lint types format bench core products vllm gpu training serving outliers fuzz peers quality wheels clean help
+.PHONY: demo docs test native-tests check lint types format bench core products vllm llama-cpp gpu training serving outliers fuzz peers quality wheels clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -59,8 +59,11 @@ peers: $(VENV)/.installed-tests  ## What `convert` writes, run by its stock peer
 	$(PIP) install llama-cpp-python==0.3.36
 	$(BIN)/python -m pytest tests/convert/test_peers.py
 
-vllm: .vllm/.installed  ## A real vLLM on the CPU, as backend and under the doctor, in an environment of its own, .vllm (4 GB; minutes).
-	OMP_NUM_THREADS=1 .vllm/bin/python -m pytest tests/backends/vllm tests/doctor/test_vllm.py
+vllm: .vllm/.installed  ## A real vLLM on the CPU: as backend, at a URL and under the doctor, in an environment of its own (4 GB; minutes).
+	OMP_NUM_THREADS=1 .vllm/bin/python -m pytest -rP tests/backends/vllm tests/doctor/test_vllm.py tests/remote/test_vllm_server.py
+
+llama-cpp: .llama_cpp/.installed  ## A real llama.cpp server at a URL, in an environment of its own (minutes).
+	OMP_NUM_THREADS=1 .llama_cpp/bin/python -m pytest -rP tests/remote/test_llama_cpp_server.py
 
 gpu: $(VENV)/.installed-tests  ## The torch backend on a GPU: exactness, speed, memory, peers. GPU=options.
 	$(BIN)/python -m benchmarks.gpu $(GPU)
@@ -81,7 +84,7 @@ wheels: $(BIN)/python  ## What a release publishes, each wheel proven without a 
 	$(BIN)/python release/build_wheels.py --sbom $(or $(PYTHONS),$(PYTHON))
 
 clean:  ## Remove the environments and every cache.
-	rm -rf $(VENV) .vllm build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .vllm .llama_cpp build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "Making $(VENV) and installing into it, once ..."
@@ -92,6 +95,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .vllm
 	@.vllm/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable '.[remote,serve]' pytest hypothesis
 	@.vllm/bin/python -m pip --disable-pip-version-check --quiet uninstall --yes torchvision torchaudio torchcodec
+	@touch $@
+
+# llama.cpp's own server, compiled into a wheel.
+.llama_cpp/.installed: pyproject.toml $(NATIVE)
+	@$(PYTHON) -m venv .llama_cpp
+	@.llama_cpp/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[remote]' pytest hypothesis \
+	  xllamacpp==2026.10.11549
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python

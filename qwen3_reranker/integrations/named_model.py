@@ -14,6 +14,10 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.opened_model import OpenedModel
+from qwen3_reranker.remote.remote_reranker import RemoteReranker
+from qwen3_reranker.remote.server_options import ServerOptions
+from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.weights.hub_name import is_server
 
 Model = TypeVar("Model", bound=OpenedModel)
 
@@ -21,18 +25,19 @@ Model = TypeVar("Model", bound=OpenedModel)
 class NamedModel(Generic[Model]):
     """A model that components of a framework hold, light to make, to copy and to pickle.
 
-    kind: Reranker or Embedder. model: what it opens, or an opened one, which is used as it is. options: its keyword
-    arguments, such as precision. Raises InputError for an option that it does not have or a value that it refuses.
+    kind: Reranker or Embedder. model: what it opens, or an opened one, which is used as it is; a Reranker may be the
+    URL of a server. options: its keyword arguments, such as precision, or those of a server. Raises InputError for an
+    option that it does not have or a value that it refuses.
     """
 
     def __init__(self, kind: type[Model], model: str | os.PathLike[str] | Model, options: Mapping[str, Any]) -> None:
-        known = [name for name in inspect.signature(kind).parameters if name != "model"]
-        for name in options:
-            if name not in known:
-                raise unknown("option", name, known, "options are")
-        EngineOptions.of({name: value for name, value in options.items() if name in EngineOptions.__dataclass_fields__})
+        if issubclass(kind, Reranker) and isinstance(model, str) and is_server(model):
+            ServerOptions.of(options, model)
+        else:
+            _check_local(kind, options)
         self._kind, self._options = kind, dict(options)
-        self._model: Model | None = model if isinstance(model, kind) else None
+        self._opened_kinds = (kind, RemoteReranker) if issubclass(kind, Reranker) else (kind,)
+        self._model: Model | None = model if isinstance(model, self._opened_kinds) else None  # type: ignore[assignment]
         if self._model is None and not isinstance(model, str | os.PathLike):
             raise InputError(f"model must be a name, a path or an open {kind.__name__}, got {type(model).__name__}")
         self._name = self._model or os.fspath(model)  # type: ignore[arg-type]
@@ -49,7 +54,7 @@ class NamedModel(Generic[Model]):
 
     def close(self) -> None:
         """Let the model go. Its memory is free when no component uses it any more; the next use opens it again."""
-        if not isinstance(self._name, self._kind):
+        if not isinstance(self._name, self._opened_kinds):
             self._model = None
 
     def __eq__(self, other: object) -> bool:
@@ -57,6 +62,15 @@ class NamedModel(Generic[Model]):
 
     def __reduce__(self) -> tuple[type[NamedModel[Model]], tuple[Any, ...]]:
         return NamedModel, (self._kind, self._name, self._options)
+
+
+def _check_local(kind: type[OpenedModel], options: Mapping[str, Any]) -> None:
+    """Refuse what is no option of a model on this machine."""
+    known = [name for name in inspect.signature(kind).parameters if name != "model"]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known, "options are")
+    EngineOptions.of({name: value for name, value in options.items() if name in EngineOptions.__dataclass_fields__})
 
 
 class _OpenedModels:

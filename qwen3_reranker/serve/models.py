@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from qwen3_reranker.embedder import Embedder
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.scheduler import ScheduledRequest, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, ServerSettings
+from qwen3_reranker.weights.hub_name import is_server
 
 _PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
 _PROBE_SECONDS = 600.0
@@ -190,6 +192,8 @@ def open_models(
                 served = ServedEmbedder(embedder, chosen, _scheduler(embedder, chosen, settings, metrics))
                 embedders.append(served)
             else:
+                if is_server(chosen.source):
+                    raise InputError(f"{chosen.source} is a server: what is served must be on this machine")
                 reranker = Reranker(chosen.source, revision=chosen.revision, **_options(chosen))
                 served = ServedReranker(reranker, chosen, _scheduler(reranker, chosen, settings, metrics))
                 rerankers.append(served)

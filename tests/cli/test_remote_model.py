@@ -95,3 +95,35 @@ def test_score_and_distil_take_the_scores_of_a_server(
     assert main(["train", "distil", str(examples), "-o", str(taught), "--teacher", live.url]) == 0
     line = json.loads(taught.read_text())
     assert line["pos_scores"] + line["neg_scores"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench", "URL"],
+        ["convert", "URL", "out.gguf"],
+        ["embed", "FILE", "-m", "URL"],
+        ["inspect", "URL"],
+        ["inspect", "URL", "--drift"],
+        ["serve", "--model", "URL", "--port", "0"],
+        ["train", "run", "FILE", "-m", "URL", "-o", "out"],
+        ["doctor", "nano", "--reference", "URL"],
+    ],
+    ids=" ".join,
+)
+def test_a_verb_that_needs_the_weights_says_so_in_one_line(
+    live: Live,
+    documents: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"URL": live.url, "FILE": documents}
+    assert main([places.get(each, each) for each in command]) == 2
+    error = capsys.readouterr().err.removeprefix(f"note: loading {live.url} ...\n")
+    assert "server" in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert {each.name for each in tmp_path.iterdir()} == {"documents.txt"}

@@ -132,6 +132,10 @@ def test_components_of_a_framework_share_the_server_that_they_name(live: Live) -
     with first.open() as opened_once:
         assert second.open() is opened_once
         assert opened_once.rank(QUERY, DOCUMENTS)[0].index == 0
+        assert NamedModel(Reranker, opened_once, {}).open() is opened_once
+    assert NamedModel(Reranker, live.url, {"check": "off", "dialect": "voyage"}).open().facts.wire.name == "voyage"
+    with pytest.raises(InputError, match="precision is an option of a model on this machine"):
+        NamedModel(Reranker, live.url, {"precision": "int8"})
 
 
 def test_a_server_without_the_template_is_named_once_it_connects(live: Live, caplog: pytest.LogCaptureFixture) -> None:
