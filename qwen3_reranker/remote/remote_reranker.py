@@ -27,7 +27,7 @@ from qwen3_reranker.remote.connection import ServerConnection, refuse_without_cl
 from qwen3_reranker.remote.pair_scoring import PairScoring
 from qwen3_reranker.remote.request_loop import RequestLoop
 from qwen3_reranker.remote.server_facts import ScoreClient, ServerFacts
-from qwen3_reranker.remote.server_identity import ServedModel
+from qwen3_reranker.remote.server_identity import RemoteModel
 from qwen3_reranker.remote.server_options import RemoteOptions, ServerOptions
 from qwen3_reranker.score import probabilities
 from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker
@@ -90,7 +90,7 @@ class RemoteReranker(TextReranker):
         return self.facts.is_logit
 
     @property
-    def served(self) -> ServedModel:
+    def served(self) -> RemoteModel:
         """What the server says of its model."""
         if self.facts.served is None:
             self.facts.served = self._loop.result(self._server.served())

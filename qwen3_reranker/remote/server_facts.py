@@ -18,7 +18,7 @@ from qwen3_reranker.endpoints.score_transforms import Numbers, logit, sigmoid
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage, WireFormat, aligned, nested, reported_usage
 from qwen3_reranker.remote.connection import ServerConnection
 from qwen3_reranker.remote.quick_check import faults
-from qwen3_reranker.remote.server_identity import ServedModel
+from qwen3_reranker.remote.server_identity import RemoteModel
 from qwen3_reranker.remote.server_options import ServerOptions
 
 # Requests of the first contact: a server that starts may need a moment, one that is not there need not be waited for.
@@ -51,7 +51,7 @@ class ServerFacts:
     faults: tuple[str, ...] = ()
     instruction: tuple[str, ...] | None = None
     probe: tuple[float, ...] = ()
-    served: ServedModel | None = None
+    served: RemoteModel | None = None
 
 
 class ScoreClient:
@@ -102,10 +102,10 @@ class ScoreClient:
             facts.faults = tuple(faults(np.stack([plain_N, *await asyncio.gather(*asked)])))
         return facts
 
-    async def served(self) -> ServedModel:
+    async def served(self) -> RemoteModel:
         """What the server says of its model, in the two places where servers do."""
         info, models = [await self._connection.said(path) for path in self._connection.address.info_paths()]
-        return ServedModel.of(info, models, self._options.served_name)
+        return RemoteModel.of(info, models, self._options.served_name)
 
     async def instruction_path(self, facts: ServerFacts, deadline: float) -> tuple[str, ...]:
         """Where an instruction goes: the first field that moves a score. () if there is none."""

@@ -13,14 +13,14 @@ _OF_META = ("n_params", "size", "n_ctx")
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class RemoteModel:
     """What a server says of itself. facts: by name, empty where it says nothing. num_parameters: None if unknown."""
 
     facts: Mapping[str, Any]
     num_parameters: int | None = None
 
     @classmethod
-    def of(cls, info: object, models: object, served_name: str | None) -> ServedModel:
+    def of(cls, info: object, models: object, served_name: str | None) -> RemoteModel:
         """The facts of the replies at `ServerAddress.info_paths`. served_name: the model in use, None for the only."""
         facts = _plain(info, _OF_SERVER)
         listed = models.get("data") if isinstance(models, Mapping) else None

@@ -21,7 +21,7 @@ JudgeRows = Callable[[Sequence[Row], float], Sequence[float] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class PassageToJudge:
     """A passage to judge. tokens: what it adds to others of its query; query_tokens: what the query takes, once.
 
     row: its token ids, None for a server. is_cut: whether its text is cut; a server does not say.
@@ -50,14 +50,14 @@ class PassageJudge(ABC):
     keeps_deadline: bool
 
     @abstractmethod
-    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[Passage]:
+    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[PassageToJudge]:
         """The passages of these texts. Raises what Reranker.rows raises."""
 
     @abstractmethod
     def logits(
         self,
         query: str,
-        passages: Sequence[Passage],
+        passages: Sequence[PassageToJudge],
         instruction: str | None,
         deadline: float,
         judge_rows: JudgeRows | None,
@@ -77,15 +77,18 @@ class ModelJudge(PassageJudge):
         self.identity = repr(facts)
         self.is_small = reranker.config.num_parameters < _SMALL_PARAMETERS
 
-    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[Passage]:
+    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[PassageToJudge]:
         """With the tokens of the model."""
         rows = self._reranker.rows([query] * len(texts), texts, instruction)
-        return [Passage(text, _own_tokens(row), _query_tokens(row), row) for text, row in zip(texts, rows, strict=True)]
+        return [
+            PassageToJudge(text, _own_tokens(row), _query_tokens(row), row)
+            for text, row in zip(texts, rows, strict=True)
+        ]
 
     def logits(
         self,
         query: str,
-        passages: Sequence[Passage],
+        passages: Sequence[PassageToJudge],
         instruction: str | None,
         deadline: float,
         judge_rows: JudgeRows | None,
@@ -110,15 +113,15 @@ class ServerJudge(PassageJudge):
         parameters = reranker.served.num_parameters
         self.is_small = parameters is not None and parameters < _SMALL_PARAMETERS
 
-    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[Passage]:
+    def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[PassageToJudge]:
         """With an estimate of their tokens."""
         query_tokens = _estimate(query + (instruction or ""))
-        return [Passage(text, _estimate(text), query_tokens) for text in texts]
+        return [PassageToJudge(text, _estimate(text), query_tokens) for text in texts]
 
     def logits(
         self,
         query: str,
-        passages: Sequence[Passage],
+        passages: Sequence[PassageToJudge],
         instruction: str | None,
         deadline: float,
         judge_rows: JudgeRows | None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen3_reranker.errors import RerankerError
-from qwen3_reranker.search.passage_judges import JudgeRows, Passage, PassageJudge
+from qwen3_reranker.search.passage_judges import JudgeRows, PassageJudge, PassageToJudge
 from qwen3_reranker.search.retrieval import FUSION_CONSTANT
 from qwen3_reranker.uninterrupted import start_uninterrupted
 
@@ -171,7 +171,7 @@ class PassageScorer:
 
     def _placed(
         self, query: str, texts: Sequence[str], places: Sequence[int], instruction: str | None, deadline: float
-    ) -> Iterator[tuple[int, Passage]]:
+    ) -> Iterator[tuple[int, PassageToJudge]]:
         """Passages, a few at a time: a search without time for them does not wait for their tokens."""
         for begin in range(0, len(places), _ENCODED_AT_ONCE):
             if time.monotonic() >= deadline:
@@ -182,8 +182,8 @@ class PassageScorer:
             )
 
     def _chunks(
-        self, placed: Iterator[tuple[int, Passage]], deadline: float, keeps_deadline: bool
-    ) -> Iterator[tuple[list[int], list[Passage], int]]:
+        self, placed: Iterator[tuple[int, PassageToJudge]], deadline: float, keeps_deadline: bool
+    ) -> Iterator[tuple[list[int], list[PassageToJudge], int]]:
         """Passages with their places that should end before the deadline, and the tokens that they take."""
         waiting, is_first = next(placed, None), True
         # Without a deadline a server is asked once: each request costs a way there and back.
@@ -194,7 +194,7 @@ class PassageScorer:
             estimated = min(seconds, _CHUNK_SECONDS) * self._rate
             most = math.inf if is_whole else max(estimated, _FIRST_TOKENS if keeps_deadline else 0)
             places: list[int] = []
-            some: list[Passage] = []
+            some: list[PassageToJudge] = []
             tokens = 0
             # The query is computed with the first row, and its keys and values are kept.
             head = waiting[1].query_tokens if is_first and not keeps_deadline else 0
@@ -212,7 +212,7 @@ class PassageScorer:
     def _timed(
         self,
         query: str,
-        passages: Sequence[Passage],
+        passages: Sequence[PassageToJudge],
         instruction: str | None,
         tokens: int,
         deadline: float,
