@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
 from qwen3_reranker.backends.vllm.engine_arguments import logit_columns
-from qwen3_reranker.backends.vllm.opened_engine import open_engine, vllm_errors
+from qwen3_reranker.backends.vllm.opened_engine import close_engine, open_engine, vllm_errors
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.plan import Plan
@@ -95,7 +95,7 @@ class VllmBackend:
         """End the engine; the backend cannot be used afterwards."""
         if self._is_forked:
             return
-        self.engine.llm_engine.engine_core.shutdown()
+        close_engine(self.engine)
         self.engine = None
         # What vLLM holds is in cycles, and a model that is opened next needs the memory.
         gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import random
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
 }
+# The engines in this process. They share vLLM's process groups, which end with the first that closes.
+_RUNNING: WeakSet[Any] = WeakSet()
 # Of "1 validation error for ModelConfig\n  Value error, ... [type=value_error, ...": what it says.
 _VALIDATION = re.compile(r"Value error, (.*?)(?: \[type=|$)", re.DOTALL)
 _MEMORY = re.compile(r"out of memory|available memory|kv cache memory|can't allocate|not enough memory", re.IGNORECASE)
@@ -36,7 +40,8 @@ def open_engine(checkpoint: Checkpoint, options: EngineOptions) -> Any:
     """vLLM's LLM with the checkpoint in it.
 
     Raises InputError for an option that vLLM lacks or refuses, UnsupportedModelError for a checkpoint that it does not
-    run, OutOfMemoryError with its numbers, UnavailableError for anything else that it ends with.
+    run, OutOfMemoryError with its numbers, UnavailableError for anything else that it ends with, and where another one
+    runs in this process.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -51,9 +56,21 @@ def open_engine(checkpoint: Checkpoint, options: EngineOptions) -> Any:
         arguments = engine_arguments(checkpoint, options, known, on_cpu)
         if on_cpu:
             _refuse_head_dim(checkpoint)
+        in_process = os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+        if in_process:
+            _refuse_a_second()
         doing = f"does not open {checkpoint.name} ({convert_advice(checkpoint)} writes another layout)"
         with _process_restored(), vllm_errors(doing, InputError):
-            return vllm.LLM(**arguments)
+            engine = vllm.LLM(**arguments)
+    if in_process:
+        _RUNNING.add(engine)
+    return engine
+
+
+def close_engine(engine: Any) -> None:
+    """End the engine and what it computes with."""
+    engine.llm_engine.engine_core.shutdown()
+    _RUNNING.discard(engine)
 
 
 @contextmanager
@@ -89,6 +106,17 @@ def _process_restored() -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_num_threads = set_num_threads
+
+
+def _refuse_a_second() -> None:
+    if _RUNNING:
+        # One that nobody holds any more may wait to be collected.
+        gc.collect()
+    if _RUNNING:
+        raise UnavailableError(
+            "vLLM runs one model in a process, and one is open: close it first, or set the variable "
+            "VLLM_ENABLE_V1_MULTIPROCESSING=1 before the first is opened, which gives each a process of its own"
+        )
 
 
 def _refuse_head_dim(checkpoint: Checkpoint) -> None:
