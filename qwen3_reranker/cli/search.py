@@ -37,7 +37,7 @@ _STALE_SECONDS = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """How much to find, and how long to take."""
+    """How much to find, how long to take, and which documents may be found."""
 
     group: ClassVar[str] = "Search"
     limit: int = option(10, "Show the N best documents.", unit="N", flag="--limit, -k", least=1)
@@ -52,19 +52,21 @@ class SearchOptions:
     instruction: str | None = option(
         None, "Say what makes a document relevant, best in English.", unit="TEXT", shown="the model's own"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterOptions:
-    """Which documents may be found."""
-
-    group: ClassVar[str] = "Filters"
-    collection: list[str] | None = option(None, "Search only this collection; may be repeated.", unit="NAME")
-    path: str | None = option(None, "Search only files with a path that matches, such as 'docs/*.md'.", unit="PATTERN")
-    after: str | None = option(None, "Only documents of this day or later, such as 2026-11-30.", unit="DATE")
-    before: str | None = option(None, "Only documents before this day.", unit="DATE")
+    collection: list[str] | None = option(
+        None, "Search only this collection; may be repeated.", unit="NAME", group="Filters"
+    )
+    path: str | None = option(
+        None, "Search only files with a path that matches, such as 'docs/*.md'.", unit="PATTERN", group="Filters"
+    )
+    after: str | None = option(
+        None, "Only documents of this day or later, such as 2026-11-30.", unit="DATE", group="Filters"
+    )
+    before: str | None = option(None, "Only documents before this day.", unit="DATE", group="Filters")
     where: list[str] | None = option(
-        None, "Only documents with this value in their front matter or record; may be repeated.", unit="FIELD=VALUE"
+        None,
+        "Only documents with this value in their front matter or record; may be repeated.",
+        unit="FIELD=VALUE",
+        group="Filters",
     )
 
 
@@ -82,7 +84,6 @@ def search(
     folders: Annotated[list[str] | None, Argument(metavar="FOLDER...")] = None,
     *,
     searching: SearchOptions,
-    filters: FilterOptions,
     index: IndexOptions,
     output: SearchOutput,
     model: ModelOrServerOptions,
@@ -105,7 +106,7 @@ def search(
     from qwen3_reranker.search import Filters
 
     budget = None if searching.budget is None else _seconds(searching.budget)
-    fields = tuple(_field(each) for each in filters.where or ())
+    fields = tuple(_field(each) for each in searching.where or ())
     for folder in folders or ():
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder")
@@ -113,7 +114,7 @@ def search(
     if server.deadline is None and is_server(model.model):
         server = replace(server, deadline=budget)
     with opened_index(index, model if searching.rerank else None, engine, server) as opened:
-        names = filters.collection
+        names = searching.collection
         if folders:
             for folder in folders:
                 add_folder(opened, folder, None)
@@ -130,7 +131,7 @@ def search(
             searching.limit,
             instruction=searching.instruction,
             budget=budget,
-            filters=Filters(filters.path, names, filters.after, filters.before, fields),
+            filters=Filters(searching.path, names, searching.after, searching.before, fields),
             rerank=searching.rerank,
             candidates=searching.candidates,
         )
