@@ -82,7 +82,7 @@ class ParquetOutput:
                 )
             self._writer.write_table(pyarrow.Table.from_pylist(list(rows), schema))
         except (pyarrow.ArrowException, UnicodeEncodeError) as error:
-            raise InputError(f"records of these kinds make no table ({first_line(error)}); write JSON lines") from None
+            raise _no_table(error) from None
 
     def close(self) -> None:
         """Write what is left. A file without rows has no columns."""
@@ -98,14 +98,26 @@ def schema_of(
     float32_lists: Sequence[str] = (),
     known: Any = None,
 ) -> Any:
-    """The columns that these rows make. known: the schema that has the types of some of them."""
+    """The columns that these rows make. known: the schema that has the types of some of them.
+
+    Raises InputError for rows whose types differ.
+    """
     pyarrow = require_pyarrow()
-    names = dict.fromkeys(name for row in rows for name in row)
-    given = pyarrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
-    types = {field.name: field.type for field in [*given, *(known or ())]}
+    types: dict[str, Any] = dict.fromkeys(name for row in rows for name in row)
+    types |= {field.name: field.type for field in known or ()}
+    new = [name for name, kind in types.items() if kind is None]
+    try:
+        given = pyarrow.Table.from_pylist([{name: row.get(name) for name in new} for row in rows]).schema
+    except (pyarrow.ArrowException, UnicodeEncodeError) as error:
+        raise _no_table(error) from None
+    types |= {field.name: field.type for field in given}
     types |= {name: pyarrow.float32() for name in float32 if name in types}
     types |= {name: pyarrow.list_(pyarrow.float32()) for name in float32_lists if name in types}
     # A column that holds nothing yet may hold text later.
     return pyarrow.schema(
         [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
     )
+
+
+def _no_table(error: Exception) -> InputError:
+    return InputError(f"records of these kinds make no table ({first_line(error)}); write JSON lines")

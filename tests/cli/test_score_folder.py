@@ -99,6 +99,15 @@ def test_parts_have_the_columns_and_the_types_of_the_input_whatever_their_own_ro
         assert [schema.field(name).type for name in kinds.names] == kinds.types
 
 
+def test_maps_stay_maps_as_the_input_says_what_they_are(run: Run, model: str, folder: Path) -> None:
+    kinds = pyarrow.schema([("query", "string"), ("document", "string"), ("tags", pyarrow.map_("string", "int32"))])
+    records = [{**pair, "tags": [("a", 1)]} for pair in PAIRS]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records, kinds), "tags.parquet")
+    assert run("score", "tags.parquet", "-m", model, "-o", "scored/").code == 0
+    table = pyarrow.parquet.read_table("scored").select(kinds.names)
+    assert table.equals(pyarrow.parquet.read_table("tags.parquet"))
+
+
 def test_what_is_done_is_not_done_again_and_what_is_missing_gets_the_same_bytes(
     run: Run, model: str, folder: Path
 ) -> None:
@@ -197,6 +206,14 @@ def test_a_row_that_fits_no_table_leaves_the_parts_before_it(run: Run, model: st
     assert done == "note: 24 of 25 pairs are done; the same command goes on from there"
     assert error.startswith("error: the field 'odd' is not among those of the first record")
     assert len(files("scored")) == 3
+
+
+def test_rows_of_several_types_that_make_no_table_are_one_line(run: Run, model: str, notes: Path) -> None:
+    write_lines(notes / "mixed.jsonl", [{**PAIRS[0], "id": each} for each in ("a", 1)])
+    outcome = run("score", "mixed.jsonl", "-m", model, "-o", "scored/", "--format", "parquet")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[1].startswith("error: records of these kinds make no table (")
+    assert len(outcome.err.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
