@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.lease import held_lease
 from qwen3_reranker.storage_urls import file_system, is_url, protocol_of, storage_errors_as_os_errors
-from qwen3_reranker.weights.replaced_file import PARTIAL, replacing
+from qwen3_reranker.weights.replaced_file import PARTIAL
 
 # Storage on which a new object is seen when all of it is there. Elsewhere a crash would leave half a part.
 _ATOMIC = ("s3", "gs")
@@ -33,7 +33,7 @@ class JobFiles(Protocol):
     name: str
 
     def names(self) -> set[str]:
-        """The names of all files but locks; none where there is no such folder. InputError where it is a file."""
+        """The names that begin with no dot; none where there is no folder. Raises InputError where it is a file."""
 
     def read(self, name: str) -> bytes | None:
         """A file's content, None where it is not there."""
@@ -73,7 +73,7 @@ class DiskFiles:
 
     def names(self) -> set[str]:
         try:
-            return {each.name for each in self._folder.iterdir()} - {_LOCK}
+            return {each.name for each in self._folder.iterdir() if not each.name.startswith(".")}
         except FileNotFoundError:
             return set()
         except NotADirectoryError:
@@ -88,9 +88,8 @@ class DiskFiles:
     def create(self, name: str, content: bytes) -> bool:
         if (self._folder / name).exists():
             return False
-        with replacing(self._folder / name) as partial:
+        with self.written(name) as partial:
             partial.write_bytes(content)
-            _flush_to_disk(partial)
         return True
 
     @contextmanager
@@ -107,7 +106,7 @@ class DiskFiles:
         with (self._folder / _LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise UnavailableError(f"{self.name}: another process works on this job") from None
             yield lambda: None
 
@@ -124,7 +123,7 @@ class StoredFiles:
         self._holder, self._number = uuid.uuid4().hex, 0
 
     def names(self) -> set[str]:
-        return set(self._names(self._path)) - {_LOCK}
+        return {name for name in self._names(self._path) if not name.startswith(".")}
 
     def read(self, name: str) -> bytes | None:
         with storage_errors_as_os_errors():
@@ -191,7 +190,8 @@ class StoredFiles:
                 found = self._system.ls(folder, detail=False)
             except FileNotFoundError:
                 return []
-            return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+            # The page of a storage makes an empty folder by an object of its name and a slash.
+            return sorted(path.rpartition("/")[2] for path in found if not path.endswith("/"))
 
     def _numbers(self) -> list[int]:
         """The numbers of the leases, the last one being that which counts. They have a folder, as parts are many."""

@@ -22,6 +22,7 @@ from qwen3_reranker.storage_urls import open_bytes
 # Readers of Parquet folders leave out names that begin with _.
 _MANIFEST = "_job.json"
 _VERSION = 1
+_FIELDS = {"input", "settings", "parts"}
 
 Row = TypeVar("Row")
 
@@ -68,6 +69,8 @@ class JobFolder(Generic[Row]):
         last = max(number for number, done in enumerate(self.done) if not done)
         for number, count in enumerate(self.counts[: last + 1]):
             part = list(islice(rows, count))
+            if len(part) != count:
+                raise JobChangedError(f"{self._input.stream.path}: changed while the job read it; name another folder")
             if not number:
                 self.first_rows = part
             if not self.done[number]:
@@ -132,7 +135,7 @@ def _manifest(files: JobFiles) -> dict[str, Any] | None:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: cannot be read ({error})") from None
-    if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
+    if not isinstance(manifest, dict) or manifest.get("version") != _VERSION or not manifest.keys() >= _FIELDS:
         raise InputError(f"{name}: not a job of this version; name another folder")
     return manifest
 

@@ -177,6 +177,14 @@ def test_s3_gets_the_bytes_of_files_and_a_killed_job_goes_on_there(run: Run, mod
 
 
 @pytest.mark.slow
+def test_an_empty_folder_that_the_page_of_a_storage_made_gets_a_job(run: Run, model: str, notes: Path, s3: Any) -> None:
+    write_lines(notes / "pairs.jsonl", PAIRS)
+    s3.pipe_file("bucket/made/", b"")
+    assert run("score", "pairs.jsonl", "-m", model, "-o", "s3://bucket/made/").code == 0
+    assert list(stored(s3, "bucket/made")) == ["part-00000.jsonl"]
+
+
+@pytest.mark.slow
 def test_of_many_that_take_a_lease_on_s3_at_once_one_has_it(s3: Any) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -18,6 +18,11 @@ import pyarrow.parquet
 import pytest
 
 from qwen3_reranker import Reranker
+from qwen3_reranker.documents.record_stream import RecordStream
+from qwen3_reranker.errors import JobChangedError
+from qwen3_reranker.jobs.job_files import DiskFiles
+from qwen3_reranker.jobs.job_folder import JobInput, opened
+from qwen3_reranker.jobs.pairs import parts_of
 from testing.patience import PATIENCE_SECONDS
 from tests.cli.conftest import Run
 
@@ -235,6 +240,40 @@ def test_what_cannot_be_a_job_is_one_line(run: Run, folder: Path, arguments: tup
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"error: {message}"), outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_hidden_files_and_what_a_crash_left_do_not_keep_a_job_from_beginning(
+    run: Run, model: str, folder: Path
+) -> None:
+    Path("scored").mkdir()
+    for name in (".DS_Store", "._job.json.partial"):
+        Path("scored", name).write_text("{", encoding="utf-8")
+    assert run("score", "pairs.jsonl", "-m", model, "-o", "scored").out.startswith("24 pairs · ")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 1}', '{"version": 1, "input": {}, "parts": []}'])
+def test_a_folder_whose_job_cannot_be_read_is_one_line(run: Run, folder: Path, content: str) -> None:
+    Path("scored").mkdir()
+    Path("scored/_job.json").write_text(content, encoding="utf-8")
+    outcome = run("score", "pairs.jsonl", "-o", "scored/")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: scored/_job.json: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_file_that_loses_rows_while_it_is_read_makes_no_short_part(folder: Path) -> None:
+    reads = iter([[1, 2, 3, 4, 5], [1, 2, 3]])
+    given = JobInput(
+        stream=RecordStream("pairs.jsonl"),
+        rows=lambda: iter(next(reads)),
+        cut=lambda rows: parts_of(rows, 2, lambda row: 1),
+        settings={},
+    )
+    with opened(DiskFiles(Path("scored")), given, "jsonl", dict) as job:
+        parts = job.parts_left()
+        assert next(parts) == (0, [1, 2])
+        with pytest.raises(JobChangedError, match=r"pairs\.jsonl: changed while the job read it"):
+            next(parts)
 
 
 def test_two_processes_do_not_work_on_one_job(run: Run, model: str, folder: Path) -> None:
