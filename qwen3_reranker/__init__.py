@@ -19,6 +19,7 @@ from qwen3_reranker.errors import (
 
 if TYPE_CHECKING:
     from qwen3_reranker.embedder import Embedder
+    from qwen3_reranker.explanation import Explanation
     from qwen3_reranker.records import DocumentScores, Embeddings, Hit, Ranking, Receipt, TextReceipt, Usage
     from qwen3_reranker.reranker import Reranker
 
@@ -29,6 +30,7 @@ __all__ = [
     "DocumentScores",
     "Embedder",
     "Embeddings",
+    "Explanation",
     "Hit",
     "InputError",
     "ModelNotFoundError",
@@ -58,6 +60,10 @@ def __getattr__(name: str) -> Any:
         from qwen3_reranker.embedder import Embedder
 
         return Embedder
+    if name == "Explanation":
+        from qwen3_reranker.explanation import Explanation
+
+        return Explanation
     if name in ("DocumentScores", "Embeddings", "Hit", "Ranking", "Receipt", "TextReceipt", "Usage"):
         from qwen3_reranker import records
 

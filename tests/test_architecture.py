@@ -17,7 +17,7 @@ LAYERS = [
     {"file_text", "json_object", "parquet", "partial_encoding", "prompt"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "documents", "endpoints", "engine_options", "plan", "score", "tokens"},
-    {"weights", "heads", "model_facts"},
+    {"weights", "heads", "model_facts", "explanation"},
     {"backends"},
     {"async_calls", "overlap"},
     {"runner"},
@@ -38,6 +38,7 @@ LIBRARIES = {
     "numpy": set(LEVEL)
     - {
         "errors",
+        "explanation",
         "file_text",
         "json_object",
         "option_fields",

@@ -20,6 +20,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "DocumentScores",
         "Embedder",
         "Embeddings",
+        "Explanation",
         "Hit",
         "InputError",
         "ModelNotFoundError",

@@ -21,7 +21,7 @@ _MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class FittedHypothesis:
     """A hypothesis and its distance from the server's logits.
 
     error: root mean square, in logits. spread: standard deviation of the logits that `transform` recovers.
@@ -55,12 +55,12 @@ class Explanation:
 class Verdict:
     """The hypothesis that explains the scores (`best`, or None), and the nearest `healthy` one."""
 
-    best: Explanation | None
-    healthy: Explanation | None
+    best: FittedHypothesis | None
+    healthy: FittedHypothesis | None
     spread: float
 
 
-def explain(reference: ReferenceModel, pairs: list[Pair], scores_N: Numbers) -> Verdict:
+def fitted_hypotheses(reference: ReferenceModel, pairs: list[Pair], scores_N: Numbers) -> Verdict:
     """The hypothesis that explains the scores of these pairs, (N,).
 
     A fault is named only if it fits well, and much better than a healthy server.
@@ -105,7 +105,7 @@ def _cut(logits_N: Numbers) -> Numbers:
     return np.clip(logits_N, -_MAX_LOGIT, _MAX_LOGIT)
 
 
-def _convincing(nearest: Explanation, healthy: Explanation | None, limit: float) -> Explanation | None:
+def _convincing(nearest: FittedHypothesis, healthy: FittedHypothesis | None, limit: float) -> FittedHypothesis | None:
     healthy_error = np.inf if healthy is None else healthy.error
     if not nearest.faults:
         return nearest if nearest.error <= limit else None
@@ -114,7 +114,9 @@ def _convincing(nearest: Explanation, healthy: Explanation | None, limit: float)
     return healthy if healthy_error <= limit else None
 
 
-def _explanations(reference: ReferenceModel, prompt: Prompt, pairs: list[Pair], scores_N: Numbers) -> list[Explanation]:
+def _explanations(
+    reference: ReferenceModel, prompt: Prompt, pairs: list[Pair], scores_N: Numbers
+) -> list[FittedHypothesis]:
     hidden_ND = reference.hidden(reference.rows(prompt, pairs))
     found = []
     for name, weight_D in reference.heads.items():
@@ -122,5 +124,5 @@ def _explanations(reference: ReferenceModel, prompt: Prompt, pairs: list[Pair], 
             observed_N = transform.inverse(scores_N)
             if observed_N is not None:
                 error = distance(observed_N, hidden_ND @ weight_D)
-                found.append(Explanation(prompt, name, transform, error, float(np.std(_cut(observed_N)))))
+                found.append(FittedHypothesis(prompt, name, transform, error, float(np.std(_cut(observed_N)))))
     return found

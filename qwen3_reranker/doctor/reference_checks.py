@@ -11,7 +11,7 @@ from qwen3_reranker.doctor.faults import DoctorReport
 from qwen3_reranker.doctor.hypotheses import Prompt
 from qwen3_reranker.doctor.matching import (
     distance,
-    explain,
+    fitted_hypotheses,
     loose,
     nearest,
     plainly_nearer,
@@ -36,7 +36,7 @@ class ReferenceChecks:
         self, report: DoctorReport, reference: ReferenceModel, client: Client, pairs: list[Pair], scores_N: Numbers
     ) -> None:
         self.report, self._reference, self._client = report, reference, client
-        verdict = explain(reference, pairs, scores_N)
+        verdict = fitted_hypotheses(reference, pairs, scores_N)
         self._best = verdict.best
         self._limit = loose(verdict.spread)
         report.checked.append(f"prompt, head and scale, compared with {reference.name}")

@@ -39,7 +39,9 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class TextSpan:
+    """A part of a text by its characters, and how many units it has. heading: it begins with one."""
+
     start: int
     end: int
     units: int
@@ -70,7 +72,7 @@ def headings(text: str) -> Iterator[tuple[int, int, str]]:
         fenced ^= bool(_FENCE.match(line))
 
 
-def _packed(pieces: Iterator[_Span], most: int) -> Iterator[tuple[int, int]]:
+def _packed(pieces: Iterator[TextSpan], most: int) -> Iterator[tuple[int, int]]:
     start, end, units = 0, 0, 0
     for piece in pieces:
         if units and (units + piece.units > most or (piece.heading and 2 * units >= most)):
@@ -83,14 +85,14 @@ def _packed(pieces: Iterator[_Span], most: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most: int, unit: re.Pattern[str]) -> Iterator[_Span]:
+def _pieces(text: str, blocks: Iterator[tuple[int, int, bool]], most: int, unit: re.Pattern[str]) -> Iterator[TextSpan]:
     for start, end, heading in blocks:
         units = _count(text, start, end, unit)
         if units <= most:
-            yield _Span(start, end, units, heading)
+            yield TextSpan(start, end, units, heading)
             continue
-        for cut in _cut(text, start, end, most, unit):
-            yield replace(cut, heading=heading and cut.start == start)
+        for part in cut(text, start, end, most, unit):
+            yield replace(part, heading=heading and part.start == start)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -144,7 +146,8 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = stop + 1
 
 
-def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> Iterator[_Span]:
+def cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> Iterator[TextSpan]:
+    """A part of a text in parts of at most `most` units, even in size; the white space between them is in none."""
     units = list(unit.finditer(text, start, end))
     first = 0
     while (left := len(units) - first) > most:
@@ -158,10 +161,10 @@ def _cut(text: str, start: int, end: int, most: int, unit: re.Pattern[str]) -> I
         sentences = [place for place in blanks if text[units[place - 1].end() - 1] in _ENDS]
         sentences += [place for place in places if text[units[place - 1].end() - 1] in _WIDE_ENDS]
         place = min(sentences or lines or blanks or [even], key=lambda place: abs(place - even))
-        yield _Span(units[first].start(), units[place - 1].end(), place - first, False)
+        yield TextSpan(units[first].start(), units[place - 1].end(), place - first, False)
         first = place
     if first < len(units):
-        yield _Span(units[first].start(), units[-1].end(), len(units) - first, False)
+        yield TextSpan(units[first].start(), units[-1].end(), len(units) - first, False)
 
 
 def _count(text: str, start: int, end: int, unit: re.Pattern[str]) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker.doctor.hypotheses import CANONICAL, PROMPTS
-from qwen3_reranker.doctor.matching import explain
+from qwen3_reranker.doctor.matching import fitted_hypotheses
 from qwen3_reranker.endpoints import probes
 from qwen3_reranker.endpoints.clear_pairs import check_clear_pairs
 from qwen3_reranker.endpoints.score_transforms import SCORE_TRANSFORMS, logit, sigmoid
@@ -40,7 +40,7 @@ def test_the_canonical_prompt_with_the_noise_of_few_bits_is_healthy(nano: Case, 
     logits_N = nano.reference.logits(nano.reference.rows(CANONICAL, PAIRS))
     for seed in range(3 if noise else 1):
         noisy_N = logits_N + np.random.default_rng(seed).normal(0, noise, len(PAIRS))
-        best = explain(nano.reference, PAIRS, np.round(sigmoid(noisy_N), 3)).best
+        best = fitted_hypotheses(nano.reference, PAIRS, np.round(sigmoid(noisy_N), 3)).best
         assert best is not None
         assert best.faults == ()
 
@@ -51,7 +51,7 @@ def test_another_prompt_is_named_rightly_or_where_noise_hides_it_not_at_all(nano
     canonical_N = nano.reference.logits(nano.reference.rows(CANONICAL, PAIRS))
     for written in PROMPTS[1:]:
         logits_N = nano.reference.logits(nano.reference.rows(written, PAIRS))
-        best = explain(nano.reference, PAIRS, sigmoid(logits_N + random.normal(0, noise, len(PAIRS)))).best
+        best = fitted_hypotheses(nano.reference, PAIRS, sigmoid(logits_N + random.normal(0, noise, len(PAIRS)))).best
         apart = float(np.sqrt(np.mean((logits_N - canonical_N) ** 2)))
         if best is not None and (best.faults or apart > 6 * noise):
             assert set(best.faults) == set(written.faults), (written.description, best.description, apart)
