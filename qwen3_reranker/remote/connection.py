@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import random
 import time
 from collections.abc import Mapping
@@ -48,17 +47,35 @@ class ServerConnection:
         retries: None for those of the options. Raises RefusedError for a reply without scores, SlowError for a
         deadline, and EndpointError where nothing replies.
         """
-        content = json.dumps(body).encode()
+        return read_scores(await self._answer("POST", path, json.dumps(body).encode(), deadline, retries))
+
+    async def said(self, path: str, deadline: float, retries: int) -> Any:
+        """The JSON that a path gives, None where it gives none."""
+        try:
+            return json.loads(await self._answer("GET", path, None, deadline, retries))
+        except (EndpointError, ValueError, RecursionError):
+            return None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _answer(
+        self, method: str, path: str, content: bytes | None, deadline: float, retries: int | None
+    ) -> bytes:
+        """The body of a reply of status 200. Raises what `scores` raises for others and for none."""
         most = self._options.retries if retries is None else retries
         for tried in range(1, most + 2):
             wait = min(_FIRST_WAIT * 2 ** (tried - 1), _LONGEST_WAIT) * random.uniform(0.5, 1.0)
             try:
-                status, headers, reply = await self._sent("POST", path, content, deadline)
+                status, headers, reply = await self._sent(method, path, content, deadline)
             except EndpointError as error:
                 problem: EndpointError = error
             else:
                 if status == 200:
-                    return read_scores(reply)
+                    return reply
                 problem = RefusedError(status, refusal(status, reply))
                 if status not in _MOMENTARY:
                     raise problem
@@ -72,20 +89,6 @@ class ServerConnection:
         if isinstance(problem, RefusedError):
             raise RefusedError(problem.status, f"{problem}{tries}")
         raise type(problem)(f"{problem}{tries}")
-
-    async def said(self, path: str) -> Any:
-        """The JSON that a path gives, None where it gives none. One try, as nothing depends on it."""
-        try:
-            status, _, reply = await self._sent("GET", path, None, math.inf)
-            return json.loads(reply) if status == 200 else None
-        except (EndpointError, ValueError, RecursionError):
-            return None
-
-    async def close(self) -> None:
-        """Close all connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
 
     async def _sent(
         self, method: str, path: str, content: bytes | None, deadline: float

@@ -117,9 +117,11 @@ class RemoteReranker(TextReranker):
     ) -> DocumentScores | None:
         """The scores of documents, None where they are not there by the deadline (time.monotonic()).
 
-        Requests under way are dropped then. Raises what `score` raises.
+        Requests under way are dropped then. Such a deadline counts in place of that of the options. Raises what
+        `score` raises.
         """
-        scored = self._scored([(query, documents)], instruction, None)
+        seconds = self.server_options.deadline if math.isinf(deadline) else None
+        scored = self._scored([(query, documents)], instruction, None, seconds)
         return self._loop.result(_by(deadline, scored))
 
     def close(self) -> None:
@@ -164,7 +166,7 @@ class RemoteReranker(TextReranker):
     def _score_lists(
         self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
     ) -> list[DocumentScores]:
-        return self._loop.result(self._scored(lists, instruction, on_progress))
+        return self._loop.result(self._scored(lists, instruction, on_progress, self.server_options.deadline))
 
     async def _awaited(
         self,
@@ -173,23 +175,32 @@ class RemoteReranker(TextReranker):
         on_progress: OnProgress | None,
         finish: Callable[[DocumentScores], Result],
     ) -> Result:
-        [scores] = await asyncio.wrap_future(self._loop.submit(self._scored([asked], instruction, on_progress)))
+        scored = self._scored([asked], instruction, on_progress, self.server_options.deadline)
+        [scores] = await asyncio.wrap_future(self._loop.submit(scored))
         return finish(scores)
 
     def _scored(
-        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        seconds: float | None,
     ) -> Coroutine[Any, Any, list[DocumentScores]]:
         if self.is_closed:
             raise InputError("this Reranker is closed; make a new one")
         texts = (text for query, texts in lists for text in (query, *texts))
         if any(lone_surrogate(text) is not None for text in (instruction or "", *texts)):
             raise NotUnicodeError("a text is not valid Unicode: it holds a lone surrogate")
-        return self._answered(lists, instruction, on_progress)
+        return self._answered(lists, instruction, on_progress, seconds)
 
     async def _answered(
-        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        seconds: float | None,
     ) -> list[DocumentScores]:
-        deadline = time.monotonic() + (self.server_options.deadline or math.inf)
+        deadline = time.monotonic() + (seconds or math.inf)
         extra: dict[str, Any] = dict(self.facts.raw)
         if instruction is not None:
             if self.facts.instruction is None:

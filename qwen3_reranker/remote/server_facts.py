@@ -104,7 +104,9 @@ class ScoreClient:
 
     async def served(self) -> RemoteModel:
         """What the server says of its model, in the two places where servers do."""
-        info, models = [await self._connection.said(path) for path in self._connection.address.info_paths()]
+        deadline = time.monotonic() + (self._options.deadline or math.inf)
+        paths = self._connection.address.info_paths()
+        info, models = await asyncio.gather(*(self._connection.said(each, deadline, _FIRST_RETRIES) for each in paths))
         return RemoteModel.of(info, models, self._options.served_name)
 
     async def instruction_path(self, facts: ServerFacts, deadline: float) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.search import Index
+from testing.faulty_proxy import faulty_proxy
 from testing.live_server import Live, live_server
+from testing.local_server import Quiet, serving
+from testing.patience import PATIENCE_SECONDS
 
 QUERY = "take back my last commit"
 TEXTS = {
@@ -71,9 +76,45 @@ def test_a_search_answers_in_its_time_with_a_server_that_does_not(folder: Path) 
     assert time.monotonic() - begun < 40
 
 
+def test_a_search_with_a_budget_lists_what_a_server_refused_all_the_time_in_the_first_order(
+    live: Live, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with faulty_proxy(live.url, share=0.0) as proxy:
+        Reranker(proxy.url).close()
+        proxy.share = 1.0
+        arguments = ["search", QUERY, "--index", str(folder), "-m", proxy.url, "--format", "json"]
+        assert main([*arguments, "--budget", "1s"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["left_out"] == ["judging"]
+        assert {hit["path"] for hit in found["hits"]} >= {"soft", "log"}
+
+
+def test_a_server_that_does_not_say_what_it_serves_is_not_waited_for_beyond_the_deadline() -> None:
+    ended = threading.Event()
+
+    class Handler(Quiet, BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ended.wait(PATIENCE_SECONDS)
+
+        def do_POST(self) -> None:
+            documents = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["documents"]
+            scores = [{"index": place, "relevance_score": 0.5} for place in range(len(documents))]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"results": scores}).encode())
+
+    begun = time.monotonic()
+    with serving(Handler) as url, Reranker(url, check="off", deadline=1.0) as remote:
+        assert remote.served.facts == {}
+        assert time.monotonic() - begun < 20
+        ended.set()
+
+
 def test_a_search_judges_with_a_server_what_its_time_allows(live: Live, folder: Path) -> None:
     with Index(folder, reranker=None) as index:
-        index.add({"id": str(number), "text": f"Commit {number} was taken back. " * 40} for number in range(60))
+        # No two passages of one text, as a text that was judged is known wherever it stands.
+        texts = [" ".join(f"Commit {number}.{part} was taken back." for part in range(40)) for number in range(60)]
+        index.add({"id": str(number), "text": text} for number, text in enumerate(texts))
     with Reranker(live.url, check="off") as remote, Index(folder, reranker=remote) as index:
         index.search(QUERY, budget=60, candidates=2)
         # A loaded machine may judge nothing in the first of these times.
