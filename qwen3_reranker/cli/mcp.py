@@ -75,4 +75,4 @@ def _open_models(opened: Index) -> None:
     try:
         opened.open_models()
     except RerankerError as error:
-        note(f"searches will not be judged: {error}")
+        note(f"searches fail, as the reranker does not open: {error}")

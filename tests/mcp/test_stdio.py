@@ -137,7 +137,7 @@ def test_a_model_that_is_not_there_is_said_and_searches_name_it(command: list[st
         assert "/no/such/model" in result["content"][0]["text"]
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out) == (0, b"")
-    assert err.startswith(b"note: searches will not be judged: no model '/no/such/model'")
+    assert err.startswith(b"note: searches fail, as the reranker does not open: no model '/no/such/model'")
 
 
 def test_options_that_cannot_be_used_are_one_line(run: Run, tmp_path: Path) -> None:
