@@ -167,7 +167,8 @@ def evaluate(
         for precision, prompt in product(precisions, compare.prompts or usual_prompts(data.on))
     ]
     servers = [each for each in models if is_server(each)]
-    refuse_server_options(replace(source, model=servers[0] if servers else source.model), server)
+    if not servers:
+        refuse_server_options(source, server)
     reach = asdict(server)
     if models and len(servers) == len(models) and not (data.first_stage or data.embedder):
         compared_here = {"precision": compare.precisions, "prompt": compare.prompts, "revision": source.revision}
