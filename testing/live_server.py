@@ -46,7 +46,7 @@ def live_server(**fields: Any) -> Iterator[Live]:
     """The server with these settings, the bundled model if they name none. A missing store of keys is made."""
     settings = settings_of(fields)
     if settings.keys is not None:
-        Store(settings.keys, settings.pepper.get_secret_value().encode() if settings.pepper else None).close()
+        Store(settings.keys, settings.pepper.encode() if settings.pepper else None).close()
     application = open_application(settings, __version__)
     with listen("127.0.0.1", 0) as listening:
         server = Server(application, settings)
