@@ -80,6 +80,10 @@ class JobChangedError(InputError):
     http_status = 409
 
 
+class CalibrationError(InputError):
+    """A file holds no calibration, or one that was fitted for another model or instruction."""
+
+
 class ModelNotFoundError(InputError):
     """No model of that name is bundled, a folder, on the Hub or cached."""
 

@@ -28,6 +28,7 @@ LAYERS = [
     {"bench", "drift", "evaluate", "integrations"},
     {"convert", "doctor", "hub"},
     {"compat", "jobs", "train"},
+    {"calibrate"},
     {"mcp", "serve"},
     {"cli"},
     {"__init__", "__main__"},

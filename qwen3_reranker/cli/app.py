@@ -21,6 +21,7 @@ VERBS = (
     "download",
     "inspect",
     "evaluate",
+    "calibrate",
     "bench",
     "convert",
     "push",

@@ -13,7 +13,8 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 
 if TYPE_CHECKING:
-    from qwen3_reranker.cli.shared_options import ModelOptions
+    from qwen3_reranker.calibrate import Calibration
+    from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOptions
     from qwen3_reranker.remote.remote_reranker import RemoteReranker
     from qwen3_reranker.remote.server_options import ServerOptions
     from qwen3_reranker.reranker import Reranker
@@ -59,6 +60,17 @@ def row_limit(reranker: Reranker | RemoteReranker) -> int | None:
     """The tokens that a pair may have; None where a server cuts, and does not say where."""
     tokens = getattr(reranker, "tokens", None)
     return None if tokens is None else int(tokens.max_length)
+
+
+def read_calibration(options: CalibratedOptions) -> Calibration | None:
+    """The calibration that was named. Raises CalibrationError for a file that holds none."""
+    if options.calibrated is None:
+        if options.allow_other_calibration:
+            raise InputError("--allow-other-calibration has a meaning with --calibrated alone")
+        return None
+    from qwen3_reranker.calibrate import Calibration
+
+    return Calibration.read(options.calibrated)
 
 
 @contextmanager

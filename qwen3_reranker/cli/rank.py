@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -19,6 +19,7 @@ from qwen3_reranker.cli.opened_reranker import (
     download,
     is_server,
     open_reranker,
+    read_calibration,
     refuse_server_options,
     row_limit,
     warnings_noted,
@@ -26,7 +27,7 @@ from qwen3_reranker.cli.opened_reranker import (
 from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
 from qwen3_reranker.cli.queries import Query, queries_and_places
 from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
-from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
+from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
 from qwen3_reranker.engine_options import EngineOptions
@@ -112,6 +113,7 @@ def rank(
     *,
     ranking: RankingOptions,
     documents: DocumentOptions,
+    calibration: CalibratedOptions,
     output: RankingOutput,
     model: ModelOrServerOptions,
     engine: EngineOptions,
@@ -138,6 +140,7 @@ def rank(
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
+      qwen3-reranker rank "who pays" handbook/ --calibrated calibration.json --min-probability 0.5
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
     """
@@ -150,6 +153,7 @@ def rank(
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server)
+    calibrated = read_calibration(calibration)
     form = output.chosen
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
@@ -190,14 +194,19 @@ def rank(
                 outline = str(reranker.runner.plan(rows))
         else:
             bar.stage("ranking", _size(queries, texts))
+            if calibrated is not None and not calibration.allow_other_calibration:
+                calibrated.refuse_other(reranker, ranking.instruction)
             common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
+            common = replace(common, calibration=calibration.calibrated)
             top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
-            num_cut, cuts, reports = 0, [], []
+            num_cut, cuts, reports, best_left_out = 0, [], [], []
             with _output(form, output.output, several=ranking.queries is not None) as write:
                 for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking.instruction, bar):
                     num_cut += hits.usage.truncated_documents
                     cuts += [hit.receipt for hit in hits[:1]]
+                    hits = hits if calibrated is None else calibrated.ranking(hits)
                     reports.append(common.with_ranking(query.text, query.id, hits, seconds))
+                    best_left_out += [] if len(reports[-1].ranking) else [hit.probability for hit in hits[:1]]
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
                 # On a terminal nothing is written while the bar is there.
@@ -209,6 +218,7 @@ def rank(
         return
     if output.explain_plan:
         print(outline)
+    _note_none(best_left_out, len(queries), ranking.min_probability)
     _note_cut_documents(num_cut, len(found) * len(queries), limit, positions, documents)
     _note_cut_query(cuts, limit)
 
@@ -264,6 +274,14 @@ def _size(queries: Sequence[Query], texts: Sequence[str]) -> str:
     written = f"{characters / 1e6:,.1f} million" if characters >= 1e6 else f"{characters:,}"
     several = f"{len(queries):,} queries by " if len(queries) > 1 else ""
     return f"{several}{len(texts):,} documents of {written} characters"
+
+
+def _note_none(best: Sequence[float], num_queries: int, least: float | None) -> None:
+    """Note that no document answers; best: the probability of the best hit of each query without an answer."""
+    if best and num_queries == 1:
+        note(f"none of these answers: no document has a probability of {least:g} or more, the best has {best[0]:.3g}")
+    elif best:
+        note(f"none of these answers {len(best):,} of {num_queries:,} queries with a probability of {least:g} or more")
 
 
 def _note_cut_documents(cut: int, count: int, limit: int | None, positions: int, options: DocumentOptions) -> None:

@@ -31,7 +31,7 @@ class RankingReport:
     """What `rank` found. `documents` are all that were read; `seconds` is the time the ranking took.
 
     query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
-    a server cuts, and does not say where.
+    a server cuts, and does not say where. calibration: the file that gave the probabilities; None for the model's own.
     """
 
     query: str
@@ -43,6 +43,7 @@ class RankingReport:
     seconds: float
     query_id: str | None = None
     least: float | None = None
+    calibration: str | None = None
 
     @classmethod
     def of(
@@ -134,6 +135,7 @@ def _object(report: RankingReport) -> dict[str, Any]:
         "query": report.query,
         "instruction": report.instruction,
         "model": report.model,
+        **({} if report.calibration is None else {"calibration": report.calibration}),
         "results": list(entries(replace(report, query_id=None))),
         "usage": asdict(report.ranking.usage),
     }

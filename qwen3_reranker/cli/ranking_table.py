@@ -125,6 +125,8 @@ def _footer(report: RankingReport) -> list[str]:
     usage, shown, read = report.ranking.usage, len(report.ranking), len(report.documents)
     documents = f"{read:,} {'document' if read == 1 else 'documents'}"
     parts = [documents if shown == read else f"best {shown:,} of {read:,}"]
+    if report.calibration is not None:
+        parts[0] += ", calibrated"
     if report.least is not None:
         parts[0] += f" with a probability of {report.least:g} or more"
     if usage.prompt_tokens:

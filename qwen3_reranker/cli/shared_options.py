@@ -62,6 +62,19 @@ class ModelOrServerOptions(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibratedOptions:
+    """Which calibration gives the probabilities."""
+
+    group: ClassVar[str] = "Calibration"
+    calibrated: str | None = option(
+        None, "Give the probabilities of FILE, written by `calibrate`, in place of the model's own.", unit="FILE"
+    )
+    allow_other_calibration: bool = option(
+        False, "Use it although it was fitted with another model, prompt or instruction."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PushOptions:
     """Where on the Hub a finished model goes."""
 

@@ -42,15 +42,20 @@ def page(summary: Summary, tuning: Tuning | None = None) -> str:
     parts = [f'<h1>Evaluation</h1><p class="verdict">{escape(verdict_of)}</p>']
     for section in sections(summary, tuning):
         remark = f'<p class="dim">{escape(section.remark)}</p>' if section.remark else ""
-        parts.append(f"<h2>{escape(section.title)}</h2>{remark}{_plot(section, summary)}{_wide(section.table.html())}")
+        parts.append(f"<h2>{escape(section.title)}</h2>{remark}{_plot(section, summary)}{wide(section.table.html())}")
         if section.title == DIFFERENCES and summary.is_ordered:
             parts += _differences(summary)
     notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(summary))
     parts.append(f"<footer><h2>What was measured</h2><ul>{notes}</ul></footer>")
+    return whole_page("Evaluation", "".join(parts))
+
+
+def whole_page(title: str, body: str) -> str:
+    """A self-contained page of HTML in the style of all reports."""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -60,9 +65,9 @@ def _plot(section: ReportSection, summary: Summary) -> str:
         first = summary.systems[0]
         lines = {system.label: system.depth_curve for system in summary.systems if system.kind == MODEL}
         keys = (f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
-        return _wide(plots.curves(lines, summary.mean(first), first.label)) + "".join(keys)
+        return wide(plots.curves(lines, summary.mean(first), first.label)) + "".join(keys)
     if section.title.endswith(summary.headline_name):
-        return _wide(
+        return wide(
             plots.intervals([(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems])
         )
     return ""
@@ -81,10 +86,10 @@ def _differences(summary: Summary) -> Iterator[str]:
         yield (
             f"<h2>{escape(system.label)}, query by query</h2>"
             f'<p class="dim">Its {escape(summary.headline_name)} minus that of {escape(first.label)}, best first.</p>'
-            + _wide(plots.differences(values.tolist()))
+            + wide(plots.differences(values.tolist()))
         )
 
 
-def _wide(content: str) -> str:
+def wide(content: str) -> str:
     """Content that may be wider than the screen, with a scroll bar of its own."""
     return f'<div class="wide">{content}</div>'

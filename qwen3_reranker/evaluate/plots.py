@@ -88,6 +88,29 @@ def curves(lines: Mapping[str, Mapping[int, float]], level: float, level_label: 
     return _svg(height, parts, "Mean by the number of documents that are reranked")
 
 
+def shares(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, *, diagonal: bool = False) -> str:
+    """A line for each label through points of two shares, from 0 to 1. diagonal: with the line of equal shares."""
+    height, left, right, bottom = 300, 52, _WIDTH - 16, 300 - 28
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - value * (bottom - 8)
+
+    parts = [f'<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>']
+    for at in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts += [_text(x(at), bottom + 18, f"{at:.2f}", "middle"), _text(left - 8, y(at) + 4, f"{at:.2f}", "end")]
+    if diagonal:
+        parts.append(f'<line class="level" x1="{x(0)}" x2="{x(1)}" y1="{y(0)}" y2="{y(1)}"/>')
+    for number, (label, line) in enumerate(lines.items(), start=1):
+        points = " ".join(f"{x(first):.1f},{y(second):.1f}" for first, second in line)
+        parts.append(
+            f'<polyline class="line c{number % 6}" points="{points}"><title>{escape(label)}</title></polyline>'
+        )
+    return _svg(height, parts, title)
+
+
 def _vertical_grid(low: float, high: float, x: object, bottom: float) -> list[str]:
     assert callable(x)
     steps = [low + (high - low) * part / 4 for part in range(5)]

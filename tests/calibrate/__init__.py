@@ -1,0 +1,1 @@
+"""Tests of qwen3_reranker.calibrate."""
