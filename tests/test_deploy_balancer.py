@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx2
@@ -15,7 +16,7 @@ import pytest
 
 from qwen3_reranker.serve.accounts.store import Store
 from testing.live_server import ServerProcess, server_process
-from testing.local_server import free_port
+from testing.local_server import Quiet, free_port, serving
 from testing.patience import PATIENCE_SECONDS, until
 
 CONFIGURATION = Path(__file__).parents[1] / "deploy" / "nginx.conf"
@@ -101,3 +102,27 @@ def test_two_processes_behind_nginx_share_the_load_and_one_quota_and_one_may_end
         left = int(CREDIT / dollars) - 100
         assert left > 0
         assert Counter(ask(number)[0] for number in range(left + 5)) == {200: left, 402: 5}
+
+
+def test_without_capacity_every_client_gets_the_503_of_a_process_with_its_retry_after(tmp_path: Path) -> None:
+    class Busy(Quiet, BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.reply(200)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.reply(503)
+
+        def reply(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Retry-After", "2")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with (
+        serving(Busy) as one,
+        serving(Busy) as other,
+        balanced(tmp_path, [int(each.rpartition(":")[2]) for each in (one, other)]) as url,
+    ):
+        replies = [httpx2.post(f"{url}/v1/rerank", json=BODY) for _ in range(5)]
+        assert [(reply.status_code, reply.headers.get("Retry-After")) for reply in replies] == [(503, "2")] * 5
