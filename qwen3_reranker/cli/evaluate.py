@@ -175,20 +175,24 @@ def evaluate(
         reach |= {**unusual(engine), **{name: value for name, value in compared_here.items() if value}}
     with warnings_noted():
         check_openable(models, variants, reach, data.first_stage or [])
-    if data.embedder is not None and "index" not in (data.first_stage or ()):
-        raise InputError("--embedder needs --first-stage index; name an embedding model alone with --first-stage MODEL")
-    extra = [Measure.parse(name) for name in output.measures.split(",") if name.strip()]
-    folder, instructions = Path(output.output), compare.instructions
-    sets = [labelled.drawn(data.queries, output.seed) for labelled in read_all(data.on)]
-    if compare.tune_instruction:
-        instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
-    candidates = systems(models, variants, reach, instructions, one_model=compare.tune_instruction)
-    lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0], data.embedder)
-    stages = retrieved(sets, data.first_stage or ["auto"], lists)
-    if data.with_positives:
-        stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]
-    with ProgressBar("judging") as bar:
-        summary = evaluate_systems(sets, stages, candidates, folder, measures=extra, seed=output.seed, on_progress=bar)
+        if data.embedder is not None and "index" not in (data.first_stage or ()):
+            raise InputError(
+                "--embedder needs --first-stage index; name an embedding model alone with --first-stage MODEL"
+            )
+        extra = [Measure.parse(name) for name in output.measures.split(",") if name.strip()]
+        folder, instructions = Path(output.output), compare.instructions
+        sets = [labelled.drawn(data.queries, output.seed) for labelled in read_all(data.on)]
+        if compare.tune_instruction:
+            instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
+        candidates = systems(models, variants, reach, instructions, one_model=compare.tune_instruction)
+        lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0], data.embedder)
+        stages = retrieved(sets, data.first_stage or ["auto"], lists)
+        if data.with_positives:
+            stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]
+        with ProgressBar("judging") as bar:
+            summary = evaluate_systems(
+                sets, stages, candidates, folder, measures=extra, seed=output.seed, on_progress=bar
+            )
     tuning = tune(summary) if compare.tune_instruction else None
     if tuning is not None:
         summary = narrowed(summary, {tuning.baseline, tuning.winner.label})

@@ -75,11 +75,14 @@ def read_calibration(options: CalibratedOptions) -> Calibration | None:
 
 @contextmanager
 def warnings_noted() -> Iterator[None]:
-    """Say the warnings of the library on stderr, a line each."""
+    """Say the warnings of the library on stderr, a line each, and each once."""
+    said: set[str] = set()
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            note(record.getMessage())
+            if (message := record.getMessage()) not in said:
+                said.add(message)
+                note(message)
 
     logger, handler = logging.getLogger("qwen3_reranker"), Notes(logging.WARNING)
     logger.addHandler(handler)

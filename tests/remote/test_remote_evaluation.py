@@ -100,3 +100,13 @@ def test_what_cannot_be_is_one_line_before_any_work(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_the_fault_of_a_server_is_said_once_in_a_line_of_its_own(
+    lines: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with live_server(models=[{"source": "nano", "options": {"prompt": "pair"}}]) as bare:
+        assert main(["evaluate", bare.url, "--on", lines, "-o", str(tmp_path / "out")]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "no-template" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"note: {bare.url}: no-template: ")
