@@ -56,7 +56,14 @@ def open_url(url: str) -> io.BufferedReader:
     """The file at a URL, buffered. Raises what `file_system` raises, and OSError, now and where it is read."""
     system, path = file_system(url)
     with storage_errors_as_os_errors():
-        raw = _StoredFile(system.open(path, "rb"))
+        try:
+            raw = _StoredFile(system.open(path, "rb"))
+        except FileNotFoundError as error:
+            # fsspec says this of a web server that it cannot reach, or that answers otherwise than 404, too.
+            cause = error.__cause__ or error
+            if isinstance(cause, OSError) or getattr(cause, "status", 404) != 404:
+                raise cause from None
+            raise
     return io.BufferedReader(raw, _BUFFER_BYTES)
 
 

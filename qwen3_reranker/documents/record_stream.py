@@ -14,6 +14,7 @@ from qwen3_reranker.documents.kinds import RECORDS, ending
 from qwen3_reranker.documents.record_files import LONGEST_CELL, column_names, kind, wrong_columns
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.parquet import ParquetRows
+from qwen3_reranker.storage_urls import is_url
 from qwen3_reranker.text_lines import decoded_lines, open_lines
 
 STDIN = "-"
@@ -30,7 +31,7 @@ class RecordStream:
     """
 
     def __init__(self, path: str, form: str | None = None) -> None:
-        if os.path.isdir(path):
+        if os.path.isdir(path) or (is_url(path) and path.endswith("/")):
             raise InputError(f"{path} is a folder: name a file of records")
         self.path, self._is_stdin = path, path == STDIN
         #: Whether it is standard input or another pipe, whose records are gone once they are read.

@@ -110,6 +110,8 @@ def test_a_file_url_is_a_folder_of_this_machine(run: Run, model: str, notes: Pat
     [
         ("memory://bucket/none.jsonl", "scored/", 2, "memory://bucket/none.jsonl: no such file"),
         ("nosuch://bucket/pairs.jsonl", "scored/", 2, "nosuch://bucket/pairs.jsonl: Protocol not known: nosuch"),
+        ("memory://bucket/pairs.jsonl/", "scored/", 2, "memory://bucket/pairs.jsonl/ is a folder"),
+        ("http://127.0.0.1:1/pairs.jsonl", "scored/", 2, "http://127.0.0.1:1/pairs.jsonl: cannot be read (Conn"),
         ("memory://b/pairs.jsonl", "memory://b/scored", 2, "memory://b/scored: a URL gets the parts of a job"),
         ("memory://b/pairs.jsonl", "ftp://host/scored/", 2, "ftp://host/scored/: parts go to a folder of this machine"),
         ("memory://b/pairs.jsonl", "memory://b/full/", 2, "memory://b/full: holds files that belong to no job"),
