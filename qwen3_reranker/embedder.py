@@ -49,7 +49,7 @@ class Embedder(OpenedModel):
         **options: Unpack[EmbedderOptions],
     ) -> None:
         chosen = EngineOptions.of(options)
-        _refuse_judges_options(chosen)
+        refuse_judges_options(chosen)
         checkpoint = open_checkpoint(model, revision)
         refuse_judges(checkpoint)
         self.head = EmbeddingHead(checkpoint.config.hidden_size, dim)
@@ -192,7 +192,8 @@ class Embedder(OpenedModel):
         return TextReceipt(kept + cut, kept, row.receipt.is_lower_bound)
 
 
-def _refuse_judges_options(options: EngineOptions) -> None:
+def refuse_judges_options(options: EngineOptions) -> None:
+    """Raise InputError for options with which no Embedder is opened."""
     if SPECS[options.backend].applies_head:
         others = " or ".join(f'backend="{name}"' for name, spec in SPECS.items() if not spec.applies_head)
         raise InputError(f"the {options.backend} backend gives logits and no vectors; embed with {others}")

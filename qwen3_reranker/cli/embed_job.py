@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qwen3_reranker.cli.documents import Document, DocumentOptions, documents_of
 from qwen3_reranker.cli.job_run import run_job
 from qwen3_reranker.cli.record_output import columns_of, opened_records
-from qwen3_reranker.documents.record_stream import RecordStream
+from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.job_options import JobOptions
@@ -41,6 +41,8 @@ def embed_into_folder(
 
     if len(places) != 1:
         raise InputError(f"a job reads one file of records, got {len(places)} places")
+    if options.input_format not in ("auto", *FORMATS):
+        raise InputError(f"a job reads records of {', '.join(FORMATS)}, got --input-format {options.input_format}")
     stream = RecordStream(places[0], None if options.input_format == "auto" else options.input_format)
     about = {"part_rows": job.part_rows, "field": options.field, "id_field": options.id_field}
     given = JobInput(

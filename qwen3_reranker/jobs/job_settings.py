@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
-from qwen3_reranker.embedder import refuse_judges
+from qwen3_reranker.embedder import refuse_judges, refuse_judges_options
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.evaluate.judging import model_fingerprint
 from qwen3_reranker.heads import EmbeddingHead
@@ -38,8 +38,9 @@ def score_settings(reranker: Reranker | RemoteReranker, instruction: str | None)
 def embed_settings(task: EmbedTask, options: EngineOptions) -> dict[str, Any]:
     """The fingerprint of an embedding model, and each option that may change a vector.
 
-    Raises what Embedder raises for a model or a dim that cannot be used.
+    Raises what Embedder raises for a model, options or a dim that cannot be used.
     """
+    refuse_judges_options(options)
     checkpoint = open_checkpoint(task.model, task.revision)
     refuse_judges(checkpoint)
     content = hashlib.sha256(fingerprint(checkpoint, cache_folders(checkpoint) if options.disk_cache else ()).encode())

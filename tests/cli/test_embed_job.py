@@ -74,6 +74,8 @@ def test_passages_of_records_are_rows_too(run: Run, embedding_model: str, folder
     [
         (("texts.jsonl", "texts.parquet", "-o", "v/"), "a job reads one file of records, got 2 places"),
         ((".", "-o", "v/"), ". is a folder: name a file of records"),
+        (("texts.jsonl", "-o", "v/", "--input-format", "lines"), "a job reads records of jsonl, csv, tsv, parquet"),
+        (("texts.jsonl", "-o", "v/", "--backend", "vllm"), "the vllm backend gives logits and no vectors"),
         (("texts.jsonl", "-o", "v/", "--field", "body"), "texts.jsonl:1: "),
         (("texts.jsonl", "-o", "v.npy", "--engine", "ray"), "--engine is for a job, which goes to a folder: -o v.npy/"),
         (("texts.jsonl", "-o", "v/", "--dim", "65"), "--dim must be "),
