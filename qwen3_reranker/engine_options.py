@@ -183,11 +183,13 @@ class EngineOptions:
                 f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "
                 f'backend={self.backend!r}; use backend="torch" or leave it out'
             )
-        if self.engine_options is not None and (self.backend != "vllm" or not isinstance(self.engine_options, Mapping)):
+        if self.engine_options is not None and self.backend != "vllm":
             raise InputError(
-                f"engine_options is a dictionary of options for the vllm backend, got "
-                f"engine_options={self.engine_options!r} with backend={self.backend!r}"
+                f"engine_options is for the vllm backend, got backend={self.backend!r}; "
+                'use backend="vllm" or leave it out'
             )
+        if not isinstance(self.engine_options, Mapping | None):
+            raise InputError(f"engine_options is a dictionary of vLLM's options, got {self.engine_options!r}")
         _at_least("max_length", self.max_length, 1)
         _at_least("max_batch_tokens", self.max_batch_tokens, 1)
         _at_least("num_threads", self.num_threads, 1, _MAX_THREADS)

@@ -132,7 +132,10 @@ def test_without_vllm_the_error_says_what_to_install() -> None:
     [
         (("--engine-option", "tensor_parallel_size"), "--engine-option is NAME=VALUE"),
         (("--engine-option", "a=1", "--engine-option", "a=2"), "each name once"),
-        (("--engine-option", "a=1", "--backend", "cpu"), "for the vllm backend"),
+        (
+            ("--engine-option", "a=1", "--backend", "cpu"),
+            "error: --engine-option is for the vllm backend, got --backend cpu; use --backend vllm or leave it out\n",
+        ),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_one_line(run: Run, flags: tuple[str, ...], message: str) -> None:
