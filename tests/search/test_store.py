@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from qwen3_reranker.search.index_store import StoredPassage
 from qwen3_reranker.search.lance_store import LanceStore
 from qwen3_reranker.search.local_store import LocalStore
 from qwen3_reranker.search.writer_lease import leased
+from testing.patience import until
 from tests.search.test_search_index import NOTES, places, written_notes
 
 # file:// is to LanceDB what s3:// is: there the writer has a lease, not a lock of this machine.
@@ -465,19 +466,58 @@ def test_many_passages_are_written_in_several_commits_and_indexed(tmp_path: Path
         assert held.passages == 4_200
 
 
-def test_a_lease_ends_with_time_and_its_old_holder_learns_it(tmp_path: Path) -> None:
+class Clock:
+    """The time of leases, which passes only where a test says so: a busy machine makes none run out."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("qwen3_reranker.lease", "qwen3_reranker.search.writer_lease"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    return clock
+
+
+def lease_ends(lease: Any) -> float:
+    [end] = lease.to_arrow()["expires"].to_pylist()
+    return float(end)
+
+
+def test_a_lease_ends_with_time_and_its_old_holder_learns_it(tmp_path: Path, clock: Clock) -> None:
     store = LanceStore(f"file://{tmp_path / 'index'}")
-    with leased(store._lease, "index", 0.0, seconds=0.6) as refuse_if_lost:
-        time.sleep(1.5)
+    lease: Any = store._lease
+
+    def taken_over() -> bool:
+        # A renewal at the same moment makes a conflict.
+        with suppress(RuntimeError):
+            lease.update(values={"holder": "another", "expires": clock.now + 60})
+            return True
+        return False
+
+    with leased(lease, "index", 0.0, seconds=0.6) as refuse_if_lost:
+        for _ in range(8):
+            clock.sleep(0.2)
+            until(lambda: lease_ends(lease) == clock.now + 0.6)
         refuse_if_lost()
-        with pytest.raises(UnavailableError, match="another process writes"), leased(store._lease, "index", 0.1):
+        with pytest.raises(UnavailableError, match="another process writes"), leased(lease, "index", 0.1, 0.6):
             pass
         # As if this process had slept for longer than the lease, and another one had come.
-        store._lease.update(values={"holder": "another", "expires": time.time() + 60})
-        time.sleep(0.7)
+        until(taken_over)
+        clock.sleep(0.7)
         with pytest.raises(UnavailableError, match="ran out"):
             refuse_if_lost()
-    with pytest.raises(UnavailableError), leased(store._lease, "index", 0.0):
+    with pytest.raises(UnavailableError), leased(lease, "index", 0.0):
         pass
 
 
@@ -493,11 +533,13 @@ class BusyTable:
         return self._table.update(**changes)
 
 
-def test_a_renewal_that_loses_against_a_waiting_writer_is_tried_again(tmp_path: Path) -> None:
+def test_a_renewal_that_loses_against_a_waiting_writer_is_tried_again(tmp_path: Path, clock: Clock) -> None:
     store = LanceStore(f"file://{tmp_path / 'index'}")
     fails = chain([False, True], repeat(False))
     with leased(BusyTable(store._lease, fails), "index", 0.0, seconds=0.9) as refuse_if_lost:
-        time.sleep(2)
+        for _ in range(3):
+            clock.sleep(0.5)
+            until(lambda: lease_ends(store._lease) == clock.now + 0.9)
         refuse_if_lost()
 
 
