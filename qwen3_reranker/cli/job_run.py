@@ -70,11 +70,13 @@ def run_job(
         bar.stage("computing", f"{total - parts.rows_done:,} {unit}")
         start = time.perf_counter()
         try:
-            with _engine(job, task) as worked:
-                for (number, rows), work in worked(parts.parts_left()):
-                    parts.write(number, partial(write, parts, number, rows, work))
-                    tally.add(len(rows), work)
-                    bar((parts.rows_done + tally.rows) / total)
+            # Models are not opened for nothing.
+            if not all(parts.done):
+                with _engine(job, task) as worked:
+                    for (number, rows), work in worked(parts.parts_left()):
+                        parts.write(number, partial(write, parts, number, rows, work))
+                        tally.add(len(rows), work)
+                        bar((parts.rows_done + tally.rows) / total)
         except BaseException:
             note(f"{parts.rows_done + tally.rows:,} of {total:,} {unit} are done; the same command goes on from there")
             raise

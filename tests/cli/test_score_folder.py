@@ -276,6 +276,14 @@ def test_a_file_that_loses_rows_while_it_is_read_makes_no_short_part(folder: Pat
             next(parts)
 
 
+def test_a_job_that_is_done_opens_no_model(run: Run, model: str, folder: Path) -> None:
+    command = ("score", "pairs.jsonl", "-m", model, "-o", "scored/")
+    run(*command)
+    outcome = run(*command, "--engine", "ray", "--ray-address", "127.0.0.1:1")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("0 pairs (and 24 done before) · ")
+
+
 def test_two_processes_do_not_work_on_one_job(run: Run, model: str, folder: Path) -> None:
     command = ("score", "pairs.jsonl", "-m", model, "-o", "scored/")
     run(*command)
