@@ -31,8 +31,8 @@ _ENVIRONMENT = {
 }
 # The engines in this process. They share vLLM's process groups, which end with the first that closes.
 _RUNNING: WeakSet[Any] = WeakSet()
-# Of "1 validation error for ModelConfig\n  Value error, ... [type=value_error, ...": what it says.
-_VALIDATION = re.compile(r"Value error, (.*?)(?: \[type=|$)", re.DOTALL)
+# Of "1 validation error for ModelConfig\nmax_num_seqs\n  ... [type=...": the name, if there is one, and what it says.
+_VALIDATION = re.compile(r"validation errors? for \w+\n(.*?)(?: \[type=|$)", re.DOTALL)
 _MEMORY = re.compile(r"out of memory|available memory|kv cache memory|can't allocate|not enough memory", re.IGNORECASE)
 
 
@@ -85,7 +85,8 @@ def vllm_errors(doing: str, refusal: type[RerankerError] = UnavailableError) -> 
         raise
     except Exception as error:
         found = _VALIDATION.search(str(error))
-        said = " ".join((found[1] if found else str(error)).split()) or type(error).__name__
+        text = found[1].replace("Value error, ", "") if found else str(error)
+        said = " ".join(text.split()) or type(error).__name__
         message = f"vLLM {doing}: {said}"
         if isinstance(error, MemoryError) or _MEMORY.search(said):
             raise OutOfMemoryError(

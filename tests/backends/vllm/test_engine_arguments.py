@@ -144,6 +144,28 @@ def test_a_flag_that_cannot_be_used_is_one_line(run: Run, flags: tuple[str, ...]
     assert message in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            "ModelConfig\n  Value error, no such\n method [type=value_error, input_value=1]\n    For more",
+            "no such method",
+        ),
+        (
+            "SchedulerConfig\nmax_num_seqs\n  Input should be 1 [type=int, input_value=0]",
+            "max_num_seqs Input should be 1",
+        ),
+    ],
+)
+def test_what_vllm_says_of_an_option_is_one_line_without_the_words_of_its_library(raised: str, said: str) -> None:
+    pytest.importorskip("torch")
+    from qwen3_reranker.backends.vllm.opened_engine import vllm_errors
+
+    with pytest.raises(InputError) as found, vllm_errors("does not open it", InputError):
+        raise ValueError(f"1 validation error for {raised}")
+    assert str(found.value) == f"vLLM does not open it: {said}"
+
+
 def test_inspect_states_no_memory_of_vllm(run: Run) -> None:
     outcome = run("inspect", "nano", "--backend", "vllm")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
