@@ -53,8 +53,8 @@ class ParquetRows:
 class ParquetOutput:
     """Writes rows to a file. The first rows that are written say which columns there are and of which types.
 
-    float32, float32_lists: the columns of numbers in 32 bits, and of lists of such numbers. schema: all columns, from
-    `schema_of`, for one of several files that have the same.
+    float32, float32_lists: the columns of numbers in 32 bits, and of lists of such numbers, all of one length.
+    schema: all columns, from `schema_of`, for one of several files that have the same.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ def schema_of(
         raise _no_table(error) from None
     types |= {field.name: field.type for field in given}
     types |= {name: pyarrow.float32() for name in float32 if name in types}
-    types |= {name: pyarrow.list_(pyarrow.float32()) for name in float32_lists if name in types}
+    types |= {name: pyarrow.list_(pyarrow.float32(), len(rows[0][name])) for name in float32_lists if name in types}
     # A column that holds nothing yet may hold text later.
     return pyarrow.schema(
         [(name, pyarrow.string() if kind == pyarrow.null() else kind) for name, kind in types.items()]
