@@ -92,6 +92,11 @@ class RankingOutput:
         shown="table on a terminal, that of the ending of -o FILE, otherwise jsonl",
         group="Output",
     )
+    why: bool = option(
+        False,
+        "Show the sentence that carries the score of each document shown, found by leaving each out. JSON has all.",
+        group="Output",
+    )
     output: str | None = output_option("The rankings go to FILE, which is there whole or not at all.")
     dry_run: bool = dry_run_option()
     explain_plan: bool = option(
@@ -138,6 +143,7 @@ def rank(
       qwen3-reranker rank "take back my last commit" notes/ --glob '*.md'
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
+      qwen3-reranker rank "who may sign a contract" letters/ -k 3 --why
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank "who pays" handbook/ --calibrated calibration.json --min-probability 0.5
@@ -150,11 +156,13 @@ def rank(
         given = "--output" if output.form is None else f"--format {output.form}"
         raise InputError(f"--explain-plan prints an outline and ranks nothing, so {given} has no meaning")
     in_place = "--explain-plan" if output.explain_plan else "--dry-run" if output.dry_run else ""
+    form = output.chosen
+    if output.why and (in_place or form not in ("table", "json", "jsonl")):
+        raise InputError(f"--why needs a table, json or jsonl, and {in_place or f'--format {form}'} gives none")
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server)
     calibrated = read_calibration(calibration)
-    form = output.chosen
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
         require_pyarrow()
@@ -193,7 +201,7 @@ def rank(
             else:
                 outline = str(reranker.runner.plan(rows))
         else:
-            bar.stage("ranking", _size(queries, texts))
+            bar.stage("ranking and explaining" if output.why else "ranking", _size(queries, texts))
             if calibrated is not None and not calibration.allow_other_calibration:
                 calibrated.refuse_other(reranker, ranking.instruction)
             common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
@@ -205,8 +213,9 @@ def rank(
                     num_cut += hits.usage.truncated_documents
                     cuts += [hit.receipt for hit in hits[:1]]
                     hits = hits if calibrated is None else calibrated.ranking(hits)
-                    reports.append(common.with_ranking(query.text, query.id, hits, seconds))
-                    best_left_out += [] if len(reports[-1].ranking) else [hit.probability for hit in hits[:1]]
+                    report = common.with_ranking(query.text, query.id, hits, seconds)
+                    reports.append(report.explained_by(reranker, ranking.instruction) if output.why else report)
+                    best_left_out += [] if len(report.ranking) else [hit.probability for hit in hits[:1]]
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
                 # On a terminal nothing is written while the bar is there.

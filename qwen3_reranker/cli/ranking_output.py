@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from qwen3_reranker.records import Ranking, Usage
 from qwen3_reranker.row_table import Column, RowTable
 
 if TYPE_CHECKING:
+    from qwen3_reranker.explanation import Explanation
     from qwen3_reranker.remote.remote_reranker import RemoteReranker
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.text_reranker import TextReranker
 
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -32,6 +35,7 @@ class RankingReport:
 
     query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
     a server cuts, and does not say where. calibration: the file that gave the probabilities; None for the model's own.
+    explanations: of each hit, where they were asked for, and the seconds they took.
     """
 
     query: str
@@ -44,6 +48,8 @@ class RankingReport:
     query_id: str | None = None
     least: float | None = None
     calibration: str | None = None
+    explanations: tuple[Explanation, ...] | None = None
+    explaining_seconds: float = 0
 
     @classmethod
     def of(
@@ -67,6 +73,12 @@ class RankingReport:
             hits = tuple(hit for hit in ranking if shortest(hit.probability) >= self.least)
             ranking = replace(ranking, hits=hits)
         return replace(self, query=query, query_id=query_id, ranking=ranking, seconds=seconds)
+
+    def explained_by(self, reranker: TextReranker, instruction: str | None) -> RankingReport:
+        """The same with an explanation of each hit."""
+        begun = time.perf_counter()
+        explanations = tuple(reranker.explain(self.query, hit.document, instruction) for hit in self.ranking)
+        return replace(self, explanations=explanations, explaining_seconds=time.perf_counter() - begun)
 
 
 class RankingWriter:
@@ -170,7 +182,14 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
             **{name: getattr(hit.receipt, name) for name in _TOKENS},
             **({} if document.id is None else {"id": document.id}),
             **({} if document.record is None else {"record": document.record}),
+            **({} if report.explanations is None else {"sentences": _sentences(report.explanations[rank - 1])}),
         }
+
+
+def _sentences(explanation: Explanation) -> list[dict[str, Any]]:
+    numbers = ("logit_without", "contribution")
+    sentences: list[dict[str, Any]] = explanation.to_dict()["sentences"]
+    return [{**each, **{name: shortest(each[name]) for name in numbers}} for each in sentences]
 
 
 def shortest(value: float) -> float:
