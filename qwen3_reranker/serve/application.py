@@ -23,6 +23,7 @@ from qwen3_reranker.serve.routes.account import AccountRoutes
 from qwen3_reranker.serve.routes.administration import AdministrationRoutes
 from qwen3_reranker.serve.routes.base import HttpEndpoint
 from qwen3_reranker.serve.routes.embeddings import embedding_endpoints
+from qwen3_reranker.serve.routes.explain import explain_endpoints
 from qwen3_reranker.serve.routes.health import HealthRoutes
 from qwen3_reranker.serve.routes.model_routes import ModelRoutes
 from qwen3_reranker.serve.routes.openapi import openapi_endpoint
@@ -93,6 +94,7 @@ def all_endpoints(context: Context, site: Site) -> tuple[HttpEndpoint, ...]:
         *rerank_endpoints(context),
         *embedding_endpoints(context),
         *search_endpoints(context),
+        *explain_endpoints(context),
         *tokenizing_endpoints(context),
         *AccountRoutes(context).endpoints(),
         *AdministrationRoutes(context).endpoints(),

@@ -80,7 +80,7 @@ class RerankHandler:
                 model = self._context.models.reranker(asked.model)
                 state.use_model(model.id)
                 result = await score(asked, model, admitted)
-                stages = _stages(result)
+                stages = stages_of(result)
                 state.log_fields |= stages
                 timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
                 headers = {"server-timing": timing, **dialect.headers(asked, result)}
@@ -89,7 +89,8 @@ class RerankHandler:
             return await admitted.answer(answered)
 
 
-def _stages(result: ScoreResult) -> dict[str, float]:
+def stages_of(result: ScoreResult) -> dict[str, float]:
+    """The seconds of each stage, by the names that logs and headers have."""
     seconds = result.seconds
     stages = {"tokenising": seconds.tokenizing, "waiting": seconds.queueing, "computing": seconds.computing}
     return {name: round(value, 5) for name, value in stages.items()}

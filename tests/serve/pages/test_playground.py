@@ -56,6 +56,27 @@ def test_bars_are_as_long_as_probabilities(open_page: OpenPage, address: str) ->
         assert part["width"] / whole["width"] == pytest.approx(shown, abs=0.02)
 
 
+def test_why_colours_the_sentences_as_the_library_explains_them_and_stays_when_the_view_changes(
+    open_page: OpenPage, address: str, rerankers: Rerankers
+) -> None:
+    page = open_page(address)
+    document = "😀 This page is about git. Run git reset to take back a commit. Rice is boiled with the lid on it."
+    page.locator("#documents").fill(document)
+    rank(page)
+    page.get_by_role("button", name="Why?").click()
+    marks = page.locator(".hit mark")
+    expected = rerankers["nano"].explain(FIRST.query, document).sentences
+    expect(marks).to_have_count(len(expected))
+    shown = marks.evaluate_all(
+        "marks => marks.map((mark) => [mark.textContent, mark.style.getPropertyValue('--heat')])"
+    )
+    assert [text for text, _ in shown] == [document[each.start : each.end] for each in expected]
+    best = max(range(len(expected)), key=lambda number: expected[number].contribution)
+    assert [number for number, (_, heat) in enumerate(shown) if heat == "45%"] == [best]
+    page.locator("#top-n").fill("1")
+    expect(marks).to_have_count(len(expected))
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
 def test_every_example_is_ranked_with_its_instruction(
     open_page: OpenPage, address: str, rerankers: Rerankers, example: PlaygroundExample

@@ -166,7 +166,9 @@ function start() {
     try {
       const { answer, headers } = await call("v1/rerank", { body, key: key?.value.trim(), signal });
       const { results, usage, meta } = answer;
-      return { ...about, query: body.query, instruction: body.instruction ?? "", results, usage, meta, headers };
+      const { model, query, instruction } = body;
+      const explain = (document) => call("v1/explain", { body: { model, query, instruction, document }, key: key?.value.trim() });
+      return { ...about, query, instruction: instruction ?? "", results, usage, meta, headers, explain, explanations: new Map() };
     } catch (error) {
       return { ...about, error };
     }

@@ -2,11 +2,13 @@
 
 import { count, dollars, make, plural, seconds, signed } from "./dom.js";
 import { shown } from "./documents.js";
+import { reasonOf } from "./explanation.js";
 
 const LONG = 280;
 const MANY = 100;
 
-// A ranking is { letter, model, compared, results, usage, headers, meta }; that of the documents as they were given
+// A ranking is { letter, model, compared, results, usage, headers, meta, explain,
+// explanations }; that of the documents as they were given
 // has results alone, without scores. `view` holds topN and threshold, null for none.
 export function rankingOf(ranking, documents, view, other = null) {
   const title = ranking.compared ? `Ranking ${ranking.letter}` : "Ranking";
@@ -15,7 +17,7 @@ export function rankingOf(ranking, documents, view, other = null) {
     const before = other && { place: places.get(result.index), result: other.results[places.get(result.index)] };
     const change = before ? [differenceOf(before.result, result), moveOf(before.place, place)] : [];
     const head = [placeOf(place), ...scoreOf(result), ...change];
-    return hitOf(result, documents, make("div", { class: "hit-head" }, ...head));
+    return hitOf(result, documents, ranking, make("div", { class: "hit-head" }, ...head));
   });
   return section(title, listOf(hits, ranking.results, view), [ranking]);
 }
@@ -30,7 +32,7 @@ export function mergedOf(first, second, documents, view) {
       make("div", { class: "hit-head" }, make("span", { class: "letter" }, letter), ...scoreOf(each)),
     );
     const head = make("div", { class: "hit-head moved" }, placeOf(place), differenceOf(before, result), moveOf(earlier, place));
-    return hitOf(result, documents, head, ...sides);
+    return hitOf(result, documents, null, head, ...sides);
   });
   return section("Rankings A and B", listOf(hits, second.results, view), [first, second]);
 }
@@ -66,7 +68,9 @@ function listOf(hits, results, { topN, threshold }) {
   return list;
 }
 
-function hitOf(result, documents, ...heads) {
+function hitOf(result, documents, ranking, ...heads) {
+  const text = shown(documents[result.index] ?? "");
+  const folded = foldedText(text);
   const facts = [`document ${result.index + 1}`];
   const { logit, document_tokens: tokens, kept_document_tokens: kept, is_lower_bound: longer } = result.details ?? {};
   if (result.details) facts.push(`logit ${signed(logit)}`);
@@ -75,13 +79,14 @@ function hitOf(result, documents, ...heads) {
     "li",
     { class: "hit", "data-index": result.index },
     ...heads,
-    foldedText(shown(documents[result.index] ?? "")),
+    folded,
     make(
       "p",
       { class: "hit-facts" },
       facts.join(" · "),
       kept < tokens ? make("span", { class: "cut" }, ` · cut: ${count(kept)} of ${longer ? "at least " : ""}${count(tokens)} tokens read`) : null,
     ),
+    ranking?.explain ? reasonOf(text, folded.closest(".hit-text") ?? folded.querySelector(".hit-text"), ranking) : null,
   );
 }
 

@@ -1,0 +1,61 @@
+"""POST /v1/explain: the numbers of the library, charged as the texts that it takes."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from qwen3_reranker import Reranker
+from qwen3_reranker.serve.routes.explain import MAX_CHARACTERS
+from testing.live_server import Live, live_server
+
+QUERY = "take back my last commit"
+DOCUMENT = "日本語 😀 begins this page. Run git reset --soft HEAD~1 to take it back. Rice is boiled with the lid on it."
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server of the bundled model."""
+    with live_server() as live:
+        yield live
+
+
+def explain(live: Live, **fields: object) -> httpx2.Response:
+    return httpx2.post(f"{live.url}/v1/explain", json=fields)
+
+
+def test_a_served_explanation_is_that_of_the_library_and_is_charged_for_every_text(live: Live) -> None:
+    with Reranker("nano") as nano:
+        expected = nano.explain(QUERY, DOCUMENT)
+    reply = explain(live, query=QUERY, document=DOCUMENT, instruction=" ")
+    found = reply.json()
+    assert reply.status_code == 200
+    assert found["logit"] == expected.logit
+    assert [each["text"] for each in found["sentences"]] == [each.text for each in expected.sentences]
+    assert [each["contribution"] for each in found["sentences"]] == [each.contribution for each in expected.sentences]
+    assert found["usage"]["prompt_tokens"] == expected.usage.prompt_tokens
+    assert found["usage"]["computed_tokens"] < expected.usage.prompt_tokens
+
+
+def test_an_instruction_and_a_document_without_text_are_taken(live: Live) -> None:
+    asked = explain(live, query=QUERY, document=DOCUMENT, instruction="Find recipes").json()
+    assert asked["logit"] != explain(live, query=QUERY, document=DOCUMENT).json()["logit"]
+    assert explain(live, query=QUERY, document=" ").json()["sentences"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"document": "a"}, "query", "missing_required_parameter"),
+        ({"query": " ", "document": "a"}, "query", "blank_query"),
+        ({"query": "a", "document": ["a"]}, "document", "invalid_type"),
+        ({"query": "a", "document": "a" * (MAX_CHARACTERS + 1)}, "document", "text_too_long"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_with_its_field(
+    live: Live, fields: dict[str, object], param: str, code: str
+) -> None:
+    refused = explain(live, **fields)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == param
+    assert refused.json()["error"]["code"] == code
