@@ -213,6 +213,13 @@ class EngineOptions:
         """Tokens computed at once: `max_batch_tokens`, or the backend's own."""
         return self.max_batch_tokens or SPECS[self.backend].batch_tokens
 
+    def refuse_screen(self, precision: object) -> None:
+        """Raise InputError unless a model with these options can screen in this precision."""
+        known = [each for each in SPECS[self.backend].screens if each != self.precision]
+        if precision not in known:
+            what = f"screens a model in {self.precision} by {', '.join(known)}" if known else "cannot screen"
+            raise InputError(f"the {self.backend} backend {what}, got screen={precision!r}")
+
     def memory_options(self) -> dict[str, object]:
         """The options that memory depends on, by name, with the backend's own number where none was chosen."""
         return {

@@ -8,7 +8,10 @@ from html import escape
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, overload
 
-from qwen3_reranker.errors import UnavailableError
+from qwen3_reranker.errors import InputError, UnavailableError
+
+#: How surely the best documents of a screened call are those of the exact precision.
+CONFIDENCE = 0.999
 
 # What is shown of rankings and texts that are printed as they are: enough to know them by.
 _REPR_HITS, _REPR_CHARACTERS = 5, 60
@@ -132,13 +135,49 @@ class Usage:
         return [cls.of(rows, computed, cached) for rows, computed, cached in shares]
 
 
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """How to find the best `top_k`: screen in `precision`, and recheck until they are the exact ones so surely."""
+
+    precision: str
+    confidence: float
+    top_k: int
+
+    @classmethod
+    def of(cls, precision: str | None, confidence: float, top_k: int | None) -> Screen | None:
+        """None without a precision. Raises InputError for what cannot be screened by."""
+        if precision is None:
+            return None
+        if top_k is None:
+            raise InputError("screen finds the best top_k documents: say how many, as in top_k=10")
+        if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
+            raise InputError(f"confidence must be a number between 0 and 1, such as 0.999, got {confidence!r}")
+        return cls(precision, float(confidence), top_k)
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """How a ranking was found with less work: all documents in a fast precision, some of them again in the exact one.
+
+    precision: the fast one. screened, rechecked: documents that were scored in each; screened is 0 where nearly all had
+    to be rechecked anyway. confidence: how surely the ranking is the exact precision's, if drift from the fast
+    precision is among the rechecked as it is among the others.
+    """
+
+    precision: str
+    confidence: float
+    screened: int
+    rechecked: int
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class DocumentScores:
     """The scores of documents, in input order.
 
     logits: yes - no, (num_documents,) float32; probabilities: their sigmoid, the same shape; receipts: what was cut
     from each document, all zeros where a server does not say. saturated: which logits are only bounds, as a server sent
-    the probability 0 or 1; None for none.
+    the probability 0 or 1; None for none. screening: within a call that screens, which gives -inf to documents that
+    cannot be among the best.
     """
 
     logits: NDArray[np.float32]
@@ -146,6 +185,7 @@ class DocumentScores:
     receipts: tuple[Receipt, ...]
     usage: Usage
     saturated: NDArray[np.bool_] | None = None
+    screening: Screening | None = None
 
     def __repr__(self) -> str:
         return f"<DocumentScores: {len(self.receipts):,} logits, {self.usage}>"
@@ -217,10 +257,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking(Sequence[Hit]):
-    """Hits, best first; documents with equal logits keep their input order."""
+    """Hits, best first; documents with equal logits keep their input order. screening: None where all were exact."""
 
     hits: tuple[Hit, ...]
     usage: Usage
+    screening: Screening | None = None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...
@@ -257,7 +298,9 @@ class Ranking(Sequence[Hit]):
         return DataFrame(rows, columns=None if rows else list(names))
 
     def __repr__(self) -> str:
-        lines = [f"<Ranking of {len(self.hits):,} hits, best first", *(f"  {hit!r}" for hit in self.hits[:_REPR_HITS])]
+        found = f", {self.screening}" if self.screening else ""
+        title = f"<Ranking of {len(self.hits):,} hits, best first{found}"
+        lines = [title, *(f"  {hit!r}" for hit in self.hits[:_REPR_HITS])]
         return "\n".join([*lines, *self._more(_REPR_HITS)]) + ">"
 
     def _repr_html_(self) -> str:

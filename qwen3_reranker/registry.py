@@ -26,6 +26,11 @@ class BackendSpec:
     states_memory: bool = True
     applies_head: bool = False
 
+    @property
+    def screens(self) -> tuple[str, ...]:
+        """The precisions that a model in another one may screen in. A process has one vLLM, so that has none."""
+        return () if self.applies_head else self.reduced_precisions
+
 
 SPECS: Mapping[str, BackendSpec] = {
     "cpu": BackendSpec(

@@ -36,8 +36,10 @@ from qwen3_reranker.logit_engine import LocalEngine, LogitEngine
 from qwen3_reranker.opened_model import OpenedModel
 from qwen3_reranker.plan import Plan
 from qwen3_reranker.record_texts import Key, record_texts
-from qwen3_reranker.records import NO_LIMITS, DocumentScores, Limits, Row, Usage
+from qwen3_reranker.records import NO_LIMITS, DocumentScores, Limits, Row, Screen, Usage
 from qwen3_reranker.registry import SPECS
+from qwen3_reranker.screen_engines import ScreenEngines
+from qwen3_reranker.screening import ScoresOf, screened_lists
 from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker, named_texts
 from qwen3_reranker.tokens import Tokens, refuse_framed_texts
 from qwen3_reranker.weights import open_checkpoint
@@ -108,6 +110,7 @@ class Reranker(OpenedModel, TextReranker):
         self.engine: LogitEngine = LocalEngine(
             self.runner, applied_head if SPECS[chosen.backend].applies_head else self.head
         )
+        self._screens = ScreenEngines(checkpoint, self.options, self.runner, self.head, self.tokens.prefix_ids)
         self._call_thread = CallThread()
 
     @property
@@ -167,10 +170,37 @@ class Reranker(OpenedModel, TextReranker):
         query_prefixes, tails = self._template.pieces(instruction, queries, documents)
         return self.tokens.encode(query_prefixes, tails, limits, cache_salt)
 
+    def close(self) -> None:
+        """Give the memory back, once a call under way has ended. It cannot be used afterwards."""
+        self._screens.close()
+
+    def _refuse_screen(self, precision: str) -> None:
+        self.options.refuse_screen(precision)
+
     def _score_lists(
-        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        screen: Screen | None = None,
     ) -> list[DocumentScores]:
-        """The scores of each query's documents, from one plan."""
+        """The scores of each query's documents: from one plan, or query by query where documents are screened."""
+        if screen is None:
+            return self._scores_by(self.engine, lists, instruction, on_progress)
+        fast = self._screens.engine(screen.precision)
+
+        def scores_of(engine: LogitEngine) -> ScoresOf:
+            return lambda query, texts, advance: self._scores_by(engine, [(query, texts)], instruction, advance)[0]
+
+        return screened_lists(lists, screen, scores_of(fast), scores_of(self.engine), on_progress)
+
+    def _scores_by(
+        self,
+        engine: LogitEngine,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+    ) -> list[DocumentScores]:
         counts = [len(texts) for _, texts in lists]
         queries = [query for query, texts in lists for _ in texts]
         documents = [text for _, texts in lists for text in texts]
@@ -178,7 +208,7 @@ class Reranker(OpenedModel, TextReranker):
         def rows_of(some: slice) -> list[Row]:
             return self._rows(queries[some], documents[some], instruction)
 
-        rows, scores = self.engine.score(documents, rows_of, on_progress)
+        rows, scores = engine.score(documents, rows_of, on_progress)
         ends = [*accumulate(counts, initial=0)]
         parts = [rows[start:end] for start, end in pairwise(ends)]
         usages = Usage.shares(parts, scores.computed_tokens, scores.cached_tokens)
@@ -193,11 +223,12 @@ class Reranker(OpenedModel, TextReranker):
         instruction: str | None,
         on_progress: OnProgress | None,
         finish: Callable[[DocumentScores], Result],
+        screen: Screen | None = None,
     ) -> Result:
         """A call in a thread; calls of this model run in their order, and a cancelled one ends with a batch."""
 
         def call() -> Result:
-            [scores] = self._score_lists([asked], instruction, on_progress)
+            [scores] = self._score_lists([asked], instruction, on_progress, screen)
             return finish(scores)
 
         return await self._call_thread.run(call)

@@ -18,7 +18,7 @@ from qwen3_reranker.documents.sentences import MOST_SENTENCES
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.explanation import Explanation, SentenceTexts
 from qwen3_reranker.record_texts import Key, RecordTexts, record_texts, texts_by_query
-from qwen3_reranker.records import DocumentScores, Ranking
+from qwen3_reranker.records import CONFIDENCE, DocumentScores, Ranking, Screen
 
 Result = TypeVar("Result")
 #: A query and the documents to score for it.
@@ -36,10 +36,18 @@ class TextReranker(ABC):
         """The instruction of a call that gives none. None where there is none, or where it is not known."""
 
     @abstractmethod
+    def _refuse_screen(self, precision: str) -> None:
+        """Raise InputError unless it can screen in this precision."""
+
+    @abstractmethod
     def _score_lists(
-        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        screen: Screen | None = None,
     ) -> list[DocumentScores]:
-        """The scores of each query's documents, in input order."""
+        """The scores of each query's documents, in input order; with a screen those that its best need."""
 
     @abstractmethod
     async def _awaited(
@@ -48,6 +56,7 @@ class TextReranker(ABC):
         instruction: str | None,
         on_progress: OnProgress | None,
         finish: Callable[[DocumentScores], Result],
+        screen: Screen | None = None,
     ) -> Result:
         """What `finish` makes of the scores of one list; the event loop is free meanwhile."""
 
@@ -64,6 +73,8 @@ class TextReranker(ABC):
         *,
         key: Key = "text",
         on_progress: OnProgress | None = None,
+        screen: str | None = None,
+        confidence: float = CONFIDENCE,
     ) -> Ranking:
         """The documents by how strongly the model says that they answer the query, best first.
 
@@ -71,13 +82,17 @@ class TextReranker(ABC):
         record. key: the field, attribute or column that holds a record's text, or a function of the record.
         top_k: how many to return, None for all. instruction: what counts as an answer, in English for best results;
         None takes `default_instruction`. on_progress is called with the share done, up to 1.
+        screen: a faster precision, such as "int8", for all documents; those that may be among the best top_k are then
+        scored in the model's own. confidence: how surely the best are the same as without it; `ranking.screening` says
+        what was done. The screen's weights are loaded at its first call, and stay in memory beside the model's own.
         Documents with equal logits keep their input order. Raises InputError, RecordError for a record without a text,
         QueryTooLongError, and CheckpointError for weights that give no finite logit.
         """
         top_k = score.checked_top_k(top_k)
+        screened = self._screen(screen, confidence, top_k)
         refuse_non_query("query", query)
         read = record_texts("documents", documents, key)
-        return score.rank(self._score_texts(query, read.texts, instruction, on_progress), read, top_k)
+        return score.rank(self._score_texts(query, read.texts, instruction, on_progress, screened), read, top_k)
 
     async def arank(
         self,
@@ -88,18 +103,21 @@ class TextReranker(ABC):
         *,
         key: Key = "text",
         on_progress: OnProgress | None = None,
+        screen: str | None = None,
+        confidence: float = CONFIDENCE,
     ) -> Ranking:
         """Like `rank`, in a thread: the event loop is free meanwhile, and calls of this model run in their order.
 
         A call that is cancelled stops computing at the end of a batch. on_progress is called in the thread.
         """
         top_k = score.checked_top_k(top_k)
+        screened = self._screen(screen, confidence, top_k)
         refuse_non_query("query", query)
         read = record_texts("documents", documents, key)
 
         with _checked(query, read.texts, instruction):
             return await self._awaited(
-                (query, read.texts), instruction, on_progress, lambda scores: score.rank(scores, read, top_k)
+                (query, read.texts), instruction, on_progress, lambda scores: score.rank(scores, read, top_k), screened
             )
 
     def rank_many(
@@ -111,14 +129,17 @@ class TextReranker(ABC):
         *,
         key: Key = "text",
         on_progress: OnProgress | None = None,
+        screen: str | None = None,
+        confidence: float = CONFIDENCE,
     ) -> list[Ranking]:
         """A ranking for each query, in input order. Beginnings that queries share are computed once.
 
         documents: those of all queries, or a list with a collection for each query. Computed and cached tokens of a
         ranking are a share of the whole call's, in proportion to its prompt_tokens; their sums are exact. The rest is
-        that of `rank`; errors name `queries[i]` and `documents[i][j]`.
+        that of `rank`; with a screen each ranking has its own usage. Errors name `queries[i]` and `documents[i][j]`.
         """
         top_k = score.checked_top_k(top_k)
+        screened = self._screen(screen, confidence, top_k)
         asked = record_texts("queries", queries, None).texts
         for index, query in enumerate(asked):
             refuse_non_query(f"queries[{index}]", query)
@@ -133,7 +154,7 @@ class TextReranker(ABC):
         for some in _queries_of_a_call(by_query):
             pairs = sum(len(each.texts) for each in by_query[some])
             scores = self._score_many(
-                asked[some], by_query[some], instruction, advance if on_progress else None, some.start
+                asked[some], by_query[some], instruction, advance if on_progress else None, some.start, screened
             )
             rankings += [score.rank(*each, top_k) for each in zip(scores, by_query[some], strict=True)]
             done += pairs
@@ -229,11 +250,21 @@ class TextReranker(ABC):
             scores = self._score_lists(lists, instruction, on_progress)
         return np.concatenate([np.zeros(0, np.float32), *(getattr(each, wanted) for each in scores)])
 
+    def _screen(self, precision: str | None, confidence: float, top_k: int | None) -> Screen | None:
+        if precision is not None:
+            self._refuse_screen(precision)
+        return Screen.of(precision, confidence, top_k)
+
     def _score_texts(
-        self, query: str, texts: Sequence[str], instruction: str | None, on_progress: OnProgress | None
+        self,
+        query: str,
+        texts: Sequence[str],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        screen: Screen | None = None,
     ) -> DocumentScores:
         with _checked(query, texts, instruction):
-            [scores] = self._score_lists([(query, texts)], instruction, on_progress)
+            [scores] = self._score_lists([(query, texts)], instruction, on_progress, screen)
         return scores
 
     def _score_many(
@@ -243,6 +274,7 @@ class TextReranker(ABC):
         instruction: str | None,
         on_progress: OnProgress | None,
         first: int,
+        screen: Screen | None,
     ) -> list[DocumentScores]:
         """The scores of each query's documents. first: the index of the first query in the call."""
 
@@ -254,7 +286,7 @@ class TextReranker(ABC):
         refuse_non_instruction(instruction)
         lists = [(query, each.texts) for query, each in zip(queries, by_query, strict=True)]
         with surrogates_found(named):
-            return self._score_lists(lists, instruction, on_progress)
+            return self._score_lists(lists, instruction, on_progress, screen)
 
 
 def _checked(query: str, texts: Sequence[str], instruction: str | None) -> AbstractContextManager[None]:

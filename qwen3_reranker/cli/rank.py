@@ -34,10 +34,12 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.parquet import require_pyarrow
+from qwen3_reranker.records import CONFIDENCE, Screen
+from qwen3_reranker.registry import SPECS
 from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
-    from qwen3_reranker.records import Ranking, Receipt, Row
+    from qwen3_reranker.records import Ranking, Receipt, Row, Screening
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.text_reranker import TextReranker
 
@@ -78,6 +80,31 @@ class RankingOptions:
     min_probability: float | None = option(
         None, "Leave out documents with a smaller probability.", unit="P", least=0, most=1
     )
+    screen: str | None = option(
+        None,
+        "Score all documents in this faster precision, and in the model's own those that may be among the N best. "
+        "Needs -k.",
+        choices=tuple(dict.fromkeys(each for spec in SPECS.values() for each in spec.screens)),
+        shown="every document in the model's own",
+    )
+    confidence: float = option(
+        CONFIDENCE, "With --screen: how surely the N best are the same as without it.", unit="P", above=0, most=1
+    )
+
+    def refuse_screen(self, engine: EngineOptions, in_place: str, server: str | None) -> None:
+        """Raise InputError where there is nothing to screen for. in_place: the flag that prints something else."""
+        if self.screen is None:
+            if self.confidence != CONFIDENCE:
+                raise InputError("--confidence says how surely --screen finds the best: it needs --screen")
+            return
+        if self.top_k is None:
+            raise InputError("--screen finds the N best documents: say how many with -k N")
+        if in_place:
+            raise InputError(f"{in_place} tells what ranking without --screen takes: leave one of them out")
+        if server is not None:
+            raise InputError(f"--screen needs the model on this machine; {server} takes texts and gives scores")
+        engine.refuse_screen(self.screen)
+        Screen.of(self.screen, self.confidence, self.top_k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +190,7 @@ def rank(
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server)
     calibrated = read_calibration(calibration)
+    ranking.refuse_screen(engine, in_place, model.model if is_server(model.model) else None)
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
         require_pyarrow()
@@ -208,9 +236,11 @@ def rank(
             common = replace(common, calibration=calibration.calibrated)
             top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
             num_cut, cuts, reports, best_left_out = 0, [], [], []
+            screenings: list[Screening] = []
             with _output(form, output.output, several=ranking.queries is not None) as write:
-                for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking.instruction, bar):
+                for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking, bar):
                     num_cut += hits.usage.truncated_documents
+                    screenings += [hits.screening] if hits.screening else []
                     cuts += [hit.receipt for hit in hits[:1]]
                     hits = hits if calibrated is None else calibrated.ranking(hits)
                     report = common.with_ranking(query.text, query.id, hits, seconds)
@@ -222,6 +252,8 @@ def rank(
                 bar.close()
                 for report in reports:
                     write(report)
+            if form != "table":
+                _note_screenings(screenings, len(found) * len(queries), engine.precision)
     if output.dry_run:
         write_estimate(predicted, "pairs", output.form)
         return
@@ -245,7 +277,7 @@ def _rankings(
     queries: Sequence[Query],
     texts: Sequence[str],
     top_k: int | None,
-    instruction: str | None,
+    options: RankingOptions,
     on_progress: Callable[[float], None],
 ) -> Iterator[tuple[Query, Ranking, float]]:
     """The ranking of each query and the seconds it took, as many queries at once as one plan holds."""
@@ -259,7 +291,15 @@ def _rankings(
             on_progress((start + share * count) / len(queries))
 
         begun = time.perf_counter()
-        rankings = reranker.rank_many([each.text for each in some], texts, top_k, instruction, on_progress=advance)
+        rankings = reranker.rank_many(
+            [each.text for each in some],
+            texts,
+            top_k,
+            options.instruction,
+            on_progress=advance,
+            screen=options.screen,
+            confidence=options.confidence,
+        )
         seconds = (time.perf_counter() - begun) / len(some)
         yield from ((query, ranking, seconds) for query, ranking in zip(some, rankings, strict=True))
 
@@ -301,6 +341,16 @@ def _note_cut_documents(cut: int, count: int, limit: int | None, positions: int,
         remedies.append("--chunk ranks all of it in passages" if words is None else "--chunk-words makes them shorter")
         fit = f"cut to fit {limit:,} tokens" if limit else "cut by the server"
         note(f"{cut:,} of {count:,} documents {fit}; {' or '.join(remedies)}")
+
+
+def _note_screenings(screenings: Sequence[Screening], count: int, exact: str) -> None:
+    """Note what screening did; in a table it is below each ranking."""
+    if screenings:
+        rechecked = sum(each.rechecked for each in screenings)
+        note(
+            f"screened in {screenings[0].precision}: {rechecked:,} of {count:,} documents rechecked in {exact}, with a "
+            f"confidence of {screenings[0].confidence:g}"
+        )
 
 
 def _note_cut_query(receipts: Sequence[Receipt], limit: int | None) -> None:

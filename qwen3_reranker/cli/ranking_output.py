@@ -150,6 +150,7 @@ def _object(report: RankingReport) -> dict[str, Any]:
         **({} if report.calibration is None else {"calibration": report.calibration}),
         "results": list(entries(replace(report, query_id=None))),
         "usage": asdict(report.ranking.usage),
+        **({} if report.ranking.screening is None else {"screening": asdict(report.ranking.screening)}),
     }
 
 

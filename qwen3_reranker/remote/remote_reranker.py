@@ -22,7 +22,7 @@ from qwen3_reranker.endpoints.score_transforms import Numbers
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage, nested
 from qwen3_reranker.errors import InputError, NotUnicodeError
 from qwen3_reranker.forking import renew_in_children
-from qwen3_reranker.records import DocumentScores, Receipt, Usage
+from qwen3_reranker.records import DocumentScores, Receipt, Screen, Usage
 from qwen3_reranker.remote.connection import ServerConnection, refuse_without_client
 from qwen3_reranker.remote.pair_scoring import PairScoring
 from qwen3_reranker.remote.request_loop import RequestLoop
@@ -163,8 +163,15 @@ class RemoteReranker(TextReranker):
     def __repr__(self) -> str:
         return f"<{'closed ' if self.is_closed else ''}RemoteReranker({self.url!r}, {self.facts.wire.name})>"
 
+    def _refuse_screen(self, precision: str) -> None:
+        raise self._has_no("screen")
+
     def _score_lists(
-        self, lists: Sequence[QueryTexts], instruction: str | None, on_progress: OnProgress | None
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        screen: Screen | None = None,
     ) -> list[DocumentScores]:
         return self._loop.result(self._scored(lists, instruction, on_progress, self.server_options.deadline))
 
@@ -174,6 +181,7 @@ class RemoteReranker(TextReranker):
         instruction: str | None,
         on_progress: OnProgress | None,
         finish: Callable[[DocumentScores], Result],
+        screen: Screen | None = None,
     ) -> Result:
         scored = self._scored([asked], instruction, on_progress, self.server_options.deadline)
         [scores] = await asyncio.wrap_future(self._loop.submit(scored))

@@ -76,6 +76,21 @@ COMMANDS = {
     "a negative top-k": (["q", "notes.txt", "--top-k", "-1"], "--top-k must be at least 1, got -1"),
     "a top-k of zero": (["q", "notes.txt", "-k", "0"], "--top-k must be at least 1, got 0"),
     "a top-k that is no number": (["q", "notes.txt", "-k", "three"], "--top-k must be a whole number, got 'three'"),
+    "a screen without a top-k": (["q", "notes.txt", "--screen", "int8"], "say how many with -k N"),
+    "a screen of another backend": (["q", "notes.txt", "-k", "1", "--screen", "float8"], "got --screen float8"),
+    "a screen of a server": (
+        ["q", "notes.txt", "-k", "1", "--screen", "int8", "-m", "http://localhost:1"],
+        "--screen needs the model on this machine",
+    ),
+    "a screen of what is not ranked": (
+        ["q", "notes.txt", "-k", "1", "--screen", "int8", "--dry-run"],
+        "--dry-run tells",
+    ),
+    "confidence in no screen": (["q", "notes.txt", "--confidence", "0.9"], "it needs --screen"),
+    "a confidence of 1": (
+        ["q", "notes.txt", "-k", "1", "--screen", "int8", "--confidence", "1"],
+        "--confidence must be a number between 0 and 1",
+    ),
     "no words a chunk": (["q", "notes.txt", "--chunk-words", "0"], "--chunk-words must be at least 1, got 0"),
     "an unknown format": (["q", "notes.txt", "--format", "xml"], "unknown --format 'xml': expected one of table, json"),
     "an unknown input format": (["q", "notes.txt", "--input-format", "xml"], "unknown --input-format 'xml'"),

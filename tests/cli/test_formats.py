@@ -152,3 +152,18 @@ def test_explain_plan_prints_the_tree_and_ranks_nothing(run: Run, model: str) ->
         tree = reranker.tree("q", ["first note", "second note", "third note"])
     assert outcome.out == f"{tree}\n"
     assert "saved" in outcome.out
+
+
+def test_a_screened_ranking_is_the_exact_one_and_says_what_was_rechecked(run: Run, model: str, notes: Path) -> None:
+    (notes / "many.txt").write_text("".join(f"note {number} of many\n" for number in range(40)), encoding="utf-8")
+    command = ["rank", "which note?", "many.txt", "--model", model, "-k", "3"]
+    exact = json.loads(run(*command, "--format", "json").out)
+    outcome = run(*command, "--format", "json", "--screen", "int8")
+    found = json.loads(outcome.out)
+    assert found["results"] == exact["results"]
+    screening = found["screening"]
+    assert (screening["precision"], screening["confidence"], screening["screened"]) == ("int8", 0.999, 40)
+    assert 10 <= screening["rechecked"] <= 40
+    assert f"screened in int8: {screening['rechecked']} of 40 documents rechecked in float32" in outcome.err
+    table = run(*command, "--format", "table", "--screen", "int8").out
+    assert f"rechecked {screening['rechecked']} of 40" in " ".join(table.split())

@@ -111,6 +111,8 @@ def test_what_needs_the_model_here_is_refused_in_one_sentence(remote: RemoteRera
             call([QUERY], [""])
     with pytest.raises(RemoteModelError, match="tokens needs the model on this machine"):
         _ = remote.tokens
+    with pytest.raises(RemoteModelError, match=f"screen needs the model on this machine; {live.url} is a server"):
+        remote.rank(QUERY, DOCUMENTS, 1, screen="int8")
     for options in ({"precision": "int8"}, {"plan_only": True}, {"revision": "main"}):
         with pytest.raises(InputError, match=f"{next(iter(options))} is an option of a model on this machine"):
             Reranker(live.url, **options)  # type: ignore[arg-type]

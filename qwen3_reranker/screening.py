@@ -1,0 +1,121 @@
+"""Screen and recheck: all documents in a fast precision, and in the exact one those that may be among the best.
+
+The differences between both scores of what was rechecked say how far the fast ones are off in this very call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen3_reranker.records import DocumentScores, Screen, Screening, Usage
+from qwen3_reranker.score import probabilities
+
+#: The scores of a query's documents. The last argument is called with the share done.
+ScoresOf = Callable[[str, Sequence[str], Callable[[float], None]], DocumentScores]
+# Documents that are rechecked in any case: the best by screen, and some that are spread over the others, as drift may
+# differ where scores are low.
+_LEAST_BEST, _SPREAD = 8, 2
+# Drift is at least the rounding of float32 logits.
+_LEAST_SCALE = 1e-6
+
+
+def screened_lists(
+    lists: Sequence[tuple[str, Sequence[str]]],
+    screen: Screen,
+    screened: ScoresOf,
+    exact: ScoresOf,
+    on_progress: Callable[[float], None] | None,
+) -> list[DocumentScores]:
+    """The scores of each query's documents, as far as its best `screen.top_k` need them; other logits are -inf."""
+    scores: list[DocumentScores] = []
+    done, total = 0, sum(len(texts) for _, texts in lists)
+    for query, texts in lists:
+
+        def advance(share: float, done: int = done, some: int = len(texts)) -> None:
+            if on_progress:
+                on_progress((done + share * some) / total)
+
+        scores.append(_screened_scores(texts, screen, partial(screened, query), partial(exact, query), advance))
+        done += len(texts)
+    return scores
+
+
+def _screened_scores(
+    texts: Sequence[str],
+    screen: Screen,
+    screened: Callable[[Sequence[str], Callable[[float], None]], DocumentScores],
+    exact: Callable[[Sequence[str], Callable[[float], None]], DocumentScores],
+    on_progress: Callable[[float], None],
+) -> DocumentScores:
+    """The same for one query. Equal texts are rechecked once; where nearly all had to be, nothing is screened."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    unique, place_N = list(places), np.array([places[text] for text in texts], np.intp)
+    best = max(screen.top_k, _LEAST_BEST)
+    if len(unique) <= best + _SPREAD:
+        screening = Screening(screen.precision, screen.confidence, 0, len(texts))
+        return replace(exact(texts, on_progress), screening=screening)
+    scores = screened(texts, lambda share: on_progress(share / 2))
+    usages, done = [scores.usage], 0.5
+    screen_U = np.empty(len(unique), np.float32)
+    screen_U[place_N] = scores.logits
+    exact_U = np.full(len(unique), -np.inf, np.float32)
+    order_U = np.argsort(-screen_U, kind="stable")
+    spread = best + (np.arange(_SPREAD) + 0.5) / _SPREAD * (len(unique) - best)
+    chosen = order_U[[*range(best), *spread.astype(int)]]
+    # How many rounds follow is not known: each gets half of what is left.
+    while len(chosen):
+
+        def advance(share: float, done: float = done) -> None:
+            on_progress(done + share * (1 - done) / 2)
+
+        rechecked = exact([unique[place] for place in chosen], advance)
+        usages.append(rechecked.usage)
+        exact_U[chosen] = rechecked.logits
+        chosen, done = _undecided(screen_U, exact_U, place_N, screen), (1 + done) / 2
+    on_progress(1.0)
+    logits_N = exact_U[place_N]
+    screening = Screening(screen.precision, screen.confidence, len(texts), int(np.isfinite(logits_N).sum()))
+    usage = Usage(
+        sum(each.prompt_tokens for each in usages),
+        sum(each.computed_tokens for each in usages),
+        sum(each.cached_tokens for each in usages),
+        scores.usage.truncated_documents,
+    )
+    return replace(scores, logits=logits_N, probabilities=probabilities(logits_N), usage=usage, screening=screening)
+
+
+def _undecided(
+    screen_U: NDArray[np.float32], exact_U: NDArray[np.float32], place_N: NDArray[np.intp], screen: Screen
+) -> NDArray[np.intp]:
+    """The texts to recheck next, best by screen first; none if the best are found with this confidence.
+
+    exact_U: -inf where it is not known. place_N: the text of each document.
+    """
+    is_known_U = np.isfinite(exact_U)
+    drift = exact_U[is_known_U].astype(np.float64) - screen_U[is_known_U]
+    # The mean of few samples is off itself, so the next one is farther from it than they are from one another.
+    scale = max(float(drift.std(ddof=1)) * math.sqrt(1 + 1 / len(drift)), _LEAST_SCALE)
+    threshold = np.sort(exact_U[place_N])[-screen.top_k]
+    unknown = np.flatnonzero(~is_known_U)
+    unknown = unknown[np.argsort(-screen_U[unknown], kind="stable")]
+    # If all from one on are left out, this is how likely one of them is among the best.
+    chances = _upper_tail((threshold - screen_U[unknown] - drift.mean()) / scale)
+    chance_from = np.cumsum(chances[::-1])[::-1]
+    return unknown[chance_from > 1 - screen.confidence]
+
+
+def _upper_tail(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How often drift exceeds its mean by so many of its scales: Student's t with 8 degrees of freedom.
+
+    Its tails are as heavy as those of drift in 8 bits. It needs nine samples, and there are always ten.
+    """
+    ratio = deviations / np.sqrt(8 + deviations**2)
+    cosine = 1 - ratio**2
+    tail: NDArray[np.float64] = 0.5 - 0.5 * ratio * (1 + cosine / 2 + 3 / 8 * cosine**2 + 5 / 16 * cosine**3)
+    return tail
