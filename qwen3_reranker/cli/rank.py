@@ -252,6 +252,7 @@ def rank(
                 bar.close()
                 for report in reports:
                     write(report)
+            _note_none(best_left_out, len(queries), ranking.min_probability)
             if form != "table":
                 _note_screenings(screenings, len(found) * len(queries), engine.precision)
     if output.dry_run:
@@ -259,7 +260,6 @@ def rank(
         return
     if output.explain_plan:
         print(outline)
-    _note_none(best_left_out, len(queries), ranking.min_probability)
     _note_cut_documents(num_cut, len(found) * len(queries), limit, positions, documents)
     _note_cut_query(cuts, limit)
 
