@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 # What the native module is made from; the tests are built apart from it.
 NATIVE := $(filter-out native/tests/%,$(wildcard native/*.* native/*/*.h native/*/*.cpp))
 
-.PHONY: demo docs test native-tests check lint types format bench core products vllm llama-cpp gpu training serving outliers fuzz peers quality wheels clean help
+.PHONY: demo docs test native-tests check lint types format bench core products vllm llama-cpp gpu training serving outliers fuzz peers quality calibration wheels clean help
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ outliers: $(VENV)/.installed-tests  ## What each precision does to checkpoints w
 
 quality: $(VENV)/.installed-tests  ## nDCG@10 of nano on the development sets in DEV (default ../shared/data/dev; 20 minutes).
 	$(BIN)/python -m qwen3_reranker evaluate nano --on $(or $(DEV),../shared/data/dev) --queries 50 --output .quality --format markdown
+
+calibration: $(VENV)/.installed-tests  ## How far calibrated probabilities of nano hold on the sets in DEV=folder (20 minutes).
+	$(BIN)/python -m benchmarks.calibration $(DEV) --folder .quality
 
 wheels: $(BIN)/python  ## What a release publishes, each wheel proven without a compiler (minutes). PYTHONS=interpreters.
 	$(BIN)/python release/build_wheels.py --sbom $(or $(PYTHONS),$(PYTHON))

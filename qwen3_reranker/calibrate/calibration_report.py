@@ -47,6 +47,7 @@ def _held(held: HeldThreshold) -> str:
 
 def sections(fit: Fit) -> list[ReportSection]:
     """The tables of the report, in order."""
+    share = fit.calibration.data["relevant"] / fit.calibration.data["pairs"]
     losses = ", ".join(f"{name} {loss:.4f}" for name, loss in fit.losses.items())
     return [
         ReportSection(
@@ -55,8 +56,9 @@ def sections(fit: Fit) -> list[ReportSection]:
                 ["probabilities", "ECE", "95 % interval", "of equal counts", "Brier"],
                 [_errors("the model's own", fit.before), _errors("calibrated", fit.after)],
             ),
-            "ECE: expected calibration error over 15 bins of equal width, and of equal counts; held-out queries. Log "
-            f"loss of each method there: {losses}.",
+            "ECE: expected calibration error over 15 bins of equal width, and of equal counts; held-out queries. One "
+            "probability for every pair, the share of relevant pairs, has no ECE and a Brier score of "
+            f"{share * (1 - share):.4f}: what is below that is what the logits tell. Log loss of methods: {losses}.",
         ),
         ReportSection(
             RELIABLE,

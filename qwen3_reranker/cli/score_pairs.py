@@ -18,6 +18,7 @@ from qwen3_reranker.cli.opened_reranker import (
     download,
     is_server,
     open_reranker,
+    read_calibration,
     refuse_server_options,
     row_limit,
     warnings_noted,
@@ -27,7 +28,7 @@ from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.record_output import record_output
 from qwen3_reranker.cli.score_job import score_into_folder
 from qwen3_reranker.cli.score_report import SCORES, WorkTally, scored_records
-from qwen3_reranker.cli.shared_options import ModelOrServerOptions, output_option
+from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
 from qwen3_reranker.engine_options import EngineOptions
@@ -72,6 +73,7 @@ def score(
     pairs: Annotated[str, Argument(metavar="PAIRS")],
     *,
     options: PairOptions,
+    calibration: CalibratedOptions,
     output: ScoreOutput,
     job: JobOptions,
     model: ModelOrServerOptions,
@@ -104,7 +106,12 @@ def score(
     refuse_server_options(model, server)
     if is_server(model.model) and output.dry_run:
         raise InputError("--dry-run needs the model on this machine; a server takes texts and gives scores")
+    calibrated = read_calibration(calibration)
     if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
+        if calibrated is not None:
+            raise InputError(
+                "--calibrated is for a stream or a file: the parts of a folder have the model's own scores"
+            )
         score_into_folder(folder, stream, options, job, output.form or stream.form, model, engine, server)
         return
     form = format_of(output.form, output.output, _ENDINGS, "jsonl")
@@ -120,6 +127,8 @@ def score(
         download(model)
         with warnings_noted(), open_reranker(model, engine, server) as reranker:
             limit = row_limit(reranker)
+            if calibrated is not None and not calibration.allow_other_calibration:
+                calibrated.refuse_other(reranker, options.instruction)
             if output.dry_run:
                 assert isinstance(reranker, Reranker)
                 found = estimate(reranker, _rows(reranker, sample, options.instruction), count)
@@ -137,7 +146,7 @@ def score(
                     scored = _scored_texts(reranker, parts, options.instruction)
                 with record_output(form, output.output, float32=SCORES) as write:
                     for part, scores in scored:
-                        write(scored_records(part, scores.logits_N))
+                        write(scored_records(part, scores.logits_N, calibrated))
                         total.add(len(part), scores)
                         if bar is not None and count:
                             bar(total.rows / count)

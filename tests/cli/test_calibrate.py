@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from qwen3_reranker.calibrate import Calibration
+from qwen3_reranker.cli.ranking_output import shortest
 from tests.cli.conftest import Run
 from tests.evaluate.conftest import TASKS, write_lines
 
@@ -54,6 +57,19 @@ def test_a_calibration_of_pairs_is_used_by_rank_with_its_threshold(run: Run) -> 
     none = run(*arguments, "--calibrated", "calibration.json", "--min-probability", "1")
     assert (none.code, none.out) == (0, "")
     assert none.err.startswith("note: none of these answers: no document has a probability of 1 or more, the best has")
+
+
+@pytest.mark.usefixtures("pairs")
+def test_score_gives_the_calibrated_probability_beside_the_same_logit(run: Run) -> None:
+    assert run(*FIT).code == 0
+    own, calibrated = (run("score", "pairs.jsonl", *extra).hits for extra in ((), ("--calibrated", "calibration.json")))
+    assert [row["logit"] for row in own] == [row["logit"] for row in calibrated]
+    logits_N = np.array([row["logit"] for row in own], np.float32)
+    expected = Calibration.read("calibration.json").probabilities(logits_N)
+    assert [row["probability"] for row in calibrated] == [shortest(value) for value in expected]
+    refused = run("score", "pairs.jsonl", "--calibrated", "calibration.json", "-o", "parts/")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--calibrated is for a stream or a file" in refused.err
 
 
 @pytest.mark.usefixtures("pairs")
