@@ -32,6 +32,7 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "RecordError",
         "Reranker",
         "RerankerError",
+        "Screening",
         "TextReceipt",
         "UnavailableError",
         "UnsupportedModelError",
