@@ -67,7 +67,7 @@ LIBRARIES = {
     "pandas": {"records"},
     "tokenizers": {"compat", "tokens", "train"},
     "gigatoken": {"fast_tokenizer"},
-    "httpx2": {"remote"},
+    "httpx2": {"endpoints"},
     "huggingface_hub": {"compat", "weights", "hub", "train"},
     "qwen3_reranker_kernels": {"backends"},
     "typer": {"cli"},

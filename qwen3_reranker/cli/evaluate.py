@@ -15,11 +15,11 @@ from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.opened_reranker import is_server, refuse_server_options, unusual, warnings_noted
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import PRECISIONS, EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.prompt import TEMPLATES
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.evaluate import Summary, Tuning

@@ -23,10 +23,10 @@ from qwen3_reranker.cli.help import Verb, VerbGroup
 from qwen3_reranker.cli.progress import ProgressBar
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.search.index_writer import Changes

@@ -13,10 +13,10 @@ from qwen3_reranker.cli.index import IndexOptions, opened_index
 from qwen3_reranker.cli.opened_reranker import is_server
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import RerankerError, UnavailableError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.search.search_index import Index

@@ -15,8 +15,8 @@ from qwen3_reranker.errors import InputError
 if TYPE_CHECKING:
     from qwen3_reranker.calibrate import Calibration
     from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOptions
+    from qwen3_reranker.endpoints.server_options import ServerOptions
     from qwen3_reranker.remote.remote_reranker import RemoteReranker
-    from qwen3_reranker.remote.server_options import ServerOptions
     from qwen3_reranker.reranker import Reranker
 
 

@@ -30,13 +30,13 @@ from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, Ran
 from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.parquet import require_pyarrow
 from qwen3_reranker.records import CONFIDENCE, Screen
 from qwen3_reranker.registry import SPECS
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.records import Ranking, Receipt, Row, Screening

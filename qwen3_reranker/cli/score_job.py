@@ -14,12 +14,12 @@ from qwen3_reranker.cli.record_output import columns_of, opened_records
 from qwen3_reranker.cli.score_report import SCORES, scored_records
 from qwen3_reranker.cli.shared_options import ModelOptions
 from qwen3_reranker.documents.record_stream import RecordStream
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.jobs.pairs import Pair, PairOptions, pairs_of, pairs_with_queries_whole
 from qwen3_reranker.parquet import ParquetRows
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.jobs.job_folder import JobFolder, JobInput

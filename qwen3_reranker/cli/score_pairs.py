@@ -31,13 +31,13 @@ from qwen3_reranker.cli.score_report import SCORES, WorkTally, scored_records
 from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.documents.record_stream import FORMATS, RecordStream
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.jobs.job_options import JobOptions
 from qwen3_reranker.jobs.pairs import Pair, PairOptions, pairs_of
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.overlap import made_ahead
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.jobs.part_scores import PartScores

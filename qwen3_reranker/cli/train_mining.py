@@ -184,7 +184,7 @@ def _opened(model: str | None, engine: EngineOptions | None = None) -> TextReran
         return None
     from qwen3_reranker.cli.opened_reranker import download, open_reranker, warnings_noted
     from qwen3_reranker.cli.shared_options import ModelOptions
-    from qwen3_reranker.remote.server_options import ServerOptions
+    from qwen3_reranker.endpoints.server_options import ServerOptions
 
     named = ModelOptions(model=model)
     download(named)

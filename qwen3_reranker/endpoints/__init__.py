@@ -1,1 +1,1 @@
-"""Endpoints: what is known of rerank servers, for whatever talks to one: formats, addresses, probes and faults."""
+"""Endpoints: rerank servers, for whatever talks to one: formats, addresses, probes, faults and requests."""

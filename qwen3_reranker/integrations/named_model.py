@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.opened_model import OpenedModel
 from qwen3_reranker.remote.remote_reranker import RemoteReranker
-from qwen3_reranker.remote.server_options import ServerOptions
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.weights.hub_name import is_server
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, RefusedError
 from qwen3_reranker.endpoints.score_transforms import Numbers
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage
 from qwen3_reranker.remote.server_facts import ScoreClient, ServerFacts
-from qwen3_reranker.remote.server_options import ServerOptions
 
 # Statuses that may be of the list as a whole, its length or one of its texts: its halves are asked for apart.
 _DIVISIBLE = (400, 413, 422)

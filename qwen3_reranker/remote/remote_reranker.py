@@ -17,18 +17,18 @@ import numpy as np
 from qwen3_reranker.arguments import lone_surrogate
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.endpoints.address import KEY_VARIABLE, ServerAddress
+from qwen3_reranker.endpoints.connection import ServerConnection, refuse_without_client
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
+from qwen3_reranker.endpoints.request_loop import RequestLoop
 from qwen3_reranker.endpoints.score_transforms import Numbers
+from qwen3_reranker.endpoints.server_options import RemoteOptions, ServerOptions
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage, nested
 from qwen3_reranker.errors import InputError, NotUnicodeError
 from qwen3_reranker.forking import renew_in_children
 from qwen3_reranker.records import DocumentScores, Receipt, Screen, Usage
-from qwen3_reranker.remote.connection import ServerConnection, refuse_without_client
 from qwen3_reranker.remote.pair_scoring import PairScoring
-from qwen3_reranker.remote.request_loop import RequestLoop
 from qwen3_reranker.remote.server_facts import ScoreClient, ServerFacts
 from qwen3_reranker.remote.server_identity import RemoteModel
-from qwen3_reranker.remote.server_options import RemoteOptions, ServerOptions
 from qwen3_reranker.score import probabilities
 from qwen3_reranker.text_reranker import QueryTexts, Result, TextReranker
 

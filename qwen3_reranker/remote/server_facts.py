@@ -13,13 +13,13 @@ import numpy as np
 
 from qwen3_reranker.endpoints import probes
 from qwen3_reranker.endpoints.address import nothing_answers
+from qwen3_reranker.endpoints.connection import ServerConnection
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, MalformedReplyError, RefusedError
 from qwen3_reranker.endpoints.score_transforms import Numbers, logit, sigmoid
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.endpoints.wire_formats import ReportedUsage, WireFormat, aligned, nested, reported_usage
-from qwen3_reranker.remote.connection import ServerConnection
 from qwen3_reranker.remote.quick_check import faults
 from qwen3_reranker.remote.server_identity import RemoteModel
-from qwen3_reranker.remote.server_options import ServerOptions
 
 # Requests of the first contact: a server that starts may need a moment, one that is not there need not be waited for.
 _FIRST_RETRIES = 2

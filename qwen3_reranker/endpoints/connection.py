@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from qwen3_reranker.endpoints.address import ServerAddress, request_headers
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError, RefusedError, SlowError
 from qwen3_reranker.endpoints.score_reply import read_scores, refusal
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.endpoints.wire_formats import ScoreEntry
 from qwen3_reranker.errors import UnavailableError
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     import httpx2
