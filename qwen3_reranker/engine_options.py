@@ -13,7 +13,7 @@ from qwen3_reranker.option_fields import described, option, option_lines
 from qwen3_reranker.prompt import TEMPLATES, template
 from qwen3_reranker.registry import SPECS
 
-BackendName = Literal["cpu", "torch", "vllm", "reference"]
+BackendName = Literal["cpu", "torch", "vllm", "vllm-server", "reference"]
 PrecisionName = Literal["float32", "bfloat16", "int8", "int8x2", "float16", "float8", "float64"]
 KernelsName = Literal[
     "native",
@@ -73,7 +73,7 @@ class EngineOptions:
     backend: str = option(
         "cpu",
         "What runs the network: cpu is this package's own kernels, torch is for GPUs, vllm is an installed vLLM, "
-        "reference is plain and slow.",
+        "vllm-server is one elsewhere that gets tokens, reference is plain and slow.",
         choices=BACKENDS,
         group="Engine",
     )
@@ -152,7 +152,7 @@ class EngineOptions:
     )
     engine_options: Mapping[str, Any] | None = option(
         None,
-        "An option of vLLM by its own name, for the vllm backend, such as tensor_parallel_size=2.",
+        "An option of the vllm backend by vLLM's name, such as tensor_parallel_size=2; of vllm-server, url=ADDRESS.",
         unit="NAME=VALUE",
         flag="--engine-option",
         group="Engine",
@@ -183,9 +183,9 @@ class EngineOptions:
                 f"device is a name such as cuda and belongs to the torch backend, got device={self.device!r} with "
                 f'backend={self.backend!r}; use backend="torch" or leave it out'
             )
-        if self.engine_options is not None and self.backend != "vllm":
+        if self.engine_options is not None and not spec.takes_engine_options:
             raise InputError(
-                f"engine_options is for the vllm backend, got backend={self.backend!r}; "
+                f"engine_options is for the vllm backends, got backend={self.backend!r}; "
                 'use backend="vllm" or leave it out'
             )
         if not isinstance(self.engine_options, Mapping | None):

@@ -15,7 +15,8 @@ class BackendSpec:
     computed at once by default, enough to keep a processor's caches or a GPU's many units busy. overlap_characters: a
     longer list of texts is tokenized in parts of that size, each while the part before is computed; None where
     tokenization takes too little of the time for that. states_memory: how much it takes is known before it is opened.
-    applies_head: it gives the logit of each row itself, and so no vectors.
+    applies_head: it gives the logit of each row itself, and so no vectors. takes_engine_options: whether it has options
+    of its own.
     """
 
     precisions: tuple[str, ...]
@@ -25,6 +26,7 @@ class BackendSpec:
     overlap_characters: int | None = None
     states_memory: bool = True
     applies_head: bool = False
+    takes_engine_options: bool = False
 
     @property
     def screens(self) -> tuple[str, ...]:
@@ -59,6 +61,16 @@ SPECS: Mapping[str, BackendSpec] = {
         reduced_precisions=("bfloat16", "float16"),
         states_memory=False,
         applies_head=True,
+        takes_engine_options=True,
+    ),
+    # The server computes in the precision that it was started with, so this only says which one that is.
+    "vllm-server": BackendSpec(
+        precisions=("float32", "bfloat16", "float16"),
+        kernels=("native",),
+        batch_tokens=8192,
+        states_memory=False,
+        applies_head=True,
+        takes_engine_options=True,
     ),
     "reference": BackendSpec(
         precisions=("float32", "float64"), kernels=("native",), batch_tokens=4096, states_memory=False

@@ -23,7 +23,7 @@ def open_backend(checkpoint: Checkpoint, options: EngineOptions, constant_prefix
     Raises UnavailableError for torch or vLLM where it is not installed.
     """
     require_library(options.backend)
-    module = import_module(f"qwen3_reranker.backends.{options.backend}")
+    module = import_module(f"qwen3_reranker.backends.{options.backend.replace('-', '_')}")
     backend: Backend = module.open_backend(checkpoint, options, constant_prefix)
     return backend
 

@@ -42,12 +42,19 @@ class ServerConnection:
     async def scores(
         self, path: str, body: Mapping[str, Any], deadline: float, *, retries: int | None = None
     ) -> tuple[list[ScoreEntry], Any]:
-        """The entries of the reply to a body, and the reply. deadline: of all tries, by time.monotonic().
+        """The entries of the reply to a body, and the reply.
 
-        retries: None for those of the options. Raises RefusedError for a reply without scores, SlowError for a
-        deadline, and EndpointError where nothing replies.
+        Raises RefusedError for a reply without scores too. The rest is that of `reply`.
         """
-        return read_scores(await self._answer("POST", path, json.dumps(body).encode(), deadline, retries))
+        return read_scores(await self.reply(path, body, deadline, retries=retries))
+
+    async def reply(self, path: str, body: Mapping[str, Any], deadline: float, *, retries: int | None = None) -> bytes:
+        """The reply of status 200 to a body. deadline: of all tries, by time.monotonic().
+
+        retries: None for those of the options. Raises RefusedError for another status, SlowError for a deadline, and
+        EndpointError where nothing replies.
+        """
+        return await self._answer("POST", path, json.dumps(body).encode(), deadline, retries)
 
     async def said(self, path: str, deadline: float, retries: int) -> Any:
         """The JSON that a path gives, None where it gives none."""
@@ -65,7 +72,7 @@ class ServerConnection:
     async def _answer(
         self, method: str, path: str, content: bytes | None, deadline: float, retries: int | None
     ) -> bytes:
-        """The body of a reply of status 200. Raises what `scores` raises for others and for none."""
+        """The body of a reply of status 200. Raises what `reply` raises for others and for none."""
         most = self._options.retries if retries is None else retries
         for tried in range(1, most + 2):
             wait = min(_FIRST_WAIT * 2 ** (tried - 1), _LONGEST_WAIT) * random.uniform(0.5, 1.0)

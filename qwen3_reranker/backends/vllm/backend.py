@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from qwen3_reranker.backends.base import Backend, Executed, OnProgress, Steps
-from qwen3_reranker.backends.vllm.engine_arguments import logit_columns
+from qwen3_reranker.backends.classifier_outputs import logit, logit_columns
 from qwen3_reranker.backends.vllm.opened_engine import close_engine, open_engine, vllm_errors
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import UnavailableError
@@ -83,7 +83,7 @@ class VllmBackend:
                 yield
             outputs = self._classified(prompts)
             stop = start + len(prompts)
-            logits_R[start:stop] = [self._logit(output.outputs.probs) for output in outputs]
+            logits_R[start:stop] = [logit(output.outputs.probs, self._columns) for output in outputs]
             computed_tokens += sum(len(each["prompt_token_ids"]) for each in prompts)
             computed_tokens -= sum(output.num_cached_tokens or 0 for output in outputs)
             start = stop
@@ -140,7 +140,3 @@ class VllmBackend:
                 prompts, pooling_params=PoolingParams(use_activation=False), use_tqdm=False
             )
             return outputs
-
-    def _logit(self, outputs: Sequence[float]) -> float:
-        yes, *no = (outputs[column] for column in self._columns)
-        return yes - no[0] if no else yes

@@ -1,4 +1,4 @@
-"""A checkpoint and options -> the arguments of vLLM's engine, and how its outputs become a logit."""
+"""A checkpoint and options -> the arguments of vLLM's engine."""
 
 from __future__ import annotations
 
@@ -58,12 +58,6 @@ def engine_arguments(
         **(_of_a_processor(checkpoint.config, options.precision, row_length, given) if on_cpu else {}),
         **given,
     }
-
-
-def logit_columns(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """The columns of yes and of no in what vLLM gives for a row; a single one where it is yes - no already."""
-    head = checkpoint.head
-    return head.labels or (0,) if head.tensor.name == names.SCORE else (0,)
 
 
 def convert_advice(checkpoint: Checkpoint) -> str:

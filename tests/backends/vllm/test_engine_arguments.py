@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from qwen3_reranker import Embedder, InputError, Reranker, UnavailableError
-from qwen3_reranker.backends.vllm.engine_arguments import engine_arguments, logit_columns
+from qwen3_reranker.backends.classifier_outputs import logit_columns
+from qwen3_reranker.backends.vllm.engine_arguments import engine_arguments
 from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import ReferenceModel
 from qwen3_reranker.engine_options import EngineOptions
