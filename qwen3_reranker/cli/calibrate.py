@@ -18,10 +18,10 @@ from qwen3_reranker.cli.opened_reranker import download, open_reranker, refuse_s
 from qwen3_reranker.cli.output_file import text_output
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import console_for, note, print_line, print_table
+from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.remote.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.calibrate import Fit
