@@ -140,7 +140,7 @@ def test_a_file_imports_only_what_lies_below_it_or_beside_it_in_its_own_part(pat
 
 
 # What every backend may build on: the contract, and the parts that know no kind of array.
-SHARED_BY_BACKENDS = {"base", "layout", "batches", "prefix_cache"}
+SHARED_BY_BACKENDS = {"base", "classifier_outputs", "layout", "batches", "prefix_cache"}
 
 
 def test_backends_do_not_import_one_another() -> None:
