@@ -66,7 +66,7 @@ def open_backend(
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _RowRequest:
     """The rows of one request, of the same salt, and where they begin among those of the plan."""
 
     start: int
@@ -135,23 +135,23 @@ class VllmServerBackend:
         self._connection = ServerConnection(self._address, self._options, self._key)
         self._loop = RequestLoop(self._connection.close)
 
-    def _requests(self, plan: Plan, ends_R: NDArray[np.int64]) -> Iterator[_Rows]:
+    def _requests(self, plan: Plan, ends_R: NDArray[np.int64]) -> Iterator[_RowRequest]:
         """The rows in the order of the tree, so that those that begin alike come together."""
         most = self._options.max_documents or _MOST_ROWS
-        asked, num_bytes = _Rows(0, [], 0), 0
+        asked, num_bytes = _RowRequest(0, [], 0), 0
         for place, end in enumerate(ends_R.tolist()):
             ids, salt = plan.path(end).tolist(), int(plan.cache_salts_S[end])
             num_bytes += _TOKEN_BYTES * len(ids)
             if asked.ids and (salt != asked.salt or len(asked.ids) == most or num_bytes > self._options.max_bytes):
                 yield asked
-                asked, num_bytes = _Rows(place, [], salt), _TOKEN_BYTES * len(ids)
+                asked, num_bytes = _RowRequest(place, [], salt), _TOKEN_BYTES * len(ids)
             elif not asked.ids:
-                asked = _Rows(place, [], salt)
+                asked = _RowRequest(place, [], salt)
             asked.ids.append(ids)
         if asked.ids:
             yield asked
 
-    async def _together(self, some: Sequence[_Rows]) -> list[tuple[list[float], int]]:
+    async def _together(self, some: Sequence[_RowRequest]) -> list[tuple[list[float], int]]:
         """The logits of each request, and the tokens that the server had in its cache."""
         try:
             async with asyncio.TaskGroup() as group:
