@@ -191,7 +191,7 @@ def test_wrong_arguments_are_typed_errors_that_say_what_came(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "cuda"}, "unknown backend 'cuda': expected one of cpu, torch, reference"),
+        ({"backend": "cuda"}, "unknown backend 'cuda': expected one of cpu, torch, vllm, vllm-server, reference"),
         ({"precision": "int4"}, "unknown precision 'int4'"),
         ({"precision": "float64"}, 'use backend="reference" for float64'),
         ({"prompt": "jinja"}, "unknown prompt 'jinja'"),

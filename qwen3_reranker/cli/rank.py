@@ -173,7 +173,7 @@ def rank(
       qwen3-reranker rank "who may sign a contract" letters/ -k 3 --why
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
-      qwen3-reranker rank "who pays" handbook/ --calibrated calibration.json --min-probability 0.5
+      qwen3-reranker rank "who pays" docs/ --calibrated fit.json --min-probability 0.5
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
     """

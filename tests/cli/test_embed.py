@@ -42,7 +42,7 @@ def test_every_format_holds_the_vectors_of_the_library(
     assert np.array_equal(array, vectors)
     table = pyarrow.parquet.read_table(notes / "out.parquet")
     assert np.array_equal(np.array(table["embedding"].to_pylist(), np.float32), vectors)
-    assert str(table.schema.field("embedding").type) == "list<element: float>"
+    assert str(table.schema.field("embedding").type) == "fixed_size_list<element: float>[64]"
     lines = [json.loads(line) for line in (notes / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert np.array_equal(np.array([line["embedding"] for line in lines], np.float32), vectors)
     assert [line["source"] for line in lines] == ["notes.txt:1", "notes.txt:3", "notes.txt:4"]

@@ -67,7 +67,7 @@ def test_an_option_that_cannot_be_used_says_which_one_can(given: dict[str, Any],
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"backend": "cpu", "engine_options": {}}, "for the vllm backend"),
+        ({"backend": "cpu", "engine_options": {}}, "for the vllm backends"),
         ({"backend": "vllm", "engine_options": ["a=1"]}, "engine_options is a dictionary"),
         ({"backend": "vllm", "precision": "int8"}, 'use backend="cpu" for int8'),
         ({"backend": "vllm", "device": "cuda"}, "belongs to the torch backend"),
@@ -135,7 +135,7 @@ def test_without_vllm_the_error_says_what_to_install() -> None:
         (("--engine-option", "a=1", "--engine-option", "a=2"), "each name once"),
         (
             ("--engine-option", "a=1", "--backend", "cpu"),
-            "error: --engine-option is for the vllm backend, got --backend cpu; use --backend vllm or leave it out\n",
+            "error: --engine-option is for the vllm backends, got --backend cpu; use --backend vllm or leave it out\n",
         ),
     ],
 )
