@@ -100,6 +100,8 @@ def test_a_browser_finds_a_page_by_its_words_and_asks_no_other_host(site: Path) 
 
     with serving(Files) as address, launched_browser() as browser, opening_pages(browser) as open_page:
         page = open_page(address)
+        # The script that listens to keys is loaded after the page.
+        page.wait_for_load_state("networkidle")
         page.keyboard.press("Control+k")
         words = page.locator("input:focus")
         expect(words).to_be_visible()
