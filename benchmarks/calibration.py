@@ -30,6 +30,7 @@ KINDS = {
 }
 PRECISIONS = (0.3, 0.5, 0.7, 0.8)
 THRESHOLDS = (0.05, 0.1, 0.2)
+HIGH = 0.4
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
     )
     fits = {name: fit(pairs, precisions=PRECISIONS) for name, pairs in {"all": every, **kinds}.items()}
     print_errors(fits)
+    print_high(fits)
     print_answers(fits)
     print_thresholds(fits)
     print_elsewhere(every, kinds, fits, options.depth)
@@ -76,6 +78,23 @@ def print_errors(fits: dict[str, Fit]) -> None:
         numbers = [found.before.error, found.after.error, found.ratio, found.before.brier, found.after.brier]
         facts = [name, f"{data['queries']:,}", f"{share:.1%}", found.calibration.map.method, *map(shown, numbers)]
         print(f"| {' | '.join(facts)} | {share * (1 - share):.3f} |")
+
+
+def print_high(fits: dict[str, Fit]) -> None:
+    """What the error of all pairs hides: how far the few high probabilities hold."""
+    print(f"\n## Held-out pairs with a calibrated probability of at least {HIGH}\n")
+    print("| pairs of | pairs | mean probability | relevant | share relevant |")
+    print("|---|---:|---:|---:|---:|")
+    for name, found in fits.items():
+        # HIGH is the edge of a bin, so all pairs of a bin are on the side of their mean.
+        high = [each for each in found.after.bins if each.mean >= HIGH]
+        if not high:
+            print(f"| {name} | 0 | - | - | - |")
+            continue
+        counts = [each.pairs for each in high]
+        mean = np.average([each.mean for each in high], weights=counts)
+        share = np.average([each.relevant for each in high], weights=counts)
+        print(f"| {name} | {sum(counts)} | {mean:.2f} | {share * sum(counts):.0f} | {share:.2f} |")
 
 
 def print_answers(fits: dict[str, Fit]) -> None:
