@@ -89,10 +89,9 @@ def of_answers(hits: BestHits, threshold: float, shown_Q: Values, refused_Q: Val
 
 def risk_coverage(hits: BestHits) -> list[tuple[float, float]]:
     """(share of queries answered, share of wrong answers among them), from the surest query to all."""
-    values, starts, counts = np.unique(-hits.probability_Q, return_index=False, return_inverse=True, return_counts=True)
-    del values
+    _, place_Q, counts = np.unique(-hits.probability_Q, return_inverse=True, return_counts=True)
     answered = np.cumsum(counts)
-    wrong = np.cumsum(np.bincount(starts, 1 - hits.right_Q))
+    wrong = np.cumsum(np.bincount(place_Q, 1 - hits.right_Q))
     return list(zip((answered / answered[-1]).tolist(), (wrong / answered).tolist(), strict=True))
 
 

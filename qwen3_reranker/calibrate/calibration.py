@@ -33,7 +33,7 @@ class Calibration:
 
     scored_with: `evaluate`'s facts of the model. instructions: those of the fitted pairs; None where they varied from
     query to query, and any is accepted. data: counts of queries, pairs and relevant pairs. measured: errors on held-out
-    queries. thresholds: what `--precision` chose.
+    queries. thresholds: what `--answer-precision` chose.
     """
 
     map: MonotoneMap

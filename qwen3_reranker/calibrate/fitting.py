@@ -24,8 +24,9 @@ from qwen3_reranker.calibrate.answering import (
 )
 from qwen3_reranker.calibrate.calibration import Calibration
 from qwen3_reranker.calibrate.judged_pairs import JudgedPairs
-from qwen3_reranker.calibrate.monotone_maps import FITS, MonotoneMap, sigmoid
+from qwen3_reranker.calibrate.monotone_maps import FITS, MonotoneMap
 from qwen3_reranker.calibrate.reliability import Figure, Reliability, error_ratio, reliability
+from qwen3_reranker.endpoints.score_transforms import sigmoid
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate.significance import Values
 
@@ -51,8 +52,8 @@ class Fit:
     """A calibration and what is known of it.
 
     before: of the model's own probabilities; after: of calibrated ones on held-out queries; ratio: the error after as a
-    share of that before. losses: mean log loss of each method on held-out queries. answers: by threshold. curves: risk
-    over coverage, by name.
+    share of that before. losses: mean log loss of each method on held-out queries. answers: by threshold. held: by
+    precision. risk_coverage: that of answering.risk_coverage.
     """
 
     calibration: Calibration
@@ -78,15 +79,16 @@ def fit(pairs: JudgedPairs, *, precisions: Sequence[float] = (), method: str | N
         raise InputError(
             f"{relevant:,} of {len(pairs.labels_N):,} pairs are relevant; expected some that are, and some that are not"
         )
-    folds_N = folds(count, seed)[pairs.queries_N]
+    folds_Q = folds(count, seed)
     methods = [method] if method else list(FITS)
     after_N = held_out_probabilities(pairs, methods, seed)
-    chosen = _chosen(pairs.logits_N, pairs.labels_N, folds_N, methods)
+    losses = _losses(pairs.logits_N, pairs.labels_N, folds_Q[pairs.queries_N], methods)
+    chosen = FITS[_best(losses)](pairs.logits_N, pairs.labels_N)
     before_N = sigmoid(pairs.logits_N)
     before, after = (reliability(each, pairs.labels_N, pairs.queries_N, seed) for each in (before_N, after_N))
     ratio = error_ratio(before_N, after_N, pairs.labels_N, pairs.queries_N, seed)
     hits = best_hits(pairs.logits_N, after_N, pairs.labels_N, pairs.queries_N)
-    held = tuple(_held(hits, folds(count, seed), each, seed) for each in precisions)
+    held = tuple(_held(hits, folds_Q, each, seed) for each in precisions)
     figures = {"ece": (before.error, after.error), "brier": (before.brier, after.brier)}
     calibration = Calibration(
         chosen,
@@ -107,7 +109,7 @@ def fit(pairs: JudgedPairs, *, precisions: Sequence[float] = (), method: str | N
         before,
         after,
         ratio,
-        _losses(pairs.logits_N, pairs.labels_N, folds_N, methods),
+        losses,
         tuple(answering(hits, threshold, seed) for threshold in THRESHOLDS),
         held,
         tuple(risk_coverage(hits)),
@@ -132,7 +134,11 @@ def held_out_probabilities(pairs: JudgedPairs, methods: Sequence[str], seed: int
 
 def _chosen(logits_N: Values, labels_N: Values, folds_N: NDArray[np.int64], methods: Sequence[str]) -> MonotoneMap:
     losses = _losses(logits_N, labels_N, folds_N, methods) if len(methods) > 1 else dict.fromkeys(methods, 0.0)
-    return FITS[min(losses, key=losses.__getitem__)](logits_N, labels_N)
+    return FITS[_best(losses)](logits_N, labels_N)
+
+
+def _best(losses: Mapping[str, float]) -> str:
+    return min(losses, key=losses.__getitem__)
 
 
 def _losses(logits_N: Values, labels_N: Values, folds_N: NDArray[np.int64], methods: Sequence[str]) -> dict[str, float]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from qwen3_reranker.endpoints.score_transforms import sigmoid
+from qwen3_reranker.evaluate.significance import Values
 
 _STEPS = 100
 _SMALLEST_STEP = 1e-10
@@ -42,11 +42,6 @@ class IsotonicMap:
     def probabilities(self, logits_N: Values) -> Values:
         """The probability of each logit, (N,)."""
         return np.interp(logits_N, self.logits, self.knot_probabilities)
-
-
-def sigmoid(values: Values) -> Values:
-    """1 / (1 + exp(-value)), without overflow."""
-    return 0.5 + 0.5 * np.tanh(0.5 * values)
 
 
 def fit_platt(logits_N: Values, labels_N: Values) -> PlattMap:

@@ -10,8 +10,8 @@ import pytest
 from qwen3_reranker.calibrate import JudgedPairs, fit, markdown, page
 from qwen3_reranker.calibrate.answering import BestHits, answering, best_hits, risk_coverage, threshold_for
 from qwen3_reranker.calibrate.fitting import FOLDS, folds, held_out_probabilities
-from qwen3_reranker.calibrate.monotone_maps import sigmoid
 from qwen3_reranker.calibrate.reliability import reliability
+from qwen3_reranker.endpoints.score_transforms import sigmoid
 from qwen3_reranker.errors import InputError
 
 
