@@ -199,12 +199,11 @@ def _scored(
 def _scored_texts(
     reranker: TextReranker, parts: Iterable[list[Pair]], instruction: str | None
 ) -> Iterator[tuple[list[Pair], PartScores]]:
-    """The same of a server, which takes texts. What it counts and cuts is not known by pair."""
-    from qwen3_reranker.jobs.part_scores import PartScores
+    """The same of a server, which takes texts."""
+    from qwen3_reranker.jobs.part_scores import score_texts
 
     for part in parts:
-        logits_N = reranker.logits([(pair.query, pair.document) for pair in part], instruction)
-        yield part, PartScores(logits_N, tokens=0, computed=0, cut=0)
+        yield part, score_texts(reranker, [pair.query for pair in part], [pair.document for pair in part], instruction)
 
 
 def _summary(total: WorkTally, seconds: float) -> str:

@@ -124,16 +124,16 @@ def _manifest(files: JobFiles) -> dict[str, Any] | None:
     name = f"{files.name}/{_MANIFEST}"
     try:
         names = files.names()
-        if _MANIFEST not in names:
-            if names:
-                raise InputError(f"{files.name}: holds files that belong to no job; name a new or an empty folder")
-            return None
-        manifest = json.loads(files.read(_MANIFEST) or b"")
+        content = (files.read(_MANIFEST) or b"") if _MANIFEST in names else None
     except OSError as error:
         raise InputError(f"{files.name}: cannot be read ({error.strerror or error})") from None
+    if content is None:
+        if names:
+            raise InputError(f"{files.name}: holds files that belong to no job; name a new or an empty folder")
+        return None
+    try:
+        manifest = json.loads(content)
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{name}: cannot be read ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("version") != _VERSION or not manifest.keys() >= _FIELDS:
         raise InputError(f"{name}: not a job of this version; name another folder")

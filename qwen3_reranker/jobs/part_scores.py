@@ -12,6 +12,7 @@ from qwen3_reranker.backends.base import run_all
 from qwen3_reranker.overlap import made_ahead
 from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.text_reranker import TextReranker
 
 # Pairs and characters of a plan: its tokens and final states are in memory at once.
 _PLAN_PAIRS, _PLAN_CHARACTERS = 1024, 4_000_000
@@ -43,12 +44,15 @@ def score_rows(reranker: Reranker, rows: Sequence[Row]) -> PartScores:
 
 
 def score_texts(
-    reranker: Reranker, queries: Sequence[str], documents: Sequence[str], instruction: str | None
+    reranker: TextReranker, queries: Sequence[str], documents: Sequence[str], instruction: str | None
 ) -> PartScores:
     """The scores of pairs. Those of a query are computed together, wherever they stand.
 
-    Raises what `Reranker.rows` raises for texts that cannot be used.
+    What a server counts and cuts is not known by pair, and is 0. Raises what `logits` of the reranker raises.
     """
+    if not isinstance(reranker, Reranker):
+        logits_N = reranker.logits(list(zip(queries, documents, strict=True)), instruction)
+        return PartScores(logits_N, tokens=0, computed=0, cut=0)
     logits_N = np.zeros(len(queries), np.float32)
     tokens = computed = cut = 0
     made = (

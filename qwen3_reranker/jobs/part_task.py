@@ -13,6 +13,7 @@ from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.jobs.pairs import Pair
 from qwen3_reranker.jobs.part_scores import PartScores, score_texts
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.text_reranker import TextReranker
 
 # Texts that are embedded at once: their tokens and final states are in memory.
 _TEXTS = 512
@@ -80,12 +81,8 @@ class ScoreTask(ModelTask):
     def texts(self, rows: Sequence[Pair]) -> tuple[list[str], list[str]]:
         return [pair.query for pair in rows], [pair.document for pair in rows]
 
-    def work(self, model: Any, queries: Sequence[str], documents: Sequence[str]) -> PartScores:
-        if isinstance(model, Reranker):
-            return score_texts(model, queries, documents, self.instruction)
-        # What a server counts and cuts is not known by pair.
-        logits_N = model.logits(list(zip(queries, documents, strict=True)), self.instruction)
-        return PartScores(logits_N, tokens=0, computed=0, cut=0)
+    def work(self, model: TextReranker, queries: Sequence[str], documents: Sequence[str]) -> PartScores:
+        return score_texts(model, queries, documents, self.instruction)
 
 
 @dataclass(frozen=True, slots=True)
