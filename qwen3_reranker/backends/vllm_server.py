@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,7 +22,9 @@ from qwen3_reranker.backends.classifier_outputs import logit, logit_columns
 from qwen3_reranker.endpoints.address import KEY_VARIABLE, ServerAddress
 from qwen3_reranker.endpoints.connection import ServerConnection, refuse_without_client
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
+from qwen3_reranker.endpoints.listed_models import listed_models
 from qwen3_reranker.endpoints.request_loop import RequestLoop
+from qwen3_reranker.endpoints.score_transforms import sigmoid
 from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
@@ -116,7 +118,7 @@ class VllmServerBackend:
             )
         raw = logit(self._loop.result(self._outputs([ids]))[0][0], self._columns)
         plain = self._loop.result(self._outputs([ids], use_activation=True))[0][0][self._columns[0]]
-        if abs(0.5 + 0.5 * math.tanh(0.5 * raw) - plain) > _SAME:
+        if abs(float(sigmoid(np.array(raw))) - plain) > _SAME:
             raise EndpointError(
                 f"{self._address.host}: its logit {raw:.4g} and its probability {plain:.4g} do not belong together; "
                 "is it vLLM 0.32 or later with a reranker in it?"
@@ -187,18 +189,13 @@ def _read(reply: bytes, num_rows: int, num_outputs: int, host: str) -> tuple[lis
         cached = int(details.get("cached_tokens") or 0)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise EndpointError(f"{host}: /classify does not answer as vLLM does with a reranker") from None
-    if any(len(row) < num_outputs for row in rows):
-        raise EndpointError(
-            f"{host}: /classify gives {len(rows[0])} outputs for a row, and this head has {num_outputs}"
-        )
+    if (least := min(map(len, rows))) < num_outputs:
+        raise EndpointError(f"{host}: /classify gives {least} outputs for a row, and this head has {num_outputs}")
     return rows, cached
 
 
 def _longest_row(models: Any, name: str | None) -> int | None:
     """The tokens that a server's list of models says a row may have."""
-    listed = models.get("data") if isinstance(models, Mapping) else None
-    for entry in listed if isinstance(listed, list) else ():
-        if isinstance(entry, Mapping) and name in (None, entry.get("id")):
-            most = entry.get("max_model_len")
-            return most if isinstance(most, int) else None
-    return None
+    used = (entry for entry in listed_models(models) if name in (None, entry.get("id")))
+    most = next(used, {}).get("max_model_len")
+    return most if isinstance(most, int) else None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qwen3_reranker.endpoints.listed_models import listed_models
+
 # Of TEI's /info, and of an entry of a list of models: ours, vLLM's, llama.cpp's. Times and versions are left out.
 _OF_SERVER = ("model_id", "model_sha", "model_dtype", "max_input_length")
 _OF_MODEL = ("id", "root", "max_model_len", "precision", "parameters")
@@ -23,8 +25,7 @@ class RemoteModel:
     def of(cls, info: object, models: object, served_name: str | None) -> RemoteModel:
         """The facts of the replies at `ServerAddress.info_paths`. served_name: the model in use, None for the only."""
         facts = _plain(info, _OF_SERVER)
-        listed = models.get("data") if isinstance(models, Mapping) else None
-        entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+        entries = listed_models(models)
         used = [each for each in entries if served_name is None or each.get("id") == served_name] or entries
         if len(used) != 1:
             return cls(facts | ({"models": sorted(str(each.get("id")) for each in used)} if used else {}))
