@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -218,16 +218,22 @@ def opened_index(
     model: ModelOptions | None = None,
     engine: EngineOptions | None = None,
     server: ServerOptions | None = None,
+    budget: float | None = None,
 ) -> Iterator[Index]:
-    """The index that the options name; its reranker is the model or server, with these options, once it is needed."""
-    from qwen3_reranker.cli.opened_reranker import open_reranker, refuse_server_options, warnings_noted
+    """The index that the options name; its reranker is the model or server, with these options, once it is needed.
+
+    budget: the seconds of a search, which a server has to answer in where its options name no deadline.
+    """
+    from qwen3_reranker.cli.opened_reranker import is_server, open_reranker, refuse_server_options, warnings_noted
     from qwen3_reranker.search import Index
 
     given = None
     if model is not None:
-        chosen = engine or EngineOptions(), server or ServerOptions()
-        refuse_server_options(model, chosen[1])
-        given = partial(open_reranker, model, *chosen)
+        reach = server or ServerOptions()
+        refuse_server_options(model, reach)
+        if is_server(model.model) and reach.deadline is None:
+            reach = replace(reach, deadline=budget)
+        given = partial(open_reranker, model, engine or EngineOptions(), reach)
     with (
         warnings_noted(),
         Index(index_address(options.index), reranker=given, embedder=options.embedder) as opened,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, opened_index
-from qwen3_reranker.cli.opened_reranker import is_server
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.endpoints.server_options import ServerOptions
@@ -59,9 +58,7 @@ def mcp(
 
     from qwen3_reranker.mcp import IndexTools, serve_http, serve_stdio, tool_server
 
-    if server.deadline is None and is_server(model.model):
-        server = replace(server, deadline=tools.budget)
-    with opened_index(index, model, engine, server) as opened:
+    with opened_index(index, model, engine, server, tools.budget) as opened:
         offered = IndexTools(opened, by_meaning=index.embedder is not None, budget=tools.budget)
         served = tool_server(offered, __version__)
         threading.Thread(target=_open_models, args=(opened,), daemon=True).start()

@@ -9,14 +9,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, add_folder, opened_index
-from qwen3_reranker.cli.opened_reranker import is_server
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.documents.kinds import DOCUMENTS, ending
@@ -111,9 +110,7 @@ def search(
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder")
 
-    if server.deadline is None and is_server(model.model):
-        server = replace(server, deadline=budget)
-    with opened_index(index, model if searching.rerank else None, engine, server) as opened:
+    with opened_index(index, model if searching.rerank else None, engine, server, budget) as opened:
         names = searching.collection
         if folders:
             for folder in folders:
