@@ -7,16 +7,13 @@ llama-server program, which is run in its place.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from testing.local_server import free_port
-from testing.patience import PATIENCE_SECONDS
+from testing.local_server import free_port, serving_program
 
 #: A llama-server to run in place of the library.
 VARIABLE = "LLAMA_SERVER"
@@ -31,30 +28,8 @@ def llama_cpp_server(model: Path, *, log: Path, cache: str = "f16", context: int
         command += ["-c", str(context), "-b", str(context), "-ub", str(context), "-ctk", cache, "-ctv", cache]
     else:
         command = [sys.executable, "-m", "testing.llama_cpp_server", str(model), str(port), cache, str(context)]
-    with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        _until_it_answers(f"http://127.0.0.1:{port}/health", process, log)
+    with serving_program(command, f"http://127.0.0.1:{port}/health", log):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, f"llama.cpp ended with {process.returncode}: {log.read_text()[-2000:]}"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"llama.cpp did not answer: {log.read_text()[-2000:]}")
 
 
 def _serve(model: str, port: int, cache: str, context: int) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 PATIENCE_SECONDS = 300.0
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds; fail after PATIENCE_SECONDS."""
+def until(condition: Callable[[], bool], failure: Callable[[], str] = lambda: "it did not come about") -> None:
+    """Return once the condition holds; fail after PATIENCE_SECONDS, with the words of `failure`."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < end, "it did not come about"
+        assert time.monotonic() < end, failure()
         time.sleep(0.01)

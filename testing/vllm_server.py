@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from testing.local_server import free_port
-from testing.patience import PATIENCE_SECONDS
+from testing.local_server import free_port, serving_program
 
 # What the published checkpoints need: a classifier of two words of the head.
 RERANKER = {
@@ -33,27 +29,5 @@ def vllm_server(model: Path, *arguments: str, log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
     command += [*_ARGUMENTS, *_ON_A_CPU, "--hf-overrides", json.dumps(RERANKER), *arguments]
     environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-    try:
-        _until_it_answers(f"http://127.0.0.1:{port}/health", process, log)
+    with serving_program(command, f"http://127.0.0.1:{port}/health", log, environment):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, f"vLLM ended with {process.returncode}: {log.read_text()[-2000:]}"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"vLLM did not answer: {log.read_text()[-2000:]}")
