@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from testing.patience import PATIENCE_SECONDS
+from testing.local_server import free_ports
+from testing.patience import until
 
 BUCKET = "bucket"
 _KEYS = {"accessKey": "key", "secretKey": "secret"}
@@ -32,7 +32,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     users = folder / "users.json"
     identity = {"name": "tests", "credentials": [_KEYS], "actions": ["Admin", "Read", "Write", "List"]}
     users.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
-    ports = iter(_free_ports(2 * len(_SERVICES)))
+    ports = iter(free_ports(2 * len(_SERVICES)))
     named = {f"{service}.port{kind}": next(ports) for service in _SERVICES for kind in ("", ".grpc")}
     command = [program, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     command += [f"-{name}={port}" for name, port in named.items()]
@@ -53,29 +53,23 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
 
 def _make_bucket(address: str, process: subprocess.Popen[bytes]) -> None:
     import s3fs
+    from botocore.exceptions import BotoCoreError
 
-    until = time.monotonic() + PATIENCE_SECONDS
     storage = s3fs.S3FileSystem(
         key="key", secret="secret", endpoint_url=address, config_kwargs={"retries": {"max_attempts": 1}}
     )
-    while True:
+
+    def takes_writes() -> bool:
         assert process.poll() is None
-        assert time.monotonic() < until
         try:
             if not storage.exists(BUCKET):
                 storage.mkdir(BUCKET)
             # It takes writes a moment later.
             storage.pipe_file(f"{BUCKET}/first", b"")
-        except Exception:
+        except (OSError, BotoCoreError):
             time.sleep(0.2)
-        else:
-            storage.rm_file(f"{BUCKET}/first")
-            return
+            return False
+        return True
 
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    until(takes_writes)
+    storage.rm_file(f"{BUCKET}/first")
