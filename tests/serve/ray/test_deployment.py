@@ -1,14 +1,13 @@
 """Two replicas of the server on Ray Serve answer as one server does, whatever happens to one of them."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx2
 import pytest
 
-from testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS, until
 from testing.ray_serving import RayServer
 from tests.serve.sdks.conftest import Service, serving_for_sdks
 
@@ -65,7 +64,7 @@ class Load:
 
     def wait_for(self, replies: int) -> None:
         """Wait until so many have come."""
-        wait_until(lambda: sum(reply.done() for reply in self.replies) >= replies)
+        until(lambda: sum(reply.done() for reply in self.replies) >= replies)
 
     def statuses(self) -> Counter[int]:
         """How many replies have which status, once all have come."""
@@ -88,7 +87,7 @@ def test_a_killed_replica_loses_no_request_and_another_takes_its_place(service: 
     assert statuses.keys() <= {200, 503}
     # Each of those in flight went to the other replica once.
     assert statuses[200] >= 80 - AT_ONCE
-    wait_until(lambda: len(set(on_ray.replicas()) - {before[0]}) == 2)
+    until(lambda: len(set(on_ray.replicas()) - {before[0]}) == 2)
 
 
 def test_a_replica_that_is_stopped_ends_its_requests_first(service: Service, on_ray: RayServer) -> None:
@@ -96,7 +95,7 @@ def test_a_replica_that_is_stopped_ends_its_requests_first(service: Service, on_
     load.wait_for(10)
     on_ray.redeploy(num_replicas=1)
     assert load.statuses() == {200: 60}
-    wait_until(lambda: len(on_ray.replicas()) == 1)
+    until(lambda: len(on_ray.replicas()) == 1)
     on_ray.redeploy(num_replicas=2)
 
 
@@ -107,17 +106,10 @@ def test_replicas_share_the_keys_and_the_usage_of_one_machine(service: Service, 
 
     before = requests_in_all()
     assert Load(service, requests=30, documents=2).statuses() == {200: 30}
-    wait_until(lambda: requests_in_all() == before + 30)
+    until(lambda: requests_in_all() == before + 30)
 
 
 def test_a_running_replica_takes_over_the_settings_of_its_user_config(service: Service) -> None:
     assert Load(service, requests=1, documents=900).statuses() == {200: 1}
     [reply] = [each.result() for each in Load(service, requests=1, documents=901).replies]
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "too_many_documents")
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
