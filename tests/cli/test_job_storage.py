@@ -128,8 +128,8 @@ def test_a_place_that_cannot_be_used_is_one_line(
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.skipif(find_spec("gcsfs") is not None, reason="the package is there")
-def test_storage_whose_package_is_missing_is_one_line(run: Run, notes: Path) -> None:
+def test_storage_whose_package_is_missing_is_one_line(run: Run, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     outcome = run("score", "gs://bucket/pairs.jsonl", "-o", "scored/")
     assert (outcome.code, outcome.err) == (
         4,

