@@ -1,17 +1,25 @@
-"""What every test may ask for: the real Qwen3 tokenizer, unpacked and loaded once, and a small model."""
+"""What every test may ask for: the real Qwen3 tokenizer, unpacked and loaded once, small models, and a server."""
+
+from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from qwen3_reranker import Reranker, prompt
+from qwen3_reranker.convert import convert
 from qwen3_reranker.tokens import TokenizerJson, Tokens
+from qwen3_reranker.weights import open_checkpoint
 from testing.checkpoints import write_small_checkpoint
 from testing.tokenizer import unpack_tokenizer
+
+if TYPE_CHECKING:
+    from testing.live_server import Live
 
 # How long an example takes says how loaded the machine is, and nothing of what is tested.
 settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
@@ -80,3 +88,26 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_reranker(small_checkpoint: Path) -> Reranker:
     """The small checkpoint, loaded with every default."""
     return Reranker(str(small_checkpoint))
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[Reranker]:
+    """The bundled model, with every default."""
+    with Reranker("nano") as nano:
+        yield nano
+
+
+@pytest.fixture(scope="session")
+def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model as vLLM reads it."""
+    return convert(open_checkpoint("nano"), tmp_path_factory.mktemp("model") / "nano", "hf").path
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server of the bundled model, with every default."""
+    # An environment for one other engine has no libraries of the server.
+    from testing.live_server import live_server
+
+    with live_server() as live:
+        yield live

@@ -90,11 +90,6 @@ def test_a_list_of_which_nearly_all_would_be_rechecked_is_not_screened() -> None
     assert screened(logits_N[:0], logits_N[:0])[0].logits.shape == (0,)
 
 
-@pytest.fixture(scope="module")
-def nano() -> Reranker:
-    return Reranker("nano")
-
-
 def same(found: Ranking, exact: Ranking) -> bool:
     return [(hit.index, hit.logit, hit.receipt) for hit in found] == [
         (hit.index, hit.logit, hit.receipt) for hit in exact

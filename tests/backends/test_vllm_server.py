@@ -71,12 +71,6 @@ class Classifier:
         return Handler
 
 
-@pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    with Reranker("nano") as nano:
-        yield nano
-
-
 @pytest.fixture
 def classifier(nano: Reranker) -> Classifier:
     return Classifier(nano)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from qwen3_reranker.jobs.pairs import Pair
 
 MAPS = [PlattMap(0.1 + 0.2, -1 / 3), IsotonicMap((-1.5, 0.1 + 0.2, 4.0), (0.1, 1 / 3, 0.9))]
 LOGITS = np.linspace(-5, 5, 101).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    with Reranker("nano") as reranker:
-        yield reranker
 
 
 def of_model(reranker: Reranker, map: MonotoneMap = MAPS[0]) -> Calibration:

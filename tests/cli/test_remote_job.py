@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from qwen3_reranker import Reranker
 from testing.live_server import Live, live_server
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
 
 
 def test_a_job_with_a_server_has_its_scores_and_goes_on_with_what_is_missing(run: Run, notes: Path, live: Live) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from qwen3_reranker.cli import main
 from testing.live_server import Live, live_server
 
 TEXTS = ["Mars is the red planet.", "Venus is hot.", "Bread needs an hour to rise."]
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
 
 
 @pytest.fixture

@@ -2,20 +2,16 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qwen3_reranker import Reranker
-from qwen3_reranker.convert import convert
-from qwen3_reranker.doctor import DoctorReport, Endpoint, ReferenceModel, check_endpoint
-from qwen3_reranker.weights import open_checkpoint
+from qwen3_reranker.doctor import DoctorReport, Endpoint, check_endpoint
 from testing.chat_templates import plain
 from testing.vllm_server import vllm_server
-from tests.doctor.conftest import found
+from tests.doctor.conftest import Case, found
 
 pytestmark = pytest.mark.slow
 
@@ -28,19 +24,8 @@ DOCUMENTS = ["Simmer the rice for twelve minutes.", "git reset --soft HEAD~1 und
 INSTRUCTION = "Given a question about git, find the command that answers it"
 
 
-@pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    with Reranker("nano") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return convert(open_checkpoint("nano"), tmp_path_factory.mktemp("model") / "nano", "hf").path
-
-
-def report(url: str, nano: Reranker) -> DoctorReport:
-    return check_endpoint(Endpoint(url), ReferenceModel(nano))
+def report(url: str, nano: Case) -> DoctorReport:
+    return check_endpoint(Endpoint(url), nano.reference)
 
 
 def scores(url: str, **fields: str) -> list[float]:
@@ -53,24 +38,25 @@ def scores(url: str, **fields: str) -> list[float]:
         return [entry["score"] for entry in json.load(response)["data"]]
 
 
-def test_a_server_without_a_template_is_named_so(folder: Path, nano: Reranker, tmp_path: Path) -> None:
-    with vllm_server(folder, log=tmp_path / "log") as url:
+def test_a_server_without_a_template_is_named_so(nano_folder: Path, nano: Case, tmp_path: Path) -> None:
+    with vllm_server(nano_folder, log=tmp_path / "log") as url:
         assert "no-template" in found(report(url, nano))
 
 
-def test_a_template_that_ends_in_one_newline_loses_it(folder: Path, nano: Reranker, tmp_path: Path) -> None:
+def test_a_template_that_ends_in_one_newline_loses_it(nano_folder: Path, nano: Case, tmp_path: Path) -> None:
     template = tmp_path / "template.jinja"
     template.write_text(plain().removesuffix("\n"), encoding="utf-8")
-    with vllm_server(folder, "--chat-template", str(template), log=tmp_path / "log") as url:
+    with vllm_server(nano_folder, "--chat-template", str(template), log=tmp_path / "log") as url:
         assert "lost-newline" in found(report(url, nano))
 
 
 def test_the_template_of_deploy_leaves_the_control_tokens_of_texts_alone(
-    folder: Path, nano: Reranker, tmp_path: Path
+    nano_folder: Path, nano: Case, tmp_path: Path
 ) -> None:
-    with vllm_server(folder, "--chat-template", str(TEMPLATE), log=tmp_path / "log") as url:
+    with vllm_server(nano_folder, "--chat-template", str(TEMPLATE), log=tmp_path / "log") as url:
         assert found(report(url, nano)) == ["control-tokens-parsed"]
+        reranker = nano.model.reranker
         pairs = [(QUERY, document) for document in DOCUMENTS]
-        np.testing.assert_allclose(scores(url), nano.probabilities(pairs), atol=1e-4)
-        instructed = nano.probabilities(pairs, INSTRUCTION)
+        np.testing.assert_allclose(scores(url), reranker.probabilities(pairs), atol=1e-4)
+        instructed = reranker.probabilities(pairs, INSTRUCTION)
         np.testing.assert_allclose(scores(url, instruction=INSTRUCTION), instructed, atol=1e-4)

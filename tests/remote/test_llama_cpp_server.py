@@ -25,13 +25,6 @@ if find_spec("xllamacpp") is None and VARIABLE not in environ:
 
 
 @pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    """The bundled model in this process."""
-    with Reranker("nano") as nano:
-        yield nano
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model as a GGUF file in float32."""
     return convert(open_checkpoint("nano"), tmp_path_factory.mktemp("model") / "nano.gguf", "gguf", "f32").path

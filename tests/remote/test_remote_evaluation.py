@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ LINES = [
     {"query": "take back a commit", "positive": ["git revert undoes a commit."], "negative": ["Rice.", "git tags"]},
     {"query": "cook rice", "positive": ["Rice takes twelve minutes."], "negative": ["git log", "Tea takes four."]},
 ]
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
 
 
 @pytest.fixture

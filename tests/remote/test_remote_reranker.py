@@ -27,20 +27,6 @@ COOKING = "Answer yes only if the document is a cooking recipe"
 
 
 @pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
-
-
-@pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    """The bundled model in this process."""
-    with Reranker("nano") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
 def remote(live: Live) -> Iterator[RemoteReranker]:
     """The server, used as a reranker. Small requests, so that lists are split."""
     with opened(live.url, max_documents=2) as reranker:

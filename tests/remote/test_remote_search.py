@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from qwen3_reranker.cli import main
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.search import Index
 from testing.faulty_proxy import faulty_proxy
-from testing.live_server import Live, live_server
+from testing.live_server import Live
 from testing.local_server import Quiet, serving
 from testing.patience import PATIENCE_SECONDS
 
@@ -28,13 +27,6 @@ TEXTS = {
     "log": "git log lists every commit, the last one first.",
     "revert": "git revert makes a commit that undoes another commit.",
 }
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
 
 
 @pytest.fixture

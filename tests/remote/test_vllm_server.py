@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.convert import convert
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.remote.remote_reranker import RemoteReranker
-from qwen3_reranker.weights import open_checkpoint
 from testing.remote_agreement import differences, rank_through_a_faulty_network
 from testing.vllm_server import vllm_server
 
@@ -24,22 +22,10 @@ COOKING = "Answer yes only if the document is a cooking recipe"
 
 
 @pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    """The bundled model in this process."""
-    with Reranker("nano") as nano:
-        yield nano
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model as vLLM reads it."""
-    return convert(open_checkpoint("nano"), tmp_path_factory.mktemp("model") / "nano", "hf").path
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
+def url(nano_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with the template."""
-    with vllm_server(folder, "--chat-template", str(TEMPLATE), log=folder.parent / "log") as url:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with vllm_server(nano_folder, "--chat-template", str(TEMPLATE), log=log) as url:
         yield url
 
 
@@ -64,6 +50,6 @@ def test_200_calls_through_a_faulty_network_lose_and_double_nothing(url: str, na
     print(rank_through_a_faulty_network(url, nano, 1e-3))
 
 
-def test_a_server_without_a_template_is_refused_when_it_connects(folder: Path, tmp_path: Path) -> None:
-    with vllm_server(folder, log=tmp_path / "log") as url, pytest.raises(EndpointError, match="no-template"):
+def test_a_server_without_a_template_is_refused_when_it_connects(nano_folder: Path, tmp_path: Path) -> None:
+    with vllm_server(nano_folder, log=tmp_path / "log") as url, pytest.raises(EndpointError, match="no-template"):
         Reranker(url, check="error")

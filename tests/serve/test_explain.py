@@ -1,23 +1,14 @@
 """POST /v1/explain: the numbers of the library, charged as the texts that it takes."""
 
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.routes.explain import MAX_CHARACTERS
-from testing.live_server import Live, live_server
+from testing.live_server import Live
 
 QUERY = "take back my last commit"
 DOCUMENT = "日本語 😀 begins this page. Run git reset --soft HEAD~1 to take it back. Rice is boiled with the lid on it."
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server of the bundled model."""
-    with live_server() as live:
-        yield live
 
 
 def explain(live: Live, **fields: object) -> httpx2.Response:

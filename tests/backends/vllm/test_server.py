@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qwen3_reranker import Reranker
-from qwen3_reranker.convert import convert
-from qwen3_reranker.weights import open_checkpoint
 from testing.faulty_proxy import FAULTS, faulty_proxy
 from testing.vllm_server import vllm_server
 from tests.backends.vllm.conftest import DOCUMENTS, QUERY
@@ -24,9 +23,8 @@ COOKING = "Answer yes only if the document is a cooking recipe"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = convert(open_checkpoint("nano"), tmp_path_factory.mktemp("model") / "nano", "hf").path
-    with vllm_server(folder, log=folder.parent / "log") as url:
+def url(nano_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with vllm_server(nano_folder, log=tmp_path_factory.mktemp("server") / "log") as url:
         yield url
 
 
