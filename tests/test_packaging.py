@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import qwen3_reranker
 
@@ -59,6 +61,17 @@ def test_the_sdist_takes_every_folder_that_git_has() -> None:
         pytest.skip("not a checkout")
     kept = {name.removeprefix("/") for name in PYPROJECT["tool"]["scikit-build"]["sdist"]["include"]}
     assert {name.split("/")[0] for name in listed if "/" in name} <= kept
+
+
+def test_every_pin_that_is_installed_has_the_oldest_python_that_the_project_promises() -> None:
+    oldest = f"{PROJECT['requires-python'].removeprefix('>=')}.0"
+    pins = dict(
+        re.findall(r"^([^#\s=]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    installed = [each for each in distributions() if pins.get(each.name) == each.version]
+    assert installed
+    required = {each.name: each.metadata["Requires-Python"] for each in installed if each.metadata["Requires-Python"]}
+    assert {name: least for name, least in required.items() if oldest not in SpecifierSet(least)} == {}
 
 
 def test_continuous_integration_installs_each_python_that_the_classifiers_name_and_some_that_they_do_not_yet() -> None:
