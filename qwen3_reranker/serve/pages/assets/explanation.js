@@ -1,4 +1,4 @@
-// "Why?" below a result: the sentences of its document, the deeper in colour the more they add to the score.
+// "Why?" below a result: the sentences of its document, the stronger the colour, the more one adds to the score.
 
 import { failure } from "./client.js";
 import { count, make, plural, signed } from "./dom.js";
@@ -43,7 +43,7 @@ function heated(text, sentences) {
 function inWords({ sentences, usage }) {
   const cost = `${count(usage.prompt_tokens)} tokens, ${count(usage.computed_tokens)} computed`;
   const best = sentences.reduce((first, each) => (each.contribution > first.contribution ? each : first), sentences[0]);
-  const found = best?.contribution > 0 ? `Without the deepest one the logit loses ${best.contribution.toFixed(2)}` : "No sentence adds to the score";
+  const found = best?.contribution > 0 ? `The sentence with the strongest colour adds ${best.contribution.toFixed(2)} to the logit` : "No sentence adds to the score";
   const unread = sentences.filter(({ is_read: read }) => !read).length;
   return `${found} · ${plural(sentences.length, "sentence")}${unread ? `, ${count(unread)} not read` : ""} · ${cost}`;
 }
