@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import http.client
-import json
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+from benchmarks.serving import Client, body
 from testing.live_server import server_process
 from testing.ray_serving import ray_server
 
@@ -35,19 +34,13 @@ def text(words: int) -> str:
     return " ".join(random.choices(_WORDS, k=words))
 
 
-def client(port: int, headers: Callable[[str], dict[str, str]] = lambda _query: {}) -> Ask:
-    """Asks for documents of 60 words and returns the seconds; each thread on a connection that it keeps."""
-    own = threading.local()
+def asking(client: Client, headers: Callable[[str], dict[str, str]] = lambda _query: {}) -> Ask:
+    """Asks for documents of 60 words and returns the seconds."""
 
     def ask(query: str, documents: int) -> float:
-        if not hasattr(own, "connection"):
-            own.connection = http.client.HTTPConnection("127.0.0.1", port)
-        body = json.dumps({"query": query, "documents": [text(60) for _ in range(documents)]}).encode()
+        sent = body(query, [text(60) for _ in range(documents)])
         started = time.perf_counter()
-        own.connection.request("POST", "/v1/rerank", body, headers(query))
-        reply = own.connection.getresponse()
-        answer = reply.read()
-        assert reply.status == 200, answer
+        client.post(sent, headers(query))
         return time.perf_counter() - started
 
     return ask
@@ -64,8 +57,13 @@ def rate(ask: Ask, documents: int, requests: int) -> float:
 def overhead(model: str, rounds: int, requests: int) -> None:
     options = ("--model", model, "--threads", "1", "--log-level", "warning")
     settings: dict[str, Any] = {"models": [{"source": model}], "log_level": "warning"}
-    with server_process(*options) as plain, ray_server(settings, num_replicas=1) as on_ray:
-        asks = {"plain": client(plain.port), "ray": client(on_ray.port)}
+    with (
+        server_process(*options) as plain,
+        ray_server(settings, num_replicas=1) as on_ray,
+        closing(Client(plain.port)) as to_plain,
+        closing(Client(on_ray.port)) as to_ray,
+    ):
+        asks = {"plain": asking(to_plain), "ray": asking(to_ray)}
         print("| documents | server | p50 | p99 | requests/s, 16 at once |")
         print("|---|---|---|---|---|")
         for documents in (1, 10, 40):
@@ -87,11 +85,14 @@ def overhead(model: str, rounds: int, requests: int) -> None:
 def routing(model: str, requests: int) -> None:
     settings: dict[str, Any] = {"models": [{"source": model}], "log_level": "warning"}
     router = {"request_router_class": ROUTER}
-    with ray_server(settings, num_replicas=2, request_router_config=router) as on_ray:
+    with (
+        ray_server(settings, num_replicas=2, request_router_config=router) as on_ray,
+        closing(Client(on_ray.port)) as client,
+    ):
         asks = {
-            "any replica": client(on_ray.port),
-            "one replica a query": client(
-                on_ray.port, lambda query: {"x-session-id": hashlib.sha256(query.encode()).hexdigest()}
+            "any replica": asking(client),
+            "one replica a query": asking(
+                client, lambda query: {"x-session-id": hashlib.sha256(query.encode()).hexdigest()}
             ),
         }
         print("| query | documents | routing | mean |")

@@ -14,8 +14,9 @@ import http.client
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.settings import ModelSettings
@@ -39,13 +40,13 @@ class Client:
         """One request and its reply."""
         self.post(body(query, documents))
 
-    def post(self, body: bytes) -> None:
-        """The same with a body that is made already."""
+    def post(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        """The same with a body that is made already, and headers of its own."""
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        connection.request("POST", "/v1/rerank", body)
+        connection.request("POST", "/v1/rerank", body, headers)
         reply = connection.getresponse()
         answer = reply.read()
         self._idle.append(connection)
