@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.calibrate import Fit, JudgedPairs, fit, judged_pairs
+from qwen3_reranker.calibrate.answering import Answering
 from qwen3_reranker.calibrate.monotone_maps import sigmoid
 from qwen3_reranker.calibrate.reliability import Figure, reliability
 from qwen3_reranker.evaluate import LabelledSet, bm25, read_sets
@@ -104,11 +105,8 @@ def print_answers(fits: dict[str, Fit]) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, found in fits.items():
         for held in found.held:
-            if (of := held.held_out) is None:
-                print(f"| {name} | {held.precision} | no threshold holds it | | | | |")
-                continue
-            numbers = [of.answered, of.precision, of.recall, of.silence, of.refusal]
-            print(f"| {name} | {held.precision} | {' | '.join(map(shown, numbers))} |")
+            figures = "no threshold holds it | | | |" if held.held_out is None else shown_answering(held.held_out)
+            print(f"| {name} | {held.precision} | {figures} |")
 
 
 def print_thresholds(fits: dict[str, Fit]) -> None:
@@ -118,8 +116,7 @@ def print_thresholds(fits: dict[str, Fit]) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, found in fits.items():
         for of in (each for each in found.answers if each.threshold in THRESHOLDS):
-            numbers = [of.answered, of.precision, of.recall, of.silence, of.refusal]
-            print(f"| {name} | {of.threshold} | {' | '.join(map(shown, numbers))} |")
+            print(f"| {name} | {of.threshold} | {shown_answering(of)} |")
 
 
 def print_elsewhere(every: JudgedPairs, kinds: dict[str, JudgedPairs], fits: dict[str, Fit], depth: int) -> None:
@@ -170,6 +167,11 @@ def taken(pairs: JudgedPairs, which_N: NDArray[np.bool_]) -> JudgedPairs:
     return replace(
         pairs, logits_N=pairs.logits_N[which_N], labels_N=pairs.labels_N[which_N], queries_N=pairs.queries_N[which_N]
     )
+
+
+def shown_answering(of: Answering) -> str:
+    """The five figures of a threshold."""
+    return " | ".join(map(shown, (of.answered, of.precision, of.recall, of.silence, of.refusal)))
 
 
 def shown(of: Figure) -> str:
