@@ -9,18 +9,11 @@ import pyarrow.parquet
 import pytest
 
 from qwen3_reranker.cli import main
-from testing.checkpoints import write_small_checkpoint
-from testing.layouts import write_embedding_model
 from tests.cli.conftest import Run
+from tests.cli.test_embed import embedding_model as embedding_model
 from tests.cli.test_score_folder import files, write_lines
 
 RECORDS: list[dict[str, object]] = [{"_id": f"r{each}", "text": f"note {'é' * each} {each}"} for each in range(20)]
-
-
-@pytest.fixture(scope="module")
-def embedding_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    base = write_small_checkpoint(tmp_path_factory.mktemp("base"), hidden_size=64, initializer_range=0.12, seed=1)
-    return str(write_embedding_model(tmp_path_factory.mktemp("embedding"), base))
 
 
 @pytest.fixture
