@@ -100,8 +100,8 @@ def embed(
 
     JSON lines and Parquet hold index, source, id and embedding of each text, in the order of the input.
 
-    With -o FOLDER/ it is a job: TEXTS is one file of records, which is read a part at a time, each part becomes a file
-    of the folder, and the same command goes on where a job was stopped. --engine ray computes parts on a cluster.
+    With -o FOLDER/ it is a job: TEXTS is one file of records, and each part of it becomes a file of the folder. The
+    same command goes on where a job was stopped. --engine ray computes parts on a cluster.
 
     Examples:
       qwen3-reranker embed passages.jsonl -m Qwen/Qwen3-Embedding-0.6B -o passages.parquet

@@ -90,9 +90,9 @@ def score(
     A file is checked to its end before anything is computed. If scoring is interrupted, what was scored stays in
     FILE.part.
 
-    With -o FOLDER/ it is a job: each part of the pairs becomes a file of the folder, and the same command goes on
-    where a job was stopped, however that was. --engine ray computes parts on a cluster, with the same result. The
-    folder may be on object storage.
+    With -o FOLDER/ it is a job: each part of the pairs becomes a file of the folder. The same command goes on
+    where a job was stopped. --engine ray computes parts on a cluster, with the same result. The folder may be on object
+    storage.
 
     Examples:
       qwen3-reranker score pairs.jsonl -o scored.jsonl

@@ -20,7 +20,10 @@ class JobOptions:
         None, "Where parts are computed: in this process, or by workers of Ray.", choices=ENGINES, shown="local"
     )
     part_rows: int = option(
-        2048, "Rows of a part. A part is written whole, so a crash costs at most the parts in work.", unit="N", least=1
+        2048,
+        "Rows of a part. A part is written whole, so a crash costs only parts that are being computed.",
+        unit="N",
+        least=1,
     )
     workers: int | None = option(
         None, "Workers on Ray, each with a model of its own.", unit="N", shown="as many as fit the cluster", least=1
