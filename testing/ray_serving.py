@@ -49,12 +49,17 @@ class RayServer:
 
     def replicas(self) -> list[psutil.Process]:
         """The processes of the replicas."""
-        found = []
-        for child in psutil.Process(self.driver.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::ServeReplica"):
-                    found.append(child)
-        return found
+        return actors_below(self.driver.pid, "ServeReplica")
+
+
+def actors_below(process: int, name: str) -> list[psutil.Process]:
+    """The processes of Ray's actors whose class has a name that begins so, started by the process with this id."""
+    found = []
+    for child in psutil.Process(process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.cmdline()[:1] and child.cmdline()[0].startswith(f"ray::{name}"):
+                found.append(child)
+    return found
 
 
 @contextlib.contextmanager

@@ -1,22 +1,20 @@
 """`score --engine ray` writes the bytes of `--engine local`, whatever dies on the way; Ray Data runs `RerankBatch`."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.jobs.part_task import PartWork
 from qwen3_reranker.jobs.ray_workers import PartWorker
-from testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS, until
+from testing.ray_serving import actors_below
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, rows, write_lines
 from tests.test_readme import ROOT, blocks_of, same
@@ -59,10 +57,10 @@ def test_a_worker_and_then_the_driver_are_killed_and_every_row_is_there_once_wit
     ray_command = [*command, "-o", "scored/", "--engine", "ray"]
     driver = [sys.executable, "-m", "qwen3_reranker", *ray_command, "--workers", "2"]
     with subprocess.Popen(driver, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wait_until(lambda: len(files("scored")) >= 2 or process.poll() is not None)
-        workers_below(process.pid)[0].kill()
+        until(lambda: len(files("scored")) >= 2 or process.poll() is not None)
+        actors_below(process.pid, "PartWorker")[0].kill()
         before = len(files("scored"))
-        wait_until(lambda: len(files("scored")) >= before + 3 or process.poll() is not None)
+        until(lambda: len(files("scored")) >= before + 3 or process.poll() is not None)
         process.kill()
         output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == -signal.SIGKILL, output
@@ -145,20 +143,3 @@ def test_the_example_of_the_page_prints_what_it_shows(cluster: None, capsys: pyt
     [(code, shown)] = [(code, shown) for (language, code), (_, shown) in pairwise(blocks) if language == "python"]
     exec(compile(code, "docs/jobs.md", "exec"), {"__name__": "example"})
     assert same(shown.strip(), capsys.readouterr().out.strip())
-
-
-def workers_below(process: int) -> list[psutil.Process]:
-    """The workers of the cluster that a process has started."""
-    found = []
-    for child in psutil.Process(process).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::PartWorker"):
-                found.append(child)
-    return found
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
