@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scale.simulation import Rates, Request, simulate
+from benchmarks.scale.simulation import Rates, Request, Simulation
 from benchmarks.serving import Client, body
 from qwen3_reranker import Reranker
 from qwen3_reranker.serve.scheduler import ScheduledRequest
@@ -101,7 +101,8 @@ class Segment:
     def computed_tokens(self) -> float:
         """Of all its batches. The server counts what it schedules, and the prefix cache knows a part of that."""
         requests = [replace(each, arrived=float(number)) for number, each in enumerate(self.requests)]
-        _, simulation = simulate(requests, Rates(0.0, 0.0), cache_tokens=CACHE_TOKENS)
+        simulation = Simulation(Rates(0.0, 0.0), cache_tokens=CACHE_TOKENS)
+        simulation.run(requests)
         [replica] = simulation.replicas
         return self.sums.tokens * replica.computed_tokens / replica.scheduled_tokens
 
