@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.scale.plan import ENDING, QUERY
+
 PRICES = Path(__file__).with_name("prices.json")
 DOCUMENT_TOKENS = (144, 256)
-#: Tokens of the prompt around a document, query included; those after each document; documents of a query.
-PROMPT, QUERY, ENDING, DOCUMENTS = 78, 13, 9, 32
+#: Tokens of the prompt around a document, query included; documents of a query.
+PROMPT, DOCUMENTS = 78, 32
 #: A machine that serves people is not busy all the time.
 SERVED_LOAD = 0.6
 

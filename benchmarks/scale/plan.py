@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +37,14 @@ class Named:
 
 def named_rates(path: Path = RATES) -> list[Named]:
     """Those of a file like rates.json."""
-    fields = ("batch", "token", "request", "request_token", "contention", "slowdown")
     return [
-        Named(name, Rates(*(entry[field] for field in fields)), entry["batch_tokens"], entry["kind"], entry["source"])
+        Named(
+            name,
+            Rates(**{field.name: entry[field.name] for field in fields(Rates)}),
+            entry["batch_tokens"],
+            entry["kind"],
+            entry["source"],
+        )
         for name, entry in json.loads(path.read_text(encoding="utf-8")).items()
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.scale.measure import (
@@ -18,7 +18,7 @@ from benchmarks.scale.measure import (
 from benchmarks.scale.simulation import Outcome, Rates, Request, simulate
 from benchmarks.serving import Client, open_loop
 from qwen3_reranker import Reranker
-from testing.live_server import server_process
+from testing.live_server import ServerProcess, server_process
 
 #: Each load runs in so many parts with a calibration before and after each: the speed of a shared machine changes.
 PARTS = 3
@@ -46,12 +46,7 @@ class Part:
 
 def validate(model: str, loads: Sequence[float], seconds: float, seed: int, *, first: bool) -> list[Compared]:
     """One server, and each load for so many seconds. first: before other programs on this machine."""
-    if first:
-        put_this_first()
-    with server_process("--model", model) as server, Reranker(model, plan_only=True) as tokens:
-        Calibration(server.port, tokens, seed).measure(each=5, together=20)  # which warms it up
-        if first:
-            put_first(server.process.pid)
+    with _warm_server(model, (), seed, each=5, together=20, first=first) as (server, tokens):
         compared = []
         for number, load in enumerate(loads):
             workload = Workload(seed + 1 + number)
@@ -64,6 +59,20 @@ def validate(model: str, loads: Sequence[float], seconds: float, seed: int, *, f
             simulated = [_simulated(part, calibration.rates(slice(each, each + 2))) for each, part in enumerate(parts)]
             compared.append(Compared(load, _pooled(parts), _pooled(simulated), calibration.rates()))
     return compared
+
+
+@contextlib.contextmanager
+def _warm_server(
+    model: str, arguments: Sequence[str], seed: int, *, each: int, together: int, first: bool
+) -> Iterator[tuple[ServerProcess, Reranker]]:
+    """A server that has answered a round of Calibration.measure, and its tokenizer."""
+    if first:
+        put_this_first()
+    with server_process("--model", model, *arguments) as server, Reranker(model, plan_only=True) as tokens:
+        Calibration(server.port, tokens, seed).measure(each=each, together=together)
+        if first:
+            put_first(server.process.pid)
+        yield server, tokens
 
 
 def _serve(workload: Workload, rate: float, seconds: float, port: int, tokens: Reranker) -> Part:
@@ -119,12 +128,7 @@ def rates_line(rates: Rates) -> str:
 
 def measured_rates(arguments: Sequence[str], model: str, seed: int, *, first: bool, rounds: int) -> Rates:
     """The rates of a server that is started with these arguments. first: before other programs on this machine."""
-    if first:
-        put_this_first()
-    with server_process("--model", model, *arguments) as server, Reranker(model, plan_only=True) as tokens:
-        Calibration(server.port, tokens, seed).measure(each=1, together=5)  # which warms it up
-        if first:
-            put_first(server.process.pid)
+    with _warm_server(model, arguments, seed, each=1, together=5, first=first) as (server, tokens):
         calibration = Calibration(server.port, tokens, seed)
         calibration.measure(each=rounds, together=5 * rounds)
         return calibration.rates()
