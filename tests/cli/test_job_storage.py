@@ -18,7 +18,7 @@ import pytest
 from qwen3_reranker.errors import UnavailableError
 from qwen3_reranker.jobs.job_files import StoredFiles, job_files
 from testing.object_storage import s3_server, weed
-from testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS, until
 from tests.cli.conftest import Run
 from tests.cli.test_score_folder import PAIRS, files, write_lines
 
@@ -161,9 +161,7 @@ def test_s3_gets_the_bytes_of_files_and_a_killed_job_goes_on_there(run: Run, mod
     s3.put_file(str(notes / "many.jsonl"), "bucket/many.jsonl")
     command = ["score", "s3://bucket/many.jsonl", "-m", model, "-o", "s3://bucket/scored/", "--part-rows", "100"]
     with subprocess.Popen([sys.executable, "-m", "qwen3_reranker", *command], stderr=subprocess.PIPE) as process:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while len(stored(s3, "bucket/scored")) < 2 and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.05)
+        until(lambda: len(stored(s3, "bucket/scored")) >= 2 or process.poll() is not None)
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == -signal.SIGKILL

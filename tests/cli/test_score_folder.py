@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from qwen3_reranker.errors import JobChangedError
 from qwen3_reranker.jobs.job_files import DiskFiles
 from qwen3_reranker.jobs.job_folder import JobInput, opened
 from qwen3_reranker.jobs.pairs import parts_of
-from testing.patience import PATIENCE_SECONDS
+from testing.patience import PATIENCE_SECONDS, until
 from tests.cli.conftest import Run
 
 QUERIES, DOCUMENTS = 6, 4
@@ -138,9 +137,7 @@ def test_a_job_that_is_killed_goes_on_and_loses_and_doubles_no_row(
     write_lines(folder / "many.jsonl", [{**PAIRS[each % 24], "id": each} for each in range(4000)])
     command = ["score", "many.jsonl", "-m", model, "-o", "scored/", "--part-rows", "100"]
     with subprocess.Popen([sys.executable, "-m", "qwen3_reranker", *command], stderr=subprocess.PIPE) as process:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while len(files("scored")) < 2 and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.02)
+        until(lambda: len(files("scored")) >= 2 or process.poll() is not None)
         process.send_signal(blow)
         process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == (130 if blow == signal.SIGINT else -blow)
