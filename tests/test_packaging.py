@@ -70,7 +70,7 @@ def test_every_pin_that_is_installed_has_the_oldest_python_that_the_project_prom
     )
     installed = [each for each in distributions() if pins.get(each.name) == each.version]
     assert installed
-    required = {each.name: each.metadata["Requires-Python"] for each in installed if each.metadata["Requires-Python"]}
+    required = {each.name: each.metadata["Requires-Python"] for each in installed if "Requires-Python" in each.metadata}
     assert {name: least for name, least in required.items() if oldest not in SpecifierSet(least)} == {}
 
 
