@@ -64,7 +64,7 @@ def test_the_page_of_the_server_lists_every_setting_with_its_default() -> None:
 
 
 def _reloads(name: str) -> str:
-    return "aliases, prices" if name == "models" else "yes" if SETTINGS[name].reloads else ""
+    return "aliases, prices, calibrations" if name == "models" else "yes" if SETTINGS[name].reloads else ""
 
 
 def _shown(default: object) -> str:

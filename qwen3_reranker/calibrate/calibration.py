@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from qwen3_reranker.remote.remote_reranker import RemoteReranker
 from qwen3_reranker.reranker import Reranker
 
 FORMAT = "qwen3_reranker calibration 1"
+#: The file beside a model that holds its calibration.
+STORED = "calibration.json"
 # What a calibration belongs to. A precision or a backend moves logits by less than labels of pairs can tell.
 _OF_MODEL = ("model_fingerprint", "prompt")
 _OF_SERVER = ("model", "route", "scores", "served_name")
@@ -65,6 +68,13 @@ class Calibration:
             found.get("thresholds") or (),
         )
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what decides its probabilities: the map, the model and the instructions."""
+        names = ("method", "parameters", "scored_with", "instructions")
+        content = json.loads(self.to_json())
+        return hashlib.sha256(json.dumps([content[name] for name in names]).encode()).hexdigest()[:24]
+
     def to_json(self) -> str:
         """The content of its file. `read` gives the same calibration, to the last bit."""
         names = [each.name for each in fields(self.map)]
@@ -85,6 +95,23 @@ class Calibration:
 
         instruction: that of the calls to come; None for the model's own.
         """
+        self.refuse_other_model(reranker)
+        if not self.holds_for(reranker, instruction):
+            assert self.instructions is not None
+            own = reranker.default_instruction if instruction is None else instruction
+            raise CalibrationError(
+                f"the calibration belongs to the instruction {shown(self.instructions[0])}"
+                f"{f' and {len(self.instructions) - 1} more' if len(self.instructions) > 1 else ''}, and this call has "
+                f"{shown(own)}; give the same instruction, or --allow-other-calibration"
+            )
+
+    def holds_for(self, reranker: Reranker | RemoteReranker, instruction: str | None) -> bool:
+        """Whether it was fitted with this instruction; None for the model's own."""
+        own = reranker.default_instruction if instruction is None else instruction
+        return self.instructions is None or own in self.instructions
+
+    def refuse_other_model(self, reranker: Reranker | RemoteReranker) -> None:
+        """Raise CalibrationError for a model or a prompt that it was not fitted with."""
         facts = model_facts(reranker)
         for name in _OF_SERVER if isinstance(reranker, RemoteReranker) else _OF_MODEL:
             if facts.get(name) != self.scored_with.get(name):
@@ -93,13 +120,6 @@ class Calibration:
                     f"{shown(self.scored_with.get(name))}, and this one has {shown(facts.get(name))}; fit one with "
                     "`qwen3-reranker calibrate`, or give --allow-other-calibration"
                 )
-        own = reranker.default_instruction if instruction is None else instruction
-        if self.instructions is not None and own not in self.instructions:
-            raise CalibrationError(
-                f"the calibration belongs to the instruction {shown(self.instructions[0])}"
-                f"{f' and {len(self.instructions) - 1} more' if len(self.instructions) > 1 else ''}, and this call has "
-                f"{shown(own)}; give the same instruction, or --allow-other-calibration"
-            )
 
     def probabilities(self, logits_N: NDArray[np.float32]) -> NDArray[np.float32]:
         """The calibrated probability of each logit, (N,) float32."""
@@ -114,6 +134,20 @@ class Calibration:
         values = self.probabilities(np.array([hit.logit for hit in ranking], np.float32)).tolist()
         hits = tuple(replace(hit, probability=value) for hit, value in zip(ranking, values, strict=True))
         return replace(ranking, hits=hits)
+
+
+def stored_file(model: Path) -> Path:
+    """The file beside a model that holds its calibration. model: the folder or GGUF file that holds it.
+
+    Raises CalibrationError if none is there.
+    """
+    path = (model if model.is_dir() else model.parent) / STORED
+    if not path.is_file():
+        raise CalibrationError(
+            f"no calibration is stored beside the model: there is no {path}; `qwen3-reranker calibrate` with "
+            f"-o {path} makes one"
+        )
+    return path
 
 
 def _map_of(found: Mapping[str, Any], path: str) -> MonotoneMap:

@@ -33,6 +33,16 @@ class Verb(TyperCommand):
         usage = " ".join(["[OPTIONS]", *arguments])
         return _page(ctx, usage, self.help or "", _option_groups(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the arguments. A flag with a value in brackets may stand without it, which gives an empty text."""
+        bare = {name for param in self.params if str(param.metavar).startswith("[") for name in param.opts}
+        end = args.index("--") if "--" in args else len(args)
+        for place, name in enumerate(args[:end]):
+            follower = args[place + 1] if place + 1 < len(args) else "--"
+            if name in bare and follower.startswith("-") and follower != "-":
+                args[place] = f"{name}="
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. An error of the library then names flags instead of the library's options."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
-from qwen3_reranker.errors import InputError
+from qwen3_reranker.errors import CalibrationError, InputError
 
 if TYPE_CHECKING:
     from qwen3_reranker.calibrate import Calibration
@@ -62,15 +63,41 @@ def row_limit(reranker: Reranker | RemoteReranker) -> int | None:
     return None if tokens is None else int(tokens.max_length)
 
 
-def read_calibration(options: CalibratedOptions) -> Calibration | None:
-    """The calibration that was named. Raises CalibrationError for a file that holds none."""
-    if options.calibrated is None:
-        if options.allow_other_calibration:
-            raise InputError("--allow-other-calibration has a meaning with --calibrated alone")
+def refuse_calibration_options(options: CalibratedOptions) -> None:
+    """Raise InputError for an option that has no meaning, and for a file that is not there."""
+    named = options.calibrated
+    if named is None and options.allow_other_calibration:
+        raise InputError("--allow-other-calibration has a meaning with --calibrated alone")
+    if named and not os.path.exists(named):
+        raise CalibrationError(
+            f"{named}: no such file; for the calibration beside the model --calibrated stands last, or before another "
+            "flag"
+        )
+
+
+def calibration_file(options: CalibratedOptions, model: ModelOptions) -> str | None:
+    """The file of the calibration that was named, or of the one beside the model; None for the model's own scores.
+
+    Fetches a model of the Hub. Raises InputError where there is none.
+    """
+    refuse_calibration_options(options)
+    if options.calibrated != "":
+        return options.calibrated
+    if is_server(model.model):
+        raise InputError("a server has no files here that a calibration could stand beside: name it, --calibrated FILE")
+    from qwen3_reranker.calibrate import stored_file
+    from qwen3_reranker.weights import resolve
+
+    return str(stored_file(resolve(model.model, model.revision)))
+
+
+def read_calibration(file: str | None) -> Calibration | None:
+    """The calibration of a file. Raises CalibrationError for a file that holds none."""
+    if file is None:
         return None
     from qwen3_reranker.calibrate import Calibration
 
-    return Calibration.read(options.calibrated)
+    return Calibration.read(file)
 
 
 @contextmanager

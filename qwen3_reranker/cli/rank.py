@@ -16,6 +16,7 @@ from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.documents import DocumentOptions, read_documents
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.opened_reranker import (
+    calibration_file,
     download,
     is_server,
     open_reranker,
@@ -189,7 +190,8 @@ def rank(
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server)
-    calibrated = read_calibration(calibration)
+    calibrated_by = calibration_file(calibration, model)
+    calibrated = read_calibration(calibrated_by)
     ranking.refuse_screen(engine, in_place, model.model if is_server(model.model) else None)
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
@@ -233,7 +235,7 @@ def rank(
             if calibrated is not None and not calibration.allow_other_calibration:
                 calibrated.refuse_other(reranker, ranking.instruction)
             common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
-            common = replace(common, calibration=calibration.calibrated)
+            common = replace(common, calibration=calibrated_by)
             top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
             num_cut, cuts, reports, best_left_out = 0, [], [], []
             screenings: list[Screening] = []

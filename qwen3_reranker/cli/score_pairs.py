@@ -15,6 +15,7 @@ from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.job_run import folder_of
 from qwen3_reranker.cli.opened_reranker import (
+    calibration_file,
     download,
     is_server,
     open_reranker,
@@ -106,7 +107,7 @@ def score(
     refuse_server_options(model, server)
     if is_server(model.model) and output.dry_run:
         raise InputError("--dry-run needs the model on this machine; a server takes texts and gives scores")
-    calibrated = read_calibration(calibration)
+    calibrated = read_calibration(calibration_file(calibration, model))
     if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
         if calibrated is not None:
             raise InputError(

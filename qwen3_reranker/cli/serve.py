@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar
@@ -11,12 +12,13 @@ from typer import Option
 
 from qwen3_reranker import __version__
 from qwen3_reranker.cli.declared_options import Given, declared, without
-from qwen3_reranker.cli.shared_options import ModelOptions
+from qwen3_reranker.cli.opened_reranker import refuse_calibration_options
+from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOptions
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnavailableError
 from qwen3_reranker.option_fields import option
-from qwen3_reranker.serve.settings import ServerSettings
+from qwen3_reranker.serve.settings import STORED_CALIBRATION, ServerSettings
 
 _NEEDED = ("starlette", "uvicorn", "pydantic", "sqlalchemy", "prometheus_client", "jinja2")
 
@@ -52,6 +54,7 @@ def serve(
             rich_help_panel="Server",
         ),
     ] = None,
+    calibration: CalibratedOptions,
     engine: Annotated[EngineOptions, without("prompt", "special_tokens", "truncate_queries", "disk_cache")],
 ) -> None:
     """Serve models over HTTP, for clients of Cohere, Jina, Voyage, TEI, vLLM and others.
@@ -66,6 +69,7 @@ def serve(
       qwen3-reranker serve
       qwen3-reranker serve --model Qwen/Qwen3-Reranker-0.6B --precision int8
       qwen3-reranker serve --host 0.0.0.0 --keys keys.db
+      qwen3-reranker serve --model my-model/ --calibrated
       qwen3-reranker serve --config /etc/qwen3-reranker.toml
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
@@ -75,11 +79,13 @@ def serve(
     usual = asdict(EngineOptions())
     options = {name: value for name, value in asdict(engine).items() if value != usual[name]}
     fields = dict(server)
-    if served.model or served.embedder or (config is None and (options or source.revision)):
+    calibrated = _calibrated(calibration, served.model or ["nano"])
+    if served.model or served.embedder or (config is None and (options or calibrated or source.revision)):
         named = [(each, "reranker") for each in served.model or ["nano"]]
         named += [(each, "embedder") for each in served.embedder or []]
         fields["models"] = [_model(name, kind, source.revision, options) for name, kind in named]
-    elif options or source.revision:
+        fields["models"][0] |= calibrated
+    elif options or calibrated or source.revision:
         raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
@@ -104,6 +110,20 @@ def serve(
             note(f"serving {listening.address}; Ctrl-C ends it")
 
         Server(application, settings, on_ready).run(listening)
+
+
+def _calibrated(calibration: CalibratedOptions, rerankers: Sequence[str]) -> dict[str, Any]:
+    """The fields of the one reranker that say which calibration it has; none if it has none."""
+    refuse_calibration_options(calibration)
+    if calibration.calibrated is None:
+        return {}
+    if len(rerankers) > 1:
+        raise InputError(
+            "--calibrated is for one reranker: of several, write `calibration` into the table of each in the file of "
+            "--config"
+        )
+    allowed = {"allow_other_calibration": True} if calibration.allow_other_calibration else {}
+    return {"calibration": calibration.calibrated or STORED_CALIBRATION, **allowed}
 
 
 def _model(name: str, kind: str, revision: str | None, options: dict[str, Any]) -> dict[str, Any]:

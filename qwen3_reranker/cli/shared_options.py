@@ -67,7 +67,10 @@ class CalibratedOptions:
 
     group: ClassVar[str] = "Calibration"
     calibrated: str | None = option(
-        None, "Give the probabilities of FILE, written by `calibrate`, in place of the model's own.", unit="FILE"
+        None,
+        "Give the probabilities of FILE, written by `calibrate`, in place of the model's own. Without FILE: of "
+        "calibration.json beside the model; the flag then stands last, or before another.",
+        unit="[FILE]",
     )
     allow_other_calibration: bool = option(
         False, "Use it although it was fitted with another model, prompt or instruction."

@@ -84,23 +84,34 @@ class ScoreClient:
         """What the first requests show. Raises EndpointError if no rerank server responds there."""
         deadline = time.monotonic() + (self._options.deadline or math.inf)
         facts, plain_N = await self._found(deadline)
+        checked: Mapping[str, bool] = {}
         facts.is_logit = outside = bool(np.any((plain_N < 0) | (plain_N > 1)))
         for name, value in () if facts.is_logit else facts.wire.raw:
             try:
                 raw = await self._probe(facts, 0, {name: value}, deadline)
             except (RefusedError, MalformedReplyError):
                 continue
-            moved_N, back_N = np.abs(raw - plain_N), np.abs(sigmoid(raw) - plain_N)
-            if np.max(moved_N) > _SAME and np.max(back_N) < _SAME:
-                facts.raw, facts.is_logit = {name: value}, True
-                break
+            if np.max(np.abs(raw - plain_N)) <= _SAME:
+                continue
+            if np.max(np.abs(sigmoid(raw) - plain_N)) >= _SAME:
+                if not await self._is_calibrated(facts):
+                    continue
+                # What a calibration does to a probability is no fault.
+                checked, plain_N, outside = {name: value}, raw, True
+            facts.raw, facts.is_logit = {name: value}, True
+            break
         facts.probe = tuple((plain_N if outside else logit(plain_N)).tolist())
         if self._options.check != "off":
             # As sent without a raw field: what happens to a probability on its way is a fault of its own.
             others = range(1, len(probes.CLEAR_QUERIES))
-            asked = (self._probe(facts, number, {}, deadline) for number in others)
+            asked = (self._probe(facts, number, checked, deadline) for number in others)
             facts.faults = tuple(faults(np.stack([plain_N, *await asyncio.gather(*asked)])))
         return facts
+
+    async def _is_calibrated(self, facts: ServerFacts) -> bool:
+        """Whether the server says that a calibration gives its probabilities."""
+        facts.served = facts.served or await self.served()
+        return "calibration" in facts.served.facts
 
     async def served(self) -> RemoteModel:
         """What the server says of its model, in the two places where servers do."""

@@ -30,6 +30,8 @@ class RemoteModel:
         if len(used) != 1:
             return cls(facts | ({"models": sorted(str(each.get("id")) for each in used)} if used else {}))
         facts |= _plain(used[0], _OF_MODEL) | _plain(used[0].get("meta"), _OF_META)
+        if isinstance(calibration := used[0].get("calibration"), Mapping):
+            facts["calibration"] = str(calibration.get("fingerprint"))
         count = facts.get("parameters", facts.get("n_params"))
         return cls(facts, count if isinstance(count, int) else None)
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
+from qwen3_reranker.serve.calibrations import read_calibrations
 from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.middleware import CLIENT_GONE, RequestMiddleware, TemplatedRoute, state_of
@@ -56,6 +57,7 @@ def open_application(
             _warn_without_keys(accounts)
         models = open_models(settings, metrics, on_open)
         try:
+            models.calibrate(read_calibrations(models.rerankers, settings))
             index = _open_index(settings, models)
         except BaseException:
             models.close()
@@ -124,8 +126,12 @@ class Application:
         )
 
     async def reload(self, settings: ServerSettings) -> None:
-        """Take over settings, in the event loop. Requests that are inside end as they began."""
-        self.context.use(settings)
+        """Take over settings, in the event loop. Requests that are inside end as they began.
+
+        Raises CalibrationError for a calibration that cannot be used, and then everything is as before.
+        """
+        calibrations = await asyncio.to_thread(read_calibrations, self.context.models.rerankers, settings)
+        self.context.use(settings, calibrations)
         # Templates and schemas are made anew, which takes a tenth of a second.
         routes = await asyncio.to_thread(self._routes)
         self.asgi.use(routes, self.endpoints, settings)

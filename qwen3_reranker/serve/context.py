@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.prices import Prices
@@ -13,6 +15,9 @@ from qwen3_reranker.serve.request_body import Bodies
 from qwen3_reranker.serve.served_index import ServedIndex
 from qwen3_reranker.serve.settings import ServerSettings
 from qwen3_reranker.serve.workers import Workers
+
+if TYPE_CHECKING:
+    from qwen3_reranker.calibrate import Calibration
 
 
 @dataclass(slots=True)
@@ -57,9 +62,12 @@ class Context:
             version=version,
         )
 
-    def use(self, settings: ServerSettings) -> None:
-        """Take over new settings, in the event loop. Requests that are inside keep the prices they were given."""
+    def use(self, settings: ServerSettings, calibrations: Mapping[str, Calibration]) -> None:
+        """Take over new settings and the calibrations that they name, in the event loop.
+
+        Requests that are inside keep the prices they were given.
+        """
         self.settings = settings
-        self.models.use(settings)
+        self.models.use(settings, calibrations)
         self.prices = Prices(self.models.prices)
         self.bodies.use(settings)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
@@ -20,6 +20,9 @@ from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.scheduler import ScheduledRequest, Scheduler
 from qwen3_reranker.serve.settings import ModelSettings, ServerSettings
 from qwen3_reranker.weights.hub_name import is_server
+
+if TYPE_CHECKING:
+    from qwen3_reranker.calibrate import Calibration
 
 _PROBE = [f"Passage {number} says what the weather in the mountains will be like tomorrow." for number in range(16)]
 _PROBE_SECONDS = 600.0
@@ -77,12 +80,20 @@ class ScheduledModel(ABC, Generic[Opened]):
 
 
 class ServedReranker(ScheduledModel[Reranker]):
-    """A Reranker that many clients share."""
+    """A Reranker that many clients share. calibration: what gives its probabilities, None for its own."""
+
+    calibration: Calibration | None = None
 
     @property
     def reranker(self) -> Reranker:
         """The model."""
         return self.model
+
+    def calibration_of(self, instruction: str | None) -> Calibration | None:
+        """The calibration, if it holds for a call with this instruction."""
+        found = self.calibration
+        holds = found and (self.settings.allow_other_calibration or found.holds_for(self.model, instruction))
+        return found if holds else None
 
     def probe_rows(self) -> list[Row]:
         """A question and passages."""
@@ -116,12 +127,18 @@ class Models:
         self.embedders = list(embedders)
         self._name(accept_any)
 
-    def use(self, settings: ServerSettings) -> None:
-        """Take over names, prices and limits of the same models."""
+    def use(self, settings: ServerSettings, calibrations: Mapping[str, Calibration]) -> None:
+        """Take over names, prices and limits of the same models, and calibrations by the id of their model."""
+        self.calibrate(calibrations)
         for model in self.all:
             model.settings = next(each for each in settings.models if each.name == model.id)
             model.scheduler.max_waiting_tokens = settings.max_waiting_tokens
         self._name(settings.accept_any_model)
+
+    def calibrate(self, calibrations: Mapping[str, Calibration]) -> None:
+        """Take over calibrations by the id of their model; the others have their own probabilities."""
+        for model in self.rerankers:
+            model.calibration = calibrations.get(model.id)
 
     def _name(self, accept_any: bool) -> None:
         self._accept_any = accept_any

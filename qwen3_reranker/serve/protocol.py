@@ -17,6 +17,7 @@ class ScoreRequest:
     model: the requested name, None for the default model. instruction: None for the model's own. top_n: number of
     results, best first, None for all. raw_scores: logits instead of probabilities. echoes: what the reply repeats with
     each pair, its document or the name of its question, None for nothing. form: a variant of the dialect's reply.
+    min_probability: that of a pair in a reply that is ordered by score; None for any.
     documents_field: the body's field that holds the documents. warnings: what was requested and is ignored.
     """
 
@@ -31,6 +32,7 @@ class ScoreRequest:
     form: str = ""
     documents_field: str = "documents"
     warnings: tuple[str, ...] = ()
+    min_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,10 @@ class ScoreResult:
     """Scores of a ScoreRequest, pair by pair in its order.
 
     model: the id of the served model. created: Unix seconds. order: indices of the pairs in the reply, best first;
-    ties keep their order, and top_n is applied. usage: prompt_tokens is charged; computed_tokens counts each distinct
-    prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None without a price.
+    ties keep their order, and min_probability and top_n are applied. usage: prompt_tokens is charged; computed_tokens
+    counts each distinct prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None
+    without a price. is_calibrated: whether a calibration gave the probabilities; None for a model without one.
+    left_out: pairs below min_probability.
     """
 
     request_id: str
@@ -91,3 +95,5 @@ class ScoreResult:
     usage: Usage
     cost: str | None = None
     seconds: StageSeconds = field(default_factory=StageSeconds)
+    is_calibrated: bool | None = None
+    left_out: int = 0

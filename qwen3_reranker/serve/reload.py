@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qwen3_reranker.errors import RerankerError
+from qwen3_reranker.errors import CalibrationError, RerankerError
 from qwen3_reranker.serve.application import Application
 from qwen3_reranker.serve.log import set_log_level
 from qwen3_reranker.serve.service_manager import notify, notify_reloading
@@ -64,11 +64,20 @@ class Reloader:
             settings, changed, refused = reloaded(application.context.settings, read)
             if refused:
                 _log.warning("these settings are as before until a restart: %s", ", ".join(refused))
-            if changed:
+            # The file of a calibration may have changed under its name.
+            if changed or any(model.calibration for model in settings.models):
+                before = {model.id: model.calibration for model in application.context.models.rerankers}
                 notify_reloading()
-                await application.reload(settings)
+                try:
+                    await application.reload(settings)
+                except CalibrationError as error:
+                    _log.error("the settings are as before: %s", error)
+                    return
+                finally:
+                    notify("READY=1")
                 set_log_level(settings.log_level)
-                notify("READY=1")
+                now = application.context.models.rerankers
+                changed += [f"calibration of {model.id}" for model in now if model.calibration != before[model.id]]
             _log.info("settings read again, changed: %s", ", ".join(changed) or "none")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

@@ -35,6 +35,14 @@ class Computed:
 async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest) -> ScoreResult:
     """The scores of a request. Raises Problem."""
     state = admitted.state
+    calibration = model.calibration_of(asked.instruction)
+    is_calibrated = None if model.calibration is None else calibration is not None
+    if is_calibrated is False and asked.min_probability is not None:
+        message = (
+            "`min_probability` is a probability of this model's calibration, which belongs to another instruction; "
+            "leave one of the two out"
+        )
+        raise invalid("uncalibrated_instruction", message, "min_probability")
 
     def rows_of(part: slice) -> list[Row]:
         pairs = asked.queries[part], asked.documents[part]
@@ -48,17 +56,23 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
     except QueryTooLongError as error:
         raise _query_too_long(error, asked, model) from error
     logits_N = computed.outputs_N
+    probabilities_N = calibration.probabilities(logits_N) if calibration else scores.probabilities(logits_N)
+    order_N = np.argsort(-logits_N, kind="stable")
+    # No map falls, so those that are left out are the last.
+    num_kept = int(np.sum(probabilities_N >= np.float32(asked.min_probability or 0)))
     return ScoreResult(
         request_id=state.request_id,
         model=model.id,
         created=int(time.time()),
         logits=logits_N.tolist(),
-        probabilities=scores.probabilities(logits_N).tolist(),
-        order=np.argsort(-logits_N, kind="stable")[: asked.top_n].tolist(),
+        probabilities=probabilities_N.tolist(),
+        order=order_N[:num_kept][: asked.top_n].tolist(),
         receipts=[row.receipt for row in computed.rows],
         usage=computed.usage,
         cost=None if state.cost is None else dollars(state.cost),
         seconds=computed.seconds,
+        is_calibrated=is_calibrated,
+        left_out=len(logits_N) - num_kept,
     )
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from qwen3_reranker.errors import RerankerError, UnavailableError
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.search.results import SearchResults
@@ -76,6 +78,8 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
         raise Problem(500, "server_error", "index_error", "the index failed; the server's log says why") from error
     except RerankerError as error:
         raise of_error(error) from error
+    if model is not None:
+        results = _calibrated(results, model, asked.instruction)
     usage = Usage(0, 0, 0, 0)
     if turns is not None:
         usage = turns.settle()
@@ -91,6 +95,17 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
         None if state.cost is None else dollars(state.cost),
         turns.warnings if turns is not None else (),
     )
+
+
+def _calibrated(results: SearchResults, model: ServedReranker, instruction: str | None) -> SearchResults:
+    """The same with the probabilities of the model's calibration, if it holds for the instruction."""
+    calibration = model.calibration_of(instruction)
+    logits = [hit.logit for hit in results if hit.logit is not None]
+    if calibration is None or not logits:
+        return results
+    values = iter(calibration.probabilities(np.array(logits, np.float32)).tolist())
+    hits = tuple(hit if hit.logit is None else replace(hit, probability=next(values)) for hit in results)
+    return replace(results, hits=hits)
 
 
 class _Turns:

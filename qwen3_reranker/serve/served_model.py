@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.model_facts import EMBEDDING, RERANKING, known
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.weights.hub import is_bundled
+
+if TYPE_CHECKING:
+    from qwen3_reranker.calibrate import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class ServedModel:
     owner: its first part, "local" for a file or folder. description, licence: empty and None for an unknown model.
     price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it
     would answer now. default_instruction: empty if it takes none. created: Unix seconds. template_tokens: tokens of a
-    row besides those of its query and document; 0 for an embedding model.
+    row besides those of its query and document; 0 for an embedding model. calibration: what gives its probabilities,
+    None for its own.
     """
 
     id: str
@@ -41,6 +46,7 @@ class ServedModel:
     created: int
     is_ready: Callable[[], bool]
     template_tokens: int = 0
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, served: ServedReranker | ServedEmbedder) -> ServedModel:
@@ -66,6 +72,7 @@ class ServedModel:
             created=served.created,
             is_ready=served.is_ready,
             template_tokens=_template_tokens(model) if isinstance(model, Reranker) else 0,
+            calibration=served.calibration if isinstance(served, ServedReranker) else None,
         )
 
     @property

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import option, option_facts
 
+#: The calibration beside a model's files.
+STORED_CALIBRATION = "stored"
 _LARGEST_PRICE = 1_000_000
 _HOST_NAME = re.compile(r"\*|[\w.-]+|[0-9A-Fa-f:.]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -22,8 +24,9 @@ class ModelSettings:
     """One model to serve.
 
     source: nano, a folder, a .gguf file or a Hub id. id: the name that clients use, by default the source. aliases:
-    further names. kind: "reranker" or "embedder". price: US dollars for a million prompt tokens. options: the fields of
-    EngineOptions. Raises InputError for a kind or a price that cannot be used.
+    further names. kind: "reranker" or "embedder". price: US dollars for a million prompt tokens. calibration: a
+    file of `calibrate`, or "stored" for the one beside the model. allow_other_calibration: take that of another model,
+    and for every instruction. options: the fields of EngineOptions. Raises InputError for what cannot be used.
     """
 
     # For pydantic, which reads this class from a file: a misspelt field is an error.
@@ -35,6 +38,8 @@ class ModelSettings:
     revision: str | None = None
     kind: str = "reranker"
     price: Decimal | None = None
+    calibration: str | None = None
+    allow_other_calibration: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,6 +47,8 @@ class ModelSettings:
             raise unknown("kind", self.kind, ("reranker", "embedder"))
         if self.price is not None and not 0 <= self.price <= _LARGEST_PRICE:
             raise InputError(f"price must be from 0 to {_LARGEST_PRICE}, got {self.price}")
+        if self.calibration is not None and self.kind != "reranker":
+            raise InputError("calibration is for a reranker: an embedder gives no probabilities")
 
     @property
     def name(self) -> str:
@@ -253,7 +260,7 @@ def reloaded(now: ServerSettings, read: ServerSettings) -> tuple[ServerSettings,
     """What a running server makes of settings that were read again.
 
     Returns its new settings, the names of those that changed, and of those that need a restart and stay. Of models,
-    prices and aliases change without one.
+    prices, aliases and calibrations change without one.
     """
     differing = [name for name in SETTINGS if getattr(now, name) != getattr(read, name)]
     changed = [
@@ -265,8 +272,9 @@ def reloaded(now: ServerSettings, read: ServerSettings) -> tuple[ServerSettings,
     return settings, changed, [name for name in differing if name not in changed]
 
 
-def _identities(models: tuple[ModelSettings, ...]) -> list[ModelSettings]:
-    return [replace(model, price=None, aliases=()) for model in models]
+def _identities(models: tuple[ModelSettings, ...]) -> list[dict[str, Any]]:
+    usual = {"price": None, "aliases": (), "calibration": None, "allow_other_calibration": False}
+    return [{**asdict(model), **usual} for model in models]
 
 
 def _refuse_shared_names(models: tuple[ModelSettings, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,30 @@ def test_score_gives_the_calibrated_probability_beside_the_same_logit(run: Run) 
     refused = run("score", "pairs.jsonl", "--calibrated", "calibration.json", "-o", "parts/")
     assert (refused.code, refused.out) == (2, "")
     assert "--calibrated is for a stream or a file" in refused.err
+
+
+@pytest.mark.usefixtures("pairs")
+def test_the_calibration_beside_a_model_needs_no_name(run: Run, small_checkpoint: Path) -> None:
+    model = shutil.copytree(small_checkpoint, "model")
+    Path("notes.txt").write_text("\n".join(TASKS.values()), encoding="utf-8")
+    arguments = ("rank", "undo the last commit", "notes.txt", "-m", str(model), "--format", "json")
+    missing = run(*arguments, "--calibrated")
+    assert (missing.code, missing.out) == (2, "")
+    assert "no calibration is stored beside the model: there is no model/calibration.json" in missing.err
+    assert run(*FIT, "-m", str(model), "-o", "model/calibration.json").code == 0
+    named = run(*arguments, "--calibrated", "model/calibration.json")
+    for bare in (
+        (*arguments, "--calibrated"),
+        ("rank", "--calibrated", *arguments[3:], "--", *arguments[1:3]),
+    ):
+        found = run(*bare)
+        assert found.code == 0, found.err
+        assert found.out == named.out
+    taken = run("rank", "--calibrated", "undo the last commit", "notes.txt", "-m", str(model))
+    assert (taken.code, taken.out) == (2, "")
+    assert "undo the last commit: no such file; for the calibration beside the model" in taken.err
+    server = run("rank", "a query", "notes.txt", "-m", "http://127.0.0.1:9", "--calibrated")
+    assert (server.code, "name it, --calibrated FILE" in server.err) == (2, True)
 
 
 @pytest.mark.usefixtures("pairs")

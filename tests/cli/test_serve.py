@@ -26,6 +26,14 @@ WRONG = {
         "no keys at no/typo.db: `qwen3-reranker keys create NAME --keys no/typo.db` makes the file and the first key",
     ),
     "a database that is none": (["--keys", "mysql://x/y", "--port", "0"], 2, "sqlite"),
+    "a calibration of two models": (
+        ["--model", "nano", "--model", "two=nano", "--calibrated", "pyproject.toml"],
+        2,
+        "--calibrated is for one reranker",
+    ),
+    "a calibration that is not there": (["--calibrated", "none.json"], 2, "none.json: no such file"),
+    "no calibration beside the model": (["--calibrated", "--port", "0"], 2, "no calibration is stored beside"),
+    "a calibration of nothing": (["--allow-other-calibration"], 2, "--calibrated"),
     "a log format that is none": (["--log-format", "xml"], 2, "--log-format"),
 }
 

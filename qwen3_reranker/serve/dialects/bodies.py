@@ -10,7 +10,17 @@ from pydantic import WithJsonSchema as Schema
 
 from qwen3_reranker.records import Limits
 from qwen3_reranker.serve.dialects.document_text import echo_of, text_of
-from qwen3_reranker.serve.dialects.fields import Count, CountOrMax, Documents, Flag, Query, RequestBody, Side, one_of
+from qwen3_reranker.serve.dialects.fields import (
+    Count,
+    CountOrMax,
+    Documents,
+    Flag,
+    Probability,
+    Query,
+    RequestBody,
+    Side,
+    one_of,
+)
 from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.protocol import ScoreRequest
 
@@ -117,6 +127,9 @@ class RerankBody(Options):
     top_n: Count | None = Field(None, description="How many results, best first; 0 or null for all.")
     return_documents: Flag = Field(False, description="Give each document back with its result.")
     rank_fields: list[str] | None = Field(None, description="The fields of a record to score, in that order.")
+    min_probability: Probability | None = Field(
+        None, description="Leave out results with a smaller probability, so that none may be left."
+    )
     return_details: Flag = Field(
         False, description="Add logit, probability and what was read and cut, in tokens, to each result."
     )
@@ -145,6 +158,7 @@ class RerankBody(Options):
             queries=(read.query,) * len(texts),
             documents=texts,
             top_n=read.top_n or None,
+            min_probability=read.min_probability,
             echoes=echoes,
             documents_field=field,
             form=read.form,

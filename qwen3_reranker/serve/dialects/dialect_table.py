@@ -21,6 +21,7 @@ from qwen3_reranker.serve.dialects.dashscope import DASHSCOPE, DASHSCOPE_NATIVE
 from qwen3_reranker.serve.dialects.hosted_services import DEEPINFRA, PINECONE, VERTEX, ZEROENTROPY
 from qwen3_reranker.serve.dialects.openai_decisions import OPENAI_DECISIONS
 from qwen3_reranker.serve.dialects.reply_parts import (
+    ABSTENTION,
     COST,
     CREATED,
     ID,
@@ -48,6 +49,7 @@ def _ranked(name: str, version: str, **more: Any) -> JsonObject:
         object="list",
         model=MODEL,
         results=RESULTS,
+        abstention=ABSTENTION,
         usage=JsonObject(
             "Usage",
             "prompt_tokens: all pairs as separate rows, which is charged; computed_tokens: each distinct prefix once. "

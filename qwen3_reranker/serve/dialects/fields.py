@@ -140,6 +140,12 @@ def _whole(least: int) -> Callable[[object], int]:
     return read
 
 
+def _probability(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise wrong("invalid_value", "must be a number from 0 to 1")
+    return float(value)
+
+
 def _query(value: object) -> str:
     if isinstance(value, Mapping):
         value = value.get("text") or value.get("content")
@@ -186,6 +192,7 @@ Flag = Annotated[
 ]
 Count = Annotated[int, BeforeValidator(_whole(0)), Schema({"type": "integer", "minimum": 0})]
 Dimensions = Annotated[int, BeforeValidator(_whole(1)), Schema({"type": "integer", "minimum": 1})]
+Probability = Annotated[float, BeforeValidator(_probability), Schema({"type": "number", "minimum": 0, "maximum": 1})]
 # vLLM's -1 means the model's maximum.
 CountOrMax = Annotated[int, BeforeValidator(_whole(-1)), Schema({"type": "integer", "minimum": -1})]
 Side = Annotated[

@@ -53,4 +53,16 @@ RESULT = JsonObject(
         ),
     ),
 )
+ABSTENTION = JsonOptional(
+    lambda pair: pair.request.min_probability is not None,
+    JsonObject(
+        "Abstention",
+        "What min_probability left out. none_of_these: no document has that probability; is_calibrated: whether a "
+        "calibration gave the probabilities.",
+        none_of_these=JsonValue(bool, lambda pair: not pair.result.order),
+        left_out=JsonValue(int, lambda pair: pair.result.left_out),
+        best_probability=JsonValue(float, lambda pair: max(pair.result.probabilities)),
+        is_calibrated=JsonValue(bool, lambda pair: bool(pair.result.is_calibrated)),
+    ),
+)
 RESULTS = JsonArray(RESULT, ScoredPair.best_first)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from qwen3_reranker.serve.accounts.prices import per_token
-from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonValue
+from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonOptional, JsonValue
 from qwen3_reranker.serve.dialects.tei import LABEL
 from qwen3_reranker.serve.served_model import ServedModel
 
@@ -78,6 +79,21 @@ MODEL = JsonObject(
     parameters=JsonValue(int | None, lambda model: model.config.num_parameters),
     licence=JsonValue(str | None, lambda model: model.licence),
     precision=JsonValue(str, lambda model: model.precision),
+    calibration=JsonOptional(
+        lambda model: model.calibration is not None,
+        JsonObject(
+            "ModelCalibration",
+            "What gives the probabilities of this model. instructions: those that it holds for, null for any; data: "
+            "what it was fitted on; measured: its errors on queries that were held out; thresholds: values of "
+            "min_probability from which the best result is right in a share of `precision`.",
+            fingerprint=JsonValue(str, lambda model: model.calibration.fingerprint),
+            method=JsonValue(str, lambda model: model.calibration.map.method),
+            instructions=JsonValue(list[str | None] | None, lambda model: model.calibration.instructions),
+            data=JsonValue(dict[str, Any], lambda model: model.calibration.data),
+            measured=JsonValue(dict[str, Any], lambda model: model.calibration.measured),
+            thresholds=JsonValue(list[dict[str, Any]], lambda model: list(model.calibration.thresholds)),
+        ),
+    ),
 )
 _MODELS = JsonArray(MODEL, lambda infos: infos)
 MODEL_LIST = JsonObject(

@@ -28,6 +28,8 @@ PROBLEMS = (
     busy("draining", "", 1),
 )
 
+_UNCALIBRATED = "probabilities are the model's own: its calibration belongs to another instruction"
+
 
 def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
     """One endpoint for each path of the dialects."""
@@ -80,13 +82,20 @@ class RerankHandler:
                 model = self._context.models.reranker(asked.model)
                 state.use_model(model.id)
                 result = await score(asked, model, admitted)
+                if result.is_calibrated is False:
+                    asked = replace(asked, warnings=(*asked.warnings, _UNCALIBRATED))
                 stages = stages_of(result)
                 state.log_fields |= stages
                 timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
-                headers = {"server-timing": timing, **dialect.headers(asked, result)}
+                headers = {"server-timing": timing, **_calibration(result), **dialect.headers(asked, result)}
                 return await admitted.respond(lambda: dialect.write(asked, result).body, headers)
 
             return await admitted.answer(answered)
+
+
+def _calibration(result: ScoreResult) -> dict[str, str]:
+    """The header that says whether a calibration gave the probabilities, of a model that has one."""
+    return {} if result.is_calibrated is None else {"x-calibrated": str(result.is_calibrated).lower()}
 
 
 def stages_of(result: ScoreResult) -> dict[str, float]:
