@@ -201,6 +201,11 @@ KINDS = {
         scaled(_FP8, 24, 20, "weight_scale_inv"),
     ),
     "W8A8": Kind(_compressed("int-quantized", num_bits=8, type="int"), scaled(torch.int8, 1, None)),
+    "W8A16, a scale a group": Kind(
+        _compressed("int-quantized", num_bits=8, type="int", strategy="group", group_size=_GROUP),
+        scaled(torch.int8, 1, _GROUP),
+        words=True,
+    ),
     "MLX 4-bit": Kind({**_MLX, "bits": 4}, mlx(4), "quantization", words=True),
     "MLX 8-bit": Kind({**_MLX, "bits": 8}, mlx(8), "quantization", words=True),
     "AWQ": Kind({"quant_method": "awq", "bits": 4, "group_size": _GROUP, "zero_point": True, "version": "gemm"}, awq),

@@ -27,7 +27,7 @@ _CARD = template("card")
 _FAULTY_TEMPLATES = {"card-no-think-block": "template-no-think-block", "card-lost-newline": "template-lost-newline"}
 _INDEX = "model.safetensors.index.json"
 # Eight bits move a logit less than float16 activations do; fewer bits move it visibly.
-_PLAIN = ("F32", "F16", "BF16", "Q8_0", "MLX 8-bit", "compressed-tensors 8-bit")
+_PLAIN = ("F32", "F16", "BF16", "Q8_0", "INT8", "MLX 8-bit", "compressed-tensors 8-bit")
 # Qwen3's own vocabulary; a smaller one, such as nano's, has other ids.
 _QWEN3_ENTRIES = 151_669
 _QWEN3_IDS = {"yes": 9693, "no": 2152, "<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.tokens import TokenizerJson, Tokens
+from qwen3_reranker.weights import open_checkpoint
 from recipes.nano import data, export, measure, start, synthetic, tokenizer
 from recipes.nano.cache import Cache, build
 from recipes.nano.groups import Group, Groups, Mix
@@ -134,7 +134,8 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     if resume:
         run.resume()
     elif start_from is not None:
-        network.load_state_dict(load_file(start_from / "model.safetensors"))
+        tensors = open_checkpoint(start_from).tensors
+        network.load_state_dict({name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()})
     else:
         meaning_VC = start.meanings(cache, config.vocab_size, config.hidden_size, recipe.seed)
         start.initialise(network, groups.rarity_V, meaning_VC, start.marks(fields), recipe.seed)
@@ -149,10 +150,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
 def _final(
     network: NanoNetwork, many: Sequence[Group], prefix: Sequence[int], suffix: Sequence[int], sources: Sequence[str]
 ) -> dict[str, measure.Placed]:
-    # The published weights are bfloat16, so measure these.
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.copy_(weight.to(torch.bfloat16))
+    export.round_weights(network)
     return measure.placed(network, many, prefix, suffix, sources)
 
 

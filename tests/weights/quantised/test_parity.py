@@ -182,7 +182,10 @@ def test_a_converted_folder_names_the_type_that_holds_all_its_matrices(tmp_path:
     assert json.loads((tmp_path / "new" / "config.json").read_text())["dtype"] == "float32"
 
 
-@pytest.mark.parametrize(("kind", "faults"), [("AWQ", []), ("MLX 4-bit", ["quantized-head"]), ("MLX 8-bit", [])])
+@pytest.mark.parametrize(
+    ("kind", "faults"),
+    [("AWQ", []), ("MLX 4-bit", ["quantized-head"]), ("MLX 8-bit", []), ("W8A16, a scale a group", [])],
+)
 def test_the_doctor_finds_fault_with_a_head_in_few_bits_alone(
     kind: str, faults: list[str], written: Callable[[str], Path]
 ) -> None:
