@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.terminal import note
@@ -75,29 +75,38 @@ def refuse_calibration_options(options: CalibratedOptions) -> None:
         )
 
 
-def calibration_file(options: CalibratedOptions, model: ModelOptions) -> str | None:
-    """The file of the calibration that was named, or of the one beside the model; None for the model's own scores.
+@dataclass(frozen=True, slots=True)
+class ChosenCalibration:
+    """A calibration, and its file. accepts_all: use it for another model, prompt or instruction too."""
 
-    Fetches a model of the Hub. Raises InputError where there is none.
+    calibration: Calibration
+    file: str
+    accepts_all: bool
+
+    def refuse_other(self, reranker: Reranker | RemoteReranker, instruction: str | None) -> None:
+        """Raise CalibrationError for what it was not fitted with, unless that is allowed."""
+        if not self.accepts_all:
+            self.calibration.refuse_other(reranker, instruction)
+
+
+def chosen_calibration(options: CalibratedOptions, model: ModelOptions) -> ChosenCalibration | None:
+    """The calibration that was named, or the one beside the model; None for the model's own probabilities.
+
+    The second fetches a model of the Hub. Raises InputError where there is none, and CalibrationError for another file.
     """
     refuse_calibration_options(options)
-    if options.calibrated != "":
-        return options.calibrated
-    if is_server(model.model):
-        raise InputError("a server has no files here that a calibration could stand beside: name it, --calibrated FILE")
-    from qwen3_reranker.calibrate import stored_file
-    from qwen3_reranker.weights import resolve
-
-    return str(stored_file(resolve(model.model, model.revision)))
-
-
-def read_calibration(file: str | None) -> Calibration | None:
-    """The calibration of a file. Raises CalibrationError for a file that holds none."""
-    if file is None:
+    if options.calibrated is None:
         return None
-    from qwen3_reranker.calibrate import Calibration
+    from qwen3_reranker.calibrate import Calibration, stored_file
 
-    return Calibration.read(file)
+    file = options.calibrated
+    if not file:
+        if is_server(model.model):
+            raise InputError("no calibration stands beside a server's model: name its file, --calibrated FILE")
+        from qwen3_reranker.weights import resolve
+
+        file = str(stored_file(resolve(model.model, model.revision)))
+    return ChosenCalibration(Calibration.read(file), file, options.allow_other_calibration)
 
 
 @contextmanager

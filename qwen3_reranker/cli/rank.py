@@ -16,11 +16,10 @@ from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.documents import DocumentOptions, read_documents
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.opened_reranker import (
-    calibration_file,
+    chosen_calibration,
     download,
     is_server,
     open_reranker,
-    read_calibration,
     refuse_server_options,
     row_limit,
     warnings_noted,
@@ -79,7 +78,11 @@ class RankingOptions:
         unit="FILE",
     )
     min_probability: float | None = option(
-        None, "Leave out documents with a smaller probability.", unit="P", least=0, most=1
+        None,
+        "Leave out documents with a smaller probability, so that none may be left; with --calibrated one that holds.",
+        unit="P",
+        least=0,
+        most=1,
     )
     screen: str | None = option(
         None,
@@ -190,8 +193,7 @@ def rank(
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server)
-    calibrated_by = calibration_file(calibration, model)
-    calibrated = read_calibration(calibrated_by)
+    calibrated = chosen_calibration(calibration, model)
     ranking.refuse_screen(engine, in_place, model.model if is_server(model.model) else None)
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
@@ -232,10 +234,10 @@ def rank(
                 outline = str(reranker.runner.plan(rows))
         else:
             bar.stage("ranking and explaining" if output.why else "ranking", _size(queries, texts))
-            if calibrated is not None and not calibration.allow_other_calibration:
+            if calibrated is not None:
                 calibrated.refuse_other(reranker, ranking.instruction)
             common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
-            common = replace(common, calibration=calibrated_by)
+            common = replace(common, calibration=None if calibrated is None else calibrated.file)
             top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
             num_cut, cuts, reports, best_left_out = 0, [], [], []
             screenings: list[Screening] = []
@@ -244,7 +246,7 @@ def rank(
                     num_cut += hits.usage.truncated_documents
                     screenings += [hits.screening] if hits.screening else []
                     cuts += [hit.receipt for hit in hits[:1]]
-                    hits = hits if calibrated is None else calibrated.ranking(hits)
+                    hits = hits if calibrated is None else calibrated.calibration.ranking(hits)
                     report = common.with_ranking(query.text, query.id, hits, seconds)
                     reports.append(report.explained_by(reranker, ranking.instruction) if output.why else report)
                     best_left_out += [] if len(report.ranking) else [hit.probability for hit in hits[:1]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_reranker.cli.job_run import run_job
-from qwen3_reranker.cli.opened_reranker import is_server, open_reranker, unusual, warnings_noted
+from qwen3_reranker.cli.opened_reranker import ChosenCalibration, is_server, open_reranker, unusual, warnings_noted
 from qwen3_reranker.cli.record_output import columns_of, opened_records
 from qwen3_reranker.cli.score_report import SCORES, scored_records
 from qwen3_reranker.cli.shared_options import ModelOptions
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 def score_into_folder(
     folder: str,
-    stream: RecordStream,
     options: PairOptions,
     job: JobOptions,
-    form: str,
+    writer: ScoredPartWriter,
     model: ModelOptions,
     engine: EngineOptions,
     server: ServerOptions,
@@ -44,16 +43,15 @@ def score_into_folder(
     # Options of the kind that the model is not are refused where it is opened.
     chosen = {**unusual(engine), **asdict(server)} if is_server(model.model) else asdict(engine)
     task = ScoreTask(model=model.model, revision=model.revision, options=chosen, instruction=options.instruction)
-    writer = ScoredPartWriter(form, stream)
     with warnings_noted():
         run_job(
             folder,
-            pairs_input(stream, options, job.part_rows),
+            pairs_input(writer.stream, options, job.part_rows),
             task,
             job,
-            form,
+            writer.form,
             unit="pairs",
-            settings=partial(_settings, model, engine, server, options.instruction),
+            settings=partial(_settings, model, engine, server, options.instruction, writer.calibrated),
             write=writer.write,
         )
 
@@ -72,26 +70,40 @@ def pairs_input(stream: RecordStream, options: PairOptions, part_rows: int) -> J
 
 
 def _settings(
-    model: ModelOptions, engine: EngineOptions, server: ServerOptions, instruction: str | None
+    model: ModelOptions,
+    engine: EngineOptions,
+    server: ServerOptions,
+    instruction: str | None,
+    calibrated: ChosenCalibration | None,
 ) -> Mapping[str, Any]:
-    """What the scores depend on. The model's files are read, but no weights are loaded."""
+    """What the scores depend on. The model's files are read, but no weights are loaded.
+
+    Raises CalibrationError for a calibration of another model or instruction.
+    """
     from qwen3_reranker.jobs.job_settings import score_settings
 
     with open_reranker(model, engine, server, plan_only=True) as reranker:
-        return {"model": model.model, **score_settings(reranker, instruction)}
+        settings = {"model": model.model, **score_settings(reranker, instruction)}
+        if calibrated is not None:
+            calibrated.refuse_other(reranker, instruction)
+            settings["calibration"] = calibrated.calibration.fingerprint
+        return settings
 
 
 class ScoredPartWriter:
-    """Writes parts that all have the columns of the first, and of Parquet the types of the input."""
+    """Writes parts that all have the columns of the first, and of Parquet the types of the input.
 
-    def __init__(self, form: str, stream: RecordStream) -> None:
-        self._form = form
+    calibrated: what gives the probabilities; None for the model.
+    """
+
+    def __init__(self, form: str, stream: RecordStream, calibrated: ChosenCalibration | None = None) -> None:
+        self.form, self.stream, self.calibrated = form, stream, calibrated
         self._known = ParquetRows(stream.path).schema if form == stream.form == "parquet" else None
         self._columns: Any = None
 
     def write(self, parts: JobFolder[Pair], number: int, pairs: Sequence[Pair], scores: PartScores, path: Path) -> None:
         if self._columns is None:
             like = [{**pair.record, **dict.fromkeys(SCORES, 0.0)} for pair in parts.first_rows]
-            self._columns = columns_of(self._form, like, SCORES, known=self._known)
-        with opened_records(self._form, path, self._columns) as write:
-            write(scored_records(pairs, scores.logits_N))
+            self._columns = columns_of(self.form, like, SCORES, known=self._known)
+        with opened_records(self.form, path, self._columns) as write:
+            write(scored_records(pairs, scores.logits_N, self.calibrated))

@@ -15,11 +15,10 @@ from qwen3_reranker.cli.declared_options import declared
 from qwen3_reranker.cli.dry_run import SAMPLED_ROWS, dry_run_option, estimate, write_estimate
 from qwen3_reranker.cli.job_run import folder_of
 from qwen3_reranker.cli.opened_reranker import (
-    calibration_file,
+    chosen_calibration,
     download,
     is_server,
     open_reranker,
-    read_calibration,
     refuse_server_options,
     row_limit,
     warnings_noted,
@@ -27,7 +26,7 @@ from qwen3_reranker.cli.opened_reranker import (
 from qwen3_reranker.cli.output_file import format_of
 from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.record_output import record_output
-from qwen3_reranker.cli.score_job import score_into_folder
+from qwen3_reranker.cli.score_job import ScoredPartWriter, score_into_folder
 from qwen3_reranker.cli.score_report import SCORES, WorkTally, scored_records
 from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.terminal import note, on_terminal
@@ -99,6 +98,7 @@ def score(
       qwen3-reranker score pairs.jsonl -o scored.jsonl
       qwen3-reranker score clicks.parquet -o scored.parquet --document-field title
       qwen3-reranker score pairs.parquet -o scored/ --engine ray --price-per-hour 1.50
+      qwen3-reranker score pairs.parquet -o scored/ --calibrated fit.json
       qwen3-reranker score s3://bucket/pairs.parquet -o s3://bucket/scored/
       qwen3-reranker score pairs.tsv --dry-run -m Qwen/Qwen3-Reranker-0.6B
       zcat pairs.jsonl.gz | qwen3-reranker score - | gzip > scored.jsonl.gz
@@ -107,13 +107,10 @@ def score(
     refuse_server_options(model, server)
     if is_server(model.model) and output.dry_run:
         raise InputError("--dry-run needs the model on this machine; a server takes texts and gives scores")
-    calibrated = read_calibration(calibration_file(calibration, model))
+    calibrated = chosen_calibration(calibration, model)
     if (folder := folder_of(output.output, job)) is not None and not output.dry_run:
-        if calibrated is not None:
-            raise InputError(
-                "--calibrated is for a stream or a file: the parts of a folder have the model's own scores"
-            )
-        score_into_folder(folder, stream, options, job, output.form or stream.form, model, engine, server)
+        writer = ScoredPartWriter(output.form or stream.form, stream, calibrated)
+        score_into_folder(folder, options, job, writer, model, engine, server)
         return
     form = format_of(output.form, output.output, _ENDINGS, "jsonl")
     from qwen3_reranker.cli.progress import ProgressBar
@@ -128,7 +125,7 @@ def score(
         download(model)
         with warnings_noted(), open_reranker(model, engine, server) as reranker:
             limit = row_limit(reranker)
-            if calibrated is not None and not calibration.allow_other_calibration:
+            if calibrated is not None:
                 calibrated.refuse_other(reranker, options.instruction)
             if output.dry_run:
                 assert isinstance(reranker, Reranker)

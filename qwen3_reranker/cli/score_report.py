@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qwen3_reranker.calibrate import Calibration
+    from qwen3_reranker.cli.opened_reranker import ChosenCalibration
     from qwen3_reranker.jobs.pairs import Pair
     from qwen3_reranker.jobs.part_task import PartWork
 
@@ -49,12 +49,12 @@ class WorkTally:
 
 
 def scored_records(
-    pairs: Sequence[Pair], logits_N: NDArray[np.float32], calibrated: Calibration | None = None
+    pairs: Sequence[Pair], logits_N: NDArray[np.float32], calibrated: ChosenCalibration | None = None
 ) -> list[dict[str, Any]]:
     """The record of each pair, with its two numbers. calibrated: what gives the probabilities; None for the model."""
     from qwen3_reranker import score
 
-    probabilities = score.probabilities if calibrated is None else calibrated.probabilities
+    probabilities = score.probabilities if calibrated is None else calibrated.calibration.probabilities
     numbers = zip(pairs, logits_N.tolist(), probabilities(logits_N).tolist(), strict=True)
     return [
         {**pair.record, "logit": shortest(logit), "probability": shortest(probability)}

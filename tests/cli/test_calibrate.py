@@ -68,9 +68,29 @@ def test_score_gives_the_calibrated_probability_beside_the_same_logit(run: Run) 
     logits_N = np.array([row["logit"] for row in own], np.float32)
     expected = Calibration.read("calibration.json").probabilities(logits_N)
     assert [row["probability"] for row in calibrated] == [shortest(value) for value in expected]
-    refused = run("score", "pairs.jsonl", "--calibrated", "calibration.json", "-o", "parts/")
-    assert (refused.code, refused.out) == (2, "")
-    assert "--calibrated is for a stream or a file" in refused.err
+
+
+@pytest.mark.usefixtures("pairs")
+def test_the_parts_of_a_job_have_the_probabilities_of_one_calibration(run: Run) -> None:
+    assert run(*FIT).code == 0
+    arguments = ("score", "pairs.jsonl", "--calibrated", "calibration.json")
+    expected = run(*arguments).hits
+    job = ("-o", "parts/", "--part-rows", "36")
+    assert run(*arguments, *job).code == 0
+    parts = sorted(Path("parts").glob("part-*"))
+    assert [json.loads(line) for part in parts for line in part.read_text("utf-8").splitlines()] == expected
+    parts[0].unlink()
+    assert run(*arguments, *job).code == 0
+    assert parts[0].exists()
+    [method] = {"platt", "isotonic"} - {Calibration.read("calibration.json").map.method}
+    assert run(*FIT, "--method", method, "-o", "other.json").code == 0
+    for other in (("score", "pairs.jsonl"), ("score", "pairs.jsonl", "--calibrated", "other.json")):
+        refused = run(*other, *job)
+        assert (refused.code, refused.out) == (2, "")
+        assert 'calibration was "' in refused.err
+    foreign = run(*arguments, "--instruction", "find code", "-o", "foreign/")
+    assert foreign.err.startswith("error: the calibration belongs to the instruction")
+    assert not Path("foreign", "_job.json").exists()
 
 
 @pytest.mark.usefixtures("pairs")
@@ -94,7 +114,7 @@ def test_the_calibration_beside_a_model_needs_no_name(run: Run, small_checkpoint
     assert (taken.code, taken.out) == (2, "")
     assert "undo the last commit: no such file; for the calibration beside the model" in taken.err
     server = run("rank", "a query", "notes.txt", "-m", "http://127.0.0.1:9", "--calibrated")
-    assert (server.code, "name it, --calibrated FILE" in server.err) == (2, True)
+    assert (server.code, "name its file, --calibrated FILE" in server.err) == (2, True)
 
 
 @pytest.mark.usefixtures("pairs")
