@@ -20,12 +20,23 @@ from qwen3_reranker.errors import (
 if TYPE_CHECKING:
     from qwen3_reranker.embedder import Embedder
     from qwen3_reranker.explanation import Explanation
-    from qwen3_reranker.records import DocumentScores, Embeddings, Hit, Ranking, Receipt, Screening, TextReceipt, Usage
+    from qwen3_reranker.records import (
+        Cascade,
+        DocumentScores,
+        Embeddings,
+        Hit,
+        Ranking,
+        Receipt,
+        Screening,
+        TextReceipt,
+        Usage,
+    )
     from qwen3_reranker.reranker import Reranker
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cascade",
     "CheckpointError",
     "DocumentScores",
     "Embedder",
@@ -65,7 +76,7 @@ def __getattr__(name: str) -> Any:
         from qwen3_reranker.explanation import Explanation
 
         return Explanation
-    if name in ("DocumentScores", "Embeddings", "Hit", "Ranking", "Receipt", "Screening", "TextReceipt", "Usage"):
+    if name in __all__:
         from qwen3_reranker import records
 
         return getattr(records, name)

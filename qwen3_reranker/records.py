@@ -170,6 +170,22 @@ class Screening:
     rechecked: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """How a ranking was found by two models: the first scored all documents, the second the best `band` of them.
+
+    first_judged, then_judged: documents that each model scored. Equal documents count as one in the band, so
+    then_judged may be larger than it. first_judged is 0 where there were no more than the band, which the second model
+    scored without the first. first_usage, then_usage: tokens of each model, by its own tokenizer.
+    """
+
+    band: int
+    first_judged: int
+    then_judged: int
+    first_usage: Usage
+    then_usage: Usage
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class DocumentScores:
     """The scores of documents, in input order.
@@ -177,7 +193,7 @@ class DocumentScores:
     logits: yes - no, (num_documents,) float32; probabilities: their sigmoid, the same shape; receipts: what was cut
     from each document, all zeros where a server does not say. saturated: which logits are only bounds, as a server sent
     the probability 0 or 1; None for none. screening: within a call that screens, which gives -inf to documents that
-    cannot be among the best.
+    cannot be among the best. cascade: within a call of two models, which gives -inf to documents outside the band.
     """
 
     logits: NDArray[np.float32]
@@ -186,6 +202,7 @@ class DocumentScores:
     usage: Usage
     saturated: NDArray[np.bool_] | None = None
     screening: Screening | None = None
+    cascade: Cascade | None = None
 
     def __repr__(self) -> str:
         return f"<DocumentScores: {len(self.receipts):,} logits, {self.usage}>"
@@ -257,11 +274,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking(Sequence[Hit]):
-    """Hits, best first; documents with equal logits keep their input order. screening: None where all were exact."""
+    """Hits, best first; documents with equal logits keep their input order.
+
+    screening: None where all were exact. cascade: None where one model scored all.
+    """
 
     hits: tuple[Hit, ...]
     usage: Usage
     screening: Screening | None = None
+    cascade: Cascade | None = None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...
@@ -298,7 +319,7 @@ class Ranking(Sequence[Hit]):
         return DataFrame(rows, columns=None if rows else list(names))
 
     def __repr__(self) -> str:
-        found = f", {self.screening}" if self.screening else ""
+        found = "".join(f", {each}" for each in (self.screening, self.cascade) if each)
         title = f"<Ranking of {len(self.hits):,} hits, best first{found}"
         lines = [title, *(f"  {hit!r}" for hit in self.hits[:_REPR_HITS])]
         return "\n".join([*lines, *self._more(_REPR_HITS)]) + ">"

@@ -36,7 +36,7 @@ def rank(scores: DocumentScores, documents: RecordTexts, top_k: int | None) -> R
         Hit(index, logits[index], probabilities[index], texts[index], receipts[index], records[index], saturated[index])
         for index in order
     )
-    return Ranking(hits, scores.usage, scores.screening)
+    return Ranking(hits, scores.usage, scores.screening, scores.cascade)
 
 
 def checked_top_k(top_k: int | None) -> int | None:

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen3_reranker.records import DocumentScores, Screen, Screening, Usage
-from qwen3_reranker.score import probabilities
+from qwen3_reranker.recheck import RecheckedTexts
+from qwen3_reranker.records import DocumentScores, Screen, Screening
 
 #: The scores of a query's documents. The last argument is called with the share done.
 ScoresOf = Callable[[str, Sequence[str], Callable[[float], None]], DocumentScores]
@@ -54,54 +54,34 @@ def _screened_scores(
     on_progress: Callable[[float], None],
 ) -> DocumentScores:
     """The same for one query. Equal texts are rechecked once; where nearly all had to be, nothing is screened."""
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    unique, place_N = list(places), np.array([places[text] for text in texts], np.intp)
-    best = max(screen.top_k, _LEAST_BEST)
-    if len(unique) <= best + _SPREAD:
+    best, count = max(screen.top_k, _LEAST_BEST), len(set(texts))
+    if count <= best + _SPREAD:
         screening = Screening(screen.precision, screen.confidence, 0, len(texts))
         return replace(exact(texts, on_progress), screening=screening)
-    scores = screened(texts, lambda share: on_progress(share / 2))
-    usages, done = [scores.usage], 0.5
-    screen_U = np.empty(len(unique), np.float32)
-    screen_U[place_N] = scores.logits
-    exact_U = np.full(len(unique), -np.inf, np.float32)
-    order_U = np.argsort(-screen_U, kind="stable")
-    spread = best + (np.arange(_SPREAD) + 0.5) / _SPREAD * (len(unique) - best)
-    chosen = order_U[[*range(best), *spread.astype(int)]]
+    found = RecheckedTexts(texts, screened(texts, lambda share: on_progress(share / 2)))
+    spread = best + (np.arange(_SPREAD) + 0.5) / _SPREAD * (count - best)
+    chosen, done = found.order_U[[*range(best), *spread.astype(int)]], 0.5
     # How many rounds follow is not known: each gets half of what is left.
     while len(chosen):
 
         def advance(share: float, done: float = done) -> None:
             on_progress(done + share * (1 - done) / 2)
 
-        rechecked = exact([unique[place] for place in chosen], advance)
-        usages.append(rechecked.usage)
-        exact_U[chosen] = rechecked.logits
-        chosen, done = _undecided(screen_U, exact_U, place_N, screen), (1 + done) / 2
+        found.add(chosen, exact(found.of(chosen), advance))
+        chosen, done = _undecided(found, screen), (1 + done) / 2
     on_progress(1.0)
-    logits_N = exact_U[place_N]
-    screening = Screening(screen.precision, screen.confidence, len(texts), int(np.isfinite(logits_N).sum()))
-    usage = Usage(
-        sum(each.prompt_tokens for each in usages),
-        sum(each.computed_tokens for each in usages),
-        sum(each.cached_tokens for each in usages),
-        scores.usage.truncated_documents,
-    )
-    return replace(scores, logits=logits_N, probabilities=probabilities(logits_N), usage=usage, screening=screening)
+    screening = Screening(screen.precision, screen.confidence, len(texts), found.rechecked)
+    return replace(found.scores(), screening=screening)
 
 
-def _undecided(
-    screen_U: NDArray[np.float32], exact_U: NDArray[np.float32], place_N: NDArray[np.intp], screen: Screen
-) -> NDArray[np.intp]:
-    """The texts to recheck next, best by screen first; none if the best are found with this confidence.
-
-    exact_U: -inf where it is not known. place_N: the text of each document.
-    """
+def _undecided(found: RecheckedTexts, screen: Screen) -> NDArray[np.intp]:
+    """The texts to recheck next, best by screen first; none if the best are found with this confidence."""
+    screen_U, exact_U = found.first_U, found.second_U
     is_known_U = np.isfinite(exact_U)
     drift = exact_U[is_known_U].astype(np.float64) - screen_U[is_known_U]
     # The mean of few samples is off itself, so the next one is farther from it than they are from one another.
     scale = max(float(drift.std(ddof=1)) * math.sqrt(1 + 1 / len(drift)), _LEAST_SCALE)
-    threshold = np.sort(exact_U[place_N])[-screen.top_k]
+    threshold = np.sort(exact_U[found.place_N])[-screen.top_k]
     unknown = np.flatnonzero(~is_known_U)
     unknown = unknown[np.argsort(-screen_U[unknown], kind="stable")]
     # If all from one on are left out, this is how likely one of them is among the best.

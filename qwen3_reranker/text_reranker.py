@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qwen3_reranker import score
 from qwen3_reranker.arguments import numbered, refuse_below, refuse_non_instruction, refuse_non_query, surrogates_found
 from qwen3_reranker.backends.base import OnProgress
+from qwen3_reranker.cascade import BandedLists, CascadePlan, checked_band, part_of_progress
 from qwen3_reranker.documents.sentences import MOST_SENTENCES
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.explanation import Explanation, SentenceTexts
@@ -25,6 +26,8 @@ Result = TypeVar("Result")
 QueryTexts = tuple[str, Sequence[str]]
 #: Pairs of several queries that are scored together: what each pair takes is in memory at once.
 MOST_PAIRS = 8192
+# How the best documents are found for less work; None where all are scored.
+_Stages: TypeAlias = "Screen | CascadePlan[TextReranker] | None"
 
 
 class TextReranker(ABC):
@@ -75,6 +78,8 @@ class TextReranker(ABC):
         on_progress: OnProgress | None = None,
         screen: str | None = None,
         confidence: float = CONFIDENCE,
+        then: TextReranker | None = None,
+        band: int | None = None,
     ) -> Ranking:
         """The documents by how strongly the model says that they answer the query, best first.
 
@@ -85,14 +90,16 @@ class TextReranker(ABC):
         screen: a faster precision, such as "int8", for all documents; those that may be among the best top_k are then
         scored in the model's own. confidence: how surely the best are the same as without it; `ranking.screening` says
         what was done. The screen's weights are loaded at its first call, and stay in memory beside the model's own.
+        then: another reranker, best a larger one, that scores the `band` best documents of this one: the best top_k
+        are of its scores. band: None for three times top_k; `ranking.cascade` says what each model did.
         Documents with equal logits keep their input order. Raises InputError, RecordError for a record without a text,
         QueryTooLongError, and CheckpointError for weights that give no finite logit.
         """
         top_k = score.checked_top_k(top_k)
-        screened = self._screen(screen, confidence, top_k)
+        stages = self._stages(top_k, screen, confidence, then, band)
         refuse_non_query("query", query)
         read = record_texts("documents", documents, key)
-        return score.rank(self._score_texts(query, read.texts, instruction, on_progress, screened), read, top_k)
+        return score.rank(self._score_texts(query, read.texts, instruction, on_progress, stages), read, top_k)
 
     async def arank(
         self,
@@ -105,19 +112,24 @@ class TextReranker(ABC):
         on_progress: OnProgress | None = None,
         screen: str | None = None,
         confidence: float = CONFIDENCE,
+        then: TextReranker | None = None,
+        band: int | None = None,
     ) -> Ranking:
         """Like `rank`, in a thread: the event loop is free meanwhile, and calls of this model run in their order.
 
         A call that is cancelled stops computing at the end of a batch. on_progress is called in the thread.
         """
         top_k = score.checked_top_k(top_k)
-        screened = self._screen(screen, confidence, top_k)
+        stages = self._stages(top_k, screen, confidence, then, band)
         refuse_non_query("query", query)
         read = record_texts("documents", documents, key)
 
         with _checked(query, read.texts, instruction):
+            if isinstance(stages, CascadePlan):
+                scores = await self._awaited_cascade((query, read.texts), instruction, on_progress, stages)
+                return score.rank(scores, read, top_k)
             return await self._awaited(
-                (query, read.texts), instruction, on_progress, lambda scores: score.rank(scores, read, top_k), screened
+                (query, read.texts), instruction, on_progress, lambda scores: score.rank(scores, read, top_k), stages
             )
 
     def rank_many(
@@ -131,6 +143,8 @@ class TextReranker(ABC):
         on_progress: OnProgress | None = None,
         screen: str | None = None,
         confidence: float = CONFIDENCE,
+        then: TextReranker | None = None,
+        band: int | None = None,
     ) -> list[Ranking]:
         """A ranking for each query, in input order. Beginnings that queries share are computed once.
 
@@ -139,7 +153,7 @@ class TextReranker(ABC):
         that of `rank`; with a screen each ranking has its own usage. Errors name `queries[i]` and `documents[i][j]`.
         """
         top_k = score.checked_top_k(top_k)
-        screened = self._screen(screen, confidence, top_k)
+        stages = self._stages(top_k, screen, confidence, then, band)
         asked = record_texts("queries", queries, None).texts
         for index, query in enumerate(asked):
             refuse_non_query(f"queries[{index}]", query)
@@ -154,7 +168,7 @@ class TextReranker(ABC):
         for some in _queries_of_a_call(by_query):
             pairs = sum(len(each.texts) for each in by_query[some])
             scores = self._score_many(
-                asked[some], by_query[some], instruction, advance if on_progress else None, some.start, screened
+                asked[some], by_query[some], instruction, advance if on_progress else None, some.start, stages
             )
             rankings += [score.rank(*each, top_k) for each in zip(scores, by_query[some], strict=True)]
             done += pairs
@@ -250,10 +264,22 @@ class TextReranker(ABC):
             scores = self._score_lists(lists, instruction, on_progress)
         return np.concatenate([np.zeros(0, np.float32), *(getattr(each, wanted) for each in scores)])
 
-    def _screen(self, precision: str | None, confidence: float, top_k: int | None) -> Screen | None:
-        if precision is not None:
-            self._refuse_screen(precision)
-        return Screen.of(precision, confidence, top_k)
+    def _stages(
+        self, top_k: int | None, screen: str | None, confidence: float, then: TextReranker | None, band: int | None
+    ) -> _Stages:
+        """How the best are found; None for the scores of all documents. Raises InputError for what makes no sense."""
+        if then is not None or band is not None:
+            if screen is not None:
+                raise InputError('leave out screen or then: a first model with precision="int8" is fast by itself')
+            if not isinstance(then, TextReranker):
+                wanted = 'the Reranker that scores the best of this one, as in then=Reranker("Qwen/Qwen3-Reranker-4B")'
+                raise InputError(f"then must be {wanted}, got {then!r:.80}")
+            if then is self:
+                raise InputError("then must be another model: this one would score the same documents twice")
+            return CascadePlan(then, checked_band(band, top_k))
+        if screen is not None:
+            self._refuse_screen(screen)
+        return Screen.of(screen, confidence, top_k)
 
     def _score_texts(
         self,
@@ -261,10 +287,39 @@ class TextReranker(ABC):
         texts: Sequence[str],
         instruction: str | None,
         on_progress: OnProgress | None,
-        screen: Screen | None = None,
+        stages: _Stages = None,
     ) -> DocumentScores:
         with _checked(query, texts, instruction):
-            [scores] = self._score_lists([(query, texts)], instruction, on_progress, screen)
+            [scores] = self._staged_lists([(query, texts)], instruction, on_progress, stages)
+        return scores
+
+    def _staged_lists(
+        self,
+        lists: Sequence[QueryTexts],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        stages: _Stages,
+    ) -> list[DocumentScores]:
+        if not isinstance(stages, CascadePlan):
+            return self._score_lists(lists, instruction, on_progress, stages)
+        banded = BandedLists(lists, stages.band)
+        first = self._score_lists(banded.of_first, instruction, part_of_progress(on_progress, 0, 0.5))
+        rest = part_of_progress(on_progress, 0.5, 1)
+        return banded.scores(first, stages.then._score_lists(banded.of_second(first), instruction, rest))
+
+    async def _awaited_cascade(
+        self,
+        asked: QueryTexts,
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        cascade: CascadePlan[TextReranker],
+    ) -> DocumentScores:
+        banded = BandedLists([asked], cascade.band)
+        early, late = part_of_progress(on_progress, 0, 0.5), part_of_progress(on_progress, 0.5, 1)
+        first = [await self._awaited(each, instruction, early, lambda scores: scores) for each in banded.of_first]
+        [of_second] = banded.of_second(first)
+        second = await cascade.then._awaited(of_second, instruction, late, lambda scores: scores)
+        [scores] = banded.scores(first, [second])
         return scores
 
     def _score_many(
@@ -274,7 +329,7 @@ class TextReranker(ABC):
         instruction: str | None,
         on_progress: OnProgress | None,
         first: int,
-        screen: Screen | None,
+        stages: _Stages,
     ) -> list[DocumentScores]:
         """The scores of each query's documents. first: the index of the first query in the call."""
 
@@ -286,7 +341,7 @@ class TextReranker(ABC):
         refuse_non_instruction(instruction)
         lists = [(query, each.texts) for query, each in zip(queries, by_query, strict=True)]
         with surrogates_found(named):
-            return self._score_lists(lists, instruction, on_progress, screen)
+            return self._staged_lists(lists, instruction, on_progress, stages)
 
 
 def _checked(query: str, texts: Sequence[str], instruction: str | None) -> AbstractContextManager[None]:

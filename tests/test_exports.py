@@ -16,6 +16,7 @@ def loaded_after(statement: str) -> set[str]:
 
 def test_the_public_names_are_these_and_each_can_be_had() -> None:
     assert sorted(qwen3_reranker.__all__) == [
+        "Cascade",
         "CheckpointError",
         "DocumentScores",
         "Embedder",

@@ -29,12 +29,13 @@ def is_server(name: str) -> bool:
     return ":" in name and is_server(name)
 
 
-def download(model: ModelOptions) -> None:
-    """Bring a model of the Hub onto this machine, which shows a bar of its own."""
-    if not is_server(model.model):
-        from qwen3_reranker.weights import resolve
+def download(model: ModelOptions, then: str | None = None) -> None:
+    """Bring a model of the Hub onto this machine, which shows a bar of its own. then: one more, at no revision."""
+    for name, revision in ((model.model, model.revision), (then, None)):
+        if name is not None and not is_server(name):
+            from qwen3_reranker.weights import resolve
 
-        resolve(model.model, model.revision)
+            resolve(name, revision)
 
 
 def open_reranker(
@@ -50,9 +51,9 @@ def open_reranker(
     return Reranker(model.model, revision=model.revision, plan_only=plan_only, **asdict(engine))
 
 
-def refuse_server_options(model: ModelOptions, server: ServerOptions) -> None:
-    """Raise InputError for options of a server where the model is on this machine."""
-    if not is_server(model.model) and (given := unusual(server)):
+def refuse_server_options(model: ModelOptions, server: ServerOptions, then: str | None = None) -> None:
+    """Raise InputError for options of a server where the model, and one more, are on this machine."""
+    if not (is_server(model.model) or is_server(then or "")) and (given := unusual(server)):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{flags} is for a server: give its URL as the model")
 

@@ -28,6 +28,7 @@ from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
 from qwen3_reranker.cli.queries import Query, queries_and_places
 from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
 from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
+from qwen3_reranker.cli.stages import StageOptions, engine_of, note_stages
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
 from qwen3_reranker.endpoints.server_options import ServerOptions
@@ -35,11 +36,9 @@ from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 from qwen3_reranker.parquet import require_pyarrow
-from qwen3_reranker.records import CONFIDENCE, Screen
-from qwen3_reranker.registry import SPECS
 
 if TYPE_CHECKING:
-    from qwen3_reranker.records import Ranking, Receipt, Row, Screening
+    from qwen3_reranker.records import Cascade, Ranking, Receipt, Row, Screening
     from qwen3_reranker.reranker import Reranker
     from qwen3_reranker.text_reranker import TextReranker
 
@@ -57,7 +56,7 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingOptions:
+class RankingOptions(StageOptions):
     """What to rank by, and how much of the ranking to show."""
 
     group: ClassVar[str] = "Ranking"
@@ -84,31 +83,6 @@ class RankingOptions:
         least=0,
         most=1,
     )
-    screen: str | None = option(
-        None,
-        "Score all documents in this faster precision, and in the model's own those that may be among the N best. "
-        "Needs -k.",
-        choices=tuple(dict.fromkeys(each for spec in SPECS.values() for each in spec.screens)),
-        shown="every document in the model's own",
-    )
-    confidence: float = option(
-        CONFIDENCE, "With --screen: how surely the N best are the same as without it.", unit="P", above=0, most=1
-    )
-
-    def refuse_screen(self, engine: EngineOptions, in_place: str, server: str | None) -> None:
-        """Raise InputError where there is nothing to screen for. in_place: the flag that prints something else."""
-        if self.screen is None:
-            if self.confidence != CONFIDENCE:
-                raise InputError("--confidence says how surely --screen finds the best: it needs --screen")
-            return
-        if self.top_k is None:
-            raise InputError("--screen finds the N best documents: say how many with -k N")
-        if in_place:
-            raise InputError(f"{in_place} tells what ranking without --screen takes: leave one of them out")
-        if server is not None:
-            raise InputError(f"--screen needs the model on this machine; {server} takes texts and gives scores")
-        engine.refuse_screen(self.screen)
-        Screen.of(self.screen, self.confidence, self.top_k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +154,7 @@ def rank(
       qwen3-reranker rank "who pays" docs/ --calibrated fit.json --min-probability 0.5
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
+      qwen3-reranker rank "who pays" docs/ -k 10 --then Qwen/Qwen3-Reranker-0.6B --band 50
     """
     if output.explain_plan and output.dry_run:
         raise InputError("--explain-plan and --dry-run both print something in place of a ranking: leave one out")
@@ -192,9 +167,9 @@ def rank(
         raise InputError(f"--why needs a table, json or jsonl, and {in_place or f'--format {form}'} gives none")
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
-    refuse_server_options(model, server)
-    calibrated = chosen_calibration(calibration, model)
-    ranking.refuse_screen(engine, in_place, model.model if is_server(model.model) else None)
+    refuse_server_options(model, server, ranking.then)
+    ranking.refuse_stages(engine, in_place, model.model)
+    calibrated = chosen_calibration(calibration, ranking.judge_of(model))
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
         require_pyarrow()
@@ -213,14 +188,19 @@ def rank(
     # Imported when everything that can be wrong without a model is right, and never for --help.
     from qwen3_reranker.reranker import Reranker
 
-    download(model)
+    download(model, ranking.then)
     with (
         warnings_noted(),
         ProgressBar("opening the model") as bar,
-        open_reranker(model, engine, server, plan_only=output.explain_plan) as reranker,
+        open_reranker(
+            model, engine_of(model.model, ranking.then, engine), server, plan_only=output.explain_plan
+        ) as reranker,
+        ranking.opened_then(model, engine, server) as second,
     ):
-        limit = row_limit(reranker)
-        positions = reranker.config.max_position_embeddings if isinstance(reranker, Reranker) else 0
+        # Whose scores are shown.
+        judge = second or reranker
+        limit = row_limit(judge)
+        positions = judge.config.max_position_embeddings if isinstance(judge, Reranker) else 0
         if isinstance(reranker, Reranker) and in_place:
             bar.stage("planning", _size(queries, texts))
             rows = _rows(reranker, queries, texts, ranking.instruction, SAMPLED_ROWS if output.dry_run else None)
@@ -235,20 +215,21 @@ def rank(
         else:
             bar.stage("ranking and explaining" if output.why else "ranking", _size(queries, texts))
             if calibrated is not None:
-                calibrated.refuse_other(reranker, ranking.instruction)
-            common = RankingReport.of(reranker, model.model, found, ranking.instruction, ranking.min_probability)
-            common = replace(common, calibration=None if calibrated is None else calibrated.file)
+                calibrated.refuse_other(judge, ranking.instruction)
+            common = RankingReport.of(judge, model.model, found, ranking.instruction, ranking.min_probability)
+            file = None if calibrated is None else calibrated.file
+            common = replace(common, calibration=file, then=ranking.then)
             top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
             num_cut, cuts, reports, best_left_out = 0, [], [], []
-            screenings: list[Screening] = []
+            stages: list[Screening | Cascade] = []
             with _output(form, output.output, several=ranking.queries is not None) as write:
-                for query, hits, seconds in _rankings(reranker, queries, texts, top_k, ranking, bar):
+                for query, hits, seconds in _rankings((reranker, second), queries, texts, top_k, ranking, bar):
                     num_cut += hits.usage.truncated_documents
-                    screenings += [hits.screening] if hits.screening else []
+                    stages += [each for each in (hits.screening, hits.cascade) if each]
                     cuts += [hit.receipt for hit in hits[:1]]
                     hits = hits if calibrated is None else calibrated.calibration.ranking(hits)
                     report = common.with_ranking(query.text, query.id, hits, seconds)
-                    reports.append(report.explained_by(reranker, ranking.instruction) if output.why else report)
+                    reports.append(report.explained_by(judge, ranking.instruction) if output.why else report)
                     best_left_out += [] if len(report.ranking) else [hit.probability for hit in hits[:1]]
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
@@ -258,7 +239,7 @@ def rank(
                     write(report)
             _note_none(best_left_out, len(queries), ranking.min_probability)
             if form != "table":
-                _note_screenings(screenings, len(found) * len(queries), engine.precision)
+                note_stages(stages, len(found) * len(queries), (model.model, ranking.then), engine.precision)
     if output.dry_run:
         write_estimate(predicted, "pairs", output.form)
         return
@@ -277,14 +258,17 @@ def _rows(
 
 
 def _rankings(
-    reranker: TextReranker,
+    models: tuple[TextReranker, TextReranker | None],
     queries: Sequence[Query],
     texts: Sequence[str],
     top_k: int | None,
     options: RankingOptions,
     on_progress: Callable[[float], None],
 ) -> Iterator[tuple[Query, Ranking, float]]:
-    """The ranking of each query and the seconds it took, as many queries at once as one plan holds."""
+    """The ranking of each query and the seconds it took, as many queries at once as one plan holds.
+
+    models: the one that scores all documents, and the one that scores the best of them, if there is one.
+    """
     from qwen3_reranker.text_reranker import MOST_PAIRS
 
     step = max(1, MOST_PAIRS // max(1, len(texts)))
@@ -295,7 +279,7 @@ def _rankings(
             on_progress((start + share * count) / len(queries))
 
         begun = time.perf_counter()
-        rankings = reranker.rank_many(
+        rankings = models[0].rank_many(
             [each.text for each in some],
             texts,
             top_k,
@@ -303,6 +287,8 @@ def _rankings(
             on_progress=advance,
             screen=options.screen,
             confidence=options.confidence,
+            then=models[1],
+            band=options.band,
         )
         seconds = (time.perf_counter() - begun) / len(some)
         yield from ((query, ranking, seconds) for query, ranking in zip(some, rankings, strict=True))
@@ -345,16 +331,6 @@ def _note_cut_documents(cut: int, count: int, limit: int | None, positions: int,
         remedies.append("--chunk ranks all of it in passages" if words is None else "--chunk-words makes them shorter")
         fit = f"cut to fit {limit:,} tokens" if limit else "cut by the server"
         note(f"{cut:,} of {count:,} documents {fit}; {' or '.join(remedies)}")
-
-
-def _note_screenings(screenings: Sequence[Screening], count: int, exact: str) -> None:
-    """Note what screening did; in a table it is below each ranking."""
-    if screenings:
-        rechecked = sum(each.rechecked for each in screenings)
-        note(
-            f"screened in {screenings[0].precision}: {rechecked:,} of {count:,} documents rechecked in {exact}, with a "
-            f"confidence of {screenings[0].confidence:g}"
-        )
 
 
 def _note_cut_query(receipts: Sequence[Receipt], limit: int | None) -> None:

@@ -35,7 +35,8 @@ class RankingReport:
 
     query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
     a server cuts, and does not say where. calibration: the file that gave the probabilities; None for the model's own.
-    explanations: of each hit, where they were asked for, and the seconds they took.
+    explanations: of each hit, where they were asked for, and the seconds they took. then: the model that scored the
+    hits, where `model` was the first of two.
     """
 
     query: str
@@ -50,6 +51,7 @@ class RankingReport:
     calibration: str | None = None
     explanations: tuple[Explanation, ...] | None = None
     explaining_seconds: float = 0
+    then: str | None = None
 
     @classmethod
     def of(
@@ -109,7 +111,7 @@ class RankingWriter:
             stream.writelines(_run_lines(report))
         else:
             assert self._form == "tsv", self._form
-            names = ("query_id", *_TSV_COLUMNS) if self._several else _TSV_COLUMNS
+            names = ["query_id"] * self._several + [*_TSV_COLUMNS] + ["judged_by"] * (report.then is not None)
             rows = [[str(entry.get(name, "")) for name in names] for entry in entries(report)]
             lines = RowTable([Column(name) for name in names], rows).tsv(visible)
             stream.write(lines if first else lines.partition("\n")[2])
@@ -147,10 +149,12 @@ def _object(report: RankingReport) -> dict[str, Any]:
         "query": report.query,
         "instruction": report.instruction,
         "model": report.model,
+        **({} if report.then is None else {"then": report.then}),
         **({} if report.calibration is None else {"calibration": report.calibration}),
         "results": list(entries(replace(report, query_id=None))),
         "usage": asdict(report.ranking.usage),
         **({} if report.ranking.screening is None else {"screening": asdict(report.ranking.screening)}),
+        **({} if report.ranking.cascade is None else {"cascade": asdict(report.ranking.cascade)}),
     }
 
 
@@ -158,7 +162,8 @@ def _run_lines(report: RankingReport) -> Iterator[str]:
     """A line for each document. Of several passages of one record it is the best one, as a run names no passages."""
     from qwen3_reranker.evaluate.trec import run_line
 
-    tag = re.sub(r"\s", "_", report.model.rstrip("/").rpartition("/")[2]) or "qwen3_reranker"
+    names = [name.rstrip("/").rpartition("/")[2] for name in (report.model, report.then) if name]
+    tag = re.sub(r"\s", "_", "+".join(filter(None, names))) or "qwen3_reranker"
     named: dict[str, float] = {}
     for hit in report.ranking:
         document = report.documents[hit.index]
@@ -183,6 +188,7 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
             **{name: getattr(hit.receipt, name) for name in _TOKENS},
             **({} if document.id is None else {"id": document.id}),
             **({} if document.record is None else {"record": document.record}),
+            **({} if report.then is None else {"judged_by": report.then}),
             **({} if report.explanations is None else {"sentences": _sentences(report.explanations[rank - 1])}),
         }
 

@@ -146,6 +146,8 @@ def _footer(report: RankingReport) -> list[str]:
         parts[0] += f" with a probability of {report.least:g} or more"
     if screening := report.ranking.screening:
         parts.append(f"rechecked {screening.rechecked:,} of {read:,}")
+    if cascade := report.ranking.cascade:
+        parts.append(f"{cascade.then_judged:,} of {read:,} scored by {one_line(report.then or '')}")
     if usage.prompt_tokens:
         saved = 1 - usage.computed_tokens / usage.prompt_tokens
         parts.append(f"{usage.prompt_tokens:,} tokens, {usage.computed_tokens:,} computed ({saved:.0%} saved)")

@@ -91,6 +91,25 @@ COMMANDS = {
         ["q", "notes.txt", "-k", "1", "--screen", "int8", "--confidence", "1"],
         "--confidence must be a number between 0 and 1",
     ),
+    "a second model without a top-k": (["q", "notes.txt", "--then", "other"], "--then finds the N best documents: say"),
+    "a band without a second model": (["q", "notes.txt", "-k", "1", "--band", "9"], "it needs --then"),
+    "a band that is too narrow": (
+        ["q", "notes.txt", "-k", "5", "--then", "other", "--band", "4"],
+        "--band must be at least -k, as --then finds the best 5, got 4",
+    ),
+    "the same model twice": (
+        ["q", "notes.txt", "-k", "5", "--model", "nano", "--then", "nano"],
+        "--then must be another model than --model, got nano twice",
+    ),
+    "a second model and a screen": (
+        ["q", "notes.txt", "-k", "5", "--then", "other", "--screen", "int8"],
+        "leave out --screen or --then",
+    ),
+    "a second model of what is not ranked": (
+        ["q", "notes.txt", "-k", "5", "--then", "other", "--explain-plan"],
+        "--explain-plan tells",
+    ),
+    "a second model that is not there": (["q", "notes.txt", "-k", "5", "--then", "no/such/model"], "no/such/model"),
     "no words a chunk": (["q", "notes.txt", "--chunk-words", "0"], "--chunk-words must be at least 1, got 0"),
     "an unknown format": (["q", "notes.txt", "--format", "xml"], "unknown --format 'xml': expected one of table, json"),
     "an unknown input format": (["q", "notes.txt", "--input-format", "xml"], "unknown --input-format 'xml'"),

@@ -167,3 +167,26 @@ def test_a_screened_ranking_is_the_exact_one_and_says_what_was_rechecked(run: Ru
     assert f"screened in int8: {screening['rechecked']} of 40 documents rechecked in float32" in outcome.err
     table = run(*command, "--format", "table", "--screen", "int8").out
     assert f"rechecked {screening['rechecked']} of 40" in " ".join(table.split())
+
+
+def test_a_cascade_says_in_every_format_which_model_judged(run: Run, model: str, notes: Path) -> None:
+    (notes / "many.txt").write_text("".join(f"note {number} of many\n" for number in range(40)), encoding="utf-8")
+    command = ["rank", "which note?", "many.txt", "--model", model, "-k", "3", "--then", "nano", "--band", "8"]
+    outcome = run(*command, "--format", "json")
+    found = json.loads(outcome.out)
+    band = [hit["index"] for hit in run("rank", "which note?", "many.txt", "--model", model, "-k", "8").hits]
+    alone = [hit for hit in run("rank", "which note?", "many.txt").hits if hit["index"] in band][:3]
+    assert [(hit["index"], pytest.approx(hit["logit"], abs=1e-4)) for hit in found["results"]] == [
+        (hit["index"], hit["logit"]) for hit in alone
+    ]
+    assert (found["model"], found["then"], {hit["judged_by"] for hit in found["results"]}) == (model, "nano", {"nano"})
+    cascade = found["cascade"]
+    assert (cascade["band"], cascade["first_judged"], cascade["then_judged"]) == (8, 40, 8)
+    assert cascade["then_usage"]["prompt_tokens"] < cascade["first_usage"]["prompt_tokens"]
+    assert f"{model} scored 40 of 40 documents, and nano 8" in outcome.err
+    assert {hit["judged_by"] for hit in run(*command, "--format", "jsonl").hits} == {"nano"}
+    head, *rows = run(*command, "--format", "tsv").out.splitlines()
+    assert head.endswith("\tid\tjudged_by")
+    assert all(row.endswith("\tnano") for row in rows)
+    assert run(*command, "--format", "trec").out.split()[5].endswith("+nano")
+    assert "8 of 40 scored by nano" in " ".join(run(*command, "--format", "table").out.split())
