@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.resources import files
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from qwen3_reranker.config import ModelConfig
@@ -66,7 +67,8 @@ class ModelFacts:
     """Facts of a model before it is loaded.
 
     id: the name that `Reranker` or `Embedder` opens. task: RERANKING or EMBEDDING. context: tokens that its makers
-    promise, which may be fewer than `config.max_position_embeddings`. origin: what it was made from.
+    promise, which may be fewer than `config.max_position_embeddings`. origin: what it was made from. stored_in: the
+    type of the weights in its files, "bfloat16" or "int8". stored_bytes: what they take there.
     """
 
     id: str
@@ -81,22 +83,19 @@ class ModelFacts:
     config: ModelConfig
     origin: str
     scores: PublishedScores
+    stored_in: str
+    stored_bytes: int
     address: str | None = None
 
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of the weights in bfloat16, in which all of them are published."""
-        return 2 * self.config.num_parameters
+    def layer_bytes(self, precision: str) -> int:
+        """Bytes of the layers' matrices on the cpu backend, in float32, bfloat16 or int8.
 
-    @property
-    def layer_bytes(self) -> int:
-        """Bytes of the layers' matrices in bfloat16, as the cpu backend maps them for float32 and bfloat16."""
-        return 2 * self.config.num_linear_parameters
-
-    @property
-    def bytes_in_8_bits(self) -> int:
-        """Bytes of the layers' matrices in int8, with a float32 scale for every 64 weights."""
-        return self.config.num_linear_parameters * 17 // 16
+        float32 and bfloat16 map a file in bfloat16 as it is. int8 has a float32 scale for every 64 weights.
+        """
+        if precision == "int8":
+            return self.config.num_linear_parameters * 17 // 16
+        is_wide = precision == "float32" and self.stored_in == "int8"
+        return self.config.num_linear_parameters * (4 if is_wide else 2)
 
     @property
     def cache_bytes_per_token(self) -> int:
@@ -112,25 +111,37 @@ def known(name: str) -> ModelFacts | None:
 def _read() -> Iterator[ModelFacts]:
     package = files("qwen3_reranker")
     facts = json.loads((package / "model_facts.json").read_text(encoding="utf-8"))
-    bundled = json.loads((package / "weights/bundled/nano/config.json").read_text(encoding="utf-8"))
     for model in facts["models"]:
         id, table = model["id"], facts["score_tables"][model["score_table"]]
-        is_nano = id == "nano"
-        about = model if is_nano else {**facts["qwen"], **model}
+        # A model that comes with the package has files, and a name without an owner.
+        folder = None if "/" in id else package / "weights" / "bundled" / id
+        about = {**facts["qwen"], **model} if folder is None else model
         scores = _scores(table, model["scores"])
         yield ModelFacts(
             **{name: about[name] for name in ("id", "task", "maker", "released", "licence", "languages")},
             name=id.rpartition("/")[2],
             summary=" ".join(filter(None, (about["summary"], scores.statement))),
             context=about["context"],
-            # Of nano its own file; a model of Qwen's differs from the smallest in a few fields.
-            config=ModelConfig.from_json(bundled, "config.json")
-            if is_nano
-            else ModelConfig(**{**facts["qwen"]["shape"], **model["shape"]}),
             origin=about["origin"],
             scores=scores,
-            address=None if is_nano else f"https://huggingface.co/{id}",
+            **(_published(facts["qwen"], model) if folder is None else _in_the_files(folder)),
         )
+
+
+def _published(qwen: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """What the files of a model of Qwen's hold. Its shape differs from the smallest one's in a few fields."""
+    config = ModelConfig(**{**qwen["shape"], **model["shape"]})
+    address = f"https://huggingface.co/{model['id']}"
+    return {"config": config, "stored_in": "bfloat16", "stored_bytes": 2 * config.num_parameters, "address": address}
+
+
+def _in_the_files(folder: Traversable) -> dict[str, Any]:
+    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with as_file(folder / "model.safetensors") as weights:
+        stored_bytes = weights.stat().st_size
+    stored_in = "int8" if "quantization_config" in fields else "bfloat16"
+    config = ModelConfig.from_json(fields, "config.json")
+    return {"config": config, "stored_in": stored_in, "stored_bytes": stored_bytes}
 
 
 def _scores(table: dict[str, Any], values: list[str]) -> PublishedScores:

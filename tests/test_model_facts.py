@@ -72,7 +72,7 @@ def test_memory_is_what_inspect_says(precision: str) -> None:
         item.name: item.num_bytes
         for item in memory_needed(reranker.checkpoint, options, max_length=512, tokenizer_entries=1, prefix_tokens=1)
     }
-    assert items["layers"] == (NANO.bytes_in_8_bits if precision == "int8" else NANO.layer_bytes)
+    assert items["layers"] == NANO.layer_bytes(precision)
     assert items["prefix cache"] == 1000 * NANO.cache_bytes_per_token
 
 

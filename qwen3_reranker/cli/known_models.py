@@ -15,8 +15,8 @@ from qwen3_reranker.cli.terminal import console_for, print_line, print_table
 from qwen3_reranker.row_table import Column, RowTable
 
 if TYPE_CHECKING:
-    from qwen3_reranker.config import ModelConfig
     from qwen3_reranker.model_facts import ModelFacts
+    from qwen3_reranker.weights import Checkpoint
 
 #: The precisions whose memory is stated, the most exact first.
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -73,20 +73,28 @@ def models(*, output: PrintOptions) -> None:
 
 def known_and_cached(memory: int | None) -> Iterator[ModelNeeds]:
     """The models that are known, then others in the cache."""
-    from qwen3_reranker.model_facts import KNOWN, NANO, known
+    from qwen3_reranker.model_facts import KNOWN, known
+    from qwen3_reranker.weights.hub import is_bundled
     from qwen3_reranker.weights.hub_cache import cached_models
+    from qwen3_reranker.weights.published import published_checkpoint
 
     cached = {each.id.lower(): each for each in cached_models()}
     for facts in KNOWN:
-        yield needs_of(facts, memory, cached=facts is NANO or facts.id.lower() in cached)
+        yield needs_of(facts, memory, cached=is_bundled(facts.id) or facts.id.lower() in cached)
     for each in cached.values():
         if known(each.id) is None:
-            yield _needs(each.id, "", each.config, each.num_bytes, memory, cached=True)
+            opened = None if each.config is None else published_checkpoint(each.config)
+            yield _needs(each.id, "", opened, each.num_bytes, memory, cached=True)
 
 
 def needs_of(facts: ModelFacts, memory: int | None, *, cached: bool) -> ModelNeeds:
     """What a known model takes."""
-    return _needs(facts.id, facts.task, facts.config, facts.stored_bytes, memory, cached=cached)
+    from qwen3_reranker.weights import open_checkpoint
+    from qwen3_reranker.weights.hub import is_bundled
+    from qwen3_reranker.weights.published import published_checkpoint
+
+    checkpoint = open_checkpoint(facts.id) if is_bundled(facts.id) else published_checkpoint(facts.config)
+    return _needs(facts.id, facts.task, checkpoint, facts.stored_bytes, memory, cached=cached)
 
 
 def table(found: list[ModelNeeds]) -> RowTable:
@@ -102,34 +110,35 @@ def table(found: list[ModelNeeds]) -> RowTable:
 
 
 def _row(each: ModelNeeds) -> list[str]:
+    from qwen3_reranker.weights.hub import is_bundled
+
     memory = each.memory_bytes
     shown = ("?", "?") if memory is None else tuple(byte_size(memory[name]) for name in ("float32", "int8"))
     fits = "" if memory is None else "any" if len(each.fits) == len(PRECISIONS) else ", ".join(each.fits) or "none"
-    bundled = "bundled" if each.id == "nano" else "in the cache" if each.cached else ""
+    bundled = "bundled" if is_bundled(each.id) else "in the cache" if each.cached else ""
     return [each.id, byte_size(each.file_bytes), fits, *shown, bundled]
 
 
 def _needs(
-    id: str, task: str, config: ModelConfig | None, file_bytes: int, memory: int | None, *, cached: bool
+    id: str, task: str, checkpoint: Checkpoint | None, file_bytes: int, memory: int | None, *, cached: bool
 ) -> ModelNeeds:
-    if config is None:
+    if checkpoint is None:
         return ModelNeeds(id, task, None, file_bytes, None, (), cached)
-    by_precision = {precision: _memory(config, precision) for precision in PRECISIONS}
+    by_precision = {precision: _memory(checkpoint, precision) for precision in PRECISIONS}
     usable = None if memory is None else memory * (1 - _FOR_OTHERS)
     fits = tuple(name for name, need in by_precision.items() if usable is None or need <= usable)
-    return ModelNeeds(id, task, config.num_parameters, file_bytes, by_precision, fits, cached)
+    return ModelNeeds(id, task, checkpoint.config.num_parameters, file_bytes, by_precision, fits, cached)
 
 
-def _memory(config: ModelConfig, precision: str) -> int:
+def _memory(checkpoint: Checkpoint, precision: str) -> int:
     from qwen3_reranker.backends.cpu.memory import memory_needed
     from qwen3_reranker.engine_options import EngineOptions
-    from qwen3_reranker.weights.published import published_checkpoint
 
     items = memory_needed(
-        published_checkpoint(config),
+        checkpoint,
         EngineOptions(precision=precision),
         max_length=ROW_TOKENS,
-        tokenizer_entries=config.vocab_size,
+        tokenizer_entries=checkpoint.config.vocab_size,
         prefix_tokens=_PREFIX_TOKENS,
     )
     return sum(item.num_bytes for item in items)

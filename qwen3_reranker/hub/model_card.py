@@ -68,7 +68,7 @@ def origin(model: str | os.PathLike[str]) -> Origin:
     if base is None and (path / ADAPTER).is_file():
         base = read_object(path / ADAPTER).get("base_model_name_or_path")
     is_on_hub = isinstance(base, str) and not is_bundled(base) and read_hub_name(base) is not None
-    shown = "nano, the model that comes with qwen3_reranker" if is_bundled(name) else path.absolute().name
+    shown = f"{name}, the model that comes with qwen3_reranker" if is_bundled(name) else path.absolute().name
     return Origin(shown, base if is_on_hub else None, {key: metadata[key] for key in INHERITED if key in metadata})
 
 

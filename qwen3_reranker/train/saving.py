@@ -27,7 +27,7 @@ from qwen3_reranker.weights import Checkpoint, names
 from qwen3_reranker.weights import Tensor as CheckpointTensor
 from qwen3_reranker.weights.adapter import CONFIG, WEIGHTS
 from qwen3_reranker.weights.computed_tensor import ComputedTensor
-from qwen3_reranker.weights.hub import BUNDLED
+from qwen3_reranker.weights.hub import is_bundled
 from qwen3_reranker.weights.hub_name import read_hub_name
 
 
@@ -77,7 +77,7 @@ def base_of(checkpoint: Checkpoint, revision: str | None) -> AdapterBase:
         return AdapterBase(
             str(folder.resolve()) if folder.is_dir() else name, found if isinstance(found, str) else None
         )
-    if checkpoint.name in BUNDLED:
+    if is_bundled(checkpoint.name):
         return AdapterBase(checkpoint.name, None)
     wanted = None if os.path.exists(os.path.expanduser(checkpoint.name)) else read_hub_name(checkpoint.name)
     if wanted is None:

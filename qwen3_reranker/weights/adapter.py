@@ -20,7 +20,7 @@ from qwen3_reranker.tokens import TokenizerJson
 from qwen3_reranker.weights import names
 from qwen3_reranker.weights.checkpoint import Checkpoint, ScoreHead
 from qwen3_reranker.weights.classifier import score_head, score_shape
-from qwen3_reranker.weights.hub import BUNDLED, resolve
+from qwen3_reranker.weights.hub import is_bundled, resolve
 from qwen3_reranker.weights.merged import MergedTensor
 from qwen3_reranker.weights.safetensors import TensorEntry, read_entries
 from qwen3_reranker.weights.shards import shaped_tensor, weights_file
@@ -133,7 +133,7 @@ def _base_folder(fields: Mapping[str, Any], folder: Path, path: Path) -> Path:
     neighbour = folder / base
     if neighbour.is_dir():
         return neighbour
-    on_disk = base in BUNDLED or os.path.exists(os.path.expanduser(base))
+    on_disk = is_bundled(base) or os.path.exists(os.path.expanduser(base))
     try:
         found = resolve(base, None if on_disk else revision)
     except InputError as error:

@@ -19,7 +19,8 @@ from qwen3_reranker.weights import gguf_names
 from qwen3_reranker.weights.contents import foreign
 from qwen3_reranker.weights.hub_name import HubName, is_server, read_hub_name
 
-BUNDLED = ("nano",)
+# A folder for each model that comes with the package.
+_BUNDLED = files("qwen3_reranker.weights") / "bundled"
 FETCHED = ("*.safetensors", "*.json", "chat_template.jinja")
 # What this package keeps next to a model (backends/cpu/disk_cache.py) is made on this machine and trusted by name.
 NEVER_FETCHED = (".qwen3_reranker/*",)
@@ -91,7 +92,7 @@ def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Pa
     folder: where `model` was found at `revision`.
     """
     name = os.fspath(model)
-    if name in BUNDLED:
+    if is_bundled(name):
         return name, None
     if _local(name) is not None:
         return os.path.abspath(os.path.expanduser(name)), None
@@ -103,11 +104,11 @@ def lasting_name(model: str | os.PathLike[str], revision: str | None, folder: Pa
 
 def is_bundled(name: str | os.PathLike[str]) -> bool:
     """Whether it names a bundled model, whatever the current folder holds."""
-    return os.fspath(name) in BUNDLED
+    return any(folder.name == os.fspath(name) and folder.is_dir() for folder in _BUNDLED.iterdir())
 
 
 def _local(name: str) -> Path | None:
-    if name in BUNDLED:
+    if is_bundled(name):
         return _bundled(name)
     try:
         path = os.path.expanduser(name)
@@ -193,9 +194,9 @@ def _listed(names: list[str]) -> str:
 
 
 def _bundled(name: str) -> Path:
-    folder = files("qwen3_reranker.weights") / "bundled" / name
-    if not isinstance(folder, Path) or not folder.is_dir():
-        raise ModelNotFoundError(f"the bundled model {name!r} is not in this installation; install the package again")
+    folder = _BUNDLED / name
+    if not isinstance(folder, Path):
+        raise ModelNotFoundError(f"the bundled model {name!r} lies in an archive; install the package as files")
     return folder
 
 

@@ -64,8 +64,8 @@ def test_every_known_model_is_listed_with_its_size_and_memory(run: Run) -> None:
         assert each["cached"] == (facts is NANO)
         memory = each["memory_bytes"]
         assert isinstance(memory, dict)
-        assert memory["float32"] > facts.layer_bytes
-        assert memory["int8"] > facts.bytes_in_8_bits
+        assert memory["float32"] > facts.layer_bytes("float32")
+        assert memory["int8"] > facts.layer_bytes("int8")
         assert memory["int8"] < memory["float32"]
 
 

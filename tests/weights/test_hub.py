@@ -17,7 +17,7 @@ from qwen3_reranker.backends.cpu.disk_cache import FOLDER
 from qwen3_reranker.errors import CheckpointError, InputError, ModelNotFoundError
 from qwen3_reranker.weights import hub as hub_module
 from qwen3_reranker.weights import open_checkpoint
-from qwen3_reranker.weights.hub import resolve
+from qwen3_reranker.weights.hub import is_bundled, lasting_name, resolve
 from qwen3_reranker.weights.hub_name import HubName, read_hub_name
 from testing.checkpoints import write_checkpoint
 from testing.gguf_files import write_gguf
@@ -123,6 +123,18 @@ def test_a_pinned_revision_is_the_one_that_is_opened(hub: Hub, tmp_path: Path) -
 
 def test_a_cached_model_is_not_fetched_again(hub: Hub, home: Path) -> None:
     assert ask(hub, home, ("org/tiny", None), ("org/tiny", FIRST)).fetched == []
+
+
+def test_a_folder_beside_nano_is_a_bundled_model_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "_BUNDLED", tmp_path / "bundled")
+    write_checkpoint(tmp_path / "bundled" / "nano-embed")
+    (tmp_path / "bundled" / "README.md").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nano-embed").mkdir()
+    assert open_checkpoint("nano-embed").folder == tmp_path / "bundled" / "nano-embed"
+    assert lasting_name("nano-embed", None, Path()) == ("nano-embed", None)
+    for name in ("nano-embed/", "README.md", "bundled", "..", ""):
+        assert not is_bundled(name), name
 
 
 @pytest.mark.parametrize(

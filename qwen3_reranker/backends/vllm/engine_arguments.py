@@ -10,6 +10,7 @@ from qwen3_reranker.config import ModelConfig
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError, UnsupportedModelError
 from qwen3_reranker.weights import Checkpoint, names
+from qwen3_reranker.weights.quantised import QuantisedTensor
 from qwen3_reranker.weights.tied import UNTIED
 
 # What a Reranker says itself, and under which name.
@@ -84,6 +85,12 @@ def _classifier(checkpoint: Checkpoint, prompt: str | None) -> dict[str, Any]:
         raise UnsupportedModelError(
             f'{checkpoint.name}: {kind}, which backend="vllm" does not read; write a whole checkpoint with {convert} '
             "and use that"
+        )
+    words = checkpoint.embedding_tensor
+    if isinstance(words, QuantisedTensor):
+        raise UnsupportedModelError(
+            f"{checkpoint.name}: its word vectors are quantised ({words.dtype}), which vLLM does not read; write them "
+            f"decoded with {convert} and use that"
         )
     if head.note == UNTIED:
         raise UnsupportedModelError(

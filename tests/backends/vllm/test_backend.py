@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ if find_spec("vllm") is None:
 
 
 @pytest.fixture(scope="module")
-def nano() -> Iterator[Reranker]:
-    with Reranker("nano", backend="vllm", max_length=512) as reranker:
+def nano(nano_folder: Path) -> Iterator[Reranker]:
+    with Reranker(nano_folder, backend="vllm", max_length=512) as reranker:
         yield reranker
 
 
@@ -105,7 +106,7 @@ def test_threads_are_those_that_were_asked_for_while_it_computes(nano: Reranker)
     assert (seen, torch.get_num_threads()) == ([asked], before)
 
 
-def test_a_second_model_in_the_process_is_refused_until_the_first_is_closed(nano: Reranker) -> None:
+def test_a_second_model_in_the_process_is_refused_until_the_first_is_closed(nano: Reranker, nano_folder: Path) -> None:
     with pytest.raises(UnavailableError, match="one model in a process, and one is open: close it first"):
-        Reranker("nano", backend="vllm")
+        Reranker(nano_folder, backend="vllm")
     assert len(nano.score(QUERY, ["a"]).logits) == 1

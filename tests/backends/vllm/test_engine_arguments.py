@@ -15,26 +15,26 @@ from qwen3_reranker.convert import convert
 from qwen3_reranker.doctor import ReferenceModel
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import UnsupportedModelError
-from qwen3_reranker.weights import open_checkpoint
+from qwen3_reranker.weights import Checkpoint, open_checkpoint
 from testing.checkpoints import write_nano_checkpoint
 from testing.layouts import write_adapter, write_classifier, write_cross_encoder
+from testing.quantised import KINDS, write_quantised
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run
 
 KNOWN = ("tensor_parallel_size", "max_model_len", "max_num_batched_tokens", "gpu_memory_utilization", "quantization")
-NANO = open_checkpoint("nano")
 
 
 def options(**given: Any) -> EngineOptions:
     return EngineOptions.of({"backend": "vllm", **given})
 
 
-def arguments(checkpoint: Any = NANO, *, on_cpu: bool = False, **given: Any) -> dict[str, Any]:
+def arguments(checkpoint: Checkpoint, *, on_cpu: bool = False, **given: Any) -> dict[str, Any]:
     return engine_arguments(checkpoint, options(**given), KNOWN, on_cpu)
 
 
 def ids(*words: str) -> list[int]:
-    vocabulary = NANO.tokenizer.fields["model"]["vocab"]
+    vocabulary = open_checkpoint("nano").tokenizer.fields["model"]["vocab"]
     return [vocabulary[word] for word in words]
 
 
@@ -43,10 +43,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_nano_checkpoint(tmp_path_factory.mktemp("model"))
 
 
-def test_options_of_vllm_pass_by_name_and_override_ours() -> None:
-    found = arguments(engine_options={"tensor_parallel_size": 2, "max_num_batched_tokens": 64}, precision="bfloat16")
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Checkpoint:
+    return open_checkpoint(folder)
+
+
+def test_options_of_vllm_pass_by_name_and_override_ours(plain: Checkpoint) -> None:
+    given = {"tensor_parallel_size": 2, "max_num_batched_tokens": 64}
+    found = arguments(plain, engine_options=given, precision="bfloat16")
     assert (found["tensor_parallel_size"], found["max_num_batched_tokens"], found["dtype"]) == (2, 64, "bfloat16")
-    assert arguments(max_batch_tokens=32)["max_num_batched_tokens"] == 32
+    assert arguments(plain, max_batch_tokens=32)["max_num_batched_tokens"] == 32
 
 
 @pytest.mark.parametrize(
@@ -59,9 +65,11 @@ def test_options_of_vllm_pass_by_name_and_override_ours() -> None:
         ({"engine_options": {"max_num_batched_tokens": 64}, "max_batch_tokens": 64}, "give one of them"),
     ],
 )
-def test_an_option_that_cannot_be_used_says_which_one_can(given: dict[str, Any], message: str) -> None:
+def test_an_option_that_cannot_be_used_says_which_one_can(
+    given: dict[str, Any], message: str, plain: Checkpoint
+) -> None:
     with pytest.raises(InputError, match=message):
-        arguments(**given)
+        arguments(plain, **given)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +86,12 @@ def test_options_of_other_backends_are_refused_without_vllm(given: dict[str, Any
         EngineOptions.of(given)
 
 
-def test_the_head_of_each_layout_is_found_by_its_words_or_its_rows(folder: Path, tmp_path: Path) -> None:
+def test_the_head_of_each_layout_is_found_by_its_words_or_its_rows(
+    folder: Path, plain: Checkpoint, tmp_path: Path
+) -> None:
     words = {"architectures": ["Qwen3ForSequenceClassification"], "classifier_from_token": ["no", "yes"]}
-    assert arguments()["hf_overrides"] == {**words, "method": "from_2_way_softmax"}
-    assert arguments(prompt="zerank")["hf_overrides"] == {
+    assert arguments(plain)["hf_overrides"] == {**words, "method": "from_2_way_softmax"}
+    assert arguments(plain, prompt="zerank")["hf_overrides"] == {
         **words,
         "classifier_from_token": ["Yes"],
         "method": "no_post_processing",
@@ -92,7 +102,7 @@ def test_the_head_of_each_layout_is_found_by_its_words_or_its_rows(folder: Path,
     one = open_checkpoint(write_classifier(tmp_path / "one", folder, yes_id=yes, no_id=no))
     two = open_checkpoint(write_classifier(tmp_path / "two", folder, yes_id=yes, no_id=no, labels=("no", "yes")))
     assert [arguments(each)["hf_overrides"]["num_labels"] for each in (one, two)] == [1, 2]
-    assert [logit_columns(each) for each in (one, two, NANO)] == [(0,), (1, 0), (0,)]
+    assert [logit_columns(each) for each in (one, two, plain)] == [(0,), (1, 0), (0,)]
 
 
 def test_a_layout_that_vllm_does_not_read_names_the_command_that_writes_another(folder: Path, tmp_path: Path) -> None:
@@ -100,16 +110,22 @@ def test_a_layout_that_vllm_does_not_read_names_the_command_that_writes_another(
     adapter = write_adapter(tmp_path / "adapter", folder, adapted)
     gguf = convert(open_checkpoint(folder), tmp_path / "model.gguf", "gguf").path
     untied = write_nano_checkpoint(tmp_path / "untied", tied=True, store_head=True)
-    for path, kind in ((adapter, "a LoRA adapter"), (gguf, "a GGUF file"), (untied, "lm_head.weight")):
+    quantised = write_quantised(tmp_path / "quantised", folder, KINDS["W8A16, a scale a group"])
+    for path, kind in (
+        (adapter, "a LoRA adapter"),
+        (gguf, "a GGUF file"),
+        (untied, "lm_head.weight"),
+        (quantised, "word vectors are quantised"),
+    ):
         with pytest.raises(UnsupportedModelError, match=f"{kind}.*qwen3-reranker convert .* --to hf"):
             arguments(open_checkpoint(path))
 
 
-def test_on_a_processor_keys_and_values_take_what_two_rows_take() -> None:
-    config = NANO.config
+def test_on_a_processor_keys_and_values_take_what_two_rows_take(plain: Checkpoint) -> None:
+    config = plain.config
     row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4 * (8192 + 32)
-    assert arguments(on_cpu=True)["kv_cache_memory_bytes"] == 2 * row
-    assert "kv_cache_memory_bytes" not in arguments(on_cpu=True, engine_options={"gpu_memory_utilization": 0.5})
+    assert arguments(plain, on_cpu=True)["kv_cache_memory_bytes"] == 2 * row
+    assert "kv_cache_memory_bytes" not in arguments(plain, on_cpu=True, engine_options={"gpu_memory_utilization": 0.5})
 
 
 def test_an_embedder_and_a_reference_refuse_a_backend_without_hidden_states() -> None:

@@ -62,8 +62,8 @@ def test_every_layout_scores_as_it_does_here(folder: Path, tmp_path: Path) -> No
         assert np.ptp(expected) > 0.01, name
 
 
-def test_in_bfloat16_it_stays_near(local: Reranker) -> None:
-    with Reranker("nano", backend="vllm", precision="bfloat16", max_length=512, prefix_cache_tokens=0) as reranker:
+def test_in_bfloat16_it_stays_near(local: Reranker, nano_folder: Path) -> None:
+    with Reranker(nano_folder, backend="vllm", precision="bfloat16", max_length=512, prefix_cache_tokens=0) as reranker:
         first, again = (reranker.score(QUERY, DOCUMENTS) for _ in range(2))
     np.testing.assert_allclose(first.logits, local.score(QUERY, DOCUMENTS).logits, atol=0.15)
     assert first.usage == again.usage, "0 tokens of a prefix cache keep nothing between calls"
@@ -92,8 +92,8 @@ def test_a_weight_that_is_no_number_is_named(tmp_path: Path) -> None:
         reranker.score(QUERY, ["a"])
 
 
-def test_the_server_scores_with_it(local: Reranker) -> None:
-    model = {"source": "nano", "options": {"backend": "vllm", "max_length": 512}}
+def test_the_server_scores_with_it(local: Reranker, nano_folder: Path) -> None:
+    model = {"source": str(nano_folder), "options": {"backend": "vllm", "max_length": 512}}
     with live_server(models=[model]) as server:
         body = {"query": QUERY, "documents": DOCUMENTS, "raw_scores": True}
         reply = httpx2.post(f"{server.url}/v1/rerank", json=body, timeout=60).json()
@@ -101,11 +101,20 @@ def test_the_server_scores_with_it(local: Reranker) -> None:
     assert [each["index"] for each in reply["results"]] == [hit.index for hit in expected]
 
 
-def test_a_job_runs_on_it_and_standard_output_stays_clean(tmp_path: Path, local: Reranker) -> None:
+def test_a_job_runs_on_it_and_standard_output_stays_clean(tmp_path: Path, local: Reranker, nano_folder: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps({"query": QUERY, "document": text}) + "\n" for text in DOCUMENTS[:6]))
-    command = [sys.executable, "-m", "qwen3_reranker", "score", str(pairs), "--backend", "vllm", "--max-length", "512"]
-    command += ["--engine-option", "max_num_seqs=8", "--engine", "local", "-o", f"{tmp_path}/scored/"]
+    command = [sys.executable, "-m", "qwen3_reranker", "score", str(pairs), "-m", str(nano_folder), "--backend", "vllm"]
+    command += [
+        "--max-length",
+        "512",
+        "--engine-option",
+        "max_num_seqs=8",
+        "--engine",
+        "local",
+        "-o",
+        f"{tmp_path}/scored/",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("6 pairs")
