@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.selection import Selection, select
 
 __version__ = "0.1.0"
 
@@ -54,11 +55,13 @@ __all__ = [
     "Reranker",
     "RerankerError",
     "Screening",
+    "Selection",
     "TextReceipt",
     "UnavailableError",
     "UnsupportedModelError",
     "Usage",
     "__version__",
+    "select",
 ]
 
 
@@ -76,6 +79,10 @@ def __getattr__(name: str) -> Any:
         from qwen3_reranker.explanation import Explanation
 
         return Explanation
+    if name in ("Selection", "select"):
+        from qwen3_reranker import selection
+
+        return getattr(selection, name)
     if name in __all__:
         from qwen3_reranker import records
 

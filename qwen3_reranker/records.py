@@ -247,7 +247,8 @@ class Hit:
 
     `logit` is yes - no, unbounded; `probability` is its sigmoid. Rankings sort by logit. `document` is the text, and
     `item` the record that held it, the same object that was passed: of a list of strings the string, of a DataFrame the
-    row. saturated: a server sent the probability 0 or 1, so the logit is only a bound.
+    row. saturated: a server sent the probability 0 or 1, so the logit is only a bound. duplicates: indexes of the
+    documents that `select` folded into this one.
     """
 
     index: int
@@ -257,19 +258,25 @@ class Hit:
     receipt: Receipt
     item: Any = field(default=None, compare=False)
     saturated: bool = False
+    duplicates: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         cut = f", receipt={self.receipt}" if self.receipt.truncated or self.receipt.query_truncated else ""
+        folded = f", duplicates={self.duplicates}" if self.duplicates else ""
         return (
             f"Hit(index={self.index}, logit={self.logit:.4f}, probability={self.probability:.4f}, "
-            f"document={_shortened(self.document, _REPR_CHARACTERS)!r}{cut})"
+            f"document={_shortened(self.document, _REPR_CHARACTERS)!r}{cut}{folded})"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Index, logit, probability, document, the numbers of the receipt, and the item unless it is a string."""
+        """Index, logit, probability, document, the numbers of the receipt; the item unless it is a string.
+
+        duplicates only where there are some.
+        """
         fields: dict[str, Any] = {name: getattr(self, name) for name in ("index", "logit", "probability", "document")}
         item = {} if self.item is None or isinstance(self.item, str) else {"item": self.item}
-        return {**fields, **asdict(self.receipt), **item}
+        folded = {"duplicates": list(self.duplicates)} if self.duplicates else {}
+        return {**fields, **asdict(self.receipt), **item, **folded}
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,10 @@ class Reranker(OpenedModel, TextReranker):
         """
         return (yield from self.engine.steps(rows)).logits_N
 
+    def count_tokens(self, text: str) -> int:
+        """The tokens of a text alone, without a prompt. Raises NotUnicodeError for text that is none."""
+        return len(self.tokens.spans(text))
+
     def tree(self, query: str, documents: Iterable[Any], instruction: str | None = None, *, key: Key = "text") -> Plan:
         """What `rank` would compute with nothing cached; printing it shows the tree and its saving."""
         refuse_non_query("query", query)

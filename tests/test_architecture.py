@@ -14,10 +14,10 @@ LAYERS = [
     {"errors"},
     {"forking", "lease", "option_fields", "placeholders", "storage_urls"}
     | {"record_texts", "records", "registry", "row_table", "uninterrupted"},
-    {"file_text", "json_object", "parquet", "partial_encoding", "prompt"},
+    {"file_text", "json_object", "parquet", "partial_encoding", "prompt", "shingles"},
     {"arguments", "fast_tokenizer", "added_tokens", "text_lines"},
     {"config", "documents", "endpoints", "engine_options", "plan", "score", "tokens"},
-    {"weights", "heads", "model_facts", "explanation", "recheck"},
+    {"weights", "heads", "model_facts", "explanation", "recheck", "selection"},
     {"cascade", "screening"},
     {"backends"},
     {"async_calls", "overlap"},

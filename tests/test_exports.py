@@ -34,11 +34,13 @@ def test_the_public_names_are_these_and_each_can_be_had() -> None:
         "Reranker",
         "RerankerError",
         "Screening",
+        "Selection",
         "TextReceipt",
         "UnavailableError",
         "UnsupportedModelError",
         "Usage",
         "__version__",
+        "select",
     ]
     for name in qwen3_reranker.__all__:
         assert getattr(qwen3_reranker, name) is not None
