@@ -7,74 +7,21 @@ chosen = the next best that fits, until none does           choose
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self, overload
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.option_fields import option, option_facts
 from qwen3_reranker.records import Hit
 from qwen3_reranker.score import checked_top_k
+from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.shingles import ShingleTable
 
 #: Texts to vectors, (num_texts, dim), as `Embedder.documents` gives them.
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectionOptions:
-    """What a set of hits should be, beyond each of them relevant."""
-
-    fold: float | None = option(
-        None,
-        "Fold a document into a better one if they share this much of their text. 0.8 finds copies with small changes.",
-        unit="SHARE",
-        above=0,
-        most=1,
-        group="Selection",
-    )
-    diversity: float | None = option(
-        None,
-        "Choose documents that differ: likeness to one already chosen counts so much, and the probability the rest. "
-        "Try 0.3.",
-        unit="WEIGHT",
-        least=0,
-        most=1,
-        group="Selection",
-    )
-    fit: int | None = option(
-        None,
-        "Choose the best documents that fit together into so many tokens.",
-        unit="TOKENS",
-        least=1,
-        group="Selection",
-    )
-
-    @classmethod
-    def of(cls, **options: float | None) -> Self:
-        """The options, checked. Raises InputError for one that is out of bounds or no number."""
-        for name, facts in option_facts(cls).items():
-            if (value := options.get(name)) is not None:
-                if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-                    raise InputError(f"{name} must be a number, got {value!r}")
-                facts.check(name, value)
-        if (fit := options.get("fit")) is not None and not is_whole(fit, 1):
-            raise InputError(f"fit must be a whole number of tokens, got {fit!r}")
-        return cls(**options)  # type: ignore[arg-type]
-
-    @property
-    def given(self) -> dict[str, float]:
-        """The options that were given, by name."""
-        values = {each.name: getattr(self, each.name) for each in fields(SelectionOptions)}
-        return {name: value for name, value in values.items() if value is not None}
-
-    def refuse_boundless(self, top_k: int | None, name: str = "top_k") -> None:
-        """Raise InputError for diversity in a set that would hold everything. name: what the caller calls top_k."""
-        if self.diversity is not None and top_k is None and self.fit is None:
-            raise InputError(f"diversity chooses among documents: say how many with {name}, or how many tokens with fit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +206,9 @@ def _tokens_of(hit: Hit, count_tokens: Callable[[str], int] | None) -> int:
         return int(count)
     count = hit.receipt.document_tokens
     if hit.receipt.is_lower_bound or (hit.document and not count):
+        reason = "it was not read to its end; cut it into passages" if count else "the server does not say them"
         raise InputError(
-            f"fit needs the tokens of each document, and those of documents[{hit.index}] are not known: give "
-            "count_tokens, a function from a text to their number, such as Reranker.count_tokens"
+            f"fit needs the tokens of each document, and those of documents[{hit.index}] are not known: {reason}, or "
+            "in Python give count_tokens"
         )
     return count

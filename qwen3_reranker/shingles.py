@@ -70,7 +70,8 @@ class ShingleTable:
         ids = self._ids_S[self._owners_S == place]
         of_one_V[ids] = np.square(self._idf_V[ids])
         products_N = np.bincount(self._owners_S, of_one_V[self._ids_S], len(self._norms_N))
-        return products_N / (self._norms_N * self._norms_N[place])
+        cosines_N: NDArray[np.float64] = np.divide(products_N, self._norms_N * self._norms_N[place])
+        return cosines_N
 
 
 def _share_much(one: frozenset[int], other: frozenset[int], threshold: float) -> bool:

@@ -12,7 +12,10 @@ from qwen3_reranker.shingles import LENGTH, ShingleTable
 # Few letters, so that texts share runs; of scripts with and without spaces, and half of a surrogate pair.
 TEXTS = st.lists(st.text("aB 東京ไท。\ud800\n", max_size=24), max_size=12)
 SAME = {
-    "English": ("The court may annul the contract within one year.", "the court may annul  the contract within one year"),
+    "English": (
+        "The court may annul the contract in one year.",
+        "the court may annul  the contract in one year",
+    ),
     "Chinese": ("法院可以在一年内撤销合同，但须经双方同意。", "法院可以在一年内撤销合同，但须经双方同意"),
     "Japanese": ("裁判所は一年以内に契約を取り消すことができる。", "裁判所は一年以内に契約を取り消すことができる｡"),
     "Thai": ("ศาลอาจเพิกถอนสัญญาได้ภายในหนึ่งปีนับแต่วันทำสัญญา", "ศาลอาจเพิกถอนสัญญาได้ภายในหนึ่งปี นับแต่วันทำสัญญา"),

@@ -26,6 +26,7 @@ from qwen3_reranker.cli.opened_reranker import (
 )
 from qwen3_reranker.cli.output_file import format_of, scratch_path, text_output
 from qwen3_reranker.cli.queries import Query, queries_and_places
+from qwen3_reranker.cli.rank_selection import RankSelectionOptions, selection_words
 from qwen3_reranker.cli.ranking_output import RankingParquet, RankingReport, RankingWriter
 from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOptions, output_option
 from qwen3_reranker.cli.stages import StageOptions, engine_of, note_stages
@@ -40,6 +41,7 @@ from qwen3_reranker.parquet import require_pyarrow
 if TYPE_CHECKING:
     from qwen3_reranker.records import Cascade, Ranking, Receipt, Row, Screening
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.selection import Selection
     from qwen3_reranker.text_reranker import TextReranker
 
 TABLE_ROWS = 10
@@ -56,7 +58,7 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingOptions(StageOptions):
+class RankingOptions(StageOptions, RankSelectionOptions):
     """What to rank by, and how much of the ranking to show."""
 
     group: ClassVar[str] = "Ranking"
@@ -152,6 +154,7 @@ def rank(
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank "who pays" docs/ --calibrated fit.json --min-probability 0.5
+      qwen3-reranker rank "who pays" docs/ --chunk --fold 0.8 --fit 2000 --format json
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
       qwen3-reranker rank "who pays" docs/ -k 10 --then Qwen/Qwen3-Reranker-0.6B --band 50
@@ -170,6 +173,9 @@ def rank(
     refuse_server_options(model, server, ranking.then)
     ranking.refuse_stages(engine, in_place, model.model)
     calibrated = chosen_calibration(calibration, ranking.judge_of(model))
+    # What fits a prompt is shown in full.
+    shown = TABLE_ROWS if ranking.top_k is None and ranking.fit is None and form == "table" else ranking.top_k
+    ranking.refuse_selection(in_place, form, shown, ranking.screen)
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
         require_pyarrow()
@@ -186,6 +192,7 @@ def rank(
     texts = [document.text for document in found]
 
     # Imported when everything that can be wrong without a model is right, and never for --help.
+    from qwen3_reranker.cascade import checked_band
     from qwen3_reranker.reranker import Reranker
 
     download(model, ranking.then)
@@ -219,9 +226,14 @@ def rank(
             common = RankingReport.of(judge, model.model, found, ranking.instruction, ranking.min_probability)
             file = None if calibrated is None else calibrated.file
             common = replace(common, calibration=file, then=ranking.then)
-            top_k = TABLE_ROWS if ranking.top_k is None and form == "table" else ranking.top_k
+            top_k = shown
+            if ranking.given:
+                # The set is chosen from all that the model whose scores are shown has scored.
+                top_k = None if ranking.then is None else checked_band(ranking.band, shown)
+                ranking = replace(ranking, band=top_k)
             num_cut, cuts, reports, best_left_out = 0, [], [], []
             stages: list[Screening | Cascade] = []
+            selections: list[Selection] = []
             with _output(form, output.output, several=ranking.queries is not None) as write:
                 for query, hits, seconds in _rankings((reranker, second), queries, texts, top_k, ranking, bar):
                     num_cut += hits.usage.truncated_documents
@@ -229,8 +241,11 @@ def rank(
                     cuts += [hit.receipt for hit in hits[:1]]
                     hits = hits if calibrated is None else calibrated.calibration.ranking(hits)
                     report = common.with_ranking(query.text, query.id, hits, seconds)
-                    reports.append(report.explained_by(judge, ranking.instruction) if output.why else report)
                     best_left_out += [] if len(report.ranking) else [hit.probability for hit in hits[:1]]
+                    if ranking.given:
+                        report = report.selected(shown, ranking.given)
+                        selections += [report.selection] if report.selection is not None else []
+                    reports.append(report.explained_by(judge, ranking.instruction) if output.why else report)
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
                 # On a terminal nothing is written while the bar is there.
@@ -238,6 +253,8 @@ def rank(
                 for report in reports:
                     write(report)
             _note_none(best_left_out, len(queries), ranking.min_probability)
+            if selections and form != "table":
+                note(f"selected {', '.join(selection_words(selections))}")
             if form != "table":
                 note_stages(stages, len(found) * len(queries), (model.model, ranking.then), engine.precision)
     if output.dry_run:

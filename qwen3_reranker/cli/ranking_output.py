@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qwen3_reranker.explanation import Explanation
     from qwen3_reranker.remote.remote_reranker import RemoteReranker
     from qwen3_reranker.reranker import Reranker
+    from qwen3_reranker.selection import Selection
     from qwen3_reranker.text_reranker import TextReranker
 
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
@@ -36,7 +37,8 @@ class RankingReport:
     query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
     a server cuts, and does not say where. calibration: the file that gave the probabilities; None for the model's own.
     explanations: of each hit, where they were asked for, and the seconds they took. then: the model that scored the
-    hits, where `model` was the first of two.
+    hits, where `model` was the first of two. selection: where the
+    hits were chosen from the ranking by more than their order.
     """
 
     query: str
@@ -52,6 +54,7 @@ class RankingReport:
     explanations: tuple[Explanation, ...] | None = None
     explaining_seconds: float = 0
     then: str | None = None
+    selection: Selection | None = None
 
     @classmethod
     def of(
@@ -75,6 +78,13 @@ class RankingReport:
             hits = tuple(hit for hit in ranking if shortest(hit.probability) >= self.least)
             ranking = replace(ranking, hits=hits)
         return replace(self, query=query, query_id=query_id, ranking=ranking, seconds=seconds)
+
+    def selected(self, top_k: int | None, options: Mapping[str, Any]) -> RankingReport:
+        """The same with the hits that `select` chooses by these options."""
+        from qwen3_reranker.selection import select
+
+        selection = select(self.ranking, top_k, **options)
+        return replace(self, ranking=replace(self.ranking, hits=selection.hits), selection=selection)
 
     def explained_by(self, reranker: TextReranker, instruction: str | None) -> RankingReport:
         """The same with an explanation of each hit."""
@@ -111,8 +121,11 @@ class RankingWriter:
             stream.writelines(_run_lines(report))
         else:
             assert self._form == "tsv", self._form
+            is_folded = report.selection is not None and report.selection.options.fold is not None
             names = ["query_id"] * self._several + [*_TSV_COLUMNS] + ["judged_by"] * (report.then is not None)
-            rows = [[str(entry.get(name, "")) for name in names] for entry in entries(report)]
+            names += ["duplicates"] * is_folded
+            found = [{**entry, "duplicates": _joined(entry.get("duplicates", ()))} for entry in entries(report)]
+            rows = [[str(entry.get(name, "")) for name in names] for entry in found]
             lines = RowTable([Column(name) for name in names], rows).tsv(visible)
             stream.write(lines if first else lines.partition("\n")[2])
 
@@ -134,6 +147,8 @@ class RankingParquet:
         rows = []
         for entry in entries(report):
             entry.pop("record", None)
+            if "duplicates" in entry:
+                entry["duplicates"] = _joined(entry["duplicates"])
             # A column has one type, and ids of several files may be numbers and texts.
             rows.append({**entry, "id": None if entry.get("id") is None else str(entry["id"]), "query": report.query})
         self._output.write(rows)
@@ -153,6 +168,7 @@ def _object(report: RankingReport) -> dict[str, Any]:
         **({} if report.calibration is None else {"calibration": report.calibration}),
         "results": list(entries(replace(report, query_id=None))),
         "usage": asdict(report.ranking.usage),
+        **({} if report.selection is None else {"selection": report.selection.to_dict()}),
         **({} if report.ranking.screening is None else {"screening": asdict(report.ranking.screening)}),
         **({} if report.ranking.cascade is None else {"cascade": asdict(report.ranking.cascade)}),
     }
@@ -175,8 +191,10 @@ def _run_lines(report: RankingReport) -> Iterator[str]:
 def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
     """Each hit as an object of JSON."""
     named = {} if report.query_id is None else {"query_id": report.query_id}
-    for rank, hit in enumerate(report.ranking, start=1):
+    selection = report.selection
+    for place, hit in enumerate(report.ranking):
         document = report.documents[hit.index]
+        rank = place + 1 if selection is None else selection.ranks[place]
         yield {
             **named,
             "rank": rank,
@@ -189,8 +207,13 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
             **({} if document.id is None else {"id": document.id}),
             **({} if document.record is None else {"record": document.record}),
             **({} if report.then is None else {"judged_by": report.then}),
-            **({} if report.explanations is None else {"sentences": _sentences(report.explanations[rank - 1])}),
+            **({} if report.explanations is None else {"sentences": _sentences(report.explanations[place])}),
+            **({} if selection is None or selection.options.fold is None else {"duplicates": list(hit.duplicates)}),
         }
+
+
+def _joined(indexes: Sequence[int]) -> str:
+    return ",".join(map(str, indexes))
 
 
 def _sentences(explanation: Explanation) -> list[dict[str, Any]]:

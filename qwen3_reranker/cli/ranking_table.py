@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from qwen3_reranker.cli.rank_selection import selection_words
 from qwen3_reranker.cli.ranking_output import RankingReport
 from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
@@ -34,9 +35,9 @@ class _Widths:
     document: int
 
     @classmethod
-    def within(cls, terminal: int, hits: int, longest_source: int) -> _Widths:
+    def within(cls, terminal: int, last_rank: int, longest_source: int) -> _Widths:
         """Columns for a terminal of that many cells. Sources take what they need, up to half of the space."""
-        rank = len(str(hits))
+        rank = len(str(last_rank))
         bar = 6 if terminal < 70 else 10 if terminal < 110 else 16
         room = terminal - rank - _NUMBER - bar - _LOGIT - 4 * len(GAP)
         source = min(longest_source, max(10, room // 2))
@@ -63,10 +64,11 @@ def _table(report: RankingReport, console: Console) -> RowTable:
     documents = [report.documents[hit.index] for hit in report.ranking]
     named = all(document.id is not None for document in documents)
     sources = [one_line(str(document.id) if named else document.source) for document in documents]
-    widths = _Widths.within(console.width, len(sources), max(map(cell_len, sources)))
+    last = len(sources) if report.selection is None else max(report.selection.ranks)
+    widths = _Widths.within(console.width, last, max(map(cell_len, sources)))
     if widths.source < max(map(cell_len, sources)) and not named:
         sources = _below_common_folder(sources)
-        widths = _Widths.within(console.width, len(sources), max(map(cell_len, sources)))
+        widths = _Widths.within(console.width, last, max(map(cell_len, sources)))
     columns = [
         Column("#", right=True, width=widths.rank),
         Column("probability" if _NUMBER + widths.bar > len("probability") else "prob.", width=_NUMBER + widths.bar),
@@ -75,12 +77,13 @@ def _table(report: RankingReport, console: Console) -> RowTable:
         Column("document", width=widths.document, fit=cut_end),
     ][: 5 if widths.document else 4]
     rows: list[list[str | Text]] = []
-    for rank, (hit, source) in enumerate(zip(report.ranking, sources, strict=True), start=1):
+    ranks = range(1, len(sources) + 1) if report.selection is None else report.selection.ranks
+    for place, (rank, hit, source) in enumerate(zip(ranks, report.ranking, sources, strict=True)):
         probability = Text.assemble(f"{hit.probability:.3f} ", _bar(hit.probability, widths.bar, console))
         document = [one_line(hit.document[:_MOST_LETTERS])] if widths.document else []
         rows.append([str(rank), probability, f"{hit.logit:+.2f}", source, *document])
         if report.explanations is not None:
-            rows.append(["", _reason(report.explanations[rank - 1], console.width - widths.rank - len(GAP))])
+            rows.append(["", _reason(report.explanations[place], console.width - widths.rank - len(GAP))])
     return RowTable(columns, rows)
 
 
@@ -144,6 +147,8 @@ def _footer(report: RankingReport) -> list[str]:
         parts[0] += ", calibrated"
     if report.least is not None:
         parts[0] += f" with a probability of {report.least:g} or more"
+    if report.selection is not None:
+        parts += selection_words([report.selection])
     if screening := report.ranking.screening:
         parts.append(f"rechecked {screening.rechecked:,} of {read:,}")
     if cascade := report.ranking.cascade:
