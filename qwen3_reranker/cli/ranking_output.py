@@ -37,8 +37,7 @@ class RankingReport:
     query_id: the name of one of several queries. least: the probability that a hit had to have. max_length: None where
     a server cuts, and does not say where. calibration: the file that gave the probabilities; None for the model's own.
     explanations: of each hit, where they were asked for, and the seconds they took. then: the model that scored the
-    hits, where `model` was the first of two. selection: where the
-    hits were chosen from the ranking by more than their order.
+    hits, where `model` was the first of two. selection: where the hits were chosen by more than their order.
     """
 
     query: str

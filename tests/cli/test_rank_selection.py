@@ -41,6 +41,13 @@ def test_top_k_counts_the_selected_and_not_what_they_were_selected_from(run: Run
     assert len(run(*RANK, "--format", "jsonl", "--fold", "0.8", "-k", "3").hits) == 3
 
 
+def test_after_a_second_model_the_set_is_chosen_from_all_that_it_scored(run: Run, model: str) -> None:
+    outcome = run(*RANK, "--format", "json", "--fold", "0.8", "-k", "2", "--then", model, "--band", "4")
+    found = json.loads(outcome.out)
+    assert len(found["results"]) == 2
+    assert len(found["selection"]["left_out"]) + found["selection"]["folded"] == 2
+
+
 def test_a_smaller_probability_is_left_out_before_the_selection(run: Run) -> None:
     hits = run(*RANK, "--format", "jsonl", "--fit", "1000", "--min-probability", "0.5").hits
     assert hits
