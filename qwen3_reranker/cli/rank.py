@@ -157,7 +157,7 @@ def rank(
       qwen3-reranker rank "who pays" docs/ --chunk --fold 0.8 --fit 2000 --format json
       qwen3-reranker rank --queries questions.jsonl handbook/ -k 10 -o answers.jsonl
       qwen3-reranker rank --queries topics.tsv corpus.jsonl -k 100 -o nano.trec
-      qwen3-reranker rank "who pays" docs/ -k 10 --then Qwen/Qwen3-Reranker-0.6B --band 50
+      qwen3-reranker rank "who pays" docs/ -k 5 --then Qwen/Qwen3-Reranker-4B --band 50
     """
     if output.explain_plan and output.dry_run:
         raise InputError("--explain-plan and --dry-run both print something in place of a ranking: leave one out")
