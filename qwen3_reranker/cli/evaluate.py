@@ -87,6 +87,18 @@ class ComparedOptions:
         flag="--prompt",
         shown="what the files say, or card",
     )
+    then: str | None = option(
+        None,
+        "A larger model that scores the best documents of each of MODELS: the quality and the time of such cascades, "
+        "beside both models alone.",
+        unit="NAME|URL",
+    )
+    bands: str = option(
+        "10,20,50", "With --then: how many documents it scores; several give a curve.", unit="N,...", flag="--band"
+    )
+    margin: float = option(
+        0.01, "With --then: how much worse than its model alone the smallest good band may be.", unit="X", least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +155,14 @@ def evaluate(
       qwen3-reranker evaluate nano --on my-data/ --first-stage index
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
       qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
+      qwen3-reranker evaluate nano --then Qwen/Qwen3-Reranker-0.6B --band 10,20,50 --on my-data/
     """
     if not data.on:
         raise InputError("nothing to evaluate on: name a folder, a file or a suite with --on")
 
     from qwen3_reranker.cli.evaluate_inputs import (
         FirstStageOptions,
+        band_choice,
         check_openable,
         instructions_to_try,
         read_all,
@@ -161,7 +175,8 @@ def evaluate(
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
     from qwen3_reranker.evaluate import with_positives as with_all_positives
 
-    models, precisions = models or [], compare.precisions or [engine.precision]
+    models = list(dict.fromkeys([*(models or []), *([] if compare.then is None else [compare.then])]))
+    precisions = compare.precisions or [engine.precision]
     variants = [
         {**asdict(replace(engine, precision=precision, prompt=prompt)), "revision": source.revision}
         for precision, prompt in product(precisions, compare.prompts or usual_prompts(data.on))
@@ -185,13 +200,16 @@ def evaluate(
         if compare.tune_instruction:
             instructions = instructions_to_try(models, variants, instructions, sets, output.seed)
         candidates = systems(models, variants, reach, instructions, one_model=compare.tune_instruction)
+        cascade = None
+        if compare.then is not None:
+            cascade = band_choice(candidates, compare.then, compare.bands, compare.margin)
         lists = FirstStageOptions(data.depth, output.seed, folder / "first-stages", variants[0], data.embedder)
         stages = retrieved(sets, data.first_stage or ["auto"], lists)
         if data.with_positives:
             stages = [with_all_positives(*each) for each in zip(sets, stages, strict=True)]
         with ProgressBar("judging") as bar:
             summary = evaluate_systems(
-                sets, stages, candidates, folder, measures=extra, seed=output.seed, on_progress=bar
+                sets, stages, candidates, folder, measures=extra, seed=output.seed, cascade=cascade, on_progress=bar
             )
     tuning = tune(summary) if compare.tune_instruction else None
     if tuning is not None:

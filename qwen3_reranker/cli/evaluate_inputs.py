@@ -17,6 +17,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.evaluate import (
     RUN_ENDINGS,
     SUITE_NAMES,
+    BandChoice,
     Candidate,
     FirstStage,
     LabelledSet,
@@ -140,6 +141,19 @@ def systems(
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise InputError(f"two systems would have the name {min(twice)!r}; give folders or files other names")
     return found
+
+
+def band_choice(candidates: Sequence[Candidate], then: str, bands: str, margin: float) -> BandChoice:
+    """The cascades to evaluate. Raises InputError for what gives no cascade of two models."""
+    numbers = [each.strip() for each in bands.split(",")]
+    if not all(each.isdecimal() and int(each) > 0 for each in numbers):
+        raise InputError(f"--band must be numbers of documents such as 10,20,50, got {bands!r}")
+    seconds = [each for each in candidates if each.model == then]
+    if len(seconds) > 1:
+        raise InputError("--then needs one instruction, one precision and one prompt")
+    if seconds[0].is_run or not any(each.model != then and not each.is_run for each in candidates):
+        raise InputError(f"--then needs two models: a small one before the options, and a larger one, got {then}")
+    return BandChoice(seconds[0].label, tuple(sorted(set(map(int, numbers)))), margin)
 
 
 def retrieved(sets: Sequence[LabelledSet], wanted: Sequence[str], options: FirstStageOptions) -> list[FirstStage]:

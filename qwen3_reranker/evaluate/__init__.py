@@ -1,5 +1,6 @@
 """Evaluation: is it better on my data, and can I prove it? Sets and systems in, measures and significance out."""
 
+from qwen3_reranker.evaluate.cascades import BandChoice
 from qwen3_reranker.evaluate.evaluation import RUN_ENDINGS, Candidate, evaluate
 from qwen3_reranker.evaluate.first_stage import FirstStage, bm25, dense, fused, given, oracle, stored, with_positives
 from qwen3_reranker.evaluate.index_lists import indexed
@@ -19,6 +20,7 @@ from qwen3_reranker.evaluate.tuning import Tuning, held_out, library, tune
 __all__ = [
     "RUN_ENDINGS",
     "SUITE_NAMES",
+    "BandChoice",
     "Candidate",
     "FirstStage",
     "LabelledSet",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from qwen3_reranker.evaluate.cascades import BandChoice, CascadeParts, reranked_above, seconds_of_band, work_of_band
 from qwen3_reranker.evaluate.first_stage import FirstStage, fused, oracle, stored
 from qwen3_reranker.evaluate.judging import Cost, belonging, judge, model_facts
 from qwen3_reranker.evaluate.labelled import LabelledSet, Run, weights
@@ -18,6 +17,7 @@ from qwen3_reranker.evaluate.measures import Measure
 from qwen3_reranker.evaluate.scores import RunScores, score_run
 from qwen3_reranker.evaluate.significance import weighted_mean
 from qwen3_reranker.evaluate.summary import (
+    CASCADE,
     FIRST_STAGE,
     FUSION,
     MODEL,
@@ -60,12 +60,14 @@ def evaluate(
     *,
     measures: Sequence[Measure] = (),
     seed: int = 0,
+    cascade: BandChoice | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Summary:
     """Judge every list by every candidate; `compared` says what the differences are worth.
 
     measures: more than the one of each set. Lists without an order are fused with nothing.
-
+    cascade: evaluate every other model as the first one of a cascade too. What both models say of a list is known then,
+    so nothing is judged twice, and a cascade's seconds are those of both, by the share of the list's characters.
     folder: where logits are kept, a file for each candidate and set, and found again when a run was stopped.
     on_progress: called with the share done, up to 1. Raises what Reranker raises, and InputError for lists, runs and
     files that do not belong to the sets.
@@ -86,7 +88,8 @@ def evaluate(
         for each, of in ((stages, kind), *((parts, PART) for parts in all_parts))
     ]
     fusions = []
-    for candidate, runs, cost, seconds, settings in _all_judged(sets, stages, candidates, folder, on_progress):
+    judged = _all_judged(sets, stages, candidates, folder, on_progress)
+    for candidate, runs, cost, seconds, settings in judged:
         # A stored run has documents, a model judges what the lists hold.
         first = [stage.of_documents(stage.run) if candidate.is_run else stage.run for stage in stages]
         curve = _depth_curve(sets, stages, first, runs)
@@ -95,8 +98,12 @@ def evaluate(
             continue
         both = [fused(*each) for each in zip(first, runs, strict=True)]
         fusions.append(System(f"{candidate.label} + {ordered[0].label}", FUSION, scores(both)))
+    if cascade is not None:
+        for system, runs in _cascades(sets, stages, judged, cascade):
+            ordered.append(replace(system, scores=scores(runs)))
     best = System("oracle", ORACLE, scores([oracle(*each) for each in zip(sets, stages, strict=True)]))
-    return Summary(facts_of(sets, stages), (*ordered, *fusions, best), tuple(measures), seed)
+    systems = (*ordered, *fusions, best)
+    return Summary(facts_of(sets, stages), systems, tuple(measures), seed, cascade.margin if cascade else 0.0)
 
 
 _Judgement = tuple[Candidate, list[Run], Cost | None, list[float], Mapping[str, object]]
@@ -153,7 +160,7 @@ def _depth_curve(
     curve = {}
     for depth in (*(each for each in DEPTHS if each < deepest), deepest):
         values = [
-            score_run(labelled, stage.of_documents(_reranked_above(listed, run, depth)), [labelled.measure])[
+            score_run(labelled, stage.of_documents(reranked_above(listed, run, depth)), [labelled.measure])[
                 labelled.measure
             ].values_Q
             for labelled, stage, listed, run in zip(sets, stages, first, runs, strict=True)
@@ -162,27 +169,24 @@ def _depth_curve(
     return curve
 
 
-def _reranked_above(first: Run, run: Run, depth: int) -> Run:
-    """The first stage's order with its first `depth` documents reranked.
-
-    A tie of the first stage that goes across the depth is left as it is: which of its documents to take is not known,
-    and their ids must not say.
-    """
-    made = {}
-    for query, scores in first.items():
-        last = sorted((np.float32(score) for score in scores.values()), reverse=True)[depth : depth + 1]
-        taken = {document for document, score in scores.items() if not last or np.float32(score) > last[0]}
-        above = _places({document: run.get(query, {}).get(document, -np.inf) for document in taken})
-        below = _places({document: score for document, score in scores.items() if document not in taken})
-        made[query] = {**{document: place + len(below) for document, place in above.items()}, **below}
-    return made
-
-
-def _places(scores: Mapping[str, float]) -> dict[str, float]:
-    """Places among the distinct scores, from 0 up. They keep order and ties, and put one list above another."""
-    rounded = {document: np.float32(score) for document, score in scores.items()}
-    place_of = {score: place for place, score in enumerate(sorted(set(rounded.values())))}
-    return {document: float(place_of[score]) for document, score in rounded.items()}
+def _cascades(
+    sets: Sequence[LabelledSet], stages: Sequence[FirstStage], judged: Sequence[_Judgement], choice: BandChoice
+) -> Iterator[tuple[System, list[Run]]]:
+    """Each other model's lists with the best of each band in the order of the chosen one; without scores."""
+    [(_, then_runs, _, then_seconds, _)] = [each for each in judged if each[0].label == choice.then]
+    for candidate, runs, _, seconds, _ in judged:
+        if candidate.is_run or candidate.label == choice.then:
+            continue
+        for band in choice.bands:
+            works = [work_of_band(*each, band) for each in zip(sets, stages, runs, strict=True)]
+            both = [reranked_above(first, then, band) for first, then in zip(runs, then_runs, strict=True)]
+            shares = [share for share_of, _, _ in works for share in share_of.values()]
+            parts = CascadeParts(
+                candidate.label, choice.then, band, sum(work[1] for work in works), sum(work[2] for work in works)
+            )
+            label = f"{candidate.label}, then {choice.then} for {band}"
+            taken = seconds_of_band(seconds, then_seconds, shares)
+            yield System(label, CASCADE, (), seconds=taken, cascade=parts), both
 
 
 def _seconds(stages: Sequence[FirstStage]) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 
 import numpy as np
 
 from qwen3_reranker.evaluate import plots
-from qwen3_reranker.evaluate.report import DEPTHS, DIFFERENCES, ReportSection, remarks, sections, verdict
-from qwen3_reranker.evaluate.summary import MODEL, Summary
+from qwen3_reranker.evaluate.report import CASCADES, DEPTHS, DIFFERENCES, ReportSection, remarks, sections, verdict
+from qwen3_reranker.evaluate.summary import MODEL, CascadeCurve, Summary
 from qwen3_reranker.evaluate.tuning import Tuning
 
 _STYLE = """
@@ -66,11 +67,23 @@ def _plot(section: ReportSection, summary: Summary) -> str:
         lines = {system.label: system.depth_curve for system in summary.systems if system.kind == MODEL}
         keys = (f'<span class="key c{n % 6}">{escape(label)}</span>' for n, label in enumerate(lines, start=1))
         return wide(plots.curves(lines, summary.mean(first), first.label)) + "".join(keys)
+    if section.title == CASCADES and all(each.share_of_time(each.first) is not None for each in summary.curves):
+        return wide(plots.tradeoffs(dict(map(partial(_tradeoff, summary), summary.curves)), section.title))
     if section.title.endswith(summary.headline_name):
         return wide(
             plots.intervals([(each.label, summary.mean(each), *summary.interval(each)) for each in summary.systems])
         )
     return ""
+
+
+def _tradeoff(summary: Summary, curve: CascadeCurve) -> tuple[str, list[tuple[str, float, float, float, float]]]:
+    """A line from the first model alone over its cascades to the second alone."""
+    bands = [(str(point.parts.band), point.system) for point in curve.points]
+    named = [(curve.first.label, curve.first), *bands, (curve.then.label, curve.then)]
+    return f"{curve.first.label}, then {curve.then.label}", [
+        (name, curve.share_of_time(system) or 0.0, summary.mean(system), *summary.interval(system))
+        for name, system in named
+    ]
 
 
 def _differences(summary: Summary) -> Iterator[str]:

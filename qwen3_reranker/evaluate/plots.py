@@ -111,6 +111,37 @@ def shares(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, *, di
     return _svg(height, parts, title)
 
 
+def tradeoffs(lines: Mapping[str, Sequence[tuple[str, float, float, float, float]]], title: str) -> str:
+    """A line for each label through points of quality by time: (name, share of time, value, low, high), with whiskers.
+
+    The share is of 0 to the longest; a whisker goes from low to high.
+    """
+    points = [point for line in lines.values() for point in line]
+    longest = max(share for _, share, *_ in points)
+    low, high = min(point[3] for point in points), max(point[4] for point in points)
+    height, left, right, bottom = 300, 52, _WIDTH - 40, 300 - 28
+
+    def x(share: float) -> float:
+        return left + share / longest * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - (value - low) / (high - low or 1) * (bottom - 8)
+
+    parts = _vertical_grid(0.0, longest, x, bottom)
+    parts += [_text(left - 8, y(value) + 4, f"{value:.3f}", "end") for value in (low, (low + high) / 2, high)]
+    for number, (label, line) in enumerate(lines.items(), start=1):
+        path = " ".join(f"{x(share):.1f},{y(value):.1f}" for _, share, value, *_ in line)
+        parts.append(f'<polyline class="line c{number % 6}" points="{path}"><title>{escape(label)}</title></polyline>')
+        for name, share, value, least, most in line:
+            at, style = f"{x(share):.1f}", f"c{number % 6}"
+            parts += [
+                f'<line class="whisker {style}" x1="{at}" x2="{at}" y1="{y(least):.1f}" y2="{y(most):.1f}"/>',
+                f'<circle class="dot {style}" cx="{at}" cy="{y(value):.1f}" r="5"/>',
+                _text(x(share) + 8, y(value) - 8, _shortened(name, 24), "start", name),
+            ]
+    return _svg(height, parts, title)
+
+
 def _vertical_grid(low: float, high: float, x: object, bottom: float) -> list[str]:
     assert callable(x)
     steps = [low + (high - low) * part / 4 for part in range(5)]

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qwen3_reranker.evaluate.cascade_report import cascade_remark, cascade_rows, chosen_sentence, curve_json
 from qwen3_reranker.evaluate.summary import FIRST_STAGE, FUSION, MODEL, SIGNIFICANT, Summary, System, SystemComparison
 from qwen3_reranker.evaluate.tuning import Tuning
 from qwen3_reranker.row_table import Column, RowTable, cut_end
 
 INSTRUCTIONS, SETS, LANGUAGES = "Instructions", "Sets", "Languages"
-DIFFERENCES, DEPTHS = "Differences", "How deep to rerank"
+DIFFERENCES, DEPTHS, CASCADES = "Differences", "How deep to rerank", "Quality and time of cascades"
 _HOW_DIFFERENCES = (
     "Mean differences with 95 % bootstrap intervals over queries; p of a two-sided paired randomisation test, "
     "corrected for the number of comparisons (Holm)."
@@ -39,6 +40,7 @@ def sections(summary: Summary, tuning: Tuning | None = None) -> list[ReportSecti
         ReportSection(SETS, set_rows(summary)),
         ReportSection(LANGUAGES, language_rows(summary)),
         ReportSection(DIFFERENCES, comparison_rows(summary), _HOW_DIFFERENCES),
+        ReportSection(CASCADES, cascade_rows(summary), cascade_remark(summary)),
         ReportSection(DEPTHS, depth_rows(summary), f"{headline} when only the first documents are reranked."),
     ]
     return [section for section in found if section.table.rows]
@@ -61,6 +63,7 @@ def verdict(summary: Summary) -> str:
         sentences += [_measured(summary, each) for each in summary.systems if each.kind == MODEL]
         sentences += [_sentence(each) for each in summary.comparisons]
         sentences.append(_without_order(summary))
+    sentences += [chosen_sentence(curve) for curve in summary.curves]
     return " ".join(sentences) or "No model was evaluated."
 
 
@@ -286,6 +289,7 @@ def as_json(summary: Summary, tuning: Tuning | None = None) -> dict[str, Any]:
         "sets": [{**asdict(each), "measure": each.measure.name} for each in summary.sets],
         "systems": [_system_json(summary, system) for system in summary.systems],
         "comparisons": [asdict(each) for each in summary.comparisons],
+        "cascades": [curve_json(summary, curve) for curve in summary.curves],
         "missing": {place: list(missing) for place, missing in summary.missing.items()},
         "tuning": None if tuning is None else {**asdict(tuning), "verdict": tuning.verdict},
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from qwen3_reranker.evaluate.cascades import CascadeParts
 from qwen3_reranker.evaluate.first_stage import FirstStage
 from qwen3_reranker.evaluate.judging import Cost
 from qwen3_reranker.evaluate.labelled import LabelledSet, weights
@@ -15,6 +16,7 @@ from qwen3_reranker.evaluate.scores import RunScores
 from qwen3_reranker.evaluate.significance import Values, holm, mean_interval, paired_p, weighted_mean
 
 FIRST_STAGE, PART, MODEL, FUSION, ORACLE = "first stage", "part of the first stage", "model", "fusion", "oracle"
+CASCADE = "cascade"
 #: The kind of the first system where a set has lists without an order.
 UNORDERED = "random order"
 #: Below this a difference is called more than chance.
@@ -47,7 +49,7 @@ class System:
     """One way to order the lists, with its scores of each set. depth_curve: the mean when fewer documents are reranked.
 
     settings: of a model, everything its logits depend on, set apart. cost: what judging took, over all sets. seconds:
-    of each query of all sets, to retrieve or to judge its list; empty where they are not known.
+    of each query of all sets, to retrieve or to judge its list; empty where they are not known. cascade: of two models.
     """
 
     label: str
@@ -57,6 +59,7 @@ class System:
     cost: Cost | None = None
     depth_curve: Mapping[int, float] = field(default_factory=dict)
     seconds: Sequence[float] = ()
+    cascade: CascadeParts | None = None
 
     @property
     def latency(self) -> tuple[float, float] | None:
@@ -92,20 +95,62 @@ class SystemComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What an evaluation found; systems in the order of tables: first stage and its parts, models, fusions, oracle.
+class CascadePoint:
+    """A cascade with one band. minus_then: compared with the second model alone."""
 
-    measures: those besides the one of each set. Of `compared`: comparisons; by_set, each set alone;
-    by_language, the sets of each language that is known, which count alike.
+    system: System
+    parts: CascadeParts
+    minus_then: SystemComparison
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeCurve:
+    """Two models, and their cascades, the smallest band first. margin: how much worse a cascade may be."""
+
+    first: System
+    then: System
+    points: tuple[CascadePoint, ...]
+    margin: float
+
+    @property
+    def chosen(self) -> CascadePoint | None:
+        """The smallest band that is shown to be good enough. None for no band.
+
+        The 95 % interval of its difference from the second model alone is above -margin, and so are those of all larger
+        bands: a fixed sequence of tests needs no correction for their number.
+        """
+        found = None
+        for point in reversed(self.points):
+            if point.minus_then.low < -self.margin:
+                break
+            found = point
+        return found
+
+    def share_of_time(self, system: System) -> float | None:
+        """The seconds that a system took, as a share of the second model's alone. None where they are not known."""
+        whole = sum(self.then.seconds)
+        return sum(system.seconds) / whole if whole and system.seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an evaluation found; systems in the order of tables: first stage and its parts, models, cascades, fusions,
+    oracle.
+
+    measures: those besides the one of each set. margin: how much worse than its second model a cascade may be. Of
+    `compared`: comparisons; by_set, each set alone; by_language, the sets of each language that is known, which count
+    alike; curves, one for each first model of cascades.
     """
 
     sets: tuple[SetFacts, ...]
     systems: tuple[System, ...]
     measures: tuple[Measure, ...]
     seed: int
+    margin: float = 0.0
     comparisons: tuple[SystemComparison, ...] = ()
     by_set: tuple[Summary, ...] = ()
     by_language: Mapping[str, Summary] = field(default_factory=dict)
+    curves: tuple[CascadeCurve, ...] = ()
 
     def mean(self, system: System, measure: Measure | None = None) -> float:
         """The mean over sets of a measure; None for what each set is judged by."""
@@ -182,7 +227,20 @@ def compared(summary: Summary) -> Summary:
     languages = {
         language: alone[own[0]] if len(own) == 1 else _part(summary, own) for language, own in sorted(places.items())
     }
-    return replace(_with_comparisons(summary), by_set=alone, by_language=languages)
+    return replace(_with_comparisons(summary), by_set=alone, by_language=languages, curves=_curves(summary))
+
+
+def _curves(summary: Summary) -> tuple[CascadeCurve, ...]:
+    models = {system.label: system for system in summary.systems if system.kind == MODEL}
+    found: dict[tuple[str, str], list[CascadePoint]] = {}
+    for system in summary.systems:
+        if (parts := system.cascade) is not None:
+            point = CascadePoint(system, parts, _compared(summary, system, models[parts.then]))
+            found.setdefault((parts.first, parts.then), []).append(point)
+    return tuple(
+        CascadeCurve(models[first], models[then], tuple(points), summary.margin)
+        for (first, then), points in found.items()
+    )
 
 
 def _with_comparisons(summary: Summary) -> Summary:
@@ -214,7 +272,7 @@ def narrowed(summary: Summary, labels: Collection[str]) -> Summary:
     systems = tuple(
         each for each in summary.systems if each.kind in (FIRST_STAGE, PART, UNORDERED, ORACLE) or each.label in kept
     )
-    return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={})
+    return replace(summary, systems=systems, comparisons=(), by_set=(), by_language={}, curves=())
 
 
 def _compared(summary: Summary, system: System, baseline: System) -> SystemComparison:

@@ -54,6 +54,36 @@ def test_a_run_of_another_reranker_stands_beside_and_no_model_measures_the_lists
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_cascade_is_judged_beside_both_of_its_models_and_the_band_is_chosen(run: Run, model: str) -> None:
+    arguments = ("evaluate", model, "--then", "nano", "--band", "2,5,4", "--on", "tasks", "--depth", "5")
+    outcome = run(*arguments, "--format", "json")
+    assert outcome.code == 0
+    found = json.loads(outcome.out)
+    assert [each["kind"] for each in found["systems"]].count("cascade") == 3
+    [curve] = found["cascades"]
+    assert (curve["then"], curve["margin"], [each["band"] for each in curve["bands"]]) == ("nano", 0.01, [2, 4, 5])
+    assert curve["chosen_band"] is not None
+    table = " ".join(run(*arguments, "--format", "table").out.split())
+    assert f"{curve['chosen_band']} is the smallest band that is shown" in table
+    assert "Quality and time of cascades" in table
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_gives_no_cascade_is_refused(run: Run, model: str) -> None:
+    for arguments, words in [
+        (["nano", "--then", "nano"], "--then needs two models"),
+        (["--then", "nano"], "--then needs two models"),
+        ([model, "--then", "nano", "--band", "ten"], "--band must be numbers of documents such as 10,20,50, got 'ten'"),
+        ([model, "--then", "nano", "--band", "0"], "--band must be numbers of documents"),
+        ([model, "--then", "nano", "--precision", "int8", "--precision", "float32"], "needs one instruction, one prec"),
+        ([model, "--then", "nano", "--margin", "-1"], "--margin must be at least 0, got -1"),
+    ]:
+        outcome = run("evaluate", *arguments, "--on", "tasks")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert words in outcome.err
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_search_is_measured_with_its_time_beside_quality(run: Run) -> None:
     arguments = ("evaluate", "nano", "--on", "tasks", "--first-stage", "index", "--queries", "3", "-o", "out")
     first, model, *_ = json.loads(run(*arguments, "--format", "json").out)["systems"]
