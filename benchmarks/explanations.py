@@ -4,8 +4,10 @@
 
 SETS/...: sets in BEIR layout. They have no spans of answers, so evidence is made: a document that is relevant to a
 query is put at a random place between its neighbours of the corpus file that are not, and the sentences of the relevant
-one are the evidence. A hit: the sentence that adds the most is evidence. Beside it: chance, which is the evidence's
-share of the sentences; BM25 of the query over the sentences; and each sentence scored alone by the same model.
+one are the evidence. A hit: the best sentence is evidence, by what it scores alone, and by what it adds (its
+contribution). Beside them: BM25 of the query over the sentences, and chance, which is the evidence's share of them.
+
+Shares of tokens are of those that deleting each sentence takes row by row, and of both methods row by row for "both".
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from qwen3_reranker.search.bm25 import Bm25
 LENGTHS = (50, 100, 200, 400, 800, 1600, 3200)
 # Documents on each side of the relevant one that it is hidden between, and those that it is hidden in together.
 NEIGHBOURS, HIDDEN_IN = 4, 2
-METHODS = ("explanation", "each sentence alone", "BM25 of sentences", "chance")
+METHODS = ("alone", "contribution", "BM25 of sentences", "chance")
 
 
 def main() -> None:
@@ -42,12 +44,12 @@ def main() -> None:
     options = parser.parse_args()
     with Reranker(options.model, prefix_cache_tokens=0) as reranker:
         found = {folder.name: read_folder(folder) for folder in options.sets}
-        print("| set | document tokens | sentences | separate rows | computed | share | share in 16 groups |")
+        print("| set | document tokens | sentences | deleting, row by row | deleting in a tree | both | alone |")
         print("|---|---:|---:|---:|---:|---:|---:|")
         for name, labelled in found.items():
             for length in LENGTHS:
                 print(f"| {name} | {cost(reranker, labelled, length)} |", flush=True)
-        print(f"\n| set | queries | sentences | {' | '.join(METHODS)} | explanation - BM25 |")
+        print(f"\n| set | queries | sentences | {' | '.join(METHODS)} | alone - BM25 |")
         print(f"|---|---:|---:|{'---:|' * (len(METHODS) + 1)}")
         for name, labelled in found.items():
             print(f"| {name} | {evidence(reranker, labelled, options.queries)} |", flush=True)
@@ -60,18 +62,20 @@ def cost(reranker: Reranker, labelled: LabelledSet, length: int) -> str:
     measured = []
     for number in range(5):
         document = _of_length(reranker, texts[number * len(texts) // 5 :] + texts, length)
-        tokens = [*_tokens(reranker, query, document, 64), *_tokens(reranker, query, document, 16)]
-        measured.append([*_document_tokens(reranker, [document]), *tokens])
-    document_tokens, count, separate, computed, _, few_separate, few_computed = np.mean(measured, axis=0)
-    shares = f"{computed / separate:.0%} | {few_computed / few_separate:.0%}"
-    return f"{document_tokens:,.0f} | {count:.0f} | {separate:,.0f} | {computed:,.0f} | {shares}"
+        parts = SentenceTexts.of(document)
+        count, texts = len(parts.spans), parts.texts
+        kinds = [texts[:1] + texts[count + 1 :], texts, texts[: count + 1]]
+        tokens = [each for kind in kinds for each in _tokens(reranker, query, kind)]
+        measured.append([*_document_tokens(reranker, [document]), count, *tokens])
+    document_tokens, number_of, deleting, tree, all_rows, both, _, alone = np.mean(measured, axis=0)
+    shares = f"{tree / deleting:.0%} | {both / all_rows:.0%} | {alone / deleting:.0%}"
+    return f"{document_tokens:,.0f} | {number_of:.0f} | {deleting:,.0f} | {shares}"
 
 
-def _tokens(reranker: Reranker, query: str, document: str, most: int) -> tuple[int, int, int]:
-    """Sentences, tokens of separate rows, and those of the tree."""
-    parts = SentenceTexts.of(document, most)
-    rows = reranker.rows([query] * len(parts.texts), parts.texts)
-    return len(parts.spans), sum(len(row.ids) for row in rows), reranker.runner.plan(rows).num_tokens
+def _tokens(reranker: Reranker, query: str, texts: Sequence[str]) -> tuple[int, int]:
+    """Tokens of separate rows, and those of the tree."""
+    rows = reranker.rows([query] * len(texts), texts)
+    return sum(len(row.ids) for row in rows), reranker.runner.plan(rows).num_tokens
 
 
 def _of_length(reranker: Reranker, texts: Sequence[str], length: int) -> str:
@@ -102,8 +106,8 @@ def evidence(reranker: Reranker, labelled: LabelledSet, most_queries: int) -> st
         )
         texts = [each.text for each in parts]
         by_method = [
+            np.array([each.alone for each in parts]),
             np.array([each.contribution for each in parts]),
-            reranker.score(query, texts, instruction).logits,
             Bm25(texts).scores(query),
             np.zeros(len(parts)),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import score
-from qwen3_reranker.arguments import numbered, refuse_below, refuse_non_instruction, refuse_non_query, surrogates_found
+from qwen3_reranker.arguments import numbered, refuse_non_instruction, refuse_non_query, surrogates_found
 from qwen3_reranker.backends.base import OnProgress
 from qwen3_reranker.cascade import BandedLists, CascadePlan, checked_band, part_of_progress
-from qwen3_reranker.documents.sentences import MOST_SENTENCES
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.explanation import Explanation, SentenceTexts
+from qwen3_reranker.explanation import Explainer
 from qwen3_reranker.record_texts import Key, RecordTexts, record_texts, texts_by_query
 from qwen3_reranker.records import CONFIDENCE, DocumentScores, Ranking, Screen
 
@@ -30,13 +29,8 @@ MOST_PAIRS = 8192
 _Stages: TypeAlias = "Screen | CascadePlan[TextReranker] | None"
 
 
-class TextReranker(ABC):
+class TextReranker(Explainer):
     """Ranks texts by the scores of (query, document) pairs. `Reranker` is one, and so is a server at a URL."""
-
-    @property
-    @abstractmethod
-    def default_instruction(self) -> str | None:
-        """The instruction of a call that gives none. None where there is none, or where it is not known."""
 
     @abstractmethod
     def _refuse_screen(self, precision: str) -> None:
@@ -189,39 +183,6 @@ class TextReranker(ABC):
         """
         refuse_non_query("query", query)
         return self._score_texts(query, record_texts("documents", documents, key).texts, instruction, on_progress)
-
-    def explain(
-        self,
-        query: str,
-        document: str,
-        instruction: str | None = None,
-        *,
-        most_sentences: int = MOST_SENTENCES,
-        on_progress: OnProgress | None = None,
-    ) -> Explanation:
-        """What each sentence of a document adds to its score: the document's logit less that without the sentence.
-
-        The numbers are those of `score`, for the document and for the document with the characters of each sentence
-        deleted (and the white space after it), in one call: the tree computes beginnings that these texts share once.
-        most_sentences: of more, neighbours are joined; a call computes about half of sentences times document tokens.
-        Sentences behind the place where a long document was cut add 0 and are not `is_read`.
-        instruction, on_progress and errors are those of `rank`.
-        """
-        refuse_non_query("query", query)
-        if not isinstance(document, str):
-            raise InputError(f"document must be a string, got {type(document).__name__}")
-        refuse_below("most_sentences", most_sentences, 1)
-        parts = SentenceTexts.of(document, most_sentences)
-        with surrogates_found(lambda: [("query", query), ("document", document), ("instruction", instruction or "")]):
-            scores = self._score_texts(query, parts.texts, instruction, on_progress)
-        return parts.explanation(query, self.default_instruction if instruction is None else instruction, scores)
-
-    def explain_instructions(
-        self, query: str, document: str, instructions: Iterable[str], *, most_sentences: int = MOST_SENTENCES
-    ) -> tuple[Explanation, ...]:
-        """The explanation under each instruction, to see side by side what has to be asked for; like `explain`."""
-        asked = record_texts("instructions", instructions, None).texts
-        return tuple(self.explain(query, document, each, most_sentences=most_sentences) for each in asked)
 
     def logits(
         self,

@@ -32,6 +32,7 @@ from qwen3_reranker.cli.shared_options import CalibratedOptions, ModelOrServerOp
 from qwen3_reranker.cli.stages import StageOptions, engine_of, note_stages
 from qwen3_reranker.cli.terminal import note, on_terminal
 from qwen3_reranker.cli.text_files import STDIN
+from qwen3_reranker.cli.why_options import WhyOptions
 from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
@@ -88,7 +89,7 @@ class RankingOptions(StageOptions, RankSelectionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankingOutput:
+class RankingOutput(WhyOptions):
     """Where and how to print the ranking, or the plan in its place."""
 
     form: str | None = option(
@@ -97,11 +98,6 @@ class RankingOutput:
         choices=("table", "json", "jsonl", "tsv", "trec", "parquet"),
         flag="--format",
         shown="table on a terminal, that of the ending of -o FILE, otherwise jsonl",
-        group="Output",
-    )
-    why: bool = option(
-        False,
-        "Show the sentence that carries the score of each document shown, found by leaving each out. JSON has all.",
         group="Output",
     )
     output: str | None = output_option("The rankings go to FILE, which is there whole or not at all.")
@@ -151,6 +147,7 @@ def rank(
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       qwen3-reranker rank "who may sign a contract" letters/ -k 3 --why
+      qwen3-reranker rank "who pays" docs/ -k 1 --why --other-instruction "Find the clause on costs"
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank "who pays" docs/ --calibrated fit.json --min-probability 0.5
@@ -166,8 +163,7 @@ def rank(
         raise InputError(f"--explain-plan prints an outline and ranks nothing, so {given} has no meaning")
     in_place = "--explain-plan" if output.explain_plan else "--dry-run" if output.dry_run else ""
     form = output.chosen
-    if output.why and (in_place or form not in ("table", "json", "jsonl")):
-        raise InputError(f"--why needs a table, json or jsonl, and {in_place or f'--format {form}'} gives none")
+    output.refuse_why(form, in_place)
     if in_place and is_server(model.model):
         raise InputError(f"{in_place} needs the model on this machine; a server takes texts and gives scores")
     refuse_server_options(model, server, ranking.then)
@@ -245,7 +241,7 @@ def rank(
                     if ranking.given:
                         report = report.selected(shown, ranking.given)
                         selections += [report.selection] if report.selection is not None else []
-                    reports.append(report.explained_by(judge, ranking.instruction) if output.why else report)
+                    reports.append(report.explained_by(judge, ranking.instruction, output) if output.why else report)
                     if output.output is not None or not on_terminal(sys.stdout):
                         write(reports.pop())
                 # On a terminal nothing is written while the bar is there.

@@ -7,12 +7,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from qwen3_reranker.cli.documents import Document
 from qwen3_reranker.cli.opened_reranker import row_limit
 from qwen3_reranker.cli.terminal import visible
+from qwen3_reranker.cli.why_options import WhyOptions
 from qwen3_reranker.parquet import ParquetOutput
 from qwen3_reranker.records import Ranking, Usage
 from qwen3_reranker.row_table import Column, RowTable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 # JSON allows these, but some readers would take one for the end of a line, and a terminal might obey it.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _TOKENS = ("document_tokens", "kept_tokens", "query_tokens", "kept_query_tokens", "is_lower_bound")
+_OF_SENTENCES = ("alone", "logit_without", "contribution")
 _TSV_COLUMNS = ("rank", "index", "logit", "probability", "source", "document", *_TOKENS, "id")
 
 
@@ -50,7 +53,7 @@ class RankingReport:
     query_id: str | None = None
     least: float | None = None
     calibration: str | None = None
-    explanations: tuple[Explanation, ...] | None = None
+    explanations: tuple[tuple[Explanation, ...], ...] | None = None
     explaining_seconds: float = 0
     then: str | None = None
     selection: Selection | None = None
@@ -85,10 +88,12 @@ class RankingReport:
         selection = select(self.ranking, top_k, **options)
         return replace(self, ranking=replace(self.ranking, hits=selection.hits), selection=selection)
 
-    def explained_by(self, reranker: TextReranker, instruction: str | None) -> RankingReport:
-        """The same with an explanation of each hit."""
+    def explained_by(self, reranker: TextReranker, instruction: str | None, why: WhyOptions) -> RankingReport:
+        """The same with explanations of each hit."""
         begun = time.perf_counter()
-        explanations = tuple(reranker.explain(self.query, hit.document, instruction) for hit in self.ranking)
+        explanations = tuple(
+            why.explained(partial(reranker.explain, self.query, hit.document), instruction) for hit in self.ranking
+        )
         return replace(self, explanations=explanations, explaining_seconds=time.perf_counter() - begun)
 
 
@@ -206,7 +211,7 @@ def entries(report: RankingReport) -> Iterator[dict[str, Any]]:
             **({} if document.id is None else {"id": document.id}),
             **({} if document.record is None else {"record": document.record}),
             **({} if report.then is None else {"judged_by": report.then}),
-            **({} if report.explanations is None else {"sentences": _sentences(report.explanations[place])}),
+            **({} if report.explanations is None else explanation_fields(report.explanations[place])),
             **({} if selection is None or selection.options.fold is None else {"duplicates": list(hit.duplicates)}),
         }
 
@@ -215,10 +220,22 @@ def _joined(indexes: Sequence[int]) -> str:
     return ",".join(map(str, indexes))
 
 
+def explanation_fields(explanations: Sequence[Explanation]) -> dict[str, Any]:
+    """The fields of a hit in JSON that explain it."""
+    own, *others = explanations
+    found: dict[str, Any] = {"sentences": _sentences(own)}
+    if others:
+        found["other_instructions"] = [
+            {"instruction": each.instruction, "logit": shortest(each.logit), "sentences": _sentences(each)}
+            for each in others
+        ]
+    return found
+
+
 def _sentences(explanation: Explanation) -> list[dict[str, Any]]:
-    numbers = ("logit_without", "contribution")
     sentences: list[dict[str, Any]] = explanation.to_dict()["sentences"]
-    return [{**each, **{name: shortest(each[name]) for name in numbers}} for each in sentences]
+    numbers = [{name: shortest(each[name]) for name in _OF_SENTENCES if each[name] is not None} for each in sentences]
+    return [{**each, **some} for each, some in zip(sentences, numbers, strict=True)]
 
 
 def shortest(value: float) -> float:

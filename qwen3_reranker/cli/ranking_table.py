@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from qwen3_reranker.cli.explanation_table import reasons, work_done
 from qwen3_reranker.cli.rank_selection import selection_words
 from qwen3_reranker.cli.ranking_output import RankingReport
 from qwen3_reranker.cli.rate_text import seconds_text
 from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
-from qwen3_reranker.explanation import Explanation
 from qwen3_reranker.row_table import GAP, Column, RowTable, cut_end
 
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -83,20 +83,9 @@ def _table(report: RankingReport, console: Console) -> RowTable:
         document = [one_line(hit.document[:_MOST_LETTERS])] if widths.document else []
         rows.append([str(rank), probability, f"{hit.logit:+.2f}", source, *document])
         if report.explanations is not None:
-            rows.append(["", _reason(report.explanations[place], console.width - widths.rank - len(GAP))])
+            room = console.width - widths.rank - len(GAP)
+            rows += [["", reason] for reason in reasons(report.explanations[place], room)]
     return RowTable(columns, rows)
-
-
-def _reason(explanation: Explanation, width: int) -> Text:
-    """The sentence that adds the most, in one line."""
-    best, count = explanation.best, len(explanation.sentences)
-    if best is None or best.contribution <= 0:
-        return Text("no sentence adds to the score", style="dim")
-    contribution = f"{best.contribution:+.2f}"
-    sentence = one_line(best.text[:_MOST_LETTERS]) if count > 1 else "all of it: one sentence"
-    room = width - len(contribution) - len(GAP)
-    fitted = sentence if cell_len(sentence) <= room else cut_end(sentence, room)[0]
-    return Text.assemble((contribution, "green"), GAP, (fitted, "italic"))
 
 
 def _bar(share: float, width: int, console: Console) -> Text:
@@ -166,6 +155,5 @@ def _footer(report: RankingReport) -> list[str]:
             parts.append("none cut")
         parts.append(seconds_text(report.seconds))
     if report.explanations:
-        left_out = sum(len(each.sentences) for each in report.explanations)
-        parts += [f"{left_out:,} sentences left out one by one", seconds_text(report.explaining_seconds)]
+        parts += [work_done(report.explanations), seconds_text(report.explaining_seconds)]
     return parts

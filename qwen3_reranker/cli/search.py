@@ -10,14 +10,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
 from qwen3_reranker.cli.index import IndexOptions, add_folder, opened_index
+from qwen3_reranker.cli.ranking_output import explanation_fields
 from qwen3_reranker.cli.shared_options import ModelOrServerOptions, PrintOptions
 from qwen3_reranker.cli.terminal import note
+from qwen3_reranker.cli.why_options import WhyOptions
 from qwen3_reranker.documents.kinds import DOCUMENTS, ending
 from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
@@ -25,6 +28,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
 
 if TYPE_CHECKING:
+    from qwen3_reranker.explanation import Explanation
     from qwen3_reranker.search.results import SearchResults
     from qwen3_reranker.search.search_index import Index
 
@@ -70,7 +74,7 @@ class SearchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOutput(PrintOptions):
+class SearchOutput(PrintOptions, WhyOptions):
     """How to print the results."""
 
     files: bool = option(False, "Print only the paths of the files, best first.", group="Output")
@@ -98,12 +102,16 @@ def search(
     Examples:
       qwen3-reranker search "take back my last commit" docs/
       qwen3-reranker search "who may sign a contract" --budget 2s
+      qwen3-reranker search "who may sign a contract" -k 3 --why
       qwen3-reranker search "who may sign a contract" -m http://localhost:8000
       qwen3-reranker search "retry with backoff" --path '*.py' --no-rerank
       qwen3-reranker search "travel costs" --where status=final --format json
     """
     from qwen3_reranker.search import Filters
 
+    output.refuse_why(output.chosen, "--files" if output.files else "")
+    if output.why and not searching.rerank:
+        raise InputError("--why explains what the reranker says: leave --no-rerank out")
     budget = None if searching.budget is None else _seconds(searching.budget)
     fields = tuple(_field(each) for each in searching.where or ())
     for folder in folders or ():
@@ -132,21 +140,32 @@ def search(
             rerank=searching.rerank,
             candidates=searching.candidates,
         )
-    _write(results, query, output)
+        explanations = [
+            output.explained(partial(opened.explain, query, hit), searching.instruction)
+            for hit in results
+            if output.why
+        ]
+    _write(results, query, output, explanations)
     if output.open and results:
         _open(results[0].absolute_path, results[0].first_line)
 
 
-def _write(results: SearchResults, query: str, output: SearchOutput) -> None:
+def _write(
+    results: SearchResults, query: str, output: SearchOutput, explanations: Sequence[Sequence[Explanation]]
+) -> None:
+    """Print the hits, each with its explanations if there are any. --budget has no part in what those take."""
     if output.files:
         for path in dict.fromkeys(hit.absolute_path or hit.path for hit in results):
             print(path)
     elif output.chosen == "json":
-        print(json.dumps(results.to_dict(), indent=2, ensure_ascii=False))
+        found = results.to_dict()
+        for hit, each in zip(found["hits"], explanations, strict=False):
+            hit["explanation"] = {"document": each[0].document, **explanation_fields(each)}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         from qwen3_reranker.cli.search_table import write_results
 
-        write_results(results, query, sys.stdout)
+        write_results(results, query, sys.stdout, explanations)
 
 
 def _note_staleness(opened: Index, names: Sequence[str] | None) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from qwen3_reranker.cli.explanation_table import reasons, work_done
 from qwen3_reranker.cli.terminal import console_for, one_line, print_line
+from qwen3_reranker.explanation import Explanation
 from qwen3_reranker.row_table import cut_end
 from qwen3_reranker.search.results import SearchHit, SearchResults
 from qwen3_reranker.search.words import words_and_parts
@@ -16,8 +19,13 @@ _SHOWN_LINES = 2
 _INDENT = "   "
 
 
-def write_results(results: SearchResults, query: str, stream: TextIO) -> None:
-    """Write hits as wide as the terminal, and a line on what was judged and how long it took."""
+def write_results(
+    results: SearchResults, query: str, stream: TextIO, explanations: Sequence[Sequence[Explanation]] = ()
+) -> None:
+    """Write hits as wide as the terminal, and a line on what was judged and how long it took.
+
+    explanations: of each hit, or of none.
+    """
     console = console_for(stream)
     asked = frozenset(words_and_parts(query))
     for rank, hit in enumerate(results, start=1):
@@ -31,9 +39,12 @@ def write_results(results: SearchResults, query: str, stream: TextIO) -> None:
             label = f"{number:>5} "
             part = _fitted(one_line(line), console.width - len(_INDENT) - len(label))
             print_line(console, _INDENT, Text(label, style="dim"), _marked(part, asked))
+        for reason in reasons(explanations[rank - 1], console.width - len(_INDENT)) if explanations else ():
+            print_line(console, _INDENT, reason)
     if results:
         console.print()
-    print_line(console, Text(_closing(results), style="dim"))
+    told = [work_done(explanations)] if explanations else []
+    print_line(console, Text(" · ".join([_closing(results), *told]), style="dim"))
 
 
 def matching_lines(hit: SearchHit, asked: frozenset[str]) -> list[tuple[int, str]]:

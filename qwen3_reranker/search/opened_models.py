@@ -34,6 +34,7 @@ class OpenedModels:
         self._scores = scores
         self._owned: list[Reranker | RemoteReranker | Embedder] = []
         self._scorer: PassageScorer | None = None
+        self._opened: Reranker | RemoteReranker | None = None
         self._error: Exception | None = None
         # One for each: a search without an embedder in time must not wait for it to ask for the reranker.
         self._reranker_lock, self._embedder_lock = threading.Lock(), threading.Lock()
@@ -61,6 +62,11 @@ class OpenedModels:
                     self._opening = self._error = None
                 raise error
         return self._scorer
+
+    def reranker(self) -> Reranker | RemoteReranker | None:
+        """What judges, opened; None without one. Raises what it raises."""
+        self.scorer(is_shared=True)
+        return self._opened
 
     @property
     def has_reranker(self) -> bool:
@@ -104,6 +110,6 @@ class OpenedModels:
             scorer = PassageScorer(judge, self._scores)
             if not (is_shared or judge.keeps_deadline):
                 scorer.measure()
-            self._scorer = scorer
+            self._opened, self._scorer = reranker, scorer
         except Exception as error:
             self._error = error

@@ -21,6 +21,7 @@ from typing import Any, Self
 from qwen3_reranker.arguments import refuse_non_query
 from qwen3_reranker.documents.text_extractor import TextExtractor
 from qwen3_reranker.errors import InputError
+from qwen3_reranker.explanation import Explanation
 from qwen3_reranker.search.candidate_search import VECTORS, WORDS, CandidateSearch
 from qwen3_reranker.search.filters import Filters
 from qwen3_reranker.search.index_store import CollectionStatus, IndexStore, StoredCollection
@@ -213,6 +214,18 @@ class Index:
         refuse_non_query("query", query)
         scorer = self._models.scorer(latest)
         return PassageLogits() if scorer is None else scorer.judge(query, texts, instruction, latest)
+
+    def explain(
+        self, query: str, hit: SearchHit, *, instruction: str | None = None, leave_out: bool = True
+    ) -> Explanation:
+        """Which sentences of a hit's passage answer; its `document` is the passage below its headings, as it is judged.
+
+        leave_out: as in `Reranker.explain`. Raises InputError for an index without a reranker.
+        """
+        reranker = self._models.reranker()
+        if reranker is None:
+            raise InputError("an index without a reranker explains nothing: open it with one")
+        return reranker.explain(query, text_to_judge(hit.headings, hit.text), instruction, leave_out=leave_out)
 
     def lines(
         self, path: str, first_line: int = 1, last_line: int | None = None, *, collection: str | None = None

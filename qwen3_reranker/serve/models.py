@@ -11,10 +11,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.records import Row
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.score import probabilities
 from qwen3_reranker.serve.metrics import Metrics
 from qwen3_reranker.serve.problems import Problem, invalid
 from qwen3_reranker.serve.scheduler import ScheduledRequest, Scheduler
@@ -94,6 +98,11 @@ class ServedReranker(ScheduledModel[Reranker]):
         found = self.calibration
         holds = found and (self.settings.allow_other_calibration or found.holds_for(self.model, instruction))
         return found if holds else None
+
+    def probabilities(self, logits_N: NDArray[np.float32], instruction: str | None) -> NDArray[np.float32]:
+        """The probability of each logit of calls with this instruction, by the calibration if it holds."""
+        calibration = self.calibration_of(instruction)
+        return calibration.probabilities(logits_N) if calibration else probabilities(logits_N)
 
     def probe_rows(self) -> list[Row]:
         """A question and passages."""

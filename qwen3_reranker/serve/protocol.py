@@ -14,7 +14,8 @@ from qwen3_reranker.search.filters import Filters
 class ScoreRequest:
     """Pairs to score: `queries[i]` with `documents[i]`, as text.
 
-    model: the requested name, None for the default model. instruction: None for the model's own. top_n: number of
+    model: the requested name, None for the default model. instruction: None for the model's own. instructions: of each
+    pair, where they differ; empty otherwise. top_n: number of
     results, best first, None for all. raw_scores: logits instead of probabilities. echoes: what the reply repeats with
     each pair, its document or the name of its question, None for nothing. form: a variant of the dialect's reply.
     min_probability: that of a pair in a reply that is ordered by score; None for any.
@@ -33,6 +34,7 @@ class ScoreRequest:
     documents_field: str = "documents"
     warnings: tuple[str, ...] = ()
     min_probability: float | None = None
+    instructions: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

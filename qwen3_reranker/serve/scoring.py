@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +47,13 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
         raise invalid("uncalibrated_instruction", message, "min_probability")
 
     def rows_of(part: slice) -> list[Row]:
-        pairs = asked.queries[part], asked.documents[part]
-        return model.reranker.rows(*pairs, asked.instruction, limits=asked.limits, cache_salt=state.tenant)
+        pairs = list(zip(asked.queries[part], asked.documents[part], strict=True))
+        instructions = asked.instructions[part] or [asked.instruction] * len(pairs)
+        rows: list[Row] = []
+        for instruction, some in groupby(zip(instructions, pairs, strict=True), key=itemgetter(0)):
+            queries, documents = zip(*(pair for _, pair in some), strict=True)
+            rows += model.reranker.rows(queries, documents, instruction, limits=asked.limits, cache_salt=state.tenant)
+        return rows
 
     try:
         computed = await _compute(asked.queries, asked.documents, rows_of, model, admitted)

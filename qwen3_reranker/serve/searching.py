@@ -99,11 +99,8 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
 
 def _calibrated(results: SearchResults, model: ServedReranker, instruction: str | None) -> SearchResults:
     """The same with the probabilities of the model's calibration, if it holds for the instruction."""
-    calibration = model.calibration_of(instruction)
     logits = [hit.logit for hit in results if hit.logit is not None]
-    if calibration is None or not logits:
-        return results
-    values = iter(calibration.probabilities(np.array(logits, np.float32)).tolist())
+    values = iter(model.probabilities(np.array(logits, np.float32), instruction).tolist())
     hits = tuple(hit if hit.logit is None else replace(hit, probability=next(values)) for hit in results)
     return replace(results, hits=hits)
 

@@ -52,6 +52,24 @@ def test_the_table_names_places_stages_and_matching_lines(run: Run, monkeypatch:
     assert max(map(len, lines)) <= 60
 
 
+def test_why_shows_the_sentence_that_answers_below_each_result(run: Run, notes: Path) -> None:
+    text = "# Undo\n\nThis page is short and about git. Move the branch one commit back, which takes it back.\n"
+    (notes / "git.md").write_text(text, encoding="utf-8")
+    asked = ("search", "how do I move one commit back", "notes", "--limit", "1", "--why")
+    lines = run(*asked, "--format", "table").out.splitlines()
+    assert next(line.split("  ")[-1] for line in lines if "alone" in line).startswith("Move the branch one commit")
+    assert "2 sentences scored alone and left out" in lines[-1]
+    [hit] = json.loads(run(*asked, "--format", "json", "--other-instruction", "Find recipes").out)["hits"]
+    explained = hit["explanation"]
+    assert (
+        "".join(explained["document"][each["start"] : each["end"]] for each in explained["sentences"]) == text.strip()
+    )
+    assert [each["instruction"] for each in explained["other_instructions"]] == ["Find recipes"]
+    for option, words in (("--files", "--files gives none"), ("--no-rerank", "leave --no-rerank out")):
+        refused = run(*asked, option)
+        assert (refused.code, words in refused.err) == (2, True)
+
+
 def test_an_index_at_a_url_is_used_by_every_command(run: Run, notes: Path) -> None:
     address = ("--index", f"lancedb://{notes.parent / 'lance'}")
     assert "2 added" in run("index", "add", "notes", *address).err

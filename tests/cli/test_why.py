@@ -32,7 +32,8 @@ def test_json_lines_have_each_sentence_with_its_place_and_its_contribution(run: 
     sentences = first["sentences"]
     assert isinstance(sentences, list)
     assert "".join(text[each["start"] : each["end"]] for each in sentences) == text
-    assert "git reset" in max(sentences, key=lambda each: each["contribution"])["text"]
+    for number in ("contribution", "alone"):
+        assert "git reset" in max(sentences, key=lambda each, name=number: each[name])["text"]
     for each in sentences:
         assert each["contribution"] == pytest.approx(first["logit"] - each["logit_without"], abs=1e-5)
     assert len(second["sentences"]) == 1  # type: ignore[arg-type]
@@ -45,9 +46,29 @@ def test_the_table_has_a_line_below_each_document_that_fits_the_terminal(columns
     command = ["-m", "qwen3_reranker", "rank", "take back my last commit", "git.md", "rice.md", "--why"]
     lines = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(command, columns=columns)).split("\n")
     assert max(map(cell_len, lines)) <= columns
-    assert re.match(r"   \+\d\.\d\d  To take back the last", lines[2])
-    assert "one sentence" in lines[4] or "no sentence adds" in lines[4]
-    assert "left out one by one" in " ".join(lines)
+    assert re.match(r"   alone \+\d\.\d\d  To take back the last", lines[2])
+    assert "one sentence" in lines[4]
+    assert "sentences scored alone and left out" in " ".join(line.strip() for line in lines)
+
+
+@pytest.mark.usefixtures("pages")
+def test_other_instructions_are_explained_below_and_leaving_out_can_be_left_out(run: Run) -> None:
+    asked = ("rank", "take back my last commit", "git.md", "--why", "--other-instruction", "Find tools")
+    table = run(*asked, "--other-instruction", "Find recipes", "--no-leave-out", "--format", "table").out
+    lines = table.split("\n")
+    assert "alone" in lines[2]
+    assert 'if asked "Find tools": ' in lines[3]
+    assert 'if asked "Find recipes": ' in lines[4]
+    assert "sentences scored alone, under 3 instructions" in " ".join(line.strip() for line in lines)
+    [hit] = run(*asked, "--format", "jsonl").hits
+    [other] = hit["other_instructions"]  # type: ignore[misc]
+    assert other["instruction"] == "Find tools"
+    assert other["logit"] != hit["logit"]
+    assert [each["text"] for each in other["sentences"]] == [each["text"] for each in hit["sentences"]]
+    [quick] = run(*asked[:4], "--no-leave-out", "--format", "jsonl").hits
+    assert {each["contribution"] for each in quick["sentences"]} == {None}
+    refused = run(*asked[:3], "--no-leave-out")
+    assert (refused.code, "--no-leave-out has a meaning with --why alone" in refused.err) == (2, True)
 
 
 @pytest.mark.usefixtures("pages")

@@ -23,9 +23,29 @@ def test_a_served_explanation_is_that_of_the_library_and_is_charged_for_every_te
     assert reply.status_code == 200
     assert found["logit"] == expected.logit
     assert [each["text"] for each in found["sentences"]] == [each.text for each in expected.sentences]
-    assert [each["contribution"] for each in found["sentences"]] == [each.contribution for each in expected.sentences]
+    for name in ("alone", "logit_without", "contribution"):
+        assert [each[name] for each in found["sentences"]] == [getattr(each, name) for each in expected.sentences]
     assert found["usage"]["prompt_tokens"] == expected.usage.prompt_tokens
     assert found["usage"]["computed_tokens"] < expected.usage.prompt_tokens
+
+
+def test_sentences_alone_cost_a_fraction_and_say_the_same(live: Live) -> None:
+    whole = explain(live, query=QUERY, document=DOCUMENT).json()
+    quick = explain(live, query=QUERY, document=DOCUMENT, leave_out=False).json()
+    assert [each["alone"] for each in quick["sentences"]] == [each["alone"] for each in whole["sentences"]]
+    assert {each["contribution"] for each in quick["sentences"]} == {None}
+    assert quick["usage"]["prompt_tokens"] < whole["usage"]["prompt_tokens"] * 0.7
+
+
+def test_several_instructions_are_explained_side_by_side_and_charged_once(live: Live) -> None:
+    asked = ["Find recipes", "", "Find a git command"]
+    reply = explain(live, query=QUERY, document=DOCUMENT, instructions=asked).json()
+    single = [explain(live, query=QUERY, document=DOCUMENT, instruction=each).json() for each in asked]
+    for found, expected in zip(reply["explanations"], single, strict=True):
+        assert found == {name: expected[name] for name in found}
+    assert [each["instruction"] for each in reply["explanations"]] == ["Find recipes", None, "Find a git command"]
+    assert reply["usage"]["prompt_tokens"] == sum(each["usage"]["prompt_tokens"] for each in single)
+    assert "sentences" not in reply
 
 
 def test_an_instruction_and_a_document_without_text_are_taken(live: Live) -> None:
@@ -41,6 +61,9 @@ def test_an_instruction_and_a_document_without_text_are_taken(live: Live) -> Non
         ({"query": " ", "document": "a"}, "query", "blank_query"),
         ({"query": "a", "document": ["a"]}, "document", "invalid_type"),
         ({"query": "a", "document": "a" * (MAX_CHARACTERS + 1)}, "document", "text_too_long"),
+        ({"query": "a", "document": "a", "instructions": []}, "instructions", "invalid_value"),
+        ({"query": "a", "document": "a", "instructions": ["a"] * 9}, "instructions", "invalid_value"),
+        ({"query": "a", "document": "a", "instructions": [1]}, "instructions", "invalid_type"),
     ],
 )
 def test_what_cannot_be_explained_is_refused_with_its_field(
