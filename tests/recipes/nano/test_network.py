@@ -1,6 +1,5 @@
 """The tree-packed network gives each document the logit that stock transformers gives its separate row."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from qwen3_reranker.config import ModelConfig
-from recipes.nano import export
 from recipes.nano.groups import Group, tree
 from recipes.nano.network import NanoNetwork
 
@@ -50,14 +48,14 @@ def _network() -> NanoNetwork:
 
 
 @pytest.mark.slow
-def test_a_packed_tree_scores_as_separate_rows_in_transformers(
-    tmp_path: Path, tokenizer_fields: dict[str, Any]
-) -> None:
-    from transformers import Qwen3ForCausalLM
+def test_a_packed_tree_scores_as_separate_rows_in_transformers() -> None:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     network, groups = _network(), _groups(np.random.default_rng(4))
-    export.write(network, tokenizer_fields, {}, tmp_path)
-    stock = Qwen3ForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    stock = Qwen3ForCausalLM(Qwen3Config(**CONFIG.to_json()))
+    missing, unknown = stock.load_state_dict(network.state_dict(), strict=False)
+    assert (missing, unknown) == (["lm_head.weight"], [])
+    stock.tie_weights()
     with torch.no_grad():
         logits_GD = network.logits(tree(groups, PREFIX, SUFFIX))
         for place, group in enumerate(groups):
