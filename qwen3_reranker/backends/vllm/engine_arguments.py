@@ -86,12 +86,6 @@ def _classifier(checkpoint: Checkpoint, prompt: str | None) -> dict[str, Any]:
             f'{checkpoint.name}: {kind}, which backend="vllm" does not read; write a whole checkpoint with {convert} '
             "and use that"
         )
-    words = checkpoint.embedding_tensor
-    if isinstance(words, QuantisedTensor):
-        raise UnsupportedModelError(
-            f"{checkpoint.name}: its word vectors are quantised ({words.dtype}), which vLLM does not read; write them "
-            f"decoded with {convert} and use that"
-        )
     if head.note == UNTIED:
         raise UnsupportedModelError(
             f"{checkpoint.name}: {names.HEAD} is {UNTIED}, but vLLM would not read it; write a checkpoint that says so "
@@ -100,6 +94,11 @@ def _classifier(checkpoint: Checkpoint, prompt: str | None) -> dict[str, Any]:
     overrides: dict[str, Any] = {"architectures": ["Qwen3ForSequenceClassification"]}
     if head.tensor.name == names.SCORE:
         return {**overrides, "num_labels": head.tensor.shape[0]}
+    if isinstance(head.tensor, QuantisedTensor):
+        raise UnsupportedModelError(
+            f"{checkpoint.name}: {head.tensor.name} is quantised ({head.tensor.dtype}), and vLLM makes no score head "
+            f"of it; write it decoded with {convert} and use that"
+        )
     yes, *no = _words(checkpoint, head.labels) if head.labels else checkpoint.template(prompt).answers
     method = "from_2_way_softmax" if no else "no_post_processing"
     return {**overrides, "classifier_from_token": [*no, yes], "method": method}

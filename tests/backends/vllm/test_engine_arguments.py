@@ -115,7 +115,7 @@ def test_a_layout_that_vllm_does_not_read_names_the_command_that_writes_another(
         (adapter, "a LoRA adapter"),
         (gguf, "a GGUF file"),
         (untied, "lm_head.weight"),
-        (quantised, "word vectors are quantised"),
+        (quantised, "embed_tokens.weight is quantised"),
     ):
         with pytest.raises(UnsupportedModelError, match=f"{kind}.*qwen3-reranker convert .* --to hf"):
             arguments(open_checkpoint(path))
