@@ -66,3 +66,6 @@ class SelectionOptions:
                 f"{dashes}diversity chooses among documents: say how many with {name}, or how many tokens with "
                 f"{dashes}fit"
             )
+
+
+NO_SELECTION = SelectionOptions()

@@ -26,6 +26,7 @@ from qwen3_reranker.endpoints.server_options import ServerOptions
 from qwen3_reranker.engine_options import EngineOptions
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.option_fields import option
+from qwen3_reranker.selection_options import SelectionOptions
 
 if TYPE_CHECKING:
     from qwen3_reranker.explanation import Explanation
@@ -39,7 +40,7 @@ _STALE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(SelectionOptions):
     """How much to find, how long to take, and which documents may be found."""
 
     group: ClassVar[str] = "Search"
@@ -105,6 +106,7 @@ def search(
       qwen3-reranker search "who may sign a contract" -k 3 --why
       qwen3-reranker search "who may sign a contract" -m http://localhost:8000
       qwen3-reranker search "retry with backoff" --path '*.py' --no-rerank
+      qwen3-reranker search "who may sign a contract" --fold 0.8 --fit 2000
       qwen3-reranker search "travel costs" --where status=final --format json
     """
     from qwen3_reranker.search import Filters
@@ -139,6 +141,7 @@ def search(
             filters=Filters(searching.path, names, searching.after, searching.before, fields),
             rerank=searching.rerank,
             candidates=searching.candidates,
+            selection=SelectionOptions.of(**searching.given),
         )
         explanations = [
             output.explained(partial(opened.explain, query, hit), searching.instruction)

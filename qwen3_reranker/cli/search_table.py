@@ -39,6 +39,9 @@ def write_results(
             label = f"{number:>5} "
             part = _fitted(one_line(line), console.width - len(_INDENT) - len(label))
             print_line(console, _INDENT, Text(label, style="dim"), _marked(part, asked))
+        if hit.duplicates:
+            copies = f"      also {one_line(', '.join(hit.duplicates))}"
+            print_line(console, _INDENT, Text(_fitted(copies, console.width - len(_INDENT)), style="dim"))
         for reason in reasons(explanations[rank - 1], console.width - len(_INDENT)) if explanations else ():
             print_line(console, _INDENT, reason)
     if results:
@@ -77,5 +80,10 @@ def _closing(results: SearchResults) -> str:
         parts.append(f"{results.judged:,} of {results.candidates:,} candidates judged{known}")
     elif results.candidates:
         parts.append(f"none of {results.candidates:,} candidates judged")
+    if (selection := results.selection) is not None:
+        parts += [f"{selection.tokens:,} tokens"] * (selection.tokens is not None)
+        parts += [f"{selection.folded:,} folded"] * (selection.folded > 0)
+        parts += [f"{len(selection.too_long):,} too long to fit"] * bool(selection.too_long)
+        parts += [f"{len(selection.left_out):,} left out"] * bool(selection.left_out)
     missing = [f"no time for {' and '.join(results.left_out)}"] if results.left_out else []
     return " · ".join([*(parts if results else ["nothing found"]), *missing, f"{results.seconds.total:.2f} s"])

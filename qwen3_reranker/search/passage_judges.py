@@ -42,12 +42,14 @@ class PassageJudge(ABC):
     """A reranker, as a search needs it. identity: what its logits depend on.
 
     is_small: whether its network is too weak to overrule the first stage. keeps_deadline: whether it ends at the
-    deadline by itself, so that its time need not be estimated well.
+    deadline by itself, so that its time need not be estimated well. count_tokens: of a text, None where the tokenizer
+    is a server's.
     """
 
     identity: str
     is_small: bool
     keeps_deadline: bool
+    count_tokens: Callable[[str], int] | None = None
 
     @abstractmethod
     def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[PassageToJudge]:
@@ -76,6 +78,7 @@ class ModelJudge(PassageJudge):
         facts = (weights_state(reranker.checkpoint), options.precision, options.prompt, reranker.tokens.max_length)
         self.identity = repr(facts)
         self.is_small = reranker.config.num_parameters < _SMALL_PARAMETERS
+        self.count_tokens = reranker.count_tokens
 
     def passages(self, query: str, texts: Sequence[str], instruction: str | None) -> list[PassageToJudge]:
         """With the tokens of the model."""

@@ -121,6 +121,7 @@ class PassageScorer:
         self._model = judge.identity.encode()
         #: Whether the network is too weak to overrule the first stage.
         self.is_small = judge.is_small
+        self.count_tokens = judge.count_tokens
         # Tokens a second in the last chunk of the last call; 0 before the first.
         self._rate, self._timed_at = 0.0, -math.inf
         self._measuring: threading.Thread | None = None

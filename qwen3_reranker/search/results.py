@@ -25,7 +25,7 @@ class SearchHit:
     document, in the text that is taken from it. part: its page, slide or sheet, such as `page 3`; empty where there is
     none. stage: what ranked it, "judged" by the reranker or "first stage". bm25 and cosine: of the passage, None where
     that search did not find it. fused: the reciprocal ranks of the first stage, summed. logit and probability: None
-    where it was not judged.
+    where it was not judged. duplicates: places of documents that were folded into it.
     """
 
     path: str
@@ -46,6 +46,7 @@ class SearchHit:
     logit: float | None = None
     probability: float | None = None
     truncated: bool = False
+    duplicates: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -73,11 +74,26 @@ class SearchSeconds:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchSelection:
+    """What became of the documents that a selection did not choose; they are named by their places.
+
+    folded: documents that are duplicates of others. tokens: of the chosen passages together, None without `fit`.
+    too_long: passages of more tokens than `fit` alone. left_out: those that did not fit, or are beyond the limit.
+    """
+
+    folded: int
+    tokens: int | None
+    too_long: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResults(Sequence[SearchHit]):
     """Hits, best first.
 
     candidates: passages that the first stage gave; judged: how many of them the reranker judged, and cached: how many
     of those it knew from an earlier search. left_out: what there was no time for: "words", "vectors", "judging".
+    selection: None where the hits are the first of all.
     """
 
     hits: tuple[SearchHit, ...]
@@ -86,6 +102,7 @@ class SearchResults(Sequence[SearchHit]):
     cached: int
     seconds: SearchSeconds
     left_out: tuple[str, ...] = ()
+    selection: SearchSelection | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -3,7 +3,7 @@
 passages = files, cut at headings and definitions     documents/
 candidates = BM25 and vectors, joined by rank         candidate_search.py, retrieval.py
 logits = the reranker, best first, until the budget   passage_scorer.py
-hits = documents by their best passage                results.py
+hits = documents by their best passage                results.py, selected_hits.py
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from qwen3_reranker.search.opened_store import opened_store
 from qwen3_reranker.search.passage_judges import JudgeRows
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
+from qwen3_reranker.search.selected_hits import refuse_selection, selected_hits
+from qwen3_reranker.selection_options import NO_SELECTION, SelectionOptions
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
 PASSAGE_TOKENS = 200
@@ -161,6 +163,7 @@ class Index:
         rerank: bool = True,
         candidates: int = CANDIDATES,
         fuse: bool | None = None,
+        selection: SelectionOptions = NO_SELECTION,
         judge_rows: JudgeRows | None = None,
         owner: str = "",
     ) -> SearchResults:
@@ -170,9 +173,11 @@ class Index:
         until all are judged or `budget` seconds since the call are over. A search that ran out of time lists passages
         that the model says yes to, then those that were not judged, then the others; `left_out` of the results names
         the stages that had none. instruction: what makes a document relevant, for the reranker and the embedder. fuse:
-        join the judged order with the first stage's; None does so for a small reranker. judge_rows: computes the logits
-        instead of the reranker itself, where that is shared with others. owner: scores that another owner's search
-        computed are not known to this one. Raises InputError for a blank query or an unusable filter.
+        join the judged order with the first stage's; None does so for a small reranker. selection: how to choose the
+        `limit` documents among those of all candidates, by their passages. judge_rows: computes the logits instead of
+        the reranker itself, where that is shared with others. owner: scores that another owner's search computed are
+        not known to this one. Raises InputError for a blank query, an unusable filter, and a selection that needs a
+        reranker where there is none.
         """
         begun = time.monotonic()
         refuse_non_query("query", query)
@@ -181,6 +186,7 @@ class Index:
         if budget is not None and not budget > 0:
             raise InputError(f"budget must be more than 0 seconds, got {budget}")
         latest = _latest(begun, budget)
+        refuse_selection(selection, rerank and self._models.has_reranker)
         first = self._first_stage.find(query, candidates, instruction=instruction, filters=filters, deadline=latest)
         chosen, rows, retrieved = first.chosen, first.rows, time.monotonic()
         judged = PassageLogits()
@@ -192,18 +198,25 @@ class Index:
             fuse = scorer.is_small if fuse is None else fuse
         is_unjudged = rerank and self._models.has_reranker and bool(chosen) and not judged.logits
         order = judged.order(len(chosen), bool(fuse))
-        hits: dict[int, SearchHit] = {}
+        best: dict[int, int] = {}
         for place in order:
-            if chosen[place].document not in hits and len(hits) < limit:
-                hits[chosen[place].document] = found_hit(rows[chosen[place].passage], chosen[place], judged, place)
+            best.setdefault(chosen[place].document, place)
+        hits = tuple(
+            found_hit(rows[chosen[place].passage], chosen[place], judged, place)
+            for place in list(best.values())[: None if selection.given else limit]
+        )
+        selected = None
+        if selection.given:
+            hits, selected = selected_hits(hits, limit, selection, scorer.count_tokens if scorer else None)
         ended = time.monotonic()
         return SearchResults(
-            tuple(hits.values()),
+            hits,
             candidates=len(chosen),
             judged=len(judged.logits),
             cached=judged.cached,
             seconds=SearchSeconds(retrieved - begun, ended - retrieved, ended - begun),
             left_out=first.left_out + ((JUDGING,) if is_unjudged else ()),
+            selection=selected,
         )
 
     def judge(
