@@ -14,8 +14,8 @@ from qwen3_reranker.records import Cascade, DocumentScores, Usage
 
 Model = TypeVar("Model")
 _NOTHING = Usage(0, 0, 0, 0)
-# The band where none is given: so many times top_k.
-_BANDS = 3
+#: The band where none is given: so many times top_k.
+BANDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def checked_band(band: int | None, top_k: int | None) -> int:
     if top_k is None:
         raise InputError("then finds the best top_k documents: say how many, as in top_k=10")
     if band is None:
-        return _BANDS * top_k
+        return BANDS * top_k
     refuse_below("band", band, 1)
     if band < top_k:
         raise InputError(f"band must be at least top_k, as the second model finds the best {top_k}, got {band}")

@@ -53,12 +53,12 @@ class RecheckedTexts:
     @property
     def second_usage(self) -> Usage:
         """What the second pass took."""
-        return _sum([each.usage for each in self._seconds])
+        return Usage.total([each.usage for each in self._seconds])
 
     def scores(self) -> DocumentScores:
         """The second pass's scores; others are -inf. The usage is that of both; documents cut are the first's."""
         logits_N = self.second_U[self.place_N]
-        usage = _sum([self._first.usage, self.second_usage])
+        usage = Usage.total([self._first.usage, self.second_usage])
         return DocumentScores(
             logits_N,
             probabilities(logits_N),
@@ -66,12 +66,3 @@ class RecheckedTexts:
             replace(usage, truncated_documents=self._first.usage.truncated_documents),
             self._saturated_U[self.place_N] if self._saturated_U.any() else None,
         )
-
-
-def _sum(usages: Sequence[Usage]) -> Usage:
-    return Usage(
-        sum(each.prompt_tokens for each in usages),
-        sum(each.computed_tokens for each in usages),
-        sum(each.cached_tokens for each in usages),
-        sum(each.truncated_documents for each in usages),
-    )

@@ -122,6 +122,16 @@ class Usage:
         return cls(prompt_tokens, computed_tokens, cached_tokens, truncated)
 
     @classmethod
+    def total(cls, usages: Sequence[Usage]) -> Usage:
+        """The sums of several usages."""
+        return cls(
+            sum(each.prompt_tokens for each in usages),
+            sum(each.computed_tokens for each in usages),
+            sum(each.cached_tokens for each in usages),
+            sum(each.truncated_documents for each in usages),
+        )
+
+    @classmethod
     def shares(cls, parts: Sequence[Sequence[Row]], computed_tokens: int, cached_tokens: int) -> list[Usage]:
         """The usage of each part of a call's rows. What they shared is divided in proportion to prompt_tokens."""
         tokens = [sum(len(row.ids) for row in rows) for rows in parts]

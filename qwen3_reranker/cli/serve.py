@@ -38,6 +38,15 @@ class ModelsToServe:
     embedder: list[str] | None = option(
         None, "A Qwen3-Embedding model for /v1/embeddings, named in the same way.", unit="NAME"
     )
+    then: str | None = option(
+        None,
+        "A second, larger reranker, named in the same way: where a request says how many results it wants, it scores "
+        "the best documents of --model alone.",
+        unit="NAME",
+    )
+    band: int | None = option(
+        None, "With --then: how many documents it scores.", unit="N", shown="three times the results wanted", least=1
+    )
 
 
 @declared
@@ -70,6 +79,7 @@ def serve(
       qwen3-reranker serve --model Qwen/Qwen3-Reranker-0.6B --precision int8
       qwen3-reranker serve --host 0.0.0.0 --keys keys.db
       qwen3-reranker serve --model my-model/ --calibrated
+      qwen3-reranker serve --model nano --then Qwen/Qwen3-Reranker-0.6B --band 50
       qwen3-reranker serve --config /etc/qwen3-reranker.toml
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
@@ -80,11 +90,24 @@ def serve(
     options = {name: value for name, value in asdict(engine).items() if value != usual[name]}
     fields = dict(server)
     calibrated = _calibrated(calibration, served.model or ["nano"])
-    if served.model or served.embedder or (config is None and (options or calibrated or source.revision)):
-        named = [(each, "reranker") for each in served.model or ["nano"]]
+    if served.then is None and served.band is not None:
+        raise InputError("--band says how many documents --then scores: it needs --then")
+    if served.then is not None and len(served.model or ["nano"]) > 1:
+        raise InputError("--then is for one --model: of several, write `then` into the table of each in FILE")
+    if (
+        served.model
+        or served.embedder
+        or served.then
+        or (config is None and (options or calibrated or source.revision))
+    ):
+        seconds = [] if served.then is None else [served.then]
+        named = [(each, "reranker") for each in (*(served.model or ["nano"]), *seconds)]
         named += [(each, "embedder") for each in served.embedder or []]
-        fields["models"] = [_model(name, kind, source.revision, options) for name, kind in named]
-        fields["models"][0] |= calibrated
+        fields["models"] = models = [_model(name, kind, source.revision, options) for name, kind in named]
+        # A calibration is of the model whose scores clients get.
+        models[len(seconds)] |= calibrated
+        if seconds:
+            models[0] |= {"then": models[1]["id"] or models[1]["source"], "band": served.band}
     elif options or calibrated or source.revision:
         raise InputError("options of a model need a model: name it with --model, or write them in FILE")
 

@@ -72,7 +72,8 @@ def open_application(
 def _open_index(settings: ServerSettings, models: Models) -> ServedIndex | None:
     if settings.search_index is None:
         return None
-    return ServedIndex(settings.search_index, next(iter(models.rerankers), None))
+    first = next(iter(models.rerankers), None)
+    return ServedIndex(settings.search_index, None if first is None else first.judge)
 
 
 def _open_accounts(settings: ServerSettings) -> Accounts | None:

@@ -76,11 +76,11 @@ class RequestState:
             self.key.require_model(id)
 
     def reserve(self, prompt_tokens: int, cost: int | None) -> None:
-        """Reserve tokens and their cost in nanodollars. Raises Problem 402 or 429."""
-        self.cost = cost
+        """Reserve more tokens and their cost in nanodollars. Raises Problem 402 or 429."""
         if self.reservation:
             self.reservation.charge(prompt_tokens, cost or 0)
             self.headers |= self.reservation.headers()
+        self.cost = cost if self.cost is None else self.cost + (cost or 0)
 
     def status_without_reply(self) -> int:
         """The status, for log and usage, of a request that its deadline ended, or else its client's leaving."""

@@ -84,9 +84,18 @@ class ScheduledModel(ABC, Generic[Opened]):
 
 
 class ServedReranker(ScheduledModel[Reranker]):
-    """A Reranker that many clients share. calibration: what gives its probabilities, None for its own."""
+    """A Reranker that many clients share.
+
+    calibration: what gives its probabilities, None for its own. then: the model that scores the best of this one's.
+    """
 
     calibration: Calibration | None = None
+    then: ServedReranker | None = None
+
+    @property
+    def judge(self) -> ServedReranker:
+        """The model whose scores clients get."""
+        return self.then or self
 
     @property
     def reranker(self) -> Reranker:
@@ -225,6 +234,8 @@ def open_models(
                 rerankers.append(served)
             opened.callback(served.close)
             served.warm_up()
+        for each in rerankers:
+            each.then = next((other for other in rerankers if other.id == each.settings.then), None)
         opened.pop_all()
     return Models(rerankers, embedders, accept_any=settings.accept_any_model)
 

@@ -75,6 +75,14 @@ class StageSeconds:
     computing: float = 0.0
     total: float = 0.0
 
+    def __add__(self, other: StageSeconds) -> StageSeconds:
+        return StageSeconds(
+            self.tokenizing + other.tokenizing,
+            self.queueing + other.queueing,
+            self.computing + other.computing,
+            self.total + other.total,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
@@ -84,7 +92,8 @@ class ScoreResult:
     ties keep their order, and min_probability and top_n are applied. usage: prompt_tokens is charged; computed_tokens
     counts each distinct prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None
     without a price. is_calibrated: whether a calibration gave the probabilities; None for a model without one.
-    left_out: pairs below min_probability.
+    left_out: pairs below min_probability. judged: pairs that the first and the second model of a cascade scored; those
+    that the second did not score have the logit -inf and are not in `order`. None for one model.
     """
 
     request_id: str
@@ -99,3 +108,4 @@ class ScoreResult:
     seconds: StageSeconds = field(default_factory=StageSeconds)
     is_calibrated: bool | None = None
     left_out: int = 0
+    judged: tuple[int, int] | None = None

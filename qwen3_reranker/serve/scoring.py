@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker import score as scores
+from qwen3_reranker.cascade import BANDS
 from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, TooLongError
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.serve.accounts.prices import dollars
@@ -26,47 +27,36 @@ from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What a model made of a request's rows: a logit or a vector of each, (num_rows,) or (num_rows, dim)."""
+    """What a model made of a request's rows: a logit or a vector of each, (num_rows,) or (num_rows, dim).
+
+    cost: in nanodollars, None without a price.
+    """
 
     outputs_N: NDArray[np.float32]
     rows: Sequence[Row]
     usage: Usage
     seconds: StageSeconds
+    cost: int | None
 
 
 async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest) -> ScoreResult:
-    """The scores of a request. Raises Problem."""
-    state = admitted.state
-    calibration = model.calibration_of(asked.instruction)
-    is_calibrated = None if model.calibration is None else calibration is not None
+    """The scores of a request: those of the judge of its model. Raises Problem."""
+    state, judge = admitted.state, model.judge
+    calibration = judge.calibration_of(asked.instruction)
+    is_calibrated = None if judge.calibration is None else calibration is not None
     if is_calibrated is False and asked.min_probability is not None:
         message = (
             "`min_probability` is a probability of this model's calibration, which belongs to another instruction; "
             "leave one of the two out"
         )
         raise invalid("uncalibrated_instruction", message, "min_probability")
-
-    def rows_of(part: slice) -> list[Row]:
-        pairs = list(zip(asked.queries[part], asked.documents[part], strict=True))
-        instructions = asked.instructions[part] or [asked.instruction] * len(pairs)
-        rows: list[Row] = []
-        for instruction, some in groupby(zip(instructions, pairs, strict=True), key=itemgetter(0)):
-            queries, documents = zip(*(pair for _, pair in some), strict=True)
-            rows += model.reranker.rows(queries, documents, instruction, limits=asked.limits, cache_salt=state.tenant)
-        return rows
-
-    try:
-        computed = await _compute(asked.queries, asked.documents, rows_of, model, admitted)
-    except TooLongError as error:
-        field = f"{asked.documents_field}.{error.index}"
-        raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", field) from None
-    except QueryTooLongError as error:
-        raise _query_too_long(error, asked, model) from error
+    computed, by_first = await _judged(asked, model, admitted)
+    state.settle(len(asked.documents), computed.usage)
     logits_N = computed.outputs_N
     probabilities_N = calibration.probabilities(logits_N) if calibration else scores.probabilities(logits_N)
-    order_N = np.argsort(-logits_N, kind="stable")
+    order_N = np.argsort(-logits_N, kind="stable")[: np.isfinite(logits_N).sum()]
     # No map falls, so those that are left out are the last.
-    num_kept = int(np.sum(probabilities_N >= np.float32(asked.min_probability or 0)))
+    num_kept = int(np.sum(probabilities_N[order_N] >= np.float32(asked.min_probability or 0)))
     return ScoreResult(
         request_id=state.request_id,
         model=model.id,
@@ -79,8 +69,65 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
         cost=None if state.cost is None else dollars(state.cost),
         seconds=computed.seconds,
         is_calibrated=is_calibrated,
-        left_out=len(logits_N) - num_kept,
+        left_out=len(order_N) - num_kept,
+        judged=None if model.then is None else (by_first, len(order_N)),
     )
+
+
+async def _judged(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest) -> tuple[Computed, int]:
+    """The judge's logits of all pairs, and how many another model scored first: those outside the band are -inf."""
+    band = _band(asked, model)
+    if band is None:
+        return await _pairs(asked, model.judge, admitted), 0
+    first = await _pairs(asked, model, admitted)
+    places = np.argsort(-first.outputs_N, kind="stable")[:band].tolist()
+    queries, documents = ([texts[place] for place in places] for texts in (asked.queries, asked.documents))
+    second = await _pairs(replace(asked, queries=queries, documents=documents), model.judge, admitted, first, places)
+    logits_N = np.full(len(asked.documents), -np.inf, np.float32)
+    logits_N[places] = second.outputs_N
+    rows = list(first.rows)
+    for place, row in zip(places, second.rows, strict=True):
+        rows[place] = row
+    usage = replace(Usage.total((first.usage, second.usage)), truncated_documents=second.usage.truncated_documents)
+    return Computed(logits_N, rows, usage, first.seconds + second.seconds, second.cost), len(rows)
+
+
+def _band(asked: ScoreRequest, model: ServedReranker) -> int | None:
+    """How many documents the second model scores; None where the judge scores all, as more results are wanted."""
+    if model.then is None or asked.top_n is None or asked.instructions or len(set(asked.queries)) > 1:
+        return None
+    band = model.settings.band or BANDS * asked.top_n
+    return band if asked.top_n <= band < len(asked.documents) else None
+
+
+async def _pairs(
+    asked: ScoreRequest,
+    model: ServedReranker,
+    admitted: AdmittedRequest,
+    before: Computed | None = None,
+    places: Sequence[int] | None = None,
+) -> Computed:
+    """What a model makes of the pairs. places: of the pairs in the request, if they are some of them.
+
+    before: what another model made of the request.
+    """
+
+    def rows_of(part: slice) -> list[Row]:
+        pairs = list(zip(asked.queries[part], asked.documents[part], strict=True))
+        instructions = asked.instructions[part] or [asked.instruction] * len(pairs)
+        salt, rows = admitted.state.tenant, list[Row]()
+        for instruction, some in groupby(zip(instructions, pairs, strict=True), key=itemgetter(0)):
+            queries, documents = zip(*(pair for _, pair in some), strict=True)
+            rows += model.reranker.rows(queries, documents, instruction, limits=asked.limits, cache_salt=salt)
+        return rows
+
+    try:
+        return await _compute(asked.queries, asked.documents, rows_of, model, admitted, before)
+    except TooLongError as error:
+        field = f"{asked.documents_field}.{error.index if places is None else places[error.index]}"
+        raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", field) from None
+    except QueryTooLongError as error:
+        raise _query_too_long(error, asked, model) from error
 
 
 async def embed(asked: EmbeddingRequest, model: ServedEmbedder, admitted: AdmittedRequest) -> Computed:
@@ -91,9 +138,11 @@ async def embed(asked: EmbeddingRequest, model: ServedEmbedder, admitted: Admitt
         return rows(asked.texts[part], cache_salt=admitted.state.tenant)
 
     try:
-        return await _compute([""] * len(asked.texts), asked.texts, rows_of, model, admitted)
+        computed = await _compute([""] * len(asked.texts), asked.texts, rows_of, model, admitted)
     except InputError as error:
         raise of_error(error) from error
+    admitted.state.settle(len(asked.texts), computed.usage)
+    return computed
 
 
 async def _compute(
@@ -102,10 +151,12 @@ async def _compute(
     rows_of: Callable[[slice], list[Row]],
     model: ServedReranker | ServedEmbedder,
     admitted: AdmittedRequest,
+    before: Computed | None = None,
 ) -> Computed:
-    """What the model makes of pairs. Cancelled, the rows that are not computed leave the queue.
+    """What the model makes of pairs, reserved and not settled yet. Cancelled, rows not computed leave the queue.
 
-    Raises Problem, and TooLongError and QueryTooLongError, which only the caller can name fields for.
+    before: what another model made of the request, which is charged if this one does not come to an end. Raises
+    Problem, and TooLongError and QueryTooLongError, which only the caller can name fields for.
     """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     began = time.monotonic()
@@ -113,17 +164,25 @@ async def _compute(
         scheduled = await admitted.schedule(
             queries, documents, rows_of, on_end=lambda: loop.call_soon_threadsafe(ended.set)
         )
-    except (TooLongError, QueryTooLongError):
+        tokenized = time.monotonic()
+        prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
+        cost = admitted.context.prices.cost(model.id, prompt_tokens)
+        admitted.state.reserve(prompt_tokens, cost)
+    except (Problem, RerankerError, asyncio.CancelledError) as error:
+        if before is not None:
+            # It goes no further, and what was computed before is charged.
+            status = error.status if isinstance(error, Problem) else 400
+            is_left = isinstance(error, asyncio.CancelledError)
+            admitted.state.settle(
+                len(before.rows), before.usage, admitted.state.status_without_reply() if is_left else status
+            )
+        if isinstance(error, RerankerError) and not isinstance(error, TooLongError | QueryTooLongError):
+            raise of_error(error) from error
         raise
-    except RerankerError as error:
-        raise of_error(error) from error
-    tokenized = time.monotonic()
-    prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
-    admitted.state.reserve(prompt_tokens, admitted.context.prices.cost(model.id, prompt_tokens))
     try:
         await wait(scheduled, model, ended)
     except BaseException:
-        _charge_unfinished(scheduled, model, admitted)
+        _charge_unfinished(scheduled, model, admitted, before)
         raise
     seconds = StageSeconds(
         tokenizing=tokenized - began,
@@ -133,8 +192,7 @@ async def _compute(
     )
     usage = Usage(prompt_tokens, scheduled.computed_tokens, 0, sum(row.receipt.truncated for row in scheduled.rows))
     admitted.context.metrics.on_result(model.id, len(documents), usage, seconds)
-    admitted.state.settle(len(documents), usage)
-    return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds)
+    return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds, cost)
 
 
 async def wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, ended: asyncio.Event) -> None:
@@ -159,16 +217,22 @@ async def wait(scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedd
 
 
 def _charge_unfinished(
-    scheduled: ScheduledRequest, model: ServedReranker | ServedEmbedder, admitted: AdmittedRequest
+    scheduled: ScheduledRequest,
+    model: ServedReranker | ServedEmbedder,
+    admitted: AdmittedRequest,
+    before: Computed | None,
 ) -> None:
     """Charge what was computed of a request whose caller left or whose deadline passed, and of no other."""
     # Without an error it was finished as its caller left.
     ended_by_caller = scheduled.error is None or isinstance(scheduled.error, TimeoutError | asyncio.CancelledError)
     documents, usage = scheduled.begun_usage()
-    if not (scheduled.is_over and ended_by_caller and documents):
+    if not (scheduled.is_over and ended_by_caller and (documents or before)):
         return
-    state = admitted.state
-    state.cost = admitted.context.prices.cost(model.id, usage.prompt_tokens)
+    state, cost = admitted.state, admitted.context.prices.cost(model.id, usage.prompt_tokens)
+    if before is not None:
+        documents, usage = len(before.rows), Usage.total((before.usage, usage))
+        cost = before.cost if cost is None else cost + (before.cost or 0)
+    state.cost = cost
     state.settle(documents, usage, state.status_without_reply())
 
 

@@ -26,7 +26,9 @@ class ModelSettings:
     source: nano, a folder, a .gguf file or a Hub id. id: the name that clients use, by default the source. aliases:
     further names. kind: "reranker" or "embedder". price: US dollars for a million prompt tokens. calibration: a
     file of `calibrate`, or "stored" for the one beside the model. allow_other_calibration: take that of another model,
-    and for every instruction. options: the fields of EngineOptions. Raises InputError for what cannot be used.
+    and for every instruction. then: the id of another reranker of the server, which scores the `band` best documents of
+    this one; band: None for three times the results that a request wants. options: the fields of EngineOptions. Raises
+    InputError for what cannot be used.
     """
 
     # For pydantic, which reads this class from a file: a misspelt field is an error.
@@ -40,6 +42,8 @@ class ModelSettings:
     price: Decimal | None = None
     calibration: str | None = None
     allow_other_calibration: bool = False
+    then: str | None = None
+    band: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,6 +53,14 @@ class ModelSettings:
             raise InputError(f"price must be from 0 to {_LARGEST_PRICE}, got {self.price}")
         if self.calibration is not None and self.kind != "reranker":
             raise InputError("calibration is for a reranker: an embedder gives no probabilities")
+        if self.then is None and self.band is not None:
+            raise InputError("band says how many documents the model `then` scores: name one")
+        if self.then is not None and (self.kind != "reranker" or self.calibration is not None):
+            raise InputError(
+                "then is for a reranker without a calibration: probabilities are those of the second model"
+            )
+        if self.band is not None and self.band < 1:
+            raise InputError(f"band must be at least 1, got {self.band}")
 
     @property
     def name(self) -> str:
@@ -240,6 +252,7 @@ def check_setting(name: str, value: Any) -> None:
     SETTINGS[name].check(name, value)
     if name == "models":
         _refuse_shared_names(value)
+        _refuse_unknown_second(value)
     if name == "host" and not value.strip():
         raise InputError("host must name an address to listen on")
     if name == "allowed_hosts" and (wrong := [each for each in value if not _HOST_NAME.fullmatch(each)]):
@@ -285,3 +298,12 @@ def _refuse_shared_names(models: tuple[ModelSettings, ...]) -> None:
         if name in seen:
             raise InputError(f"two models are called {name!r}; give one of them another id")
         seen.add(name)
+
+
+def _refuse_unknown_second(models: tuple[ModelSettings, ...]) -> None:
+    """Raise InputError unless each second model of a cascade is another reranker here, and no first one itself."""
+    seconds = {model.name for model in models if model.kind == "reranker" and model.then is None}
+    for model in models:
+        if model.then is not None and model.then not in seconds:
+            there = ", ".join(sorted(seconds)) or "none"
+            raise InputError(f"then must be the id of another reranker, without a `then` ({there}), got {model.then!r}")

@@ -34,6 +34,10 @@ WRONG = {
     "a calibration that is not there": (["--calibrated", "none.json"], 2, "none.json: no such file"),
     "no calibration beside the model": (["--calibrated", "--port", "0"], 2, "no calibration is stored beside"),
     "a calibration of nothing": (["--allow-other-calibration"], 2, "--calibrated"),
+    "a band of nothing": (["--band", "9"], 2, "it needs --then"),
+    "a second model of two": (["--model", "a", "--model", "b", "--then", "c"], 2, "--then is for one --model"),
+    "the same model twice": (["--then", "nano", "--port", "0"], 2, "two models are called 'nano'"),
+    "a second model that is not there": (["--then", "./no/such/folder=large", "--port", "0"], 2, "no/such/folder"),
     "a log format that is none": (["--log-format", "xml"], 2, "--log-format"),
 }
 

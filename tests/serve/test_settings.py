@@ -148,7 +148,7 @@ def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
     path = tmp_path / "documented.toml"
     path.write_text(text, encoding="utf-8")
     settings = read_settings({}, str(path))
-    assert [model.kind for model in settings.models] == ["reranker", "embedder"]
+    assert [model.kind for model in settings.models] == ["reranker", "reranker", "embedder"]
     assert settings.models[0].options == {"precision": "int8"}
 
 

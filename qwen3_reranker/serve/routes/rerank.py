@@ -87,15 +87,19 @@ class RerankHandler:
                 stages = stages_of(result)
                 state.log_fields |= stages
                 timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
-                headers = {"server-timing": timing, **_calibration(result), **dialect.headers(asked, result)}
+                headers = {"server-timing": timing, **_told(result), **dialect.headers(asked, result)}
                 return await admitted.respond(lambda: dialect.write(asked, result).body, headers)
 
             return await admitted.answer(answered)
 
 
-def _calibration(result: ScoreResult) -> dict[str, str]:
-    """The header that says whether a calibration gave the probabilities, of a model that has one."""
-    return {} if result.is_calibrated is None else {"x-calibrated": str(result.is_calibrated).lower()}
+def _told(result: ScoreResult) -> dict[str, str]:
+    """Headers of a model with a calibration, whether it gave the probabilities, and of a cascade, what it did."""
+    calibrated = {} if result.is_calibrated is None else {"x-calibrated": str(result.is_calibrated).lower()}
+    if result.judged is None:
+        return calibrated
+    first, then = result.judged
+    return {**calibrated, "x-cascade": f"first={first}, then={then}"}
 
 
 def stages_of(result: ScoreResult) -> dict[str, float]:
