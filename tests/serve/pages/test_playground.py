@@ -71,10 +71,35 @@ def test_why_colours_the_sentences_as_the_library_explains_them_and_stays_when_t
         "marks => marks.map((mark) => [mark.textContent, mark.style.getPropertyValue('--heat')])"
     )
     assert [text for text, _ in shown] == [document[each.start : each.end] for each in expected]
-    best = max(range(len(expected)), key=lambda number: expected[number].contribution)
+    best = max(range(len(expected)), key=lambda number: expected[number].alone)
     assert [number for number, (_, heat) in enumerate(shown) if heat == "45%"] == [best]
     page.locator("#top-n").fill("1")
     expect(marks).to_have_count(len(expected))
+
+
+def test_other_instructions_stand_beside_the_one_that_it_was_ranked_by(
+    open_page: OpenPage, address: str, rerankers: Rerankers
+) -> None:
+    page = open_page(address)
+    document = "This page is about git. Run git reset to take back a commit. Rice is boiled with the lid on it."
+    page.locator("#documents").fill(document)
+    rank(page)
+    page.get_by_role("button", name="Why?").click()
+    page.get_by_role("button", name="What if something else were asked?").click()
+    asked = ["Find recipes", "Find a git command"]
+    page.get_by_label("Other instructions").fill("\n\n".join(asked))
+    page.get_by_role("button", name="Explain under each").click()
+    rows = page.locator(".asked li")
+    expect(rows).to_have_count(3)
+    nano = rerankers["nano"]
+    for row, instruction in zip(rows.all(), [None, *asked], strict=True):
+        expected = nano.explain(FIRST.query, document, instruction)
+        name, sentence = row.locator("p").all_inner_texts()
+        assert name == (instruction or "The model's own instruction")
+        assert sentence == expected.evidence.text  # type: ignore[union-attr]
+        assert row.locator(".number").inner_text() == f"{expected.logit:+.2f}".replace("-", "−")
+    page.locator("#top-n").fill("1")
+    expect(rows).to_have_count(3)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)

@@ -39,3 +39,11 @@ export function dollars(value) {
 // Days are those of UTC, as the server counts them.
 export const dateOf = (time) =>
   new Date(time).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
+
+// A probability as a number and as a bar.
+export function barOf(probability) {
+  const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
+  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
+  const number = make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), probability.toFixed(3));
+  return [number, bar];
+}

@@ -167,7 +167,7 @@ function start() {
       const { answer, headers } = await call("v1/rerank", { body, key: key?.value.trim(), signal });
       const { results, usage, meta } = answer;
       const { model, query, instruction } = body;
-      const explain = (document) => call("v1/explain", { body: { model, query, instruction, document }, key: key?.value.trim() });
+      const explain = (document, more) => call("v1/explain", { body: { model, query, instruction, document, ...more }, key: key?.value.trim() });
       return { ...about, query, instruction: instruction ?? "", results, usage, meta, headers, explain, explanations: new Map() };
     } catch (error) {
       return { ...about, error };

@@ -1,6 +1,6 @@
 // Rankings -> bars, best first, with what was read, charged and saved.
 
-import { count, dollars, make, plural, seconds, signed } from "./dom.js";
+import { barOf, count, dollars, make, plural, seconds, signed } from "./dom.js";
 import { shown } from "./documents.js";
 import { reasonOf } from "./explanation.js";
 
@@ -93,13 +93,6 @@ function hitOf(result, documents, ranking, ...heads) {
 const placeOf = (place) => make("span", { class: "place", "aria-hidden": "true" }, String(place + 1));
 
 const scoreOf = ({ details }) => (details ? barOf(details.probability) : [make("span", { class: "hidden" }, "as it was given")]);
-
-export function barOf(probability) {
-  const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("span", {}));
-  bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
-  const number = make("span", { class: "probability" }, make("span", { class: "hidden" }, "probability "), probability.toFixed(3));
-  return [number, bar];
-}
 
 // content: what shows the text, as nodes and strings.
 export function foldedText(text, content = [text]) {

@@ -1,8 +1,8 @@
 // The search page: a query and filters -> passages of the indexed files, and how each was ranked.
 
 import { Refusal, call, failure } from "./client.js";
-import { byId, count, dollars, make, plural, seconds, signed } from "./dom.js";
-import { barOf, foldedText } from "./results.js";
+import { barOf, byId, count, dollars, make, plural, seconds, signed } from "./dom.js";
+import { foldedText } from "./results.js";
 import { fragmentOf, stateOf } from "./state.js";
 
 const BUDGETS = [0.2, 0.5, 1, 2, 5, 10, 30];
