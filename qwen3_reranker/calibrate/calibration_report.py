@@ -77,7 +77,14 @@ def sections(fit: Fit) -> list[ReportSection]:
             "Calibrated probabilities of held-out queries: their mean, and the share of pairs that is relevant.",
         ),
         ReportSection(ANSWERS, answer_rows(fit.answers), _HOW_ANSWERS),
+        ReportSection(RISK, risk_rows(fit.risk_coverage), "Wrong answers among those given, the surest queries first."),
     ]
+
+
+def risk_rows(curve: Sequence[tuple[float, float]]) -> RowTable:
+    """The share of wrong answers where a tenth of the queries is answered, two tenths, and so on."""
+    points = dict.fromkeys(next(each for each in curve if each[0] >= tenths / 10) for tenths in range(1, 11))
+    return _table(["answered", "wrong"], [[_share(answered), _share(wrong)] for answered, wrong in points])
 
 
 def answer_rows(answers: Sequence[Answering]) -> RowTable:
@@ -142,8 +149,7 @@ def page(fit: Fit) -> str:
     curve = [*fit.risk_coverage[::step], fit.risk_coverage[-1]]
     plot_of = {
         RELIABLE: wide(plots.shares(lines, "Share relevant by probability", diagonal=True)) + keys,
-        ANSWERS: '<p class="dim">Wrong answers among those given, by the share of queries answered, surest first.</p>'
-        + wide(plots.shares({RISK: curve}, RISK)),
+        RISK: wide(plots.shares({RISK: curve}, RISK)),
     }
     parts = [f'<h1>Calibration</h1><p class="verdict">{escape(verdict(fit))}</p>']
     for each in sections(fit):

@@ -9,6 +9,7 @@ import pytest
 
 from qwen3_reranker.calibrate import JudgedPairs, fit, markdown, page
 from qwen3_reranker.calibrate.answering import BestHits, answering, best_hits, risk_coverage, threshold_for
+from qwen3_reranker.calibrate.calibration_report import risk_rows
 from qwen3_reranker.calibrate.fitting import FOLDS, folds, held_out_probabilities
 from qwen3_reranker.calibrate.reliability import reliability
 from qwen3_reranker.endpoints.score_transforms import sigmoid
@@ -85,6 +86,8 @@ def test_answering_counts_the_best_hit_of_each_query() -> None:
     assert found.silence.value == 1
     assert found.refusal.value == pytest.approx(1 / 3), "query 2 alone has no other document above 0.5"
     assert risk_coverage(hits) == [(pytest.approx(1 / 3), 1), (pytest.approx(2 / 3), 0.5), (1, pytest.approx(2 / 3))]
+    rows = [["0.333", "1.000"], ["0.667", "0.500"], ["1.000", "0.667"]]
+    assert list(risk_rows(risk_coverage(hits)).rows) == rows
 
 
 def test_a_threshold_is_the_lowest_whose_precision_holds_with_its_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -135,6 +136,14 @@ def test_a_table_of_pairs_gives_the_same_fit(run: Run) -> None:
     expected = json.loads(run(*FIT).out)["calibration"]
     found = json.loads(run("calibrate", "pairs.tsv", "--format", "json").out)["calibration"]
     assert found == expected
+
+
+@pytest.mark.usefixtures("pairs")
+def test_the_terminal_shows_what_the_page_plots(run: Run) -> None:
+    shown = run("calibrate", "pairs.jsonl", "--format", "table").out
+    _, _, risk = shown.partition("Risk and coverage\n")
+    last = risk.split("\n\n")[0].splitlines()[-1]
+    assert re.fullmatch(r"1\.000 +[01]\.\d{3}", last)
 
 
 @pytest.mark.usefixtures("pairs")
