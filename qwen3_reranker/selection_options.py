@@ -25,8 +25,7 @@ class SelectionOptions:
     )
     diversity: float | None = option(
         None,
-        "Choose documents that differ: likeness to one already chosen counts so much, and the probability the rest. "
-        "Try 0.3.",
+        "Choose documents that differ: likeness to one already chosen counts so much, and the probability the rest.",
         unit="WEIGHT",
         least=0,
         most=1,

@@ -8,6 +8,8 @@ from typing import Any
 
 from qwen3_reranker.records import NO_LIMITS, Limits, Receipt, Usage
 from qwen3_reranker.search.filters import Filters
+from qwen3_reranker.selection import Choice
+from qwen3_reranker.selection_options import NO_SELECTION, SelectionOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class ScoreRequest:
     pair, where they differ; empty otherwise. top_n: number of
     results, best first, None for all. raw_scores: logits instead of probabilities. echoes: what the reply repeats with
     each pair, its document or the name of its question, None for nothing. form: a variant of the dialect's reply.
-    min_probability: that of a pair in a reply that is ordered by score; None for any.
+    min_probability: that of a pair in a reply that is ordered by score; None for any. selection: how such a reply is
+    chosen from these.
     documents_field: the body's field that holds the documents. warnings: what was requested and is ignored.
     """
 
@@ -34,6 +37,7 @@ class ScoreRequest:
     documents_field: str = "documents"
     warnings: tuple[str, ...] = ()
     min_probability: float | None = None
+    selection: SelectionOptions = NO_SELECTION
     instructions: Sequence[str | None] = ()
 
 
@@ -93,7 +97,8 @@ class ScoreResult:
     counts each distinct prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None
     without a price. is_calibrated: whether a calibration gave the probabilities; None for a model without one.
     left_out: pairs below min_probability. judged: pairs that the first and the second model of a cascade scored; those
-    that the second did not score have the logit -inf and are not in `order`. None for one model.
+    that the second did not score have the logit -inf and are not in `order`. None for one model. selection: of those
+    that are not left out, by their indices; None where none was asked for.
     """
 
     request_id: str
@@ -109,3 +114,4 @@ class ScoreResult:
     is_calibrated: bool | None = None
     left_out: int = 0
     judged: tuple[int, int] | None = None
+    selection: Choice | None = None

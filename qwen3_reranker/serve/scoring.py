@@ -23,6 +23,7 @@ from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem, busy, invalid, late, of_error
 from qwen3_reranker.serve.protocol import EmbeddingRequest, ScoreRequest, ScoreResult, StageSeconds
 from qwen3_reranker.serve.scheduler import Overloaded, ScheduledRequest
+from qwen3_reranker.serve.selected_pairs import refuse_selection, selected_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
             "leave one of the two out"
         )
         raise invalid("uncalibrated_instruction", message, "min_probability")
+    refuse_selection(asked)
     computed, by_first = await _judged(asked, model, admitted)
     state.settle(len(asked.documents), computed.usage)
     logits_N = computed.outputs_N
@@ -57,20 +59,26 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
     order_N = np.argsort(-logits_N, kind="stable")[: np.isfinite(logits_N).sum()]
     # No map falls, so those that are left out are the last.
     num_kept = int(np.sum(probabilities_N[order_N] >= np.float32(asked.min_probability or 0)))
+    ranked, receipts = order_N[:num_kept].tolist(), [row.receipt for row in computed.rows]
+    choice = None
+    if asked.selection.given:
+        select = partial(selected_pairs, asked, ranked, probabilities_N.tolist(), receipts)
+        choice = await admitted.run("select", select)
     return ScoreResult(
         request_id=state.request_id,
         model=model.id,
         created=int(time.time()),
         logits=logits_N.tolist(),
         probabilities=probabilities_N.tolist(),
-        order=order_N[:num_kept][: asked.top_n].tolist(),
-        receipts=[row.receipt for row in computed.rows],
+        order=ranked[: asked.top_n] if choice is None else choice.chosen,
+        receipts=receipts,
         usage=computed.usage,
         cost=None if state.cost is None else dollars(state.cost),
         seconds=computed.seconds,
         is_calibrated=is_calibrated,
         left_out=len(order_N) - num_kept,
         judged=None if model.then is None else (by_first, len(order_N)),
+        selection=choice,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import WithJsonSchema as Schema
 
 from qwen3_reranker.records import Limits
+from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.serve.dialects.document_text import echo_of, text_of
 from qwen3_reranker.serve.dialects.fields import (
     Count,
@@ -18,7 +19,9 @@ from qwen3_reranker.serve.dialects.fields import (
     Probability,
     Query,
     RequestBody,
+    Share,
     Side,
+    TokenBudget,
     one_of,
 )
 from qwen3_reranker.serve.problems import Problem, invalid
@@ -130,6 +133,19 @@ class RerankBody(Options):
     min_probability: Probability | None = Field(
         None, description="Leave out results with a smaller probability, so that none may be left."
     )
+    fold: Share | None = Field(
+        None,
+        description="Fold a document into a better one if they share this much of their runs of four characters; its "
+        "result then has `duplicates`. 0.8 finds copies with small changes.",
+    )
+    diversity: Probability | None = Field(
+        None,
+        description="Choose each next result by (1 - diversity) * probability - diversity * likeness to the most "
+        "similar one chosen. Needs top_n or fit.",
+    )
+    fit: TokenBudget | None = Field(
+        None, description="Choose the best documents that have at most so many of the model's tokens together."
+    )
     return_details: Flag = Field(
         False, description="Add logit, probability and what was read and cut, in tokens, to each result."
     )
@@ -159,6 +175,7 @@ class RerankBody(Options):
             documents=texts,
             top_n=read.top_n or None,
             min_probability=read.min_probability,
+            selection=SelectionOptions(fold=read.fold, diversity=read.diversity, fit=read.fit),
             echoes=echoes,
             documents_field=field,
             form=read.form,

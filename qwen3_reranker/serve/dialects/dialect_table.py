@@ -32,6 +32,7 @@ from qwen3_reranker.serve.dialects.reply_parts import (
     RESULTS,
     SCORE,
     SEARCH_UNITS,
+    SELECTION,
     TEXT,
     TOKEN_USAGE,
 )
@@ -50,6 +51,7 @@ def _ranked(name: str, version: str, **more: Any) -> JsonObject:
         model=MODEL,
         results=RESULTS,
         abstention=ABSTENTION,
+        selection=SELECTION,
         usage=JsonObject(
             "Usage",
             "prompt_tokens: all pairs as separate rows, which is charged; computed_tokens: each distinct prefix once. "

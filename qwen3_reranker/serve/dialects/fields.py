@@ -146,6 +146,12 @@ def _probability(value: object) -> float:
     return float(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise wrong("invalid_value", "must be a number above 0, at most 1")
+    return float(value)
+
+
 def _query(value: object) -> str:
     if isinstance(value, Mapping):
         value = value.get("text") or value.get("content")
@@ -193,6 +199,8 @@ Flag = Annotated[
 Count = Annotated[int, BeforeValidator(_whole(0)), Schema({"type": "integer", "minimum": 0})]
 Dimensions = Annotated[int, BeforeValidator(_whole(1)), Schema({"type": "integer", "minimum": 1})]
 Probability = Annotated[float, BeforeValidator(_probability), Schema({"type": "number", "minimum": 0, "maximum": 1})]
+Share = Annotated[float, BeforeValidator(_share), Schema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})]
+TokenBudget = Annotated[int, BeforeValidator(_whole(1)), Schema({"type": "integer", "minimum": 1})]
 # vLLM's -1 means the model's maximum.
 CountOrMax = Annotated[int, BeforeValidator(_whole(-1)), Schema({"type": "integer", "minimum": -1})]
 Side = Annotated[

@@ -37,6 +37,10 @@ RESULT = JsonObject(
     index=INDEX,
     relevance_score=SCORE,
     document=DOCUMENT,
+    duplicates=JsonOptional(
+        lambda pair: pair.request.selection.fold is not None,
+        JsonValue(list[int], lambda pair: list(pair.result.selection.duplicates.get(pair.index, ()))),
+    ),
     details=JsonOptional(
         lambda pair: pair.request.form == DETAILS,
         JsonObject(
@@ -63,6 +67,21 @@ ABSTENTION = JsonOptional(
         left_out=JsonValue(int, lambda pair: pair.result.left_out),
         best_probability=JsonValue(float, lambda pair: max(pair.result.probabilities)),
         is_calibrated=JsonValue(bool, lambda pair: bool(pair.result.is_calibrated)),
+    ),
+)
+SELECTION = JsonOptional(
+    lambda pair: pair.result.selection is not None,
+    JsonObject(
+        "Selection",
+        "What became of the documents that fold, diversity and fit did not choose, by their indices. tokens: of the "
+        "chosen together, null without fit. too_long: of more tokens than fit alone. left_out: did not fit beside the "
+        "chosen ones, or are beyond top_n. Each folded one is among the `duplicates` of another.",
+        tokens=JsonValue(int | None, lambda pair: pair.result.selection.tokens),
+        folded=JsonValue(
+            list[int], lambda pair: sorted(each for some in pair.result.selection.duplicates.values() for each in some)
+        ),
+        too_long=JsonValue(list[int], lambda pair: list(pair.result.selection.too_long)),
+        left_out=JsonValue(list[int], lambda pair: list(pair.result.selection.left_out)),
     ),
 )
 RESULTS = JsonArray(RESULT, ScoredPair.best_first)
