@@ -20,6 +20,8 @@ from qwen3_reranker.score import checked_top_k
 from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.shingles import ShingleTable
 
+# More than any text has; larger numbers are not numpy's.
+_MOST_TOKENS = 1 << 48
 #: Texts to vectors, (num_texts, dim), as `Embedder.documents` gives them.
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -60,10 +62,10 @@ def choose(
     for place, first in enumerate(folded):
         duplicates[first] = (*duplicates.get(first, ()), *((place,) if place != first else ()))
     kept = np.array(list(duplicates), np.int64)
-    costs, room = np.zeros(len(kept), np.int64), options.fit or 0
+    costs, room = np.zeros(len(kept), np.int64), min(options.fit or 0, _MOST_TOKENS)
     if options.fit is not None:
         assert tokens is not None, "fit comes with tokens"
-        costs = np.array([tokens(place) for place in kept.tolist()], np.int64)
+        costs = np.array([min(tokens(place), room + 1) for place in kept.tolist()], np.int64)
     weight = options.diversity or 0.0
     # Without diversity the order decides, as probabilities may round to the same number.
     worth = -np.arange(len(kept)) if options.diversity is None else (1 - weight) * np.array(relevance)[kept]
@@ -75,16 +77,15 @@ def choose(
     while is_open.any() and (top_k is None or len(chosen) < top_k):
         best = int(np.argmax(np.where(is_open, worth - weight * nearest, -np.inf)))
         chosen.append(int(kept[best]))
-        room -= costs[best]
+        room -= int(costs[best])
         is_open[best] = False
         is_open &= costs <= room
         if likeness is not None:
             nearest = np.maximum(nearest, likeness(best))
     gone = {*chosen, *too_long}
     left_out = tuple(each for each in kept.tolist() if each not in gone)
-    return Choice(
-        tuple(chosen), duplicates, too_long, left_out, None if options.fit is None else options.fit - int(room)
-    )
+    spent = None if options.fit is None else min(options.fit, _MOST_TOKENS) - room
+    return Choice(tuple(chosen), duplicates, too_long, left_out, spent)
 
 
 def _likeness(texts: Sequence[str], embed: Embed | None) -> Callable[[int], NDArray[np.float64]]:

@@ -26,7 +26,7 @@ OPTIONS = st.fixed_dictionaries(
     {
         "fold": st.sampled_from([None, 0.3, 0.8, 1.0]),
         "diversity": st.sampled_from([None, 0, 0.3, 1.0]),
-        "fit": st.sampled_from([None, 1, 4, 100]),
+        "fit": st.sampled_from([None, 1, 4, 100, 10**30]),
     }
 )
 
