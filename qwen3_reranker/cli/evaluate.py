@@ -155,7 +155,7 @@ def evaluate(
       qwen3-reranker evaluate nano --on my-data/ --first-stage index
       qwen3-reranker evaluate nano --on my-data/ --instruction data --instruction "Find the manual page"
       qwen3-reranker evaluate nano --on my-data/ --queries 100 --tune-instruction
-      qwen3-reranker evaluate nano --then Qwen/Qwen3-Reranker-0.6B --band 10,20,50 --on my-data/
+      qwen3-reranker evaluate nano --then Qwen/Qwen3-Reranker-4B --on my-data/
     """
     if not data.on:
         raise InputError("nothing to evaluate on: name a folder, a file or a suite with --on")
