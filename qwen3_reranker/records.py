@@ -192,8 +192,8 @@ class Cascade:
     band: int
     first_judged: int
     then_judged: int
-    first_usage: Usage
-    then_usage: Usage
+    first_usage: Usage = field(repr=False)
+    then_usage: Usage = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
