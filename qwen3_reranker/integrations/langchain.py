@@ -16,6 +16,7 @@ from qwen3_reranker.embedder import Embedder
 from qwen3_reranker.integrations.named_model import NamedModel
 from qwen3_reranker.records import Ranking
 from qwen3_reranker.reranker import Reranker
+from qwen3_reranker.selection import select
 
 
 class _LangChainModel(Serializable):
@@ -50,20 +51,38 @@ class Qwen3DocumentCompressor(_LangChainModel, BaseDocumentCompressor):
 
     top_n: int | None = Field(default=3, ge=1)
     """How many documents to keep, None for all."""
+    fold: float | None = Field(default=None, gt=0, le=1)
+    """Fold copies into the best of them, as `select` does: 0.8 finds those with small changes."""
+    diversity: float | None = Field(default=None, ge=0, le=1)
+    """Prefer documents that differ from those already kept, as `select` does."""
+    fit: int | None = Field(default=None, ge=1)
+    """Keep the best that have at most so many of the model's tokens together."""
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """The best `top_n` documents, best first."""
+        """The best `top_n` documents, best first, or those that the set consists of, in the order of choice."""
         reranker = self._named.open()
-        return _scored(reranker.rank(query, documents, self.top_n, self.instruction, key="page_content"))
+        return self._kept(reranker.rank(query, documents, self._ranked, self.instruction, key="page_content"))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The same for asyncio. Cancelled, it stops computing at the end of a batch."""
         reranker = await self._named.aopen()
-        return _scored(await reranker.arank(query, documents, self.top_n, self.instruction, key="page_content"))
+        return self._kept(await reranker.arank(query, documents, self._ranked, self.instruction, key="page_content"))
+
+    @property
+    def _ranked(self) -> int | None:
+        """How many documents to rank: a set is chosen from all."""
+        return self.top_n if self.fold is self.diversity is self.fit is None else None
+
+    def _kept(self, ranking: Ranking) -> list[Document]:
+        chosen = select(ranking, self.top_n, fold=self.fold, diversity=self.diversity, fit=self.fit)
+        return [
+            hit.item.model_copy(update={"metadata": {**hit.item.metadata, "relevance_score": hit.probability}})
+            for hit in chosen
+        ]
 
 
 class Qwen3CrossEncoder(_LangChainModel, BaseCrossEncoder):
@@ -91,10 +110,3 @@ class Qwen3Embeddings(_LangChainModel, Embeddings):
         """The vector of a query."""
         [vector] = self._named.open().queries([text], self.instruction).tolist()
         return list(vector)
-
-
-def _scored(ranking: Ranking) -> list[Document]:
-    return [
-        hit.item.model_copy(update={"metadata": {**hit.item.metadata, "relevance_score": hit.probability}})
-        for hit in ranking
-    ]

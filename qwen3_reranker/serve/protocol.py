@@ -60,7 +60,10 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A search of files: at most `limit` documents within `budget` seconds. instruction: None for the model's own."""
+    """A search of files: at most `limit` documents within `budget` seconds. instruction: None for the model's own.
+
+    selection: how the documents are chosen among those of all candidates.
+    """
 
     query: str
     limit: int
@@ -68,6 +71,7 @@ class SearchRequest:
     rerank: bool
     instruction: str | None
     filters: Filters
+    selection: SelectionOptions = NO_SELECTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from langchain_core.load import dumps, loads
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ValidationError
 
-from qwen3_reranker import InputError, Ranking, Reranker
+from qwen3_reranker import InputError, Ranking, Reranker, select
 from qwen3_reranker.integrations.langchain import Qwen3CrossEncoder, Qwen3DocumentCompressor, Qwen3Embeddings
 from testing.event_loops import run_while_loop_is_free
 from tests.integrations.conftest import DOCUMENTS, INSTRUCTION, QUERY
@@ -38,6 +38,18 @@ def test_three_documents_are_kept_unless_top_n_says_another_number() -> None:
     assert len(Qwen3DocumentCompressor().compress_documents(GIVEN, QUERY)) == 3
     assert len(Qwen3DocumentCompressor(top_n=1).compress_documents(GIVEN, QUERY)) == 1
     assert Qwen3DocumentCompressor().compress_documents([], QUERY) == []
+
+
+def test_a_set_for_a_prompt_is_what_the_library_selects(ranking: Ranking) -> None:
+    given = [each for each in GIVEN if each.page_content]
+    doubled = [*given, *(each.model_copy(update={"page_content": f"{each.page_content}!"}) for each in given)]
+    kept = Qwen3DocumentCompressor(top_n=None, fold=0.8, fit=30).compress_documents(doubled, QUERY)
+    texts = [each.page_content.rstrip("!.") for each in kept]
+    assert len(set(texts)) == len(texts) > 0
+    expected = select(ranking, diversity=0.5, fit=30)
+    kept = Qwen3DocumentCompressor(top_n=None, diversity=0.5, fit=30).compress_documents(GIVEN, QUERY)
+    assert [each.page_content for each in kept] == [hit.document for hit in expected]
+    assert len(Qwen3DocumentCompressor(top_n=1, fold=0.8).compress_documents(doubled, QUERY)) == 1
 
 
 def test_an_instruction_is_read(nano: Reranker) -> None:

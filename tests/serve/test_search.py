@@ -14,6 +14,7 @@ import pytest
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search import Filters, Index
+from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.serve.accounts.store import Store
 from testing.live_server import Live, live_server
 from testing.patience import until
@@ -73,6 +74,18 @@ def test_it_finds_what_the_library_finds_with_the_same_scores(live: Live, index:
     assert [hit["logit"] for hit in found["results"]] == pytest.approx([hit.logit for hit in expected], abs=1e-4)
     assert found["judged"] == found["candidates"] == expected.candidates
     assert 0 < found["seconds"]["retrieving"] < found["seconds"]["total"]
+
+
+def test_a_set_for_a_prompt_is_what_the_library_selects(live: Live, index: str) -> None:
+    found = search(live, budget_seconds=30, fold=0.8, fit=60)
+    with Index(index) as opened:
+        expected = opened.search(QUERY, selection=SelectionOptions(fold=0.8, fit=60))
+    assert expected.selection is not None
+    assert [hit["path"] for hit in found["results"]] == [hit.path for hit in expected]
+    assert found["selection"]["tokens"] == expected.selection.tokens <= 60  # type: ignore[operator]
+    assert found["selection"]["too_long"] == list(expected.selection.too_long)
+    assert "selection" not in search(live, budget_seconds=30)
+    assert search(live, status=400, rerank=False, fit=60)["error"]["param"] == "fit"
 
 
 def test_no_place_of_the_machine_is_shown(live: Live, files: Path, index: str) -> None:

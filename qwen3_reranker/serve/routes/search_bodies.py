@@ -11,8 +11,9 @@ from pydantic import WithJsonSchema as Schema
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.search.filters import Filters
+from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.serve.dialects.base import JsonArray, JsonObject, JsonOptional, JsonValue
-from qwen3_reranker.serve.dialects.fields import Flag, RequestBody, wrong
+from qwen3_reranker.serve.dialects.fields import Flag, Probability, RequestBody, Share, TokenBudget, wrong
 from qwen3_reranker.serve.problems import invalid
 from qwen3_reranker.serve.protocol import SearchRequest
 
@@ -96,6 +97,15 @@ class SearchBody(RequestBody):
     budget_seconds: Annotated[float, BeforeValidator(_seconds), Schema({"type": "number", "exclusiveMinimum": 0})] = (
         Field(_DEFAULT_BUDGET, description="Answer within this time, with what is judged by then.")
     )
+    fold: Share | None = Field(
+        None, description="Fold a passage into a better one if they share this much of their runs of four characters."
+    )
+    diversity: Probability | None = Field(
+        None, description="Choose passages that differ: likeness to one already chosen counts so much."
+    )
+    fit: TokenBudget | None = Field(
+        None, description="Choose the best passages that have at most so many of the model's tokens together."
+    )
     rerank: Flag = Field(True, description="Judge the candidates; false for the order of the first stage.")
     instruction: _Text | None = Field(None, description="What makes a document relevant; null for the model's own.")
     collections: (
@@ -142,6 +152,7 @@ class SearchBody(RequestBody):
             budget=self.budget_seconds,
             rerank=self.rerank,
             instruction=self.instruction,
+            selection=SelectionOptions(fold=self.fold, diversity=self.diversity, fit=self.fit),
             filters=Filters(self.path, self.collections, self.after, self.before, tuple(self.where.items())),
         )
 
@@ -159,6 +170,16 @@ _HIT = JsonObject(
     **{name: _of(str, name) for name in ("part", "text", "stage")},
     **{name: _of(float | None, name) for name in ("logit", "probability", "bm25", "cosine")},
     truncated=_of(bool, "truncated"),
+    duplicates=JsonOptional(lambda hit: bool(hit.duplicates), JsonValue(list[str], lambda hit: list(hit.duplicates))),
+)
+_SELECTION = JsonObject(
+    "SearchSelection",
+    "What became of the other documents, by their places. folded: how many are duplicates of others. tokens: of the "
+    "chosen passages together, null without fit. too_long: of more tokens than fit alone. left_out: did not fit beside "
+    "the chosen ones, or are beyond the limit.",
+    folded=_of(int, "results.selection.folded"),
+    tokens=_of(int | None, "results.selection.tokens"),
+    **{name: _of(list[str], f"results.selection.{name}") for name in ("too_long", "left_out")},
 )
 FOUND = JsonObject(
     "SearchReply",
@@ -169,6 +190,7 @@ FOUND = JsonObject(
     results=JsonArray(_HIT, attrgetter("results")),
     **{name: _of(int, f"results.{name}") for name in ("candidates", "judged", "cached")},
     left_out=_of(list[str], "results.left_out"),
+    selection=JsonOptional(lambda source: source.results.selection is not None, _SELECTION),
     seconds=JsonObject(
         "SearchStages",
         "Seconds of each stage.",
