@@ -27,7 +27,7 @@ class ServedModel:
     price: US dollars for a million tokens, None for nothing. max_length: tokens of a whole row. is_ready: whether it
     would answer now. default_instruction: empty if it takes none. created: Unix seconds. template_tokens: tokens of a
     row besides those of its query and document; 0 for an embedding model. calibration: what gives its probabilities,
-    None for its own.
+    None for its own. then: the id of the model that scores the `band` best of this one's.
     """
 
     id: str
@@ -47,6 +47,8 @@ class ServedModel:
     is_ready: Callable[[], bool]
     template_tokens: int = 0
     calibration: Calibration | None = None
+    then: str | None = None
+    band: int | None = None
 
     @classmethod
     def of(cls, served: ServedReranker | ServedEmbedder) -> ServedModel:
@@ -72,7 +74,9 @@ class ServedModel:
             created=served.created,
             is_ready=served.is_ready,
             template_tokens=_template_tokens(model) if isinstance(model, Reranker) else 0,
-            calibration=served.calibration if isinstance(served, ServedReranker) else None,
+            calibration=served.judge.calibration if isinstance(served, ServedReranker) else None,
+            then=served.settings.then,
+            band=served.settings.band,
         )
 
     @property

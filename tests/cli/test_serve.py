@@ -96,6 +96,19 @@ def test_it_serves_several_models_by_their_names_and_ends_with_0_on_ctrl_c(tmp_p
     assert "secret" not in log
 
 
+@pytest.mark.slow
+def test_a_second_model_is_served_behind_the_first(small_checkpoint: Path) -> None:
+    arguments = ["--model", f"{small_checkpoint}=small", "--then", "nano=large", "--band", "3"]
+    with server_process(*arguments) as server:
+        data = httpx2.get(f"{server.url}/v1/models").json()["data"]
+        assert [(model["id"], model.get("cascade")) for model in data] == [
+            ("small", {"then": "large", "band": 3}),
+            ("large", None),
+        ]
+        body = {"query": "boil rice", "documents": ["rice", "a tag", "boil", "water", "a tent"], "top_n": 1}
+        assert httpx2.post(f"{server.url}/v1/rerank", json=body).headers["x-cascade"] == "first=5, then=3"
+
+
 def test_a_wrong_setting_of_a_file_or_variable_is_named_as_it_is_written_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

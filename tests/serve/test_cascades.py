@@ -105,6 +105,12 @@ def test_metrics_count_the_documents_of_each_model(live: Live, key: str) -> None
     assert (count("small") - before[0], count("large") - before[1]) == (60, 20)
 
 
+def test_the_model_says_whose_scores_it_gives(live: Live, key: str) -> None:
+    small, large = httpx2.get(f"{live.url}/v1/models", headers={"x-api-key": key}).json()["data"]
+    assert small["cascade"] == {"then": "large", "band": 20}
+    assert "cascade" not in large
+
+
 @pytest.mark.parametrize(
     ("models", "words"),
     [

@@ -79,6 +79,16 @@ MODEL = JsonObject(
     parameters=JsonValue(int | None, lambda model: model.config.num_parameters),
     licence=JsonValue(str | None, lambda model: model.licence),
     precision=JsonValue(str, lambda model: model.precision),
+    cascade=JsonOptional(
+        lambda model: model.then is not None,
+        JsonObject(
+            "ModelCascade",
+            "The model whose scores clients get. It scores the `band` best documents of this one, of a request for no "
+            "more results; null: three times the results. Other requests it scores alone.",
+            then=JsonValue(str, lambda model: model.then),
+            band=JsonValue(int | None, lambda model: model.band),
+        ),
+    ),
     calibration=JsonOptional(
         lambda model: model.calibration is not None,
         JsonObject(
