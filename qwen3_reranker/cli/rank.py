@@ -171,7 +171,7 @@ def rank(
     calibrated = chosen_calibration(calibration, ranking.judge_of(model))
     # What fits a prompt is shown in full.
     shown = TABLE_ROWS if ranking.top_k is None and ranking.fit is None and form == "table" else ranking.top_k
-    ranking.refuse_selection(in_place, form, shown, ranking.screen)
+    ranking.refuse_selection(in_place, form, shown, ranking.screen, ranking.judge_of(model).model)
     queries, places = queries_and_places(arguments or [], ranking.query_file, ranking.queries)
     if form == "parquet":
         require_pyarrow()

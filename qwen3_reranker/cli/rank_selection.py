@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.selection_options import SelectionOptions
+from qwen3_reranker.weights.hub_name import is_server
 
 if TYPE_CHECKING:
     from qwen3_reranker.selection import Selection
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 class RankSelectionOptions(SelectionOptions):
     """The options of a selection, as flags of `rank`."""
 
-    def refuse_selection(self, in_place: str, form: str, shown: int | None, screen: str | None) -> None:
+    def refuse_selection(self, in_place: str, form: str, shown: int | None, screen: str | None, judge: str) -> None:
         """Raise InputError where nothing would be selected, or the format has no place for it.
 
-        in_place: the flag that prints something else. shown: documents that are shown at most.
+        in_place: the flag that prints something else. shown: documents that are shown at most. judge: the model whose
+        scores they are.
         """
         if not self.given:
             return
@@ -31,6 +33,8 @@ class RankSelectionOptions(SelectionOptions):
             raise InputError(
                 f"--screen finds the N best, and {flag} chooses among all documents: leave one of them out"
             )
+        if self.fit is not None and is_server(judge):
+            raise InputError(f"--fit counts tokens with the model on this machine; {judge} does not say them")
         if self.diversity is not None and form == "trec":
             raise InputError("--diversity chooses in another order than that of scores, and a TREC run has no other")
         self.refuse_boundless(shown, "-k")

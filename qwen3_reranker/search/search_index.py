@@ -32,7 +32,7 @@ from qwen3_reranker.search.opened_store import opened_store
 from qwen3_reranker.search.passage_judges import JudgeRows
 from qwen3_reranker.search.passage_scorer import KnownScores, PassageLogits
 from qwen3_reranker.search.results import SearchHit, SearchResults, SearchSeconds, found_hit, text_to_judge
-from qwen3_reranker.search.selected_hits import refuse_selection, selected_hits
+from qwen3_reranker.search.selected_hits import refuse_selection, refuse_uncounted, selected_hits
 from qwen3_reranker.selection_options import NO_SELECTION, SelectionOptions
 
 #: Tokens of a passage at most, about: few enough that a reranker reads it fast and that it says one thing.
@@ -192,6 +192,7 @@ class Index:
         judged = PassageLogits()
         scorer = self._models.scorer(latest, judge_rows is not None) if rerank and chosen else None
         if scorer is not None:
+            refuse_uncounted(selection, scorer.count_tokens)
             found = [rows[each.passage] for each in chosen]
             texts = [text_to_judge(each.headings, each.text) for each in found]
             judged = scorer.judge(query, texts, instruction, latest, judge_rows, owner)

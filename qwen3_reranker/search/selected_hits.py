@@ -22,6 +22,12 @@ def refuse_selection(options: SelectionOptions, judges: bool) -> None:
             raise InputError(f"{name} needs {needed} of a reranker, and this search has none")
 
 
+def refuse_uncounted(options: SelectionOptions, count_tokens: Callable[[str], int] | None) -> None:
+    """Raise InputError for a budget of tokens that nothing counts."""
+    if options.fit is not None and count_tokens is None:
+        raise InputError("fit counts tokens with a reranker on this machine: it is a server, or was not open in time")
+
+
 def selected_hits(
     hits: Sequence[SearchHit],
     limit: int,
@@ -36,8 +42,7 @@ def selected_hits(
     if not hits:
         return (), SearchSelection(0, None if options.fit is None else 0, (), ())
     texts = [hit.text for hit in hits]
-    if options.fit is not None and count_tokens is None:
-        raise InputError("fit counts tokens with a reranker on this machine: it is a server, or was not open in time")
+    refuse_uncounted(options, count_tokens)
     if all(hit.probability is None for hit in hits):
         options = replace(options, diversity=None)
     relevance = sorted((_UNKNOWN if hit.probability is None else hit.probability for hit in hits), reverse=True)

@@ -81,6 +81,7 @@ def test_tables_for_other_programs_have_the_duplicates_of_each_hit(run: Run) -> 
         (["--diversity", "0.3", "-k", "2", "--format", "trec"], "a TREC run has no other"),
         (["--fold", "0.8", "--screen", "int8", "-k", "2"], "leave one of them out"),
         (["--fit", "9", "--dry-run"], "--dry-run ranks nothing, so --fit has no meaning"),
+        (["--fit", "9", "-m", "http://localhost:1"], "http://localhost:1 does not say them"),
         (["--fold", "0"], "--fold must be above 0"),
         (["--diversity", "2", "-k", "1"], "--diversity must be at most 1"),
         (["--fit", "0"], "--fit must be at least 1"),

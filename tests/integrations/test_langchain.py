@@ -9,9 +9,10 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.load import dumps, loads
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic import ValidationError
 
-from qwen3_reranker import InputError, Ranking, Reranker, select
+from qwen3_reranker import Hit, InputError, Ranking, Receipt, Reranker, select
 from qwen3_reranker.integrations.langchain import Qwen3CrossEncoder, Qwen3DocumentCompressor, Qwen3Embeddings
 from testing.event_loops import run_while_loop_is_free
 from tests.integrations.conftest import DOCUMENTS, INSTRUCTION, QUERY
@@ -50,6 +51,18 @@ def test_a_set_for_a_prompt_is_what_the_library_selects(ranking: Ranking) -> Non
     kept = Qwen3DocumentCompressor(top_n=None, diversity=0.5, fit=30).compress_documents(GIVEN, QUERY)
     assert [each.page_content for each in kept] == [hit.document for hit in expected]
     assert len(Qwen3DocumentCompressor(top_n=1, fold=0.8).compress_documents(doubled, QUERY)) == 1
+
+
+@pytest.mark.parametrize("diversity", [0, 0.3, 0.7, 1])
+def test_diversity_is_langchains_marginal_relevance_where_probabilities_are_cosines(diversity: float) -> None:
+    vectors = np.random.default_rng(0).random((12, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    query = np.array([1.0, 0, 0, 0])
+    order = np.argsort(-vectors @ query)
+    hits = [Hit(int(place), 0.0, float(vectors[place] @ query), str(place), Receipt(1, 1, 1, 1)) for place in order]
+    chosen = select(hits, 6, diversity=diversity, embed=lambda texts: vectors[[int(text) for text in texts]])
+    expected = maximal_marginal_relevance(query, list(vectors), 1 - diversity, 6)
+    assert [hit.index for hit in chosen] == expected
 
 
 def test_an_instruction_is_read(nano: Reranker) -> None:

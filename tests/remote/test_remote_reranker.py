@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from qwen3_reranker import InputError, Ranking, Reranker
+from qwen3_reranker import InputError, Ranking, Reranker, select
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.integrations.named_model import NamedModel
 from qwen3_reranker.remote import remote_reranker
@@ -72,6 +72,18 @@ def test_the_surface_is_that_of_a_model_here(remote: RemoteReranker, nano: Reran
     assert remote.logits([]).shape == (0,)
     awaited = asyncio.run(remote.arank(QUERY, DOCUMENTS, 3))
     assert awaited.hits == ranking.hits
+
+
+def test_a_set_for_a_prompt_is_chosen_from_a_servers_ranking_and_tokens_are_the_callers(
+    remote: RemoteReranker, nano: Reranker
+) -> None:
+    ranking, expected = remote.rank(QUERY, DOCUMENTS), nano.rank(QUERY, DOCUMENTS)
+    found = select(ranking, fold=0.8, fit=20, count_tokens=nano.count_tokens)
+    assert [hit.index for hit in found] == [
+        hit.index for hit in select(expected, fold=0.8, fit=20, count_tokens=nano.count_tokens)
+    ]
+    with pytest.raises(InputError, match="the server does not say them, or in Python give count_tokens"):
+        select(ranking, fit=20)
 
 
 def test_an_instruction_reaches_the_model(remote: RemoteReranker, nano: Reranker) -> None:

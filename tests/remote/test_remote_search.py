@@ -14,7 +14,9 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.search import Index
+from qwen3_reranker.selection_options import SelectionOptions
 from testing.faulty_proxy import faulty_proxy
 from testing.live_server import Live
 from testing.local_server import Quiet, serving
@@ -52,6 +54,13 @@ def test_a_search_with_a_server_finds_what_the_model_behind_it_finds_and_knows_i
         with Index(folder, reranker=other) as index:
             assert index.search(QUERY).cached == 0
         assert other.rank(QUERY, ["soft"])
+
+
+def test_a_budget_of_tokens_is_refused_where_a_server_counts_and_folding_is_not(live: Live, folder: Path) -> None:
+    with Index(folder, reranker=live.url) as index:
+        with pytest.raises(InputError, match="fit counts tokens with a reranker on this machine"):
+            index.search(QUERY, selection=SelectionOptions(fit=100))
+        assert len(index.search(QUERY, selection=SelectionOptions(fold=0.8)))
 
 
 def test_a_search_answers_in_its_time_with_a_server_that_does_not(folder: Path) -> None:
