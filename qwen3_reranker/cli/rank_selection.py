@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qwen3_reranker.cli.opened_reranker import is_server
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.selection_options import SelectionOptions
-from qwen3_reranker.weights.hub_name import is_server
 
 if TYPE_CHECKING:
     from qwen3_reranker.selection import Selection
