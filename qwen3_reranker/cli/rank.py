@@ -147,7 +147,7 @@ def rank(
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl --field body -k 5
       qwen3-reranker rank "who may sign a contract" handbook.md --chunk
       qwen3-reranker rank "who may sign a contract" letters/ -k 3 --why
-      qwen3-reranker rank "who pays" docs/ -k 1 --why --other-instruction "Find the clause on costs"
+      qwen3-reranker rank "who pays" docs/ -k 1 --why --other-instruction "Find costs"
       qwen3-reranker rank "wifi keeps dropping" tickets.jsonl -m http://localhost:8000
       git log --format=%s | qwen3-reranker rank "fixes a crash" - --format tsv
       qwen3-reranker rank "who pays" docs/ --calibrated fit.json --min-probability 0.5
