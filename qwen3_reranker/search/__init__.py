@@ -6,5 +6,6 @@ from qwen3_reranker.search.filters import Filters
 from qwen3_reranker.search.results import SearchHit, SearchResults
 from qwen3_reranker.search.search_index import Index
 from qwen3_reranker.search.words import words
+from qwen3_reranker.selection_options import SelectionOptions
 
-__all__ = ["Bm25", "Dense", "Filters", "Index", "SearchHit", "SearchResults", "words"]
+__all__ = ["Bm25", "Dense", "Filters", "Index", "SearchHit", "SearchResults", "SelectionOptions", "words"]

@@ -15,8 +15,7 @@ from qwen3_reranker import Reranker
 from qwen3_reranker.cli import main
 from qwen3_reranker.endpoints.endpoint_errors import EndpointError
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.search import Index
-from qwen3_reranker.selection_options import SelectionOptions
+from qwen3_reranker.search import Index, SelectionOptions
 from testing.faulty_proxy import faulty_proxy
 from testing.live_server import Live
 from testing.local_server import Quiet, serving

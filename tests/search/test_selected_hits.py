@@ -9,8 +9,7 @@ import pytest
 
 from qwen3_reranker.errors import InputError
 from qwen3_reranker.reranker import Reranker
-from qwen3_reranker.search import Index
-from qwen3_reranker.selection_options import SelectionOptions
+from qwen3_reranker.search import Index, SelectionOptions
 
 TEXTS = {
     "undo.md": "# Undo\n\nTo take back the last commit, run git reset --soft HEAD~1.\n",

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.search import Filters, Index
-from qwen3_reranker.selection_options import SelectionOptions
+from qwen3_reranker.search import Filters, Index, SelectionOptions
 from qwen3_reranker.serve.accounts.store import Store
 from testing.live_server import Live, live_server
 from testing.patience import until
