@@ -47,6 +47,8 @@ class Endpoint:
         self._model, self._timeout = model, timeout
         self._headers = request_headers(api_key)
         self.num_requests = 0
+        #: Whether a calibration gives its probabilities, as a server of ours says. Then it is asked for logits.
+        self.is_calibrated = False
         self.dialect, self.path = self._found(dialect)
 
     @property
@@ -77,7 +79,8 @@ class Endpoint:
     def _ask(
         self, dialect: WireFormat, path: str, query: str, documents: Sequence[str], extra: dict[str, Any]
     ) -> EndpointResponse:
-        body = {**dialect.body(query, documents, echo=True), **extra}
+        body = {**dialect.body(query, documents, echo=True), **({"raw_scores": True} if self.is_calibrated else {})}
+        body |= extra
         if self._model is not None:
             body["model"] = self._model
         status, content = self._post(path, json.dumps(body).encode())
@@ -94,6 +97,7 @@ class Endpoint:
         try:
             connection.request("POST", path, body, self._headers)
             response = connection.getresponse()
+            self.is_calibrated |= response.headers.get("x-calibrated") is not None
             return response.status, self._read(response, deadline)
         except TimeoutError:
             message = f"{self._where.host}: no answer within {self._timeout:g} s; --timeout allows more"

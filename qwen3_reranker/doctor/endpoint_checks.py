@@ -121,7 +121,9 @@ class _EndpointChecks:
         self.advance(0.5)
         if self.transform is None:
             self.transform = self._transform_without_reference(golden)
-        if self.transform is SCORE_TRANSFORMS[1]:
+        if self.endpoint.is_calibrated:
+            self.report.notes.append("a calibration gives its probabilities: what was examined are its logits")
+        elif self.transform is SCORE_TRANSFORMS[1]:
             self.report.notes.append("scores are raw logits yes - no, not probabilities: they need other thresholds")
         self._batches_agree(self.transform)
         self._instruction_counts(comparison)

@@ -16,7 +16,7 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _READING = ("GET", "HEAD")
 # What scripts of allowed sites may read of a reply, besides what every script may.
 _EXPOSED = (
-    "x-request-id, retry-after, retry-after-ms, x-should-retry, server-timing, openai-processing-ms, "
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, server-timing, openai-processing-ms, x-calibrated, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

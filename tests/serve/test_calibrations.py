@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from qwen3_reranker import Reranker
 from qwen3_reranker.calibrate import Calibration
 from qwen3_reranker.calibrate.monotone_maps import PlattMap
+from qwen3_reranker.cli import main
 from qwen3_reranker.errors import CalibrationError
 from qwen3_reranker.evaluate.judging import model_facts
 from qwen3_reranker.search import Index
@@ -157,6 +159,15 @@ def test_a_remote_reranker_takes_its_logits_and_finds_no_fault(
         assert remote.gives_logits
         assert "calibration" in remote.identity()["served"]
     assert caplog.text == ""
+
+
+def test_the_doctor_examines_its_logits_and_finds_no_fault(
+    calibrated: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", calibrated.url, "--reference", "nano"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["healthy"], report["findings"]) == (True, [])
+    assert "a calibration gives its probabilities: what was examined are its logits" in report["notes"]
 
 
 def test_the_list_of_models_and_the_page_say_by_what_it_is_calibrated(

@@ -215,5 +215,5 @@ def _scores(result: ScoreResult, model: ServedReranker, instructions: Sequence[s
     for number, instruction in enumerate(instructions):
         part = slice(number * count, (number + 1) * count)
         logits_N = np.array(result.logits[part], np.float32)
-        probabilities_N = model.probabilities(logits_N, instruction)
+        probabilities_N = model.judge.probabilities(logits_N, instruction)
         yield DocumentScores(logits_N, probabilities_N, tuple(result.receipts[part]), result.usage)
