@@ -6,9 +6,8 @@ The differences between both scores of what was rechecked say how far the fast o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,15 @@ _LEAST_BEST, _SPREAD = 8, 2
 _LEAST_SCALE = 1e-6
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Texts of one query to score, in the exact precision or the fast one. shares: of its work, before and after."""
+
+    is_exact: bool
+    texts: Sequence[str]
+    shares: tuple[float, float]
+
+
 def screened_lists(
     lists: Sequence[tuple[str, Sequence[str]]],
     screen: Screen,
@@ -36,40 +44,42 @@ def screened_lists(
     scores: list[DocumentScores] = []
     done, total = 0, sum(len(texts) for _, texts in lists)
     for query, texts in lists:
+        passes = screening_passes(texts, screen)
+        try:
+            asked = next(passes)
+            while True:
 
-        def advance(share: float, done: int = done, some: int = len(texts)) -> None:
-            if on_progress:
-                on_progress((done + share * some) / total)
+                def advance(share: float, done: int = done, some: int = len(texts), asked: Pass = asked) -> None:
+                    first, last = asked.shares
+                    if on_progress:
+                        on_progress((done + (first + (last - first) * share) * some) / total)
 
-        scores.append(_screened_scores(texts, screen, partial(screened, query), partial(exact, query), advance))
+                asked = passes.send((exact if asked.is_exact else screened)(query, asked.texts, advance))
+        except StopIteration as ended:
+            scores.append(ended.value)
         done += len(texts)
+        if on_progress and total:
+            on_progress(done / total)
     return scores
 
 
-def _screened_scores(
-    texts: Sequence[str],
-    screen: Screen,
-    screened: Callable[[Sequence[str], Callable[[float], None]], DocumentScores],
-    exact: Callable[[Sequence[str], Callable[[float], None]], DocumentScores],
-    on_progress: Callable[[float], None],
-) -> DocumentScores:
-    """The same for one query. Equal texts are rechecked once; where nearly all had to be, nothing is screened."""
+def screening_passes(texts: Sequence[str], screen: Screen) -> Generator[Pass, DocumentScores, DocumentScores]:
+    """What to score of one query's documents, pass by pass; each is sent its scores. Returns the exact ones.
+
+    Equal texts are rechecked once; where nearly all had to be, nothing is screened.
+    """
     best, count = max(screen.top_k, _LEAST_BEST), len(set(texts))
     if count <= best + _SPREAD:
         screening = Screening(screen.precision, screen.confidence, 0, len(texts))
-        return replace(exact(texts, on_progress), screening=screening)
-    found = RecheckedTexts(texts, screened(texts, lambda share: on_progress(share / 2)))
+        return replace((yield Pass(True, texts, (0, 1))), screening=screening)
+    found = RecheckedTexts(texts, (yield Pass(False, texts, (0, 0.5))))
     spread = best + (np.arange(_SPREAD) + 0.5) / _SPREAD * (count - best)
     chosen, done = found.order_U[[*range(best), *spread.astype(int)]], 0.5
     # How many rounds follow is not known: each gets half of what is left.
     while len(chosen):
-
-        def advance(share: float, done: float = done) -> None:
-            on_progress(done + share * (1 - done) / 2)
-
-        found.add(chosen, exact(found.of(chosen), advance))
-        chosen, done = _undecided(found, screen), (1 + done) / 2
-    on_progress(1.0)
+        done, before = (1 + done) / 2, done
+        found.add(chosen, (yield Pass(True, found.of(chosen), (before, done))))
+        chosen = _undecided(found, screen)
     screening = Screening(screen.precision, screen.confidence, len(texts), found.rechecked)
     return replace(found.scores(), screening=screening)
 

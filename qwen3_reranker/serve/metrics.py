@@ -57,6 +57,7 @@ class Metrics:
         self._inference = histogram("inference_seconds", "From the first batch to the last logit.", _SECONDS)
         self._documents = histogram("documents", "Documents of a request.", _COUNTS)
         self._truncated = counter("truncated_documents", "Documents that were cut.", "model")
+        self._rechecked = counter("rechecked_documents", "Documents scored again after a screen.", "model")
         self._prompt_tokens = counter("prompt_tokens", "Tokens as separate rows would hold them.", "model")
         meaning = "Tokens after each request's shared beginnings are counted once."
         self._computed_tokens = counter("distinct_tokens", meaning, "model")
@@ -90,6 +91,11 @@ class Metrics:
         self._documents.labels(name).observe(documents)
         self._truncated.labels(name).inc(usage.truncated_documents)
         self._prompt_tokens.labels(name).inc(usage.prompt_tokens)
+        self._computed_tokens.labels(name).inc(usage.computed_tokens)
+
+    def on_recheck(self, name: str, documents: int, usage: Usage) -> None:
+        """Count the documents of a request that were scored again in the model's own precision."""
+        self._rechecked.labels(name).inc(documents)
         self._computed_tokens.labels(name).inc(usage.computed_tokens)
 
     def on_batch(self, model: str) -> Callable[[int, int, float], None]:

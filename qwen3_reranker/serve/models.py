@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -87,10 +88,12 @@ class ServedReranker(ScheduledModel[Reranker]):
     """A Reranker that many clients share.
 
     calibration: what gives its probabilities, None for its own. then: the model that scores the best of this one's.
+    screen: the same in a faster precision.
     """
 
     calibration: Calibration | None = None
     then: ServedReranker | None = None
+    screen: ServedReranker | None = None
 
     @property
     def judge(self) -> ServedReranker:
@@ -101,6 +104,12 @@ class ServedReranker(ScheduledModel[Reranker]):
     def reranker(self) -> Reranker:
         """The model."""
         return self.model
+
+    def close(self) -> None:
+        """End the remaining requests and free the memory, of its screen too."""
+        if self.screen is not None:
+            self.screen.close()
+        super().close()
 
     def calibration_of(self, instruction: str | None) -> Calibration | None:
         """The calibration, if it holds for a call with this instruction."""
@@ -151,6 +160,8 @@ class Models:
         for model in self.all:
             model.settings = next(each for each in settings.models if each.name == model.id)
             model.scheduler.max_waiting_tokens = settings.max_waiting_tokens
+            if isinstance(model, ServedReranker) and model.screen is not None:
+                model.screen.scheduler.max_waiting_tokens = settings.max_waiting_tokens
         self._name(settings.accept_any_model)
 
     def calibrate(self, calibrations: Mapping[str, Calibration]) -> None:
@@ -233,11 +244,24 @@ def open_models(
                 served = ServedReranker(reranker, chosen, _scheduler(reranker, chosen, settings, metrics))
                 rerankers.append(served)
             opened.callback(served.close)
+            if isinstance(served, ServedReranker) and chosen.screen is not None:
+                served.screen = _screen(served.reranker, chosen, settings, metrics)
+                served.screen.warm_up()
             served.warm_up()
         for each in rerankers:
             each.then = next((other for other in rerankers if other.id == each.settings.then), None)
         opened.pop_all()
     return Models(rerankers, embedders, accept_any=settings.accept_any_model)
+
+
+def _screen(reranker: Reranker, chosen: ModelSettings, settings: ServerSettings, metrics: Metrics) -> ServedReranker:
+    """The same model in the precision that screens."""
+    reranker.options.refuse_screen(chosen.screen)
+    options = {**_options(chosen), "precision": chosen.screen}
+    fast = Reranker(chosen.source, revision=chosen.revision, **options)
+    # Its batches have a name of their own in metrics; what clients see is the model's.
+    named = replace(chosen, id=f"{chosen.name} in {chosen.screen}")
+    return ServedReranker(fast, chosen, _scheduler(fast, named, settings, metrics))
 
 
 def _options(chosen: ModelSettings) -> dict[str, Any]:

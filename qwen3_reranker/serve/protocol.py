@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen3_reranker.records import NO_LIMITS, Limits, Receipt, Usage
+from qwen3_reranker.records import NO_LIMITS, Limits, Receipt, Screening, Usage
 from qwen3_reranker.search.filters import Filters
 from qwen3_reranker.selection import Choice
 from qwen3_reranker.selection_options import NO_SELECTION, SelectionOptions
@@ -118,4 +118,5 @@ class ScoreResult:
     is_calibrated: bool | None = None
     left_out: int = 0
     judged: tuple[int, int] | None = None
+    screening: Screening | None = None
     selection: Choice | None = None

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from qwen3_reranker import score as scores
 from qwen3_reranker.cascade import BANDS
 from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, TooLongError
-from qwen3_reranker.records import Row, Usage
+from qwen3_reranker.records import DocumentScores, Row, Screen, Screening, Usage
+from qwen3_reranker.screening import screening_passes
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
@@ -52,7 +53,7 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
         )
         raise invalid("uncalibrated_instruction", message, "min_probability")
     refuse_selection(asked)
-    computed, by_first = await _judged(asked, model, admitted)
+    computed, judged, screening = await _judged(asked, model, admitted)
     state.settle(len(asked.documents), computed.usage)
     logits_N = computed.outputs_N
     probabilities_N = calibration.probabilities(logits_N) if calibration else scores.probabilities(logits_N)
@@ -77,16 +78,30 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
         seconds=computed.seconds,
         is_calibrated=is_calibrated,
         left_out=len(order_N) - num_kept,
-        judged=None if model.then is None else (by_first, len(order_N)),
+        judged=judged,
+        screening=screening,
         selection=choice,
     )
 
 
-async def _judged(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest) -> tuple[Computed, int]:
-    """The judge's logits of all pairs, and how many another model scored first: those outside the band are -inf."""
-    band = _band(asked, model)
-    if band is None:
-        return await _pairs(asked, model.judge, admitted), 0
+async def _judged(
+    asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest
+) -> tuple[Computed, tuple[int, int] | None, Screening | None]:
+    """The judge's logits of all pairs, -inf for those that cannot be wanted; the fields `judged` and `screening`."""
+    # Only the best of one query's documents are found for less work.
+    is_for_best = asked.top_n is not None and not asked.instructions and len(set(asked.queries)) == 1
+    if model.then is not None:
+        band = model.settings.band or BANDS * (asked.top_n or 0)
+        if is_for_best and (asked.top_n or 0) <= band < len(asked.documents):
+            return await _cascaded(asked, model, admitted, band), (len(asked.documents), band), None
+        return await _pairs(asked, model.then, admitted), (0, len(asked.documents)), None
+    # How many documents a threshold leaves out is known of all, or of none.
+    if model.screen is not None and is_for_best and asked.min_probability is None:
+        return await _screened(asked, model, model.screen, admitted)
+    return await _pairs(asked, model, admitted), None, None
+
+
+async def _cascaded(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest, band: int) -> Computed:
     first = await _pairs(asked, model, admitted)
     places = np.argsort(-first.outputs_N, kind="stable")[:band].tolist()
     queries, documents = ([texts[place] for place in places] for texts in (asked.queries, asked.documents))
@@ -97,15 +112,34 @@ async def _judged(asked: ScoreRequest, model: ServedReranker, admitted: Admitted
     for place, row in zip(places, second.rows, strict=True):
         rows[place] = row
     usage = replace(Usage.total((first.usage, second.usage)), truncated_documents=second.usage.truncated_documents)
-    return Computed(logits_N, rows, usage, first.seconds + second.seconds, second.cost), len(rows)
+    return Computed(logits_N, rows, usage, first.seconds + second.seconds, second.cost)
 
 
-def _band(asked: ScoreRequest, model: ServedReranker) -> int | None:
-    """How many documents the second model scores; None where the judge scores all, as more results are wanted."""
-    if model.then is None or asked.top_n is None or asked.instructions or len(set(asked.queries)) > 1:
-        return None
-    band = model.settings.band or BANDS * asked.top_n
-    return band if asked.top_n <= band < len(asked.documents) else None
+async def _screened(
+    asked: ScoreRequest, model: ServedReranker, fast: ServedReranker, admitted: AdmittedRequest
+) -> tuple[Computed, None, Screening | None]:
+    """The same in passes. Only the first, which is of all documents, is charged."""
+    screen = Screen.of(model.settings.screen, model.settings.confidence, asked.top_n)
+    assert screen is not None, "it screens"
+    passes = screening_passes(asked.documents, screen)
+    whole: Computed | None = None
+    seconds = StageSeconds()
+    try:
+        some = next(passes)
+        while True:
+            part = replace(asked, queries=[asked.queries[0]] * len(some.texts), documents=some.texts)
+            computed = await _pairs(
+                part, model if some.is_exact else fast, admitted, whole, is_recheck=whole is not None
+            )
+            whole, seconds = whole or computed, seconds + computed.seconds
+            receipts = tuple(row.receipt for row in computed.rows)
+            logits_N = computed.outputs_N
+            some = passes.send(DocumentScores(logits_N, logits_N, receipts, computed.usage))
+    except StopIteration as ended:
+        found: DocumentScores = ended.value
+    assert whole is not None, "there is a first pass"
+    usage = replace(whole.usage, computed_tokens=found.usage.computed_tokens)
+    return replace(whole, outputs_N=found.logits, usage=usage, seconds=seconds), None, found.screening
 
 
 async def _pairs(
@@ -114,10 +148,12 @@ async def _pairs(
     admitted: AdmittedRequest,
     before: Computed | None = None,
     places: Sequence[int] | None = None,
+    *,
+    is_recheck: bool = False,
 ) -> Computed:
     """What a model makes of the pairs. places: of the pairs in the request, if they are some of them.
 
-    before: what another model made of the request.
+    before: what another model made of the request. is_recheck: they are charged as part of that.
     """
 
     def rows_of(part: slice) -> list[Row]:
@@ -130,7 +166,7 @@ async def _pairs(
         return rows
 
     try:
-        return await _compute(asked.queries, asked.documents, rows_of, model, admitted, before)
+        return await _compute(asked.queries, asked.documents, rows_of, model, admitted, before, is_recheck=is_recheck)
     except TooLongError as error:
         field = f"{asked.documents_field}.{error.index if places is None else places[error.index]}"
         raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", field) from None
@@ -160,11 +196,14 @@ async def _compute(
     model: ServedReranker | ServedEmbedder,
     admitted: AdmittedRequest,
     before: Computed | None = None,
+    *,
+    is_recheck: bool = False,
 ) -> Computed:
     """What the model makes of pairs, reserved and not settled yet. Cancelled, rows not computed leave the queue.
 
-    before: what another model made of the request, which is charged if this one does not come to an end. Raises
-    Problem, and TooLongError and QueryTooLongError, which only the caller can name fields for.
+    before: what another model made of the request, which is charged if this one does not come to an end. is_recheck:
+    that is all that is charged. Raises Problem, and TooLongError and QueryTooLongError, which only the caller can name
+    fields for.
     """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     began = time.monotonic()
@@ -175,7 +214,8 @@ async def _compute(
         tokenized = time.monotonic()
         prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
         cost = admitted.context.prices.cost(model.id, prompt_tokens)
-        admitted.state.reserve(prompt_tokens, cost)
+        if not is_recheck:
+            admitted.state.reserve(prompt_tokens, cost)
     except (Problem, RerankerError, asyncio.CancelledError) as error:
         if before is not None:
             # It goes no further, and what was computed before is charged.
@@ -190,7 +230,7 @@ async def _compute(
     try:
         await wait(scheduled, model, ended)
     except BaseException:
-        _charge_unfinished(scheduled, model, admitted, before)
+        _charge_unfinished(scheduled, model, admitted, before, is_recheck)
         raise
     seconds = StageSeconds(
         tokenizing=tokenized - began,
@@ -199,7 +239,10 @@ async def _compute(
         total=scheduled.ended - began,
     )
     usage = Usage(prompt_tokens, scheduled.computed_tokens, 0, sum(row.receipt.truncated for row in scheduled.rows))
-    admitted.context.metrics.on_result(model.id, len(documents), usage, seconds)
+    if is_recheck:
+        admitted.context.metrics.on_recheck(model.id, len(documents), usage)
+    else:
+        admitted.context.metrics.on_result(model.id, len(documents), usage, seconds)
     return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds, cost)
 
 
@@ -229,6 +272,7 @@ def _charge_unfinished(
     model: ServedReranker | ServedEmbedder,
     admitted: AdmittedRequest,
     before: Computed | None,
+    is_recheck: bool,
 ) -> None:
     """Charge what was computed of a request whose caller left or whose deadline passed, and of no other."""
     # Without an error it was finished as its caller left.
@@ -237,7 +281,9 @@ def _charge_unfinished(
     if not (scheduled.is_over and ended_by_caller and (documents or before)):
         return
     state, cost = admitted.state, admitted.context.prices.cost(model.id, usage.prompt_tokens)
-    if before is not None:
+    if before is not None and is_recheck:
+        documents, usage, cost = len(before.rows), before.usage, before.cost
+    elif before is not None:
         documents, usage = len(before.rows), Usage.total((before.usage, usage))
         cost = before.cost if cost is None else cost + (before.cost or 0)
     state.cost = cost

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from qwen3_reranker.errors import InputError, unknown
 from qwen3_reranker.option_fields import option, option_facts
+from qwen3_reranker.records import CONFIDENCE, Screen
 
 #: The calibration beside a model's files.
 STORED_CALIBRATION = "stored"
@@ -27,8 +28,9 @@ class ModelSettings:
     further names. kind: "reranker" or "embedder". price: US dollars for a million prompt tokens. calibration: a
     file of `calibrate`, or "stored" for the one beside the model. allow_other_calibration: take that of another model,
     and for every instruction. then: the id of another reranker of the server, which scores the `band` best documents of
-    this one; band: None for three times the results that a request wants. options: the fields of EngineOptions. Raises
-    InputError for what cannot be used.
+    this one; band: None for three times the results that a request wants. screen: a faster precision in which all
+    documents are scored first, to find the best that a request wants so surely as confidence says. options: the fields
+    of EngineOptions. Raises InputError for what cannot be used.
     """
 
     # For pydantic, which reads this class from a file: a misspelt field is an error.
@@ -44,6 +46,8 @@ class ModelSettings:
     allow_other_calibration: bool = False
     then: str | None = None
     band: int | None = None
+    screen: str | None = None
+    confidence: float = CONFIDENCE
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,9 @@ class ModelSettings:
             raise InputError(
                 "then is for a reranker without a calibration: probabilities are those of the second model"
             )
+        if self.screen is not None and (self.kind != "reranker" or self.then is not None):
+            raise InputError("screen is for a reranker without a second model")
+        Screen.of("int8", self.confidence, 1)
         if self.band is not None and self.band < 1:
             raise InputError(f"band must be at least 1, got {self.band}")
 

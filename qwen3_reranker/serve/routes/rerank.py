@@ -94,12 +94,17 @@ class RerankHandler:
 
 
 def _told(result: ScoreResult) -> dict[str, str]:
-    """Headers of a model with a calibration, whether it gave the probabilities, and of a cascade, what it did."""
-    calibrated = {} if result.is_calibrated is None else {"x-calibrated": str(result.is_calibrated).lower()}
-    if result.judged is None:
-        return calibrated
-    first, then = result.judged
-    return {**calibrated, "x-cascade": f"first={first}, then={then}"}
+    """Headers that say of a model with a calibration whether it gave the probabilities, and what other models did."""
+    told = {}
+    if result.is_calibrated is not None:
+        told["x-calibrated"] = str(result.is_calibrated).lower()
+    if result.judged is not None:
+        told["x-cascade"] = "first={}, then={}".format(*result.judged)
+    if screening := result.screening:
+        told["x-screening"] = (
+            f"precision={screening.precision}, screened={screening.screened}, rechecked={screening.rechecked}"
+        )
+    return told
 
 
 def stages_of(result: ScoreResult) -> dict[str, float]:
