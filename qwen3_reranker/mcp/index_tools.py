@@ -22,7 +22,7 @@ from qwen3_reranker.mcp.tool_fields import (
     SearchArguments,
     StatusArguments,
 )
-from qwen3_reranker.search import Filters, Index
+from qwen3_reranker.search import Filters, Index, SelectionOptions
 from qwen3_reranker.search.indexed_lines import IndexedLines
 
 #: An agent waits for each call, and may make many.
@@ -67,6 +67,7 @@ class IndexTools:
             budget=max(budget - (time.monotonic() - begun), 0.001),
             filters=Filters(given.path, given.collections, given.after, given.before),
             rerank=given.rerank,
+            selection=SelectionOptions(fold=given.fold),
         )
         if found.left_out:
             notes.append(f"there was no time for {' and '.join(found.left_out)}")

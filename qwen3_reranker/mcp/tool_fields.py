@@ -55,6 +55,9 @@ class SearchArguments(ToolArguments):
     after: Annotated[str | None, Field(description="Only documents of this day or later: 2026-11-30.")] = None
     before: Annotated[str | None, Field(description="Only documents before this day.")] = None
     limit: Annotated[int, Field(ge=1, le=50, description="Documents to return at most.")] = 10
+    fold: Annotated[
+        float | None, Field(gt=0, le=1, description="Fold copies into the best of them; 0.8 allows small changes.")
+    ] = None
     rerank: Annotated[bool, Field(description="Judge the candidates; false: the order of the first stage.")] = True
     budget_seconds: _Budget = None
     instruction: _Instruction = None
@@ -111,6 +114,7 @@ class FoundDocument(ScoredText):
     # At most 150 words, one of which may be as long as a file.
     text: Annotated[str, Field(description="The passage."), _clipped(4_000)]
     stage: Annotated[str, Field(description="What ranked it: 'judged' by the reranker, or 'first stage'.")]
+    duplicates: Annotated[tuple[str, ...], Field(description="Places of copies that `fold` folded into it.")] = ()
 
 
 class FoundDocuments(BaseModel):

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 
 from qwen3_reranker.mcp import IndexTools, tool_server
-from qwen3_reranker.mcp.tool_fields import MAX_BUDGET
+from qwen3_reranker.mcp.tool_fields import MAX_BUDGET, SearchArguments
 from qwen3_reranker.search import Index
 from testing.patience import PATIENCE_SECONDS
 from tests.mcp.conftest import Call, answer_of, error_of
@@ -32,6 +32,15 @@ def test_a_search_names_file_lines_stage_logit_and_probability(call: Call) -> No
     assert (hit["logit"] > 0) == (hit["probability"] > 0.5)
     assert found["judged"] == found["candidates"] > 0
     assert json.loads(result.content[0].text) == found  # type: ignore[union-attr]
+
+
+def test_a_copy_is_folded_into_the_better_passage_and_named(tmp_path: Path) -> None:
+    with Index(tmp_path / "index", reranker=None) as index:
+        index.add({"id": name, "text": "git revert takes back a commit" + end} for name, end in (("a", "."), ("b", "")))
+        tools = IndexTools(index)
+        assert len(tools.search(SearchArguments(query="take back a commit")).results) == 2
+        [hit] = tools.search(SearchArguments(query="take back a commit", fold=0.8)).results
+    assert {hit.path, *hit.duplicates} == {"a", "b"}
 
 
 def test_what_a_search_found_is_read_on_with_get(call: Call) -> None:
