@@ -83,7 +83,8 @@ def cut_query(passage: str, counts: Counter[str], rng: random.Random) -> tuple[s
     if len(words) < 8:
         return None
     if kind < 0.65:
-        length = rng.randint(3, 8)
+        # Some as long as a described need for information.
+        length = rng.randint(3, 8) if rng.random() < 0.6 else rng.randint(12, 35)
         first_word = rng.randrange(max(1, len(words) - length))
         return " ".join(words[first_word : first_word + length]), passage
     return _keywords(words, counts, rng), passage
