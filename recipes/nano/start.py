@@ -10,6 +10,7 @@ Shapes: V vocabulary, C hidden width, E width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qwen3_reranker.backends.torch.qwen3 import Qwen3Attention, Qwen3DecoderLayer
+from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
 from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
@@ -89,6 +91,31 @@ def initialise(
         yes_C, no_C = codes_VC[network.yes_id], codes_VC[network.no_id]
         _start_answer(layers[-1].self_attn, still_E, nn.functional.normalize(yes_C - no_C, dim=0), generator)
         network.model.norm.weight.fill_(FINAL_GAIN)
+
+
+def grow(network: NanoNetwork, stored: Mapping[str, Tensor], seed: int) -> None:
+    """Take the weights of a network of as many layers or fewer. New layers add nothing yet, and stand before the last.
+
+    The last collects the answer; what new ones learn to write before it, it can read.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    config, layers = network.config, list(network.model.each_layer())
+    still_E = _still(config.head_dim, config.rope_theta)
+    old = 1 + max(int(name.split(".")[2]) for name in stored if name.startswith("model.layers."))
+    with torch.no_grad():
+        for layer in layers[old - 1 : -1]:
+            _start_layer(layer, config.num_hidden_layers, generator)
+            _start_matching(layer.self_attn, still_E)
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+            layer.input_layernorm.weight.fill_(1.0)
+            layer.post_attention_layernorm.weight.fill_(1.0)
+    last, target = f"model.layers.{old - 1}.", f"model.layers.{len(layers) - 1}."
+    renamed = {target + name.removeprefix(last) if name.startswith(last) else name: w for name, w in stored.items()}
+    missing, unknown = network.load_state_dict(renamed, strict=False)
+    new = tuple(f"model.layers.{index}." for index in range(old - 1, len(layers) - 1))
+    if unknown or not all(name.startswith(new) for name in missing):
+        raise InputError(f"the network to start from has other tensors: {', '.join([*unknown, *missing][:3])}")
 
 
 class _Heads:
