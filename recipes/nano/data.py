@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,15 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files(folder)}
 
 
-def read(folder: Path) -> Iterator[Record]:
-    """Every record of every source; the query's hash decides what is held out, so the split never changes."""
+def read(folder: Path, left_out: Collection[str] = ()) -> Iterator[Record]:
+    """Every record of every source; the query's hash decides what is held out, so the split never changes.
+
+    left_out: sources and languages whose records are skipped, to see what a model knows of what it never saw.
+    """
     for path in files(folder):
         for _, fields in objects(path):
-            yield _record(fields)
+            if not {str(fields["source"]), *str(fields["lang"]).split(">")} & set(left_out):
+                yield _record(fields)
 
 
 def _record(fields: dict[str, object]) -> Record:

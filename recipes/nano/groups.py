@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qwen3_reranker.train.group_tree import GroupTree
 from recipes.nano.cache import Cache
+from recipes.nano.nearness import Nearness
 from recipes.nano.network import rows_tree
 from recipes.nano.pool import Pool
 
@@ -39,17 +40,31 @@ class Mix:
     documents: int = 8
     short_documents: int = 16
     hard: float = 0.25
-    ranked: float = 0.4
+    ranked: float = 0.55
     depth: int = 100
     smallest_corpus: int = 200
     default_instruction: float = 0.3
     best_window: float = 0.7
     source_temperature: float = 0.5
     emphasis: tuple[tuple[str, float], ...] = (
-        ("tldr", 12.0),
+        ("tldr", 7.0),
         ("codenn_so", 3.0),
-        ("wikitablequestions", 1.5),
+        ("wikitablequestions", 3.0),
         ("tatoeba_laser", 0.3),
+        # English prose: few records, and what newcomers try first.
+        ("docstrings", 5.0),
+        ("pubmedqa", 5.0),
+        ("covidqa", 4.0),
+        ("selqa", 3.0),
+        ("qed", 3.0),
+        ("squad_dev", 3.0),
+        ("qamr", 2.0),
+        ("fool_me_twice", 2.0),
+        # Templates and generated text: much of it alike.
+        ("factbook", 0.4),
+        ("gsm8k", 0.3),
+        ("text2sql", 0.5),
+        ("mxeval", 0.5),
     )
     cuts: tuple[tuple[int, float], ...] = ((64, 0.25), (96, 0.3), (160, 0.3), (256, 0.1), (400, 0.05))
 
@@ -58,13 +73,15 @@ class Mix:
 class Group:
     """A head and its documents as tokens: the positive, labelled negatives, BM25's, random ones.
 
-    lexical_D: BM25 of each document. synthetic: whether the query was cut from its positive.
+    lexical_D: BM25 of each document. near_D: its cosine with the query by the teacher, NaN where it was not asked.
+    synthetic: whether the query was cut from its positive.
     """
 
     head: Tokens
     documents: tuple[Tokens, ...]
     source: int
     lexical_D: NDArray[np.float32]
+    near_D: NDArray[np.float32]
     synthetic: bool
 
     @property
@@ -79,8 +96,16 @@ class Groups:
     word_V: the word of each token (see `tokenizer.words`). label: the template's tokens at the end of each query.
     """
 
-    def __init__(self, cache: Cache, word_V: NDArray[np.int32], label: Sequence[int], mix: Mix, seed: int) -> None:
-        self.cache, self.mix, self.seed, self.label = cache, mix, seed, label
+    def __init__(
+        self,
+        cache: Cache,
+        word_V: NDArray[np.int32],
+        label: Sequence[int],
+        mix: Mix,
+        seed: int,
+        nearness: Nearness | None = None,
+    ) -> None:
+        self.cache, self.mix, self.seed, self.label, self.nearness = cache, mix, seed, label, nearness
         self.rarity_V = rarity(cache, len(word_V))
         self._pools = _pools(cache, word_V)
         self.answers = _answers(cache)
@@ -139,6 +164,9 @@ class Groups:
             documents,
             int(cache.source[row]),
             _of(scores_N, pool.members_N, chosen),
+            self.nearness.of(int(cache.query[row]), chosen)
+            if self.nearness
+            else np.full(len(chosen), np.nan, np.float32),
             is_synthetic,
         )
 

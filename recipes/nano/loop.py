@@ -28,24 +28,29 @@ class Schedule:
     synthetic: shares of synthetic groups at progress 0, `labelled_from` and 1, linear in between.
     positive_weight: of a positive in the yes/no loss; a group holds several negatives.
     group_loss: weight of the softmax over a group, which is added to the yes/no loss.
-    lexical: share of BM25's softmax in a group's target, for labelled and for synthetic groups; the rest is the label.
+    lexical: share of BM25's softmax in a group's target where BM25 has the positive first, for labelled and for
+    synthetic groups; half of it where it has it second, and so on. The rest is the label.
     lexical_sharpness: factor of BM25's scores in that softmax.
+    teacher: share of the teacher's softmax in what BM25's leaves, where the teacher was asked.
+    teacher_sharpness: factor of its cosines.
     """
 
     minutes: float | None = 75.0
     steps: int | None = None
     max_tokens: int = 6000
-    matrix_rate: float = 3e-3
+    matrix_rate: float = 2e-3
     embedding_rate: float = 1e-3
     vector_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: float = 0.02
-    decay_from: float = 0.5
+    decay_from: float = 0.6
     clip: float = 1.0
     positive_weight: float = 3.0
     group_loss: float = 1.0
-    lexical: tuple[float, float] = (0.1, 0.5)
+    lexical: tuple[float, float] = (0.5, 0.6)
     lexical_sharpness: float = 0.5
+    teacher: float = 0.5
+    teacher_sharpness: float = 40.0
     synthetic: tuple[float, float, float] = (0.8, 0.3, 0.1)
     labelled_from: float = 0.08
     log_seconds: float = 60.0
@@ -123,7 +128,7 @@ class Run:
                 state.share = schedule.synthetic_share(self.share_done)
             cut = list(shuffled_batches(self.groups, state.chunk, state.share, schedule.max_tokens))
             for batch in cut[state.place :]:
-                losses.append(self._step(tree(batch, self.prefix, self.suffix), targets(batch, schedule)))
+                losses.append(self._step(tree(batch, self.prefix, self.suffix), *targets(batch, schedule)))
                 state.place += 1
                 state.seconds = time.monotonic() - started
                 now = time.monotonic()
@@ -142,14 +147,14 @@ class Run:
                     return
             state.chunk, state.place = state.chunk + 1, 0
 
-    def _step(self, batch: GroupTree, targets_GD: Tensor) -> float:
+    def _step(self, batch: GroupTree, targets_GD: Tensor, weights_GD: Tensor) -> float:
         factor = self.schedule.rate(self.share_done)
         for optimiser in self.optimisers:
             for part in optimiser.param_groups:
                 part["lr"] = part["peak"] * factor
         with torch.autocast("cpu", torch.bfloat16):
             logits_GD = self.network.logits(batch)
-        value = loss(logits_GD, targets_GD, self.schedule.positive_weight, self.schedule.group_loss)
+        value = loss(logits_GD, targets_GD, weights_GD, self.schedule.group_loss)
         torch.autograd.backward(value)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         for optimiser in self.optimisers:
@@ -192,20 +197,32 @@ class Run:
         self.progress = Progress(**state["progress"])
 
 
-def targets(batch: Sequence[Group], schedule: Schedule) -> Tensor:
-    """Target distribution over each group, (G, D): the first document's label mixed with BM25's softmax."""
+def targets(batch: Sequence[Group], schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """What each group should come to, both (G, D): a distribution, and weights of the yes/no loss.
+
+    The distribution is the first document's label mixed with the softmax of BM25 and that of the teacher.
+    """
     lexical_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch])) * schedule.lexical_sharpness
-    share_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None]
-    targets_GD = share_G * lexical_GD.softmax(-1)
-    targets_GD[:, :1] += 1.0 - share_G
-    return targets_GD
+    near_GD = torch.from_numpy(np.stack([group.near_D for group in batch]))
+    # Where BM25 finds the positive, its order of the others says something too.
+    place_G = 1 + (lexical_GD > lexical_GD[:, :1]).sum(-1, keepdim=True)
+    lexical_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None] / place_G
+    is_taught_G = near_GD.isfinite().all(-1, keepdim=True)
+    taught_G = schedule.teacher * is_taught_G * (1.0 - lexical_G)
+    near_GD = near_GD.nan_to_num(0.0)
+    targets_GD = lexical_G * lexical_GD.softmax(-1) + taught_G * (near_GD * schedule.teacher_sharpness).softmax(-1)
+    targets_GD[:, :1] += 1.0 - lexical_G - taught_G
+    weights_GD = torch.ones_like(targets_GD)
+    # What the teacher holds as near as the positive may well be another answer.
+    weights_GD[is_taught_G & (near_GD >= near_GD[:, :1])] = 0.0
+    weights_GD[:, 0] = schedule.positive_weight
+    return targets_GD, weights_GD
 
 
-def loss(logits_GD: Tensor, targets_GD: Tensor, positive_weight: float, group_loss: float) -> Tensor:
+def loss(logits_GD: Tensor, targets_GD: Tensor, weights_GD: Tensor, group_loss: float) -> Tensor:
     """Pointwise yes/no cross-entropy plus softmax cross-entropy over each group."""
     labels_GD = torch.zeros_like(logits_GD)
     labels_GD[:, 0] = 1.0
-    weights_GD = 1.0 + (positive_weight - 1.0) * labels_GD
     pointwise = functional.binary_cross_entropy_with_logits(logits_GD, labels_GD, weights_GD)
     return pointwise + group_loss * functional.cross_entropy(logits_GD, targets_GD)
 

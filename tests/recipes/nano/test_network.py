@@ -28,7 +28,8 @@ YES, NO = 5, 6
 
 
 def _group(head: Any, documents: tuple[Any, ...]) -> Group:
-    return Group(head, documents, source=0, lexical_D=np.zeros(len(documents), np.float32), synthetic=False)
+    unknown_D = np.full(len(documents), np.nan, np.float32)
+    return Group(head, documents, 0, np.zeros(len(documents), np.float32), unknown_D, synthetic=False)
 
 
 def _groups(rng: np.random.Generator) -> list[Group]:

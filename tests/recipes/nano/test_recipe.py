@@ -4,17 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from qwen3_reranker import Reranker
 from qwen3_reranker.errors import InputError
-from recipes.nano import export, recipe, tokenizer
+from recipes.nano import data, export, recipe, tokenizer
 from recipes.nano.cache import Cache
-from recipes.nano.groups import Groups, Mix
+from recipes.nano.groups import Groups, Mix, tree
 from recipes.nano.loop import Run, Schedule, targets
 from recipes.nano.network import NanoNetwork
-from recipes.nano.start import initialise, marks, meanings
+from recipes.nano.start import grow, initialise, marks, meanings
 
 SHORT = Schedule(minutes=None, steps=4, max_tokens=1500)
 SMALLEST = replace(recipe.TINY, base_vocabulary=400, layers=2, schedule=SHORT)
@@ -52,10 +53,41 @@ def test_a_model_is_trained_on_from_an_earlier_one(
     assert record["started_from"] == record["fingerprint"] == export.fingerprint(finished[1])
 
 
+def test_of_a_source_or_language_that_is_left_out_nothing_is_read(pairs_folder: Path) -> None:
+    assert {record.source for record in data.read(pairs_folder, ["short"])} == {"long"}
+    assert list(data.read(pairs_folder, ["en"])) == []
+
+
+def test_a_network_that_was_grown_gives_the_logits_of_the_smaller_one(finished: tuple[Path, Path]) -> None:
+    run = _run(finished[0], finished[0] / "unused.pt")
+    small, groups = run.network, run.groups
+    large = NanoNetwork(replace(small.config, num_hidden_layers=4), small.yes_id, small.no_id)
+    grow(large, small.state_dict(), 3)
+    batch = tree(groups.chunk(1, 0.5)[:3], run.prefix, run.suffix)
+    with torch.no_grad():
+        assert torch.equal(small.logits(batch), large.logits(batch))
+    with pytest.raises(InputError, match="other tensors"):
+        grow(large, {**small.state_dict(), "score.weight": torch.zeros(1)}, 3)
+
+
+def test_what_the_teacher_holds_as_near_as_the_positive_is_no_negative(finished: tuple[Path, Path]) -> None:
+    [group, *_] = [
+        each for each in _run(finished[0], finished[0] / "unused.pt").groups.chunk(1, 0.5) if len(each.documents) > 2
+    ]
+    near_D = np.linspace(0.7, 0.5, len(group.documents), dtype=np.float32)
+    near_D[2] = 0.9
+    (target_D,), (weight_D,) = targets([replace(group, near_D=near_D, lexical_D=np.zeros_like(near_D))], SHORT)
+    assert weight_D[2] == 0.0
+    assert weight_D[0] == SHORT.positive_weight
+    assert (weight_D[3:] == 1.0).all()
+    assert target_D.sum().item() == pytest.approx(1.0)
+    assert target_D[1:].argmax() == 1
+
+
 def test_targets_are_labels_mixed_with_bm25_s_order(finished: tuple[Path, Path]) -> None:
     groups = _run(finished[0], finished[0] / "unused.pt").groups
     for group in groups.chunk(1, 0.5)[:40]:
-        (target_D,) = targets([group], SHORT)
+        (target_D,), _ = targets([group], SHORT)
         assert target_D.sum().item() == pytest.approx(1.0)
         assert target_D[0] >= 1.0 - SHORT.lexical[group.synthetic]
         assert target_D[1:].argmax() == group.lexical_D[1:].argmax() or not group.lexical_D[1:].any()
