@@ -96,13 +96,13 @@ class StageSeconds:
 class ScoreResult:
     """Scores of a ScoreRequest, pair by pair in its order.
 
-    model: the id of the served model. created: Unix seconds. order: indices of the pairs in the reply, best first;
-    ties keep their order, and min_probability and top_n are applied. usage: prompt_tokens is charged; computed_tokens
-    counts each distinct prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None
-    without a price. is_calibrated: whether a calibration gave the probabilities; None for a model without one.
-    left_out: pairs below min_probability. judged: pairs that the first and the second model of a cascade scored; those
-    that the second did not score have the logit -inf and are not in `order`. None for one model. selection: of those
-    that are not left out, by their indices; None where none was asked for.
+    model: the id of the served model. created: Unix seconds. order: indices of the pairs in the reply, best first; ties
+    keep their order, and min_probability and top_n are applied. usage: prompt_tokens is charged; computed_tokens counts
+    each distinct prefix of the request once, whatever other requests ran with it. cost: exact US dollars, None without
+    a price. is_calibrated: whether a calibration gave the probabilities; None for a model without one. left_out: pairs
+    below min_probability; none_of_these: whether there is no other. judged: pairs that the first and the second model
+    of a cascade scored; those that the second did not score have the logit -inf and are not in `order`. None for one
+    model. selection: of those that are not left out, by their indices; None where none was asked for.
     """
 
     request_id: str
@@ -117,6 +117,7 @@ class ScoreResult:
     seconds: StageSeconds = field(default_factory=StageSeconds)
     is_calibrated: bool | None = None
     left_out: int = 0
+    none_of_these: bool = False
     judged: tuple[int, int] | None = None
     screening: Screening | None = None
     selection: Choice | None = None

@@ -78,6 +78,7 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
         seconds=computed.seconds,
         is_calibrated=is_calibrated,
         left_out=len(order_N) - num_kept,
+        none_of_these=num_kept == 0,
         judged=judged,
         screening=screening,
         selection=choice,
@@ -95,8 +96,9 @@ async def _judged(
         if is_for_best and (asked.top_n or 0) <= band < len(asked.documents):
             return await _cascaded(asked, model, admitted, band), (len(asked.documents), band), None
         return await _pairs(asked, model.then, admitted), (0, len(asked.documents)), None
-    # How many documents a threshold leaves out is known of all, or of none.
-    if model.screen is not None and is_for_best and asked.min_probability is None:
+    # What a threshold leaves out, and what a set is chosen from, are all documents.
+    is_of_best = is_for_best and asked.min_probability is None and not asked.selection.given
+    if model.screen is not None and is_of_best:
         return await _screened(asked, model, model.screen, admitted)
     return await _pairs(asked, model, admitted), None, None
 

@@ -129,6 +129,9 @@ def test_a_threshold_leaves_out_results_and_says_that_none_of_these_answers(cali
     }
     none = post(calibrated, "/v1/rerank", **RERANK, min_probability=1).json()
     assert (none["results"], none["abstention"]["none_of_these"], none["abstention"]["left_out"]) == ([], True, 3)
+    without_room = post(calibrated, "/v1/rerank", **RERANK, min_probability=scores[1], fit=1).json()
+    assert (without_room["results"], without_room["abstention"]["none_of_these"]) == ([], False)
+    assert len(without_room["selection"]["too_long"]) == 2
     for wrong in (1.5, "0.5", True):
         refused = post(calibrated, "/v1/rerank", **RERANK, min_probability=wrong)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "min_probability")

@@ -40,7 +40,9 @@ def test_the_best_are_the_exact_ones_and_cost_the_same(screening: Live) -> None:
     assert "x-screening" not in exact.headers
 
 
-@pytest.mark.parametrize("fields", [{}, {"top_n": 5, "min_probability": 0.1}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"top_n": 5, "min_probability": 0.1}, {"top_n": 5, "fold": 0.8, "diversity": 0.9}]
+)
 def test_a_request_that_needs_all_scores_is_not_screened(screening: Live, fields: dict[str, Any]) -> None:
     found, exact = (post(screening, model, **fields) for model in ("screening", "plain"))
     assert "x-screening" not in found.headers

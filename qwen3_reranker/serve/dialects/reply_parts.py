@@ -63,7 +63,7 @@ ABSTENTION = JsonOptional(
         "Abstention",
         "What min_probability left out. none_of_these: no document has that probability; is_calibrated: whether a "
         "calibration gave the probabilities.",
-        none_of_these=JsonValue(bool, lambda pair: not pair.result.order),
+        none_of_these=JsonValue(bool, lambda pair: pair.result.none_of_these),
         left_out=JsonValue(int, lambda pair: pair.result.left_out),
         best_probability=JsonValue(float, lambda pair: max(pair.result.probabilities)),
         is_calibrated=JsonValue(bool, lambda pair: bool(pair.result.is_calibrated)),
