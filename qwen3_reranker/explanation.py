@@ -139,7 +139,8 @@ class SentenceTexts:
             ]
         receipt = scores.receipts[0]
         if receipt.truncated:
-            num_read = _num_read(found) if self.leave_out else _num_estimated(scores.receipts[: count + 1])
+            num_read = _num_estimated(scores.receipts[: count + 1])
+            num_read = _num_read(self.document, found, num_read) if self.leave_out else num_read
             found[num_read:] = [replace(each, is_read=False) for each in found[num_read:]]
         return Explanation(
             query=query,
@@ -154,12 +155,16 @@ class SentenceTexts:
         )
 
 
-def _num_read(found: Sequence[Sentence]) -> int:
+def _num_read(document: str, found: Sequence[Sentence], num_estimated: int) -> int:
     """How many sentences the model read something of: up to the last one that changes the logit.
 
-    Without a sentence after the cut the model reads the same tokens, which give the same bits.
+    Without a sentence after the cut the model reads the same tokens, which give the same bits. So it does without one
+    before the cut that the text after it repeats: of those the estimate decides.
     """
-    return next((index for index in range(len(found), 0, -1) if found[index - 1].contribution), 0)
+    count = next((index for index in range(len(found), 0, -1) if found[index - 1].contribution), 0)
+    while count < num_estimated and document.startswith(found[count].text, found[count].end):
+        count += 1
+    return count
 
 
 def _num_estimated(receipts: Sequence[Receipt]) -> int:

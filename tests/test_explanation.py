@@ -95,6 +95,16 @@ def test_sentences_after_the_cut_of_a_long_document_add_nothing_and_are_marked()
     assert abs(sum(sentence.is_read for sentence in quick.sentences) - sum(read)) <= 1
 
 
+def test_a_sentence_that_the_text_after_it_repeats_is_read_although_nothing_changes_without_it() -> None:
+    with Reranker("nano", max_length=250) as short:
+        explained = short.explain(QUERY, "Take the commit back. " * 200)
+    read = [sentence.is_read for sentence in explained.sentences]
+    assert not any(sentence.contribution for sentence in explained.sentences)
+    assert read == sorted(read, reverse=True)
+    assert 3 < sum(read) < 30
+    assert explained.evidence == explained.sentences[0]
+
+
 def test_more_sentences_than_asked_for_are_joined_and_a_document_without_text_has_none(nano: Reranker) -> None:
     assert len(nano.explain(QUERY, DOCUMENT, most_sentences=2).sentences) == 2
     empty = nano.explain(QUERY, " ")
