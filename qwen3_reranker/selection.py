@@ -58,9 +58,10 @@ def choose(
     """
     options.refuse_boundless(top_k)
     folded = list(range(len(texts))) if options.fold is None else ShingleTable(texts).folded(options.fold)
-    duplicates: dict[int, tuple[int, ...]] = {}
+    lists: dict[int, list[int]] = {}
     for place, first in enumerate(folded):
-        duplicates[first] = (*duplicates.get(first, ()), *((place,) if place != first else ()))
+        lists.setdefault(first, []).extend([place] * (place != first))
+    duplicates = {first: tuple(places) for first, places in lists.items()}
     kept = np.array(list(duplicates), np.int64)
     costs, room = np.zeros(len(kept), np.int64), min(options.fit or 0, _MOST_TOKENS)
     if options.fit is not None:

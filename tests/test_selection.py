@@ -162,3 +162,9 @@ def test_an_empty_ranking_gives_an_empty_selection() -> None:
     found = select([], 3, fold=0.8, diversity=0.3, fit=100)
     assert (len(found), found.tokens, found.num_folded) == (0, 0, 0)
     assert repr(found) == "<Selection of 0 hits of 0 tokens; 0 folded, 0 too long, 0 left out>"
+
+
+def test_many_copies_of_one_text_are_folded_in_the_order_of_the_ranking() -> None:
+    hits = hits_of(["the same text"] * 30_000)
+    [kept] = select(hits, fold=0.8)
+    assert kept.duplicates == tuple(hit.index for hit in hits[1:])
