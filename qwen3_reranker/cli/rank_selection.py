@@ -47,11 +47,15 @@ def selection_words(selections: Sequence[Selection]) -> list[str]:
     words = [f"{chosen:,} {'document' if chosen == 1 else 'documents'}"]
     if options.fit is not None:
         tokens = max(each.tokens or 0 for each in selections)
-        words[0] += f" of {'at most ' * (len(selections) > 1)}{tokens:,} tokens"
+        words[0] += f" of {'at most ' * (len(selections) > 1)}{_counted(tokens)}"
     if options.fold is not None:
         words.append(f"{folded:,} folded into others")
     if too_long := sum(len(each.too_long) for each in selections):
-        words.append(f"{too_long:,} longer than {options.fit:,} tokens alone")
+        words.append(f"{too_long:,} longer than {_counted(options.fit or 0)} alone")
     if left_out := sum(len(each.left_out) for each in selections):
         words.append(f"{left_out:,} left out")
     return words
+
+
+def _counted(tokens: int) -> str:
+    return f"{tokens:,} {'token' if tokens == 1 else 'tokens'}"

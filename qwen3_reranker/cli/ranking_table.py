@@ -132,12 +132,14 @@ def _footer(report: RankingReport) -> list[str]:
     usage, shown, read = report.ranking.usage, len(report.ranking), len(report.documents)
     documents = f"{read:,} {'document' if read == 1 else 'documents'}"
     parts = [documents if shown == read else f"best {shown:,} of {read:,}"]
+    if report.selection is not None:
+        # With diversity or fit the best are not what is shown.
+        parts = selection_words([report.selection])
+        parts[0] += f" selected from {read:,}"
     if report.calibration is not None:
         parts[0] += ", calibrated"
     if report.least is not None:
         parts[0] += f" with a probability of {report.least:g} or more"
-    if report.selection is not None:
-        parts += selection_words([report.selection])
     if screening := report.ranking.screening:
         parts.append(f"rechecked {screening.rechecked:,} of {read:,}")
     if cascade := report.ranking.cascade:
