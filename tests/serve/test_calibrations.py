@@ -23,6 +23,7 @@ from qwen3_reranker.evaluate.judging import model_facts
 from qwen3_reranker.search import Index
 from qwen3_reranker.serve.dialects.base import Dialect
 from qwen3_reranker.serve.dialects.dialect_table import DIALECTS
+from qwen3_reranker.serve.log import logging_to_stderr
 from qwen3_reranker.serve.reload import Reloader
 from qwen3_reranker.serve.settings_sources import settings_of
 from testing.live_server import Live, live_server
@@ -206,7 +207,8 @@ def test_a_reload_takes_a_new_calibration_and_keeps_the_old_one_where_it_cannot(
     file.write_text(calibration.to_json(), encoding="utf-8")
     settings = settings_of({"models": [{"calibration": str(file)}]})
     reloader = Reloader(lambda: settings)
-    with live_server() as live:
+    # A reload sets the level of the package's log, which is restored at the end.
+    with logging_to_stderr("text"), live_server() as live:
 
         def scores() -> list[float]:
             return [each["relevance_score"] for each in post(live, "/v1/rerank", **RERANK).json()["results"]]
