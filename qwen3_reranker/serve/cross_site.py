@@ -17,6 +17,7 @@ _READING = ("GET", "HEAD")
 # What scripts of allowed sites may read of a reply, besides what every script may.
 _EXPOSED = (
     "x-request-id, retry-after, retry-after-ms, x-should-retry, server-timing, openai-processing-ms, x-calibrated, "
+    "x-cascade, x-screening, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

@@ -104,7 +104,8 @@ def assert_cors_of(live: Live, **key: str) -> None:
         reply = httpx2.post(f"{live.url}/v1/rerank", json=body, headers=headers)
         assert reply.status_code == expected
         assert reply.headers["access-control-allow-origin"] == APP
-        assert "retry-after" in reply.headers["access-control-expose-headers"]
+        exposed = reply.headers["access-control-expose-headers"].split(", ")
+        assert {"retry-after", "x-calibrated", "x-cascade", "x-screening"} <= set(exposed)
     refused = preflight(live, "https://evil.example")
     assert refused.status_code == 403
     assert "access-control-allow-origin" not in refused.headers
