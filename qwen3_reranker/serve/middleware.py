@@ -110,6 +110,8 @@ class RequestState:
                 status=status,
             )
         )
+        # It may be less than was reserved.
+        self.headers |= self.reservation.headers()
 
     def problem_response(self, problem: Problem) -> JsonResponse:
         """The reply for a problem, in the request's dialect. The log gets its code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from qwen3_reranker import score as scores
 from qwen3_reranker.cascade import BANDS
-from qwen3_reranker.errors import InputError, QueryTooLongError, RerankerError, TooLongError
+from qwen3_reranker.errors import QueryTooLongError, RerankerError, TooLongError
+from qwen3_reranker.recheck import RecheckedTexts
 from qwen3_reranker.records import DocumentScores, Row, Screen, Screening, Usage
 from qwen3_reranker.screening import screening_passes
 from qwen3_reranker.serve.accounts.prices import dollars
@@ -93,8 +94,8 @@ async def _judged(
     is_for_best = asked.top_n is not None and not asked.instructions and len(set(asked.queries)) == 1
     if model.then is not None:
         band = model.settings.band or BANDS * (asked.top_n or 0)
-        if is_for_best and (asked.top_n or 0) <= band < len(asked.documents):
-            return await _cascaded(asked, model, admitted, band), (len(asked.documents), band), None
+        if is_for_best and (asked.top_n or 0) <= band < len(set(asked.documents)):
+            return await _cascaded(asked, model, admitted, band)
         return await _pairs(asked, model.then, admitted), (0, len(asked.documents)), None
     # What a threshold leaves out, and what a set is chosen from, are all documents.
     is_of_best = is_for_best and asked.min_probability is None and not asked.selection.given
@@ -103,18 +104,40 @@ async def _judged(
     return await _pairs(asked, model, admitted), None, None
 
 
-async def _cascaded(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest, band: int) -> Computed:
+async def _cascaded(
+    asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest, band: int
+) -> tuple[Computed, tuple[int, int], None]:
+    """The judge's logits of the best `band` distinct documents of the model.
+
+    The judge reads all documents, and the most that its part may cost is reserved, before the model computes: what
+    cannot be answered costs nothing.
+    """
+    state, judge, began = admitted.state, model.judge, time.monotonic()
+    rows = (await _tokenized(asked, judge, admitted, lambda: None)).rows
+    tokens_of = {text: len(row.ids) for text, row in zip(asked.documents, rows, strict=True)}
+    most = sum(sorted(tokens_of.values())[-band:])
+    state.reserve(most, admitted.context.prices.cost(judge.id, most))
+    reading = time.monotonic() - began
     first = await _pairs(asked, model, admitted)
-    places = np.argsort(-first.outputs_N, kind="stable")[:band].tolist()
-    queries, documents = ([texts[place] for place in places] for texts in (asked.queries, asked.documents))
-    second = await _pairs(replace(asked, queries=queries, documents=documents), model.judge, admitted, first, places)
-    logits_N = np.full(len(asked.documents), -np.inf, np.float32)
-    logits_N[places] = second.outputs_N
-    rows = list(first.rows)
-    for place, row in zip(places, second.rows, strict=True):
-        rows[place] = row
+    found = RecheckedTexts(asked.documents, _document_scores(first))
+    chosen = found.order_U[:band]
+    places = np.unique(found.place_N, return_index=True)[1][chosen]
+
+    def scheduled(on_end: Callable[[], object]) -> Awaitable[ScheduledRequest]:
+        make = partial(ScheduledRequest, [rows[place] for place in places], deadline=state.deadline, on_end=on_end)
+        return admitted.run("tokenize", make)
+
+    second = await _compute(scheduled, judge, admitted, first)
+    found.add(chosen, _document_scores(second))
+    logits_N = found.second_U[found.place_N]
+    read = [
+        by_judge if is_judged else by_first
+        for is_judged, by_first, by_judge in zip(np.isfinite(logits_N), first.rows, rows, strict=True)
+    ]
     usage = replace(Usage.total((first.usage, second.usage)), truncated_documents=second.usage.truncated_documents)
-    return Computed(logits_N, rows, usage, first.seconds + second.seconds, second.cost)
+    seconds = first.seconds + second.seconds + StageSeconds(tokenizing=reading, total=reading)
+    state.cost = _sum_of_costs(first.cost, second.cost)
+    return Computed(logits_N, read, usage, seconds, state.cost), (len(rows), found.rechecked), None
 
 
 async def _screened(
@@ -134,9 +157,7 @@ async def _screened(
                 part, model if some.is_exact else fast, admitted, whole, is_recheck=whole is not None
             )
             whole, seconds = whole or computed, seconds + computed.seconds
-            receipts = tuple(row.receipt for row in computed.rows)
-            logits_N = computed.outputs_N
-            some = passes.send(DocumentScores(logits_N, logits_N, receipts, computed.usage))
+            some = passes.send(_document_scores(computed))
     except StopIteration as ended:
         found: DocumentScores = ended.value
     assert whole is not None, "there is a first pass"
@@ -144,19 +165,34 @@ async def _screened(
     return replace(whole, outputs_N=found.logits, usage=usage, seconds=seconds), None, found.screening
 
 
+def _document_scores(computed: Computed) -> DocumentScores:
+    """The same, for a pass of several. Its probabilities are not looked at."""
+    receipts = tuple(row.receipt for row in computed.rows)
+    return DocumentScores(computed.outputs_N, computed.outputs_N, receipts, computed.usage)
+
+
+def _sum_of_costs(*costs: int | None) -> int | None:
+    """Nanodollars; None without a price at all."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
 async def _pairs(
     asked: ScoreRequest,
     model: ServedReranker,
     admitted: AdmittedRequest,
     before: Computed | None = None,
-    places: Sequence[int] | None = None,
     *,
     is_recheck: bool = False,
 ) -> Computed:
-    """What a model makes of the pairs. places: of the pairs in the request, if they are some of them.
+    """What a model makes of the pairs; the rest is that of `_compute`."""
+    return await _compute(partial(_tokenized, asked, model, admitted), model, admitted, before, is_recheck=is_recheck)
 
-    before: what another model made of the request. is_recheck: they are charged as part of that.
-    """
+
+async def _tokenized(
+    asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRequest, on_end: Callable[[], object]
+) -> ScheduledRequest:
+    """The pairs in the model's tokens. Raises Problem, which names a field of the request."""
 
     def rows_of(part: slice) -> list[Row]:
         pairs = list(zip(asked.queries[part], asked.documents[part], strict=True))
@@ -168,12 +204,14 @@ async def _pairs(
         return rows
 
     try:
-        return await _compute(asked.queries, asked.documents, rows_of, model, admitted, before, is_recheck=is_recheck)
+        return await admitted.schedule(asked.queries, asked.documents, rows_of, on_end)
     except TooLongError as error:
-        field = f"{asked.documents_field}.{error.index if places is None else places[error.index]}"
+        field = f"{asked.documents_field}.{error.index}"
         raise invalid("context_length_exceeded", "a document does not fit and was not to be cut", field) from None
     except QueryTooLongError as error:
         raise _query_too_long(error, asked, model) from error
+    except RerankerError as error:
+        raise of_error(error) from error
 
 
 async def embed(asked: EmbeddingRequest, model: ServedEmbedder, admitted: AdmittedRequest) -> Computed:
@@ -183,52 +221,43 @@ async def embed(asked: EmbeddingRequest, model: ServedEmbedder, admitted: Admitt
     def rows_of(part: slice) -> list[Row]:
         return rows(asked.texts[part], cache_salt=admitted.state.tenant)
 
+    schedule = partial(admitted.schedule, [""] * len(asked.texts), asked.texts, rows_of)
     try:
-        computed = await _compute([""] * len(asked.texts), asked.texts, rows_of, model, admitted)
-    except InputError as error:
+        computed = await _compute(schedule, model, admitted)
+    except RerankerError as error:
         raise of_error(error) from error
     admitted.state.settle(len(asked.texts), computed.usage)
     return computed
 
 
 async def _compute(
-    queries: Sequence[str],
-    documents: Sequence[str],
-    rows_of: Callable[[slice], list[Row]],
+    schedule: Callable[[Callable[[], object]], Awaitable[ScheduledRequest]],
     model: ServedReranker | ServedEmbedder,
     admitted: AdmittedRequest,
     before: Computed | None = None,
     *,
     is_recheck: bool = False,
 ) -> Computed:
-    """What the model makes of pairs, reserved and not settled yet. Cancelled, rows not computed leave the queue.
+    """What the model makes of a request, reserved and not settled yet. Cancelled, rows not computed leave the queue.
 
-    before: what another model made of the request, which is charged if this one does not come to an end. is_recheck:
-    that is all that is charged. Raises Problem, and TooLongError and QueryTooLongError, which only the caller can name
-    fields for.
+    schedule: makes the request, with what to call at its end. before: what another model made of it, which is charged
+    too if the caller does not wait for this one, and with which this one's part was reserved. is_recheck: only `before`
+    is charged. Raises Problem, and what `schedule` raises.
     """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     began = time.monotonic()
     try:
-        scheduled = await admitted.schedule(
-            queries, documents, rows_of, on_end=lambda: loop.call_soon_threadsafe(ended.set)
-        )
-        tokenized = time.monotonic()
-        prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
-        cost = admitted.context.prices.cost(model.id, prompt_tokens)
-        if not is_recheck:
-            admitted.state.reserve(prompt_tokens, cost)
-    except (Problem, RerankerError, asyncio.CancelledError) as error:
+        scheduled = await schedule(lambda: loop.call_soon_threadsafe(ended.set))
+    except asyncio.CancelledError:
         if before is not None:
-            # It goes no further, and what was computed before is charged.
-            status = error.status if isinstance(error, Problem) else 400
-            is_left = isinstance(error, asyncio.CancelledError)
-            admitted.state.settle(
-                len(before.rows), before.usage, admitted.state.status_without_reply() if is_left else status
-            )
-        if isinstance(error, RerankerError) and not isinstance(error, TooLongError | QueryTooLongError):
-            raise of_error(error) from error
+            admitted.state.cost = before.cost
+            admitted.state.settle(len(before.rows), before.usage, admitted.state.status_without_reply())
         raise
+    tokenized = time.monotonic()
+    prompt_tokens = sum(len(row.ids) for row in scheduled.rows)
+    cost = admitted.context.prices.cost(model.id, prompt_tokens)
+    if before is None:
+        admitted.state.reserve(prompt_tokens, cost)
     try:
         await wait(scheduled, model, ended)
     except BaseException:
@@ -242,9 +271,9 @@ async def _compute(
     )
     usage = Usage(prompt_tokens, scheduled.computed_tokens, 0, sum(row.receipt.truncated for row in scheduled.rows))
     if is_recheck:
-        admitted.context.metrics.on_recheck(model.id, len(documents), usage)
+        admitted.context.metrics.on_recheck(model.id, len(scheduled.rows), usage)
     else:
-        admitted.context.metrics.on_result(model.id, len(documents), usage, seconds)
+        admitted.context.metrics.on_result(model.id, len(scheduled.rows), usage, seconds)
     return Computed(scheduled.outputs_N, scheduled.rows, usage, seconds, cost)
 
 
@@ -287,7 +316,7 @@ def _charge_unfinished(
         documents, usage, cost = len(before.rows), before.usage, before.cost
     elif before is not None:
         documents, usage = len(before.rows), Usage.total((before.usage, usage))
-        cost = before.cost if cost is None else cost + (before.cost or 0)
+        cost = _sum_of_costs(before.cost, cost)
     state.cost = cost
     state.settle(documents, usage, state.status_without_reply())
 
