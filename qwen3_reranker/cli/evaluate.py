@@ -159,6 +159,8 @@ def evaluate(
     """
     if not data.on:
         raise InputError("nothing to evaluate on: name a folder, a file or a suite with --on")
+    if compare.then is None and {"bands", "margin"} & unusual(compare).keys():
+        raise InputError("--band and --margin are of cascades: they need --then")
 
     from qwen3_reranker.cli.evaluate_inputs import (
         FirstStageOptions,

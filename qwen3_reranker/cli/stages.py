@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from os.path import exists, samefile
 from typing import TYPE_CHECKING
 
 from qwen3_reranker.cli.opened_reranker import is_server, open_reranker
@@ -40,7 +41,7 @@ class StageOptions:
     then: str | None = option(
         None,
         "A second, larger model (or the URL of a server): it scores the best documents of --model, and the N best are "
-        "those of its scores. Needs -k.",
+        "those of its scores. Options such as --precision hold for both. Needs -k.",
         unit="NAME|URL",
     )
     band: int | None = option(
@@ -60,14 +61,14 @@ class StageOptions:
             return
         flag = "--then" if self.screen is None else "--screen"
         if self.screen is not None and self.then is not None:
-            raise InputError("leave out --screen or --then: a first model with --precision int8 is fast by itself")
+            raise InputError("leave out --screen or --then: one of them finds the best for less work")
         if self.top_k is None:
             raise InputError(f"{flag} finds the N best documents: say how many with -k N")
         if in_place:
             raise InputError(f"{in_place} tells what ranking without {flag} takes: leave one of them out")
         if self.then is not None:
-            if self.then == model:
-                raise InputError(f"--then must be another model than --model, got {model} twice")
+            if _is_same(self.then, model):
+                raise InputError(f"--then must be another model than --model, got {self.then} for both")
             if self.band is not None and self.band < self.top_k:
                 raise InputError(f"--band must be at least -k, as --then finds the best {self.top_k}, got {self.band}")
             return
@@ -97,6 +98,11 @@ class StageOptions:
 def engine_of(name: str, other: str | None, engine: EngineOptions) -> EngineOptions:
     """The options of a model beside another: a server has none where they are for a model on this machine."""
     return EngineOptions() if is_server(name) and other is not None and not is_server(other) else engine
+
+
+def _is_same(name: str, other: str) -> bool:
+    """Whether both are one model: by their names, or as they lead to one file or folder."""
+    return name == other or (exists(name) and exists(other) and samefile(name, other))
 
 
 def note_stages(

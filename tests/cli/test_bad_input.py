@@ -99,7 +99,11 @@ COMMANDS = {
     ),
     "the same model twice": (
         ["q", "notes.txt", "-k", "5", "--model", "nano", "--then", "nano"],
-        "--then must be another model than --model, got nano twice",
+        "--then must be another model than --model, got nano for both",
+    ),
+    "one folder as both models": (
+        ["q", "notes.txt", "-k", "5", "--model", ".", "--then", "./"],
+        "--then must be another model than --model, got ",
     ),
     "a second model and a screen": (
         ["q", "notes.txt", "-k", "5", "--then", "other", "--screen", "int8"],

@@ -76,6 +76,8 @@ def test_what_gives_no_cascade_is_refused(run: Run, model: str) -> None:
         ([model, "--then", "nano", "--band", "ten"], "--band must be numbers of documents such as 10,20,50, got 'ten'"),
         ([model, "--then", "nano", "--band", "0"], "--band must be numbers of documents"),
         ([model, "--then", "nano", "--precision", "int8", "--precision", "float32"], "needs one instruction, one prec"),
+        ([model, "--band", "5"], "--band and --margin are of cascades: they need --then"),
+        ([model, "--margin", "0.1"], "--band and --margin are of cascades: they need --then"),
         ([model, "--then", "nano", "--margin", "-1"], "--margin must be at least 0, got -1"),
     ]:
         outcome = run("evaluate", *arguments, "--on", "tasks")
