@@ -81,6 +81,8 @@ def main() -> None:
     if options.train:
         train(options.train, options.small, options.minutes)
         return
+    if not options.on:
+        parser.error("name labelled sets with --on, or training pairs with --train")
     sets = [each.drawn(options.queries, 0) for place in options.on for each in read_sets(place)]
     stages = [bm25(each, 100, 0, options.folder / "first-stages") for each in sets]
     with Reranker(str(options.small)) as small, Reranker(options.large) as large:
