@@ -14,7 +14,7 @@ from qwen3_reranker.cli.explanation_table import reasons, work_done
 from qwen3_reranker.cli.rank_selection import selection_words
 from qwen3_reranker.cli.ranking_output import RankingReport
 from qwen3_reranker.cli.rate_text import seconds_text
-from qwen3_reranker.cli.terminal import console_for, one_line, print_line, print_table
+from qwen3_reranker.cli.terminal import console_for, filled, one_line, print_line, print_table
 from qwen3_reranker.row_table import GAP, Column, RowTable, cut_end
 
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -56,7 +56,7 @@ def write_ranking_table(report: RankingReport, stream: TextIO) -> None:
     if len(report.ranking):
         print_table(_table(report, console), console)
         console.print()
-    for text in _filled(_footer(report), console.width):
+    for text in filled(_footer(report), console.width):
         print_line(console, Text(text, style="dim"))
 
 
@@ -114,18 +114,6 @@ def _without_beginning(source: str, width: int) -> list[str]:
     while cell_len(end) >= width:
         end = end[1:]
     return [f"…{end}"]
-
-
-def _filled(parts: list[str], width: int) -> list[str]:
-    """The parts joined by dots, as many on a line as fit."""
-    lines = parts[:1]
-    for part in parts[1:]:
-        joined = f"{lines[-1]} · {part}"
-        if cell_len(joined) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(part)
-    return lines
 
 
 def _footer(report: RankingReport) -> list[str]:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from qwen3_reranker.cli.explanation_table import reasons, work_done
-from qwen3_reranker.cli.terminal import console_for, one_line, print_line
+from qwen3_reranker.cli.terminal import console_for, filled, one_line, print_line
 from qwen3_reranker.explanation import Explanation
 from qwen3_reranker.row_table import cut_end
 from qwen3_reranker.search.results import SearchHit, SearchResults
@@ -47,7 +47,8 @@ def write_results(
     if results:
         console.print()
     told = [work_done(explanations)] if explanations else []
-    print_line(console, Text(" · ".join([_closing(results), *told]), style="dim"))
+    for text in filled([*_closing(results), *told], console.width):
+        print_line(console, Text(text, style="dim"))
 
 
 def matching_lines(hit: SearchHit, asked: frozenset[str]) -> list[tuple[int, str]]:
@@ -73,7 +74,7 @@ def _marked(line: str, asked: frozenset[str]) -> Text:
     return text
 
 
-def _closing(results: SearchResults) -> str:
+def _closing(results: SearchResults) -> list[str]:
     parts = [f"{len(results):,} {'document' if len(results) == 1 else 'documents'}"]
     if results.judged:
         known = f", {results.cached:,} of them known" if results.cached else ""
@@ -81,9 +82,9 @@ def _closing(results: SearchResults) -> str:
     elif results.candidates:
         parts.append(f"none of {results.candidates:,} candidates judged")
     if (selection := results.selection) is not None:
-        parts += [f"{selection.tokens:,} tokens"] * (selection.tokens is not None)
+        parts += [] if selection.tokens is None else [f"{selection.tokens:,} tokens"]
         parts += [f"{selection.folded:,} folded"] * (selection.folded > 0)
         parts += [f"{len(selection.too_long):,} too long to fit"] * bool(selection.too_long)
         parts += [f"{len(selection.left_out):,} left out"] * bool(selection.left_out)
     missing = [f"no time for {' and '.join(results.left_out)}"] if results.left_out else []
-    return " · ".join([*(parts if results else ["nothing found"]), *missing, f"{results.seconds.total:.2f} s"])
+    return [*(parts if results else ["nothing found"]), *missing, f"{results.seconds.total:.2f} s"]

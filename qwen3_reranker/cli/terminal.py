@@ -76,3 +76,17 @@ def _say(kind: str, colour: str, message: str) -> None:
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def filled(parts: list[str], width: int) -> list[str]:
+    """The parts joined by dots, as many on a line as fit."""
+    from rich.cells import cell_len
+
+    lines = parts[:1]
+    for part in parts[1:]:
+        joined = f"{lines[-1]} · {part}"
+        if cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines

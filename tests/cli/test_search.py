@@ -52,6 +52,21 @@ def test_the_table_names_places_stages_and_matching_lines(run: Run, monkeypatch:
     assert max(map(len, lines)) <= 60
 
 
+def test_the_table_of_a_set_names_copies_and_says_what_was_left_out(
+    run: Run, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    (notes / "copy.md").write_text("# Undo\n\nMove the branch one commit back!\n", encoding="utf-8")
+    (notes / "more.md").write_text("# Branches\n\nA branch names a commit.\n", encoding="utf-8")
+    folded = run("search", "commit", "notes", "--limit", "1", "--fold", "0.8", "--format", "table")
+    assert folded.code == 0
+    assert all(words in folded.out for words in ("1 document ", "1 folded", "1 left out"))
+    fitted = run("search", "commit", "--fit", "100", "--fold", "0.8", "--why", "--format", "table")
+    assert fitted.code == 0
+    assert all(words in fitted.out for words in (" also ", " tokens", "1 folded", "scored alone"))
+    assert max(map(len, [*folded.out.splitlines(), *fitted.out.splitlines()])) <= 60
+
+
 def test_why_shows_the_sentence_that_answers_below_each_result(run: Run, notes: Path) -> None:
     text = "# Undo\n\nThis page is short and about git. Move the branch one commit back, which takes it back.\n"
     (notes / "git.md").write_text(text, encoding="utf-8")
