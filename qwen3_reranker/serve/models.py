@@ -35,6 +35,9 @@ _PROBE_SECONDS = 600.0
 # batches of this size compute no slower.
 _CPU_BATCH_TOKENS = 1024
 
+#: A warning in replies.
+UNCALIBRATED = "probabilities are the model's own: its calibration belongs to another instruction"
+
 Opened = TypeVar("Opened", bound=Reranker | Embedder)
 Served = TypeVar("Served", bound="ScheduledModel[Any]")
 
@@ -116,6 +119,10 @@ class ServedReranker(ScheduledModel[Reranker]):
         found = self.calibration
         holds = found and (self.settings.allow_other_calibration or found.holds_for(self.model, instruction))
         return found if holds else None
+
+    def is_calibrated(self, instruction: str | None) -> bool | None:
+        """Whether the calibration gives the probabilities of a call with this instruction; None without one."""
+        return None if self.calibration is None else self.calibration_of(instruction) is not None
 
     def probabilities(self, logits_N: NDArray[np.float32], instruction: str | None) -> NDArray[np.float32]:
         """The probability of each logit of calls with this instruction, by the calibration if it holds."""

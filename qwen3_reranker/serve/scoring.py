@@ -46,7 +46,7 @@ async def score(asked: ScoreRequest, model: ServedReranker, admitted: AdmittedRe
     """The scores of a request: those of the judge of its model. Raises Problem."""
     state, judge = admitted.state, model.judge
     calibration = judge.calibration_of(asked.instruction)
-    is_calibrated = None if judge.calibration is None else calibration is not None
+    is_calibrated = judge.is_calibrated(asked.instruction)
     if is_calibrated is False and asked.min_probability is not None:
         message = (
             "`min_probability` is a probability of this model's calibration, which belongs to another instruction; "

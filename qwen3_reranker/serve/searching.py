@@ -16,7 +16,7 @@ from qwen3_reranker.search.search_index import Staleness
 from qwen3_reranker.search.selected_hits import refuse_selection
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
-from qwen3_reranker.serve.models import ServedReranker
+from qwen3_reranker.serve.models import UNCALIBRATED, ServedReranker
 from qwen3_reranker.serve.problems import Problem, invalid, of_error
 from qwen3_reranker.serve.protocol import SearchRequest, StageSeconds
 from qwen3_reranker.serve.scheduler import ScheduledRequest
@@ -85,8 +85,11 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
         raise Problem(500, "server_error", "index_error", "the index failed; the server's log says why") from error
     except RerankerError as error:
         raise of_error(error) from error
+    warnings = turns.warnings if turns is not None else ()
     if model is not None:
         results = _calibrated(results, model, asked.instruction)
+        if turns is not None and model.is_calibrated(asked.instruction) is False:
+            warnings += (UNCALIBRATED,)
     usage = Usage(0, 0, 0, 0)
     if turns is not None:
         usage = turns.settle()
@@ -100,7 +103,7 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
         served.stale,
         usage,
         None if state.cost is None else dollars(state.cost),
-        turns.warnings if turns is not None else (),
+        warnings,
     )
 
 

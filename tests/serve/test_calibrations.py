@@ -144,6 +144,15 @@ def test_another_instruction_gets_the_models_own_probabilities_and_no_threshold(
     assert reply.headers["x-calibrated"] == "false"
     assert reply.json()["results"] == own.json()["results"]
     assert "another instruction" in reply.json()["meta"]["warnings"][0]
+    found = post(calibrated, "/v1/search", query=QUERY, instruction="Find recipes", budget_seconds=60).json()
+    assert [each for each in found["warnings"] if "another instruction" in each]
+    explain = {"query": QUERY, "document": DOCUMENTS[0]}
+    for asked, said in (
+        ({}, "true"),
+        ({"instruction": "Find recipes"}, "false"),
+        ({"instructions": ["", "x"]}, "false"),
+    ):
+        assert post(calibrated, "/v1/explain", **explain, **asked).headers["x-calibrated"] == said
     refused = post(calibrated, "/v1/rerank", **other, min_probability=0.5)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "uncalibrated_instruction")
 
@@ -151,7 +160,9 @@ def test_another_instruction_gets_the_models_own_probabilities_and_no_threshold(
 def test_explanations_and_found_files_are_calibrated_too(calibrated: Live, calibration: Calibration) -> None:
     explained = post(calibrated, "/v1/explain", query=QUERY, document=DOCUMENTS[0]).json()
     assert [explained["probability"]] == expected(calibration, [explained["logit"]])
-    hits = post(calibrated, "/v1/search", query=QUERY, budget_seconds=60).json()["results"]
+    found = post(calibrated, "/v1/search", query=QUERY, budget_seconds=60).json()
+    assert found["warnings"] == []
+    hits = found["results"]
     assert [hit["probability"] for hit in hits] == expected(calibration, [hit["logit"] for hit in hits])
 
 

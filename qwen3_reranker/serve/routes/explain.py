@@ -193,7 +193,9 @@ def explain_endpoints(context: Context) -> Iterator[HttpEndpoint]:
                     for instruction, scores in zip(instructions, _scores(result, model, instructions), strict=True)
                 )
                 template = EXPLANATION if asked.instructions is None else EXPLANATIONS
-                return await admitted.respond(lambda: fill(template, ExplanationReply(explained, result)))
+                calibrated = [model.judge.is_calibrated(each) for each in instructions]
+                headers = {} if None in calibrated else {"x-calibrated": str(all(calibrated)).lower()}
+                return await admitted.respond(lambda: fill(template, ExplanationReply(explained, result)), headers)
 
             return await admitted.answer(answered)
 

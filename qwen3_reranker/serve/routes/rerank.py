@@ -14,6 +14,7 @@ from qwen3_reranker.serve.context import Context
 from qwen3_reranker.serve.dialects.base import DialectPath, ErrorFormat, type_of
 from qwen3_reranker.serve.dialects.dialect_table import DIALECT_PATHS
 from qwen3_reranker.serve.middleware import state_of
+from qwen3_reranker.serve.models import UNCALIBRATED
 from qwen3_reranker.serve.problems import Problem, busy, invalid
 from qwen3_reranker.serve.protocol import ScoreResult
 from qwen3_reranker.serve.routes.base import HttpEndpoint, errors
@@ -27,8 +28,6 @@ PROBLEMS = (
     busy("overloaded", "", 1),
     busy("draining", "", 1),
 )
-
-_UNCALIBRATED = "probabilities are the model's own: its calibration belongs to another instruction"
 
 
 def rerank_endpoints(context: Context) -> Iterator[HttpEndpoint]:
@@ -83,7 +82,7 @@ class RerankHandler:
                 state.use_model(model.id)
                 result = await score(asked, model, admitted)
                 if result.is_calibrated is False:
-                    asked = replace(asked, warnings=(*asked.warnings, _UNCALIBRATED))
+                    asked = replace(asked, warnings=(*asked.warnings, UNCALIBRATED))
                 stages = stages_of(result)
                 state.log_fields |= stages
                 timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
