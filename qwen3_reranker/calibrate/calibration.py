@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -52,7 +53,8 @@ class Calibration:
         try:
             found = read_object(Path(path))
         except CheckpointError as error:
-            raise CalibrationError(str(error).removesuffix("; fetch it again")) from None
+            # Nothing was fetched.
+            raise CalibrationError(re.sub(r"[;,] fetch (it|the file) again$", "", str(error))) from None
         if found.get("format") != FORMAT:
             raise CalibrationError(f"{path}: expected a file of `qwen3-reranker calibrate`, of format {FORMAT!r}")
         instructions, scored_with = found.get("instructions"), found.get("scored_with")

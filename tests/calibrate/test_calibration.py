@@ -87,6 +87,9 @@ def test_a_file_that_holds_no_sound_calibration_is_refused(changed: dict[str, ob
 def test_no_file_is_refused_as_a_calibration_and_not_as_a_model(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="cannot be read"):
         Calibration.read(tmp_path / "missing.json")
+    (tmp_path / "cut.json").write_text("{", encoding="utf-8")
+    with pytest.raises(CalibrationError, match=r"cut\.json: not JSON \(.*\)$"):
+        Calibration.read(tmp_path / "cut.json")
 
 
 def test_labels_of_pairs_are_numbers_booleans_or_words_and_anything_else_is_named() -> None:
