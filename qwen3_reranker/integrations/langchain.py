@@ -17,6 +17,7 @@ from qwen3_reranker.integrations.named_model import NamedModel
 from qwen3_reranker.records import Ranking
 from qwen3_reranker.reranker import Reranker
 from qwen3_reranker.selection import select
+from qwen3_reranker.selection_options import SelectionOptions
 
 
 class _LangChainModel(Serializable):
@@ -57,6 +58,11 @@ class Qwen3DocumentCompressor(_LangChainModel, BaseDocumentCompressor):
     """Prefer documents that differ from those already kept, as `select` does."""
     fit: int | None = Field(default=None, ge=1)
     """Keep the best that have at most so many of the model's tokens together."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse diversity without top_n and fit, as pydantic does a field, before anything is scored."""
+        SelectionOptions(diversity=self.diversity, fit=self.fit).refuse_boundless(self.top_n, "top_n")
+        super().model_post_init(context)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

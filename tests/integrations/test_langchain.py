@@ -51,6 +51,8 @@ def test_a_set_for_a_prompt_is_what_the_library_selects(ranking: Ranking) -> Non
     kept = Qwen3DocumentCompressor(top_n=None, diversity=0.5, fit=30).compress_documents(GIVEN, QUERY)
     assert [each.page_content for each in kept] == [hit.document for hit in expected]
     assert len(Qwen3DocumentCompressor(top_n=1, fold=0.8).compress_documents(doubled, QUERY)) == 1
+    with pytest.raises(ValidationError, match="say how many with top_n"):
+        Qwen3DocumentCompressor(top_n=None, diversity=0.5)
 
 
 @pytest.mark.parametrize("diversity", [0, 0.3, 0.7, 1])
