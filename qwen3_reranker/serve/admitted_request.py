@@ -91,7 +91,7 @@ async def open_request(request: Request, context: Context, scope: str) -> AsyncI
     state.deadline = state.started + seconds_left(request.headers, context.settings.timeout)
     with state.admitted(context.accounts, scope), context.bodies.hold(request, state.tenant) as held:
         try:
-            async with asyncio.timeout(max(0.0, state.deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.0, state.deadline - time.monotonic())) as state.timeout:
                 yield AdmittedRequest(request, context, state, held)
         except TimeoutError:
             raise late() from None

@@ -1,7 +1,10 @@
 """The middleware: no route but the public ones without a key, and that before the body; what is counted and charged."""
 
+import asyncio
+import contextlib
 import re
 import socket
+import time
 from pathlib import Path
 
 import httpx2
@@ -11,6 +14,7 @@ from qwen3_reranker.serve.accounts.key_format import generate
 from qwen3_reranker.serve.accounts.key_records import KeyLimits
 from qwen3_reranker.serve.accounts.store import Store
 from qwen3_reranker.serve.application import Application
+from qwen3_reranker.serve.middleware import RequestState
 from testing.live_server import Live, live_server
 from testing.patience import PATIENCE_SECONDS, until
 
@@ -18,6 +22,34 @@ from testing.patience import PATIENCE_SECONDS, until
 PUBLIC = {"/", "/models", "/keys", "/health", "/health/live", "/health/ready", "/ping", "/version", "/openapi.json"}
 PUBLIC |= {"/.well-known/ready", "/.well-known/live", "/robots.txt", "/reference", "/search", "/admin"}
 BODY = {"query": "how do I undo a commit", "documents": ["git revert", "a cat", "git reset"]}
+
+
+def test_a_timer_that_ends_a_request_a_little_early_is_its_deadline_and_no_client_that_left() -> None:
+    state = RequestState("r", time.monotonic(), deadline=time.monotonic() + 60)
+    found = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            found.append(state.status_without_reply())
+            raise
+
+    async def request(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds) as state.timeout:
+                await wait()
+
+    async def client_leaves() -> None:
+        task = asyncio.create_task(request(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(request(0))
+    asyncio.run(client_leaves())
+    assert found == [504, 499]
 
 
 @pytest.fixture(scope="module")
