@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qwen3_reranker.cli.progress import ProgressBar, duration
+from testing.patience import until
 from tests.cli.terminal import on_terminal
 
 Capture = pytest.CaptureFixture[str]
@@ -93,14 +93,10 @@ def test_elsewhere_the_time_left_is_told_once_where_it_is_long(
 
 
 def test_elsewhere_work_that_says_nothing_is_named_once(capfd: Capture) -> None:
-    told = ""
-    with ProgressBar("reading documents", silent_seconds=0):
-        for _ in range(600):
-            told += capfd.readouterr().err
-            if told:
-                break
-            time.sleep(0.05)
-    assert told + capfd.readouterr().err == "note: reading documents ...\n"
+    with ProgressBar("reading documents", silent_seconds=0) as bar:
+        # What is written while it is read may be lost.
+        until(lambda: bar._told)
+    assert capfd.readouterr().err == "note: reading documents ...\n"
 
 
 @pytest.mark.parametrize(
