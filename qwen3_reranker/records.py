@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from qwen3_reranker.errors import InputError, UnavailableError
 
+Item = TypeVar("Item")
 #: How surely the best documents of a screened call are those of the exact precision.
 CONFIDENCE = 0.999
 
@@ -289,8 +290,28 @@ class Hit:
         return {**fields, **asdict(self.receipt), **item, **folded}
 
 
+class HitSequence(Sequence[Item]):
+    """A record that is the sequence of its hits."""
+
+    __slots__ = ()
+    hits: tuple[Item, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, place: int | slice) -> Item | tuple[Item, ...]:
+        return self.hits[place]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.hits)
+
+
 @dataclass(frozen=True, slots=True)
-class Ranking(Sequence[Hit]):
+class Ranking(HitSequence[Hit]):
     """Hits, best first; documents with equal logits keep their input order.
 
     screening: None where all were exact. cascade: None where one model scored all.
@@ -300,19 +321,6 @@ class Ranking(Sequence[Hit]):
     usage: Usage
     screening: Screening | None = None
     cascade: Cascade | None = None
-
-    @overload
-    def __getitem__(self, place: int) -> Hit: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, place: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[place]
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Every hit as a dictionary, best first. Without records its values are plain."""

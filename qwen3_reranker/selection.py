@@ -6,16 +6,16 @@ chosen = the next best that fits, until none does           choose
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qwen3_reranker.arguments import is_whole
 from qwen3_reranker.errors import InputError
-from qwen3_reranker.records import Hit
+from qwen3_reranker.records import Hit, HitSequence
 from qwen3_reranker.score import checked_top_k
 from qwen3_reranker.selection_options import SelectionOptions
 from qwen3_reranker.shingles import ShingleTable
@@ -101,7 +101,7 @@ def _likeness(texts: Sequence[str], embed: Embed | None) -> Callable[[int], NDAr
 
 
 @dataclass(frozen=True, slots=True)
-class Selection(Sequence[Hit]):
+class Selection(HitSequence[Hit]):
     """The hits that were chosen, in the order of choice, and what became of the others.
 
     A hit's `duplicates` are the indexes of the documents that were folded into it. ranks: the place of each chosen hit
@@ -116,19 +116,6 @@ class Selection(Sequence[Hit]):
     tokens: int | None = None
     too_long: tuple[Hit, ...] = ()
     left_out: tuple[Hit, ...] = ()
-
-    @overload
-    def __getitem__(self, place: int) -> Hit: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, place: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[place]
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
 
     @property
     def num_folded(self) -> int:

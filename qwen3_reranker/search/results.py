@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from qwen3_reranker import score
+from qwen3_reranker.records import HitSequence
 from qwen3_reranker.search.index_store import StoredPassage
 from qwen3_reranker.search.passage_scorer import PassageLogits
 from qwen3_reranker.search.retrieval import FoundPassage
@@ -88,7 +89,7 @@ class SearchSelection:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResults(Sequence[SearchHit]):
+class SearchResults(HitSequence[SearchHit]):
     """Hits, best first.
 
     candidates: passages that the first stage gave; judged: how many of them the reranker judged, and cached: how many
@@ -108,19 +109,6 @@ class SearchResults(Sequence[SearchHit]):
     def is_complete(self) -> bool:
         """Whether all candidates were judged."""
         return self.judged == self.candidates
-
-    @overload
-    def __getitem__(self, place: int) -> SearchHit: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[SearchHit, ...]: ...
-    def __getitem__(self, place: int | slice) -> SearchHit | tuple[SearchHit, ...]:
-        return self.hits[place]
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[SearchHit]:
-        return iter(self.hits)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""
