@@ -39,14 +39,12 @@ class WhyOptions:
     def refuse_why(self, form: str, in_place: str = "") -> None:
         """Raise InputError for a format without a place for sentences, and for options of --why without it."""
         if not self.why:
-            if (
-                given := "--other-instruction"
-                if self.other_instructions
-                else ""
-                if self.leave_out
-                else "--no-leave-out"
+            for flag, is_given in (
+                ("--other-instruction", self.other_instructions),
+                ("--no-leave-out", not self.leave_out),
             ):
-                raise InputError(f"{given} has a meaning with --why alone")
+                if is_given:
+                    raise InputError(f"{flag} has a meaning with --why alone")
         elif in_place or form not in ("table", "json", "jsonl"):
             raise InputError(f"--why needs a table, json or jsonl, and {in_place or f'--format {form}'} gives none")
 
