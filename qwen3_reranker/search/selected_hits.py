@@ -12,14 +12,20 @@ from qwen3_reranker.selection_options import SelectionOptions
 
 # Of a passage that was not judged. The order of a search has it between those with a larger and a smaller one.
 _UNKNOWN = 0.5
+# What an option takes from a reranker.
+_NEEDED = {"diversity": "the probabilities", "fit": "the tokens"}
+
+
+def unjudged_option(options: SelectionOptions) -> tuple[str, str] | None:
+    """The first option that needs a reranker, and why a search without one refuses it; None if there is none."""
+    name = next((each for each in _NEEDED if getattr(options, each) is not None), None)
+    return None if name is None else (name, f"{name} needs {_NEEDED[name]} of a reranker, and this search has none")
 
 
 def refuse_selection(options: SelectionOptions, judges: bool) -> None:
     """Raise InputError for options that need a judge, where there is none."""
-    for name in ("diversity", "fit"):
-        if getattr(options, name) is not None and not judges:
-            needed = "the probabilities" if name == "diversity" else "the tokens"
-            raise InputError(f"{name} needs {needed} of a reranker, and this search has none")
+    if not judges and (found := unjudged_option(options)):
+        raise InputError(found[1])
 
 
 def refuse_uncounted(options: SelectionOptions, count_tokens: Callable[[str], int] | None) -> None:

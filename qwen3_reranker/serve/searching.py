@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwen3_reranker.errors import InputError, RerankerError, UnavailableError
+from qwen3_reranker.errors import RerankerError, UnavailableError
 from qwen3_reranker.records import Row, Usage
 from qwen3_reranker.search.results import SearchResults
 from qwen3_reranker.search.search_index import Staleness
-from qwen3_reranker.search.selected_hits import refuse_selection
+from qwen3_reranker.search.selected_hits import unjudged_option
 from qwen3_reranker.serve.accounts.prices import dollars
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
 from qwen3_reranker.serve.models import UNCALIBRATED, ServedReranker
@@ -49,11 +49,9 @@ async def search(asked: SearchRequest, served: ServedIndex, admitted: AdmittedRe
     if model is not None:
         state.use_model(model.id)
     turns = _Turns(model, admitted) if model is not None and asked.rerank else None
-    try:
-        refuse_selection(asked.selection, turns is not None)
-    except InputError as error:
-        name = str(error).partition(" ")[0]
-        raise invalid("invalid_value", f"`{name}`: {error}", name) from None
+    if turns is None and (refused := unjudged_option(asked.selection)):
+        name, reason = refused
+        raise invalid("invalid_value", f"`{name}`: {reason}", name)
     left = _DEADLINE_SHARE * (state.deadline - time.monotonic())
     budget = max(min(asked.budget, left), 1e-3)
 
