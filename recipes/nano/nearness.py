@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,16 @@ class Nearness:
             return cls(**{name: arrays[name] for name in cls.__slots__})
 
 
-def compute(cache: Cache, literal: Tokenizer, path: Path, teacher: Teacher, log: Callable[[str], None]) -> None:
-    """Write the vectors of what SOURCES hold. Parts stand beside `path`, so that a stopped run goes on."""
-    wanted = np.isin(np.array(cache.names["source"])[cache.source], sorted(SOURCES))
+def compute(
+    cache: Cache,
+    literal: Tokenizer,
+    path: Path,
+    teacher: Teacher,
+    log: Callable[[str], None],
+    sources: Collection[str] = SOURCES,
+) -> None:
+    """Write the vectors of what these sources hold. Parts stand beside `path`, so that a stopped run goes on."""
+    wanted = np.isin(np.array(cache.names["source"])[cache.source], sorted(sources))
     rows = np.flatnonzero(wanted).tolist()
     documents = np.unique(
         np.concatenate([ragged[row] for row in rows for ragged in (cache.positives, cache.negatives)])

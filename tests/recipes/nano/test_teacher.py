@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qwen3_reranker.errors import InputError
-from recipes.nano import nearness, tokenizer
+from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
 from recipes.nano.nearness import Nearness, compute
 from recipes.nano.teacher import Teacher
@@ -89,13 +89,12 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pairs_of_the_named_sources_have_a_nearness_and_no_others(
-    weights: Path, cache: Cache, tokenizer_fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, cache: Cache, tokenizer_fields: dict[str, Any], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(nearness, "SOURCES", frozenset({"long"}))
     said: list[str] = []
     path, literal = tmp_path / "teacher.npz", tokenizer.literal(tokenizer_fields)
     for _ in range(2):
-        compute(cache, literal, path, Teacher(weights, threads=1), said.append)
+        compute(cache, literal, path, Teacher(weights, threads=1), said.append, {"long"})
     assert len(said) == 2, "a second run reads the parts of the first"
     near = Nearness.load(path)
     for row in range(0, len(cache), 7):
