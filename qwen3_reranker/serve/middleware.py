@@ -22,6 +22,7 @@ from qwen3_reranker.serve.accounts.accounts import Accounts
 from qwen3_reranker.serve.accounts.admission import Reservation
 from qwen3_reranker.serve.accounts.key_format import is_key
 from qwen3_reranker.serve.accounts.key_records import KeyRecord, UsageRow
+from qwen3_reranker.serve.accounts.prices import sum_of_costs
 from qwen3_reranker.serve.cross_site import CrossSiteCheck
 from qwen3_reranker.serve.dialects.base import CANONICAL_ERROR, ErrorFormat
 from qwen3_reranker.serve.json_http import JsonResponse
@@ -81,7 +82,7 @@ class RequestState:
         if self.reservation:
             self.reservation.charge(prompt_tokens, cost or 0)
             self.headers |= self.reservation.headers()
-        self.cost = cost if self.cost is None else self.cost + (cost or 0)
+        self.cost = sum_of_costs(self.cost, cost)
 
     def status_without_reply(self) -> int:
         """The status, for log and usage, of a request that its deadline ended, or else its client's leaving."""

@@ -19,7 +19,7 @@ from qwen3_reranker.errors import QueryTooLongError, RerankerError, TooLongError
 from qwen3_reranker.recheck import RecheckedTexts
 from qwen3_reranker.records import DocumentScores, Row, Screen, Screening, Usage
 from qwen3_reranker.screening import screening_passes
-from qwen3_reranker.serve.accounts.prices import dollars
+from qwen3_reranker.serve.accounts.prices import dollars, sum_of_costs
 from qwen3_reranker.serve.admitted_request import AdmittedRequest
 from qwen3_reranker.serve.models import ServedEmbedder, ServedReranker
 from qwen3_reranker.serve.problems import Problem, busy, invalid, late, of_error
@@ -136,7 +136,7 @@ async def _cascaded(
     ]
     usage = replace(Usage.total((first.usage, second.usage)), truncated_documents=second.usage.truncated_documents)
     seconds = first.seconds + second.seconds + StageSeconds(tokenizing=reading, total=reading)
-    state.cost = _sum_of_costs(first.cost, second.cost)
+    state.cost = sum_of_costs(first.cost, second.cost)
     return Computed(logits_N, read, usage, seconds, state.cost), (len(rows), found.rechecked), None
 
 
@@ -169,12 +169,6 @@ def _document_scores(computed: Computed) -> DocumentScores:
     """The same, for a pass of several. Its probabilities are not looked at."""
     receipts = tuple(row.receipt for row in computed.rows)
     return DocumentScores(computed.outputs_N, computed.outputs_N, receipts, computed.usage)
-
-
-def _sum_of_costs(*costs: int | None) -> int | None:
-    """Nanodollars; None without a price at all."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if known else None
 
 
 async def _pairs(
@@ -316,7 +310,7 @@ def _charge_unfinished(
         documents, usage, cost = len(before.rows), before.usage, before.cost
     elif before is not None:
         documents, usage = len(before.rows), Usage.total((before.usage, usage))
-        cost = _sum_of_costs(before.cost, cost)
+        cost = sum_of_costs(before.cost, cost)
     state.cost = cost
     state.settle(documents, usage, state.status_without_reply())
 

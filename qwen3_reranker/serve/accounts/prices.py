@@ -29,6 +29,12 @@ class Prices:
         return None if price is None else math.ceil(Fraction(price) * prompt_tokens * NANODOLLARS / _MILLION)
 
 
+def sum_of_costs(*costs: int | None) -> int | None:
+    """Nanodollars of several requests; None if none of them has a price."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
 def per_token(price: Decimal) -> str:
     """Dollars for a million tokens -> dollars for one, as OpenRouter's catalogue gives it."""
     return _plain(price.scaleb(-6))
