@@ -14,9 +14,12 @@ _MAX_FILE_BYTES = 64 << 20
 _MAX_INTEGER_DIGITS = 19
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises CheckpointError if it cannot be read or holds anything else."""
-    return parse_object(_content(path), str(path))
+def read_object(path: Path, *, is_fetched: bool = True) -> dict[str, Any]:
+    """The object in a JSON file. Raises CheckpointError if it cannot be read or holds anything else.
+
+    is_fetched: whether the error may advise to fetch the file again.
+    """
+    return _object(_parsed(_content(path, is_fetched), str(path), is_fetched), str(path))
 
 
 def read_list(path: Path) -> list[Any]:
@@ -27,7 +30,7 @@ def read_list(path: Path) -> list[Any]:
     return value
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, is_fetched: bool = True) -> bytes:
     try:
         with open(path, "rb") as file:
             # A read of the limit takes the limit's memory, however small the file is.
@@ -35,19 +38,24 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > _MAX_FILE_BYTES:
-        raise CheckpointError(f"{path}: expected JSON of at most {_MAX_FILE_BYTES:,} bytes, got more; fetch it again")
+        advice = "; fetch it again" if is_fetched else ""
+        raise CheckpointError(f"{path}: expected JSON of at most {_MAX_FILE_BYTES:,} bytes, got more{advice}")
     return content
 
 
 def parse_object(content: bytes, source: str) -> dict[str, Any]:
     """The object written in `content`; `source` names it in errors. Raises CheckpointError for anything else."""
-    value = _parsed(content, source)
+    return _object(_parsed(content, source), source)
+
+
+def _object(value: object, source: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{source}: expected a JSON object, got {type(value).__name__}")
     return value
 
 
-def _parsed(content: bytes, source: str) -> object:
+def _parsed(content: bytes, source: str, is_fetched: bool = True) -> object:
+    advice = "; fetch the file again" if is_fetched else ""
     if instead := placeholder(content[:NUM_BYTES]):
         raise CheckpointError(f"{source}: {instead}")
     try:
@@ -55,13 +63,15 @@ def _parsed(content: bytes, source: str) -> object:
             content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_bounded_integer
         )
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{source}: not UTF-8 at byte {error.start}; fetch the file again") from None
+        raise CheckpointError(f"{source}: not UTF-8 at byte {error.start}{advice}") from None
     except RecursionError:
         raise CheckpointError(f"{source}: JSON nested too deeply to be a checkpoint's") from None
     except _DuplicateKeyError as error:
-        raise CheckpointError(f"{source}: {error} appears twice; the file is ambiguous, fetch it again") from None
+        raise CheckpointError(
+            f"{source}: {error} appears twice; the file is ambiguous{', fetch it again' * is_fetched}"
+        ) from None
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{source}: not JSON ({error}); fetch the file again") from None
+        raise CheckpointError(f"{source}: not JSON ({error}){advice}") from None
     return value
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -51,10 +50,9 @@ class Calibration:
     def read(cls, path: str | os.PathLike[str]) -> Calibration:
         """The calibration in a file. Raises CalibrationError for anything else."""
         try:
-            found = read_object(Path(path))
+            found = read_object(Path(path), is_fetched=False)
         except CheckpointError as error:
-            # Nothing was fetched.
-            raise CalibrationError(re.sub(r"[;,] fetch (it|the file) again$", "", str(error))) from None
+            raise CalibrationError(str(error)) from None
         if found.get("format") != FORMAT:
             raise CalibrationError(f"{path}: expected a file of `qwen3-reranker calibrate`, of format {FORMAT!r}")
         instructions, scored_with = found.get("instructions"), found.get("scored_with")
