@@ -14,6 +14,15 @@ SHORTEST_PASSAGE = 80
 # A default-instruction share of one half: users seldom write their own.
 DEFAULT_SHARE = 0.5
 
+# How English asks for a subject: what stands around it says nothing about what is wanted.
+ASKING = (
+    "papers about {}", "I am looking for information on {}.", "Find everything that is known about {}.",
+    "Which texts discuss {}?", "Is there any work on {}?", "Describe {}.", "documents on the subject of {}",
+    "I would like to read about {}.", "Give an overview of {}.", "Are there results concerning {}?", "explain {}",
+    "anything about {}", "What is known about {}?", "help with {}", "how does {} work?", "why is there {}?",
+)  # fmt: skip
+ASKING_SHARE = 0.4
+
 _SENTENCE = re.compile(r"[^.!?。！？؟।\n]+[.!?。！？؟।]?")
 _WORD = re.compile(r"\w+")
 # Scripts written without spaces: a run of letters is no word there, so spans of characters stand in for words.
@@ -35,7 +44,7 @@ def records(originals: Iterable[Record], seed: int, most_per_pool: int) -> Itera
         chosen = chosen[:most_per_pool]
         counts = document_counts(text for text, _ in chosen)
         for text, instruction in chosen:
-            cut = cut_query(window(text, rng), counts, rng)
+            cut = cut_query(window(text, rng), counts, rng, name.endswith("/en"))
             if cut is not None:
                 query, passage = cut
                 said = DEFAULT_INSTRUCTION if rng.random() < DEFAULT_SHARE else instruction
@@ -63,7 +72,9 @@ def document_counts(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def cut_query(passage: str, counts: Counter[str], rng: random.Random) -> tuple[str, str] | None:
+def cut_query(
+    passage: str, counts: Counter[str], rng: random.Random, is_english: bool = False
+) -> tuple[str, str] | None:
     """A query cut from the passage, and the passage, without the cut text in part of the cases; None if too short."""
     kind = rng.random()
     if kind < 0.25:
@@ -86,8 +97,12 @@ def cut_query(passage: str, counts: Counter[str], rng: random.Random) -> tuple[s
         # Some as long as a described need for information.
         length = rng.randint(3, 8) if rng.random() < 0.6 else rng.randint(12, 35)
         first_word = rng.randrange(max(1, len(words) - length))
-        return " ".join(words[first_word : first_word + length]), passage
-    return _keywords(words, counts, rng), passage
+        query = " ".join(words[first_word : first_word + length])
+    else:
+        query = _keywords(words, counts, rng)
+    if is_english and rng.random() < ASKING_SHARE:
+        query = rng.choice(ASKING).format(query)
+    return query, passage
 
 
 def _keywords(words: Sequence[str], counts: Counter[str], rng: random.Random) -> str:

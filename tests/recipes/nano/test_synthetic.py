@@ -37,3 +37,16 @@ def test_a_pool_gives_one_query_a_passage_and_the_same_ones_for_the_same_seed(re
     assert made != list(synthetic.records(records, 2, 40))
     assert max(Counter(record.pool for record in made).values()) <= 40
     assert all(record.synthetic and not record.held_out for record in made)
+
+
+def test_only_english_is_asked_for_in_words_of_asking() -> None:
+    counts = synthetic.document_counts(PASSAGES)
+    frames = [frame.split("{}") for frame in synthetic.ASKING]
+
+    def asked(is_english: bool) -> int:
+        found = [synthetic.cut_query(PASSAGES[0], counts, random.Random(seed), is_english) for seed in range(200)]
+        queries = [pair[0] for pair in found if pair is not None]
+        return sum(any(query.startswith(a) and query.endswith(b) for a, b in frames) for query in queries)
+
+    assert asked(True) > 30
+    assert asked(False) == 0
