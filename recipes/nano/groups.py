@@ -32,6 +32,8 @@ class Mix:
     documents: per group with a long positive; short_documents: per group with a positive of at most SHORT tokens.
     hard: largest share of labelled negatives. ranked: share from BM25's best `depth` documents of a corpus drawn for
     the group, of at least `smallest_corpus` documents; the rest are random documents of its pool.
+    unanswered: probability that a group of a synthetic query goes without its positive. A cut query matches its own
+    passage almost perfectly, which says nothing of how the others should stand; without it their order is learned.
     best_window: probability that a long document keeps the part that shares most with the query, not its start.
     cuts: document lengths in tokens, each with its weight.
     emphasis: factor of the probability of a source; a group of short texts costs little.
@@ -43,6 +45,7 @@ class Mix:
     ranked: float = 0.55
     depth: int = 100
     smallest_corpus: int = 200
+    unanswered: float = 0.5
     default_instruction: float = 0.3
     best_window: float = 0.7
     source_temperature: float = 0.5
@@ -52,6 +55,7 @@ class Mix:
         ("wikitablequestions", 3.0),
         ("tatoeba_laser", 0.3),
         # English prose: few records, and what newcomers try first.
+        ("textbooks", 6.0),
         ("docstrings", 5.0),
         ("pubmedqa", 5.0),
         ("covidqa", 4.0),
@@ -74,7 +78,8 @@ class Group:
     """A head and its documents as tokens: the positive, labelled negatives, BM25's, random ones.
 
     lexical_D: BM25 of each document. near_D: its cosine with the query by the teacher, NaN where it was not asked.
-    synthetic: whether the query was cut from its positive.
+    synthetic: whether the query was cut from its positive. unanswered: whether the positive was left out; BM25's best
+    document stands first.
     """
 
     head: Tokens
@@ -83,6 +88,7 @@ class Group:
     lexical_D: NDArray[np.float32]
     near_D: NDArray[np.float32]
     synthetic: bool
+    unanswered: bool
 
     @property
     def longest(self) -> int:
@@ -150,14 +156,19 @@ class Groups:
         hard = rng.permutation(cache.negatives[row])
         hard = hard[~np.isin(hard, answers)][: int(mix.hard * count)]
         ranked = rng.permutation(self._ranked(pool, scores_N, rng))
-        ranked = ranked[~np.isin(ranked, np.concatenate((answers, hard)))][: int(mix.ranked * count)]
+        unanswered = is_synthetic and rng.random() < mix.unanswered
+        most = count - 1 if unanswered else int(mix.ranked * count)
+        ranked = ranked[~np.isin(ranked, np.concatenate((answers, hard)))][:most]
         drawn = pool.members_N[rng.integers(len(pool), size=2 * count)]
         drawn = np.unique(drawn[~np.isin(drawn, np.concatenate((answers, hard, ranked)))])
         others = np.concatenate((hard, ranked, rng.permutation(drawn)))[: count - 1]
+        if unanswered:
+            best = int(np.argmax(_of(scores_N, pool.members_N, others)))
+            positive, others = others[best], np.delete(others, best)
         chosen = np.concatenate(([positive], others)).astype(np.int32)
         is_default = not is_synthetic and rng.random() < mix.default_instruction
         opening = cache.openings[cache.default_opening if is_default else cache.opening[row]]
-        at_best = not is_synthetic and rng.random() < mix.best_window
+        at_best = (unanswered or not is_synthetic) and rng.random() < mix.best_window
         documents = tuple(self.cut(asked, cache.documents[index], cut if at_best else 0, cut) for index in chosen)
         return Group(
             np.concatenate((opening, query)),
@@ -168,6 +179,7 @@ class Groups:
             if self.nearness
             else np.full(len(chosen), np.nan, np.float32),
             is_synthetic,
+            unanswered,
         )
 
     def _ranked(self, pool: Pool, scores_N: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int32]:

@@ -30,7 +30,8 @@ class Schedule:
     group_loss: weight of the softmax over a group, which is added to the yes/no loss.
     lexical: share of BM25's softmax in a group's target where BM25 has the positive first, for labelled and for
     synthetic groups; half of it where it has it second, and so on. The rest is the label.
-    lexical_sharpness: factor of BM25's scores in that softmax.
+    lexical_sharpness: factor of BM25's scores in that softmax; of the scores in standard deviations of the group where
+    its positive was left out and only the order counts.
     teacher: share of the teacher's softmax in what BM25's leaves, where the teacher was asked.
     teacher_sharpness: factor of its cosines.
     """
@@ -43,12 +44,12 @@ class Schedule:
     vector_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: float = 0.02
-    decay_from: float = 0.6
+    decay_from: float = 0.4
     clip: float = 1.0
     positive_weight: float = 3.0
     group_loss: float = 1.0
     lexical: tuple[float, float] = (0.5, 0.6)
-    lexical_sharpness: float = 0.5
+    lexical_sharpness: tuple[float, float] = (0.5, 1.5)
     teacher: float = 0.5
     teacher_sharpness: float = 40.0
     synthetic: tuple[float, float, float] = (0.8, 0.3, 0.1)
@@ -200,15 +201,21 @@ class Run:
 def targets(batch: Sequence[Group], schedule: Schedule) -> tuple[Tensor, Tensor]:
     """What each group should come to, both (G, D): a distribution, and weights of the yes/no loss.
 
-    The distribution is the first document's label mixed with the softmax of BM25 and that of the teacher.
+    The distribution is the first document's label mixed with the softmax of BM25 and that of the teacher. A group whose
+    positive was left out has no label and no yes/no loss.
     """
-    lexical_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch])) * schedule.lexical_sharpness
+    scores_GD = torch.from_numpy(np.stack([group.lexical_D for group in batch]))
     near_GD = torch.from_numpy(np.stack([group.near_D for group in batch]))
+    unanswered_G = torch.tensor([group.unanswered for group in batch])[:, None]
+    plain, standard = schedule.lexical_sharpness
+    deviation_G = scores_GD.std(-1, keepdim=True).clamp(min=1e-3)
+    lexical_GD = scores_GD * torch.where(unanswered_G, standard / deviation_G, plain)
     # Where BM25 finds the positive, its order of the others says something too.
-    place_G = 1 + (lexical_GD > lexical_GD[:, :1]).sum(-1, keepdim=True)
+    place_G = 1 + (scores_GD > scores_GD[:, :1]).sum(-1, keepdim=True)
     lexical_G = torch.tensor([schedule.lexical[group.synthetic] for group in batch])[:, None] / place_G
     is_taught_G = near_GD.isfinite().all(-1, keepdim=True)
-    taught_G = schedule.teacher * is_taught_G * (1.0 - lexical_G)
+    taught_G = schedule.teacher * is_taught_G * (1.0 - lexical_G * ~unanswered_G)
+    lexical_G = torch.where(unanswered_G, 1.0 - taught_G, lexical_G)
     near_GD = near_GD.nan_to_num(0.0)
     targets_GD = lexical_G * lexical_GD.softmax(-1) + taught_G * (near_GD * schedule.teacher_sharpness).softmax(-1)
     targets_GD[:, :1] += 1.0 - lexical_G - taught_G
@@ -216,6 +223,7 @@ def targets(batch: Sequence[Group], schedule: Schedule) -> tuple[Tensor, Tensor]
     # What the teacher holds as near as the positive may well be another answer.
     weights_GD[is_taught_G & (near_GD >= near_GD[:, :1])] = 0.0
     weights_GD[:, 0] = schedule.positive_weight
+    weights_GD *= ~unanswered_G
     return targets_GD, weights_GD
 
 

@@ -10,7 +10,7 @@ from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
 from recipes.nano.groups import SHORT, Groups, Mix, batches
 
-WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0)
+WHOLE = Mix(cuts=((512, 1.0),), best_window=0.0, unanswered=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +88,16 @@ def test_the_part_kept_of_a_long_document_shares_the_query_s_words(groups: Group
     part = groups.cut(np.array([250, 251], np.uint16), document, 20, 20)
     assert len(part) == 20
     assert {250, 251} <= set(part.tolist())
+
+
+def test_a_group_without_its_positive_has_bm25_s_best_of_the_others_first(cache: Cache, groups: Groups) -> None:
+    drawn = groups.with_mix(replace(WHOLE, unanswered=1.0))
+    rng = np.random.default_rng(2)
+    for row in np.flatnonzero(cache.synthetic)[:20].tolist():
+        group = drawn.group(row, rng, 512)
+        answers = {cache.documents[place].tobytes() for place in groups.answers[cache.query[row]]}
+        assert group.unanswered
+        assert answers.isdisjoint(document.tobytes() for document in group.documents)
+        assert group.lexical_D[0] == group.lexical_D.max() > group.lexical_D.min()
+    labelled = int(np.flatnonzero(~cache.synthetic)[0])
+    assert not drawn.group(labelled, rng, 512).unanswered

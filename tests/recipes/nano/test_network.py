@@ -29,7 +29,7 @@ YES, NO = 5, 6
 
 def _group(head: Any, documents: tuple[Any, ...]) -> Group:
     unknown_D = np.full(len(documents), np.nan, np.float32)
-    return Group(head, documents, 0, np.zeros(len(documents), np.float32), unknown_D, synthetic=False)
+    return Group(head, documents, 0, np.zeros(len(documents), np.float32), unknown_D, synthetic=False, unanswered=False)
 
 
 def _groups(rng: np.random.Generator) -> list[Group]:
