@@ -1,6 +1,7 @@
-"""Trained weights -> a folder like any Qwen3 causal-LM checkpoint that was published in compressed-tensors' int8.
+"""Trained weights -> a folder like any published Qwen3 causal-LM checkpoint, in bfloat16 or compressed-tensors' int8.
 
-A weight is an integer of -127..127 times the scale of its group of inputs. Shapes: R rows, G groups, I inputs of one.
+In int8 a weight is an integer of -127..127 times the scale of its group of inputs. Shapes: R rows, G groups, I inputs
+of one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -22,36 +23,47 @@ from recipes.nano.network import NanoNetwork
 
 # The most inputs that share a scale: as many as in the cpu backend's int8, which so keeps every weight as it is stored.
 GROUP = 64
+Storage = Literal["bfloat16", "int8"]
 
 
-def round_weights(network: NanoNetwork) -> None:
+def round_weights(network: NanoNetwork, storage: Storage) -> None:
     """Make every weight what the folder will hold, so that the network that is measured is the one that is written."""
-    group = _group(network.config)
     with torch.no_grad():
         for weight in network.parameters():
-            if weight.dim() == 2:
-                weight.copy_(_decoded(*_stored(weight, group)))
+            if storage == "bfloat16":
+                weight.copy_(weight.bfloat16())
+            elif weight.dim() == 2:
+                weight.copy_(_decoded(*_stored(weight, _group(network.config))))
 
 
-def write(network: NanoNetwork, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
+def write(
+    network: NanoNetwork, fields: dict[str, Any], recipe: Mapping[str, Any], folder: Path, storage: Storage
+) -> None:
     """Write config.json, model.safetensors, tokenizer.json, tokenizer_config.json and recipe.json.
 
     Raises ValueError for a network whose weights are not rounded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    group, tensors = _group(network.config), dict[str, Tensor]()
+    tensors: dict[str, Tensor] = {}
     for name, weight in network.state_dict().items():
-        tensors[name] = weight
-        if weight.dim() == 2:
-            tensors[name], tensors[f"{name}_scale"] = stored = _stored(weight, group)
-            if not torch.equal(_decoded(*stored), weight):
-                raise ValueError(f"{name} is not rounded, so what was measured is not what would be written")
+        if storage == "bfloat16":
+            tensors[name] = kept = weight.bfloat16()
+        elif weight.dim() == 2:
+            tensors[name], tensors[f"{name}_scale"] = stored = _stored(weight, _group(network.config))
+            kept = _decoded(*stored)
+        else:
+            tensors[name] = kept = weight
+        if not torch.equal(kept.float(), weight):
+            raise ValueError(f"{name} is not rounded, so what was measured is not what would be written")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     # The library makes the file readable by its owner only; a package's files need other readers.
     (folder / "model.safetensors").chmod(0o644)
     tokenizer.save(fields, folder / "tokenizer.json")
     added = {token["content"]: token["id"] for token in fields["added_tokens"]}
-    _write_json(folder / "config.json", config_fields(network.config, added["<|im_end|>"], added["<|endoftext|>"]))
+    config = config_fields(network.config, added["<|im_end|>"], added["<|endoftext|>"])
+    if storage == "int8":
+        config |= {"torch_dtype": "float32", "quantization_config": _quantization(_group(network.config))}
+    _write_json(folder / "config.json", config)
     _write_json(
         folder / "tokenizer_config.json",
         {
@@ -72,28 +84,21 @@ def config_fields(config: ModelConfig, eos_id: int, pad_id: int) -> dict[str, An
         **config.to_json(),
         "bos_token_id": pad_id,
         "eos_token_id": eos_id,
-        "torch_dtype": "float32",
-        "quantization_config": {
-            "quant_method": "compressed-tensors",
-            "format": "int-quantized",
-            "quantization_status": "compressed",
-            "config_groups": {
-                "group_0": {
-                    "targets": ["Linear", "Embedding"],
-                    "weights": {
-                        "num_bits": 8,
-                        "type": "int",
-                        "symmetric": True,
-                        "strategy": "group",
-                        "group_size": _group(config),
-                    },
-                }
-            },
-            # The word vectors are the head too.
-            "ignore": ["lm_head"],
-            # Transformers decodes while it loads: it has no layer of quantised word vectors.
-            "dequantize": True,
-        },
+        "torch_dtype": "bfloat16",
+    }
+
+
+def _quantization(group: int) -> dict[str, Any]:
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "group", "group_size": group}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear", "Embedding"], "weights": weights}},
+        # The word vectors are the head too.
+        "ignore": ["lm_head"],
+        # Transformers decodes while it loads: it has no layer of quantised word vectors.
+        "dequantize": True,
     }
 
 

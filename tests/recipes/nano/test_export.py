@@ -1,4 +1,4 @@
-"""What the folder holds is what was measured, bit for bit, in 8 bits; other libraries read the same numbers."""
+"""What the folder holds is what was measured, bit for bit, in 16 and 8 bits; other libraries read the same numbers."""
 
 from pathlib import Path
 
@@ -53,8 +53,8 @@ def weights_of(network: NanoNetwork) -> Weights:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Weights]:
     network, folder = random_network(), tmp_path_factory.mktemp("export")
-    export.round_weights(network)
-    export.write(network, tokenizer.load(NANO_TOKENIZER), {}, folder)
+    export.round_weights(network, "int8")
+    export.write(network, tokenizer.load(NANO_TOKENIZER), {}, folder, "int8")
     return folder, weights_of(network)
 
 
@@ -76,7 +76,7 @@ def test_a_matrix_takes_eight_and_a_half_bits_a_weight(written: tuple[Path, Weig
 def test_rounding_moves_a_weight_by_half_a_step_and_a_rounded_one_not_at_all() -> None:
     network = random_network()
     before = weights_of(network)
-    export.round_weights(network)
+    export.round_weights(network, "int8")
     rounded = weights_of(network)
     for name, values in rounded.items():
         if values.ndim == 2:
@@ -84,20 +84,20 @@ def test_rounding_moves_a_weight_by_half_a_step_and_a_rounded_one_not_at_all() -
             steps = np.abs(groups).max(axis=1, keepdims=True) / 127
             # A scale of 8 bits is up to 1/256 from this step.
             assert (np.abs(values.reshape(groups.shape) - groups) <= 0.502 * steps).all(), name
-    export.round_weights(network)
+    export.round_weights(network, "int8")
     for name, values in weights_of(network).items():
         np.testing.assert_array_equal(values, rounded[name], name)
 
 
 def test_a_network_that_was_not_rounded_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"embed_tokens.weight is not rounded"):
-        export.write(random_network(), tokenizer.load(NANO_TOKENIZER), {}, tmp_path)
+        export.write(random_network(), tokenizer.load(NANO_TOKENIZER), {}, tmp_path, "int8")
 
 
 def test_widths_that_are_no_groups_of_64_share_a_scale_among_fewer_inputs(tmp_path: Path) -> None:
     network = random_network(TINY.config(300))
-    export.round_weights(network)
-    export.write(network, tokenizer.load(NANO_TOKENIZER), {}, tmp_path)
+    export.round_weights(network, "int8")
+    export.write(network, tokenizer.load(NANO_TOKENIZER), {}, tmp_path, "int8")
     for name, tensor in open_checkpoint(tmp_path).tensors.items():
         np.testing.assert_array_equal(tensor.read(), weights_of(network)[name], name)
 
@@ -114,6 +114,18 @@ def test_int8_on_the_cpu_backend_rounds_no_weight_again(written: tuple[Path, Wei
         np.testing.assert_array_equal(
             np.sort(arrays[f"{tensor.name}.scales"]), np.sort(scales.read().reshape(-1)), tensor.name
         )
+
+
+def test_bfloat16_holds_what_was_measured_in_two_bytes_a_weight(tmp_path: Path) -> None:
+    network = random_network()
+    export.round_weights(network, "bfloat16")
+    export.write(network, tokenizer.load(NANO_TOKENIZER), {}, tmp_path, "bfloat16")
+    measured, tensors = weights_of(network), open_checkpoint(tmp_path).tensors
+    assert tensors.keys() == measured.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor.read(), measured[name], name)
+    entries = read_entries(tmp_path / "model.safetensors").values()
+    assert sum(entry.num_bytes for entry in entries) == 2 * sum(values.size for values in measured.values())
 
 
 @pytest.mark.slow

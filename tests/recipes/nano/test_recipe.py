@@ -53,6 +53,14 @@ def test_a_model_is_trained_on_from_an_earlier_one(
     assert record["started_from"] == record["fingerprint"] == export.fingerprint(finished[1])
 
 
+@pytest.mark.slow
+def test_the_command_line_trains_and_its_options_stand_in_the_record(pairs_folder: Path, tmp_path: Path) -> None:
+    folders = ["--data", str(pairs_folder), "--work-dir", str(tmp_path / "work"), "--output", str(tmp_path / "model")]
+    recipe.main([*folders, "--tiny", "--steps", "1", "--leave-out", "short", "--int8"])
+    record = json.loads((tmp_path / "model" / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+    assert (record["left_out"], record["storage"], record["schedule"]["steps"]) == (["short"], "int8", 1)
+
+
 def test_of_a_source_or_language_that_is_left_out_nothing_is_read(pairs_folder: Path) -> None:
     assert {record.source for record in data.read(pairs_folder, ["short"])} == {"long"}
     assert list(data.read(pairs_folder, ["en"])) == []
@@ -71,9 +79,8 @@ def test_a_network_that_was_grown_gives_the_logits_of_the_smaller_one(finished: 
 
 
 def test_what_the_teacher_holds_as_near_as_the_positive_is_no_negative(finished: tuple[Path, Path]) -> None:
-    [group, *_] = [
-        each for each in _run(finished[0], finished[0] / "unused.pt").groups.chunk(1, 0.5) if len(each.documents) > 2
-    ]
+    drawn = _run(finished[0], finished[0] / "unused.pt").groups.chunk(1, 0.5)
+    [group, *_] = [each for each in drawn if len(each.documents) > 2 and not each.unanswered]
     near_D = np.linspace(0.7, 0.5, len(group.documents), dtype=np.float32)
     near_D[2] = 0.9
     (target_D,), (weight_D,) = targets([replace(group, near_D=near_D, lexical_D=np.zeros_like(near_D))], SHORT)
@@ -87,8 +94,12 @@ def test_what_the_teacher_holds_as_near_as_the_positive_is_no_negative(finished:
 def test_targets_are_labels_mixed_with_bm25_s_order(finished: tuple[Path, Path]) -> None:
     groups = _run(finished[0], finished[0] / "unused.pt").groups
     for group in groups.chunk(1, 0.5)[:40]:
-        (target_D,), _ = targets([group], SHORT)
+        (target_D,), (weight_D,) = targets([group], SHORT)
         assert target_D.sum().item() == pytest.approx(1.0)
+        if group.unanswered:
+            assert not weight_D.any()
+            assert (target_D.argsort(stable=True).numpy() == group.lexical_D.argsort(stable=True)).all()
+            continue
         assert target_D[0] >= 1.0 - SHORT.lexical[group.synthetic]
         assert target_D[1:].argmax() == group.lexical_D[1:].argmax() or not group.lexical_D[1:].any()
 
