@@ -53,7 +53,7 @@ def records() -> Iterator[dict[str, object]]:
             for title, text in _titled(path):
                 if text not in seen:
                     seen.add(text)
-                    for query in _queries(title):
+                    for query in asked_for(title):
                         yield {
                             "query": query, "pos": [text], "neg": [], "lang": "en", "source": SOURCE,
                             "instruction": INSTRUCTION, "from": name, "licence": licence,
@@ -92,7 +92,8 @@ def _titled(path: Path) -> Iterator[tuple[str, str]]:
                 yield title, text
 
 
-def _queries(title: str) -> Iterator[str]:
+def asked_for(title: str) -> Iterator[str]:
+    """The title, and how somebody would ask for it if it begins with what to do."""
     yield title
     first, _, rest = title.rstrip(".").partition(" ")
     if first.lower() in _VERBS and rest:

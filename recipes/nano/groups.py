@@ -63,6 +63,7 @@ class Mix:
         ("qed", 3.0),
         ("squad_dev", 3.0),
         ("qamr", 2.0),
+        ("alike", 1.5),
         ("fool_me_twice", 2.0),
         # Templates and generated text: much of it alike.
         ("factbook", 0.4),

@@ -21,8 +21,8 @@ from recipes.nano.teacher import Teacher
 
 # Sources in prose: code and commands are strange to the teacher, and where BM25 and labels do well it is not needed.
 SOURCES = frozenset((
-    "textbooks", "docstrings", "squad_dev", "selqa", "qed", "qamr", "covidqa", "pubmedqa", "wikitablequestions",
-    "fetaqa", "drcd", "squad_it", "arcd", "faquad", "norquad", "cmrc2018", "heq",
+    "alike", "textbooks", "docstrings", "squad_dev", "selqa", "qed", "qamr", "covidqa", "pubmedqa",
+    "wikitablequestions", "fetaqa", "drcd", "squad_it", "arcd", "faquad", "norquad", "cmrc2018", "heq",
 ))  # fmt: skip
 MOST_TOKENS = {"passage": 112, "query": 48}
 TEXTS_AT_ONCE = 2_000

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recipes.nano.docstrings import _queries, _titled
+from recipes.nano.docstrings import _titled, asked_for
 
 SOURCE = '''
 def mean(values):
@@ -38,5 +38,5 @@ def test_a_title_has_the_prose_below_it_without_parameters_and_examples(tmp_path
 
 
 def test_a_title_that_says_what_to_do_is_asked_for_as_well() -> None:
-    assert list(_queries("Compute the mean.")) == ["Compute the mean.", "how do I compute the mean"]
-    assert list(_queries("The mean of a list.")) == ["The mean of a list."]
+    assert list(asked_for("Compute the mean.")) == ["Compute the mean.", "how do I compute the mean"]
+    assert list(asked_for("The mean of a list.")) == ["The mean of a list."]
