@@ -173,7 +173,7 @@ def evaluate(
         usual_prompts,
     )
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import Measure, compared, narrowed, tune
+    from qwen3_reranker.evaluate import RUN_ENDINGS, Measure, compared, narrowed, tune
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
     from qwen3_reranker.evaluate import with_positives as with_all_positives
 
@@ -187,9 +187,14 @@ def evaluate(
     if not servers:
         refuse_server_options(source, server)
     reach = asdict(server)
-    if models and len(servers) == len(models) and not (data.first_stage or data.embedder):
+    is_any_here = any(not (is_server(each) or each.endswith(RUN_ENDINGS)) for each in models)
+    if models and not (is_any_here or data.first_stage or data.embedder):
         compared_here = {"precision": compare.precisions, "prompt": compare.prompts, "revision": source.revision}
-        reach |= {**unusual(engine), **{name: value for name, value in compared_here.items() if value}}
+        given = {**unusual(engine), **{name: value for name, value in compared_here.items() if value}}
+        if given and not servers:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise InputError(f"{flags} is for a model, and only stored runs are named")
+        reach |= given
     with warnings_noted():
         check_openable(models, variants, reach, data.first_stage or [])
         if data.embedder is not None and "index" not in (data.first_stage or ()):

@@ -224,16 +224,24 @@ def opened_index(
 
     budget: the seconds of a search, which a server has to answer in where its options name no deadline.
     """
-    from qwen3_reranker.cli.opened_reranker import is_server, open_reranker, refuse_server_options, warnings_noted
+    from qwen3_reranker.cli.opened_reranker import (
+        is_server,
+        open_reranker,
+        refuse_local_options,
+        refuse_server_options,
+        warnings_noted,
+    )
     from qwen3_reranker.search import Index
 
     given = None
     if model is not None:
-        reach = server or ServerOptions()
+        reach, engine = server or ServerOptions(), engine or EngineOptions()
         refuse_server_options(model, reach)
+        # The model is opened after the files are read, which may take long.
+        refuse_local_options(model, engine)
         if is_server(model.model) and reach.deadline is None:
             reach = replace(reach, deadline=budget)
-        given = partial(open_reranker, model, engine or EngineOptions(), reach)
+        given = partial(open_reranker, model, engine, reach)
     with (
         warnings_noted(),
         Index(index_address(options.index), reranker=given, embedder=options.embedder) as opened,

@@ -58,6 +58,15 @@ def refuse_server_options(model: ModelOptions, server: ServerOptions, then: str 
         raise InputError(f"{flags} is for a server: give its URL as the model")
 
 
+def refuse_local_options(model: ModelOptions, engine: EngineOptions) -> None:
+    """Raise InputError for options of a model on this machine where the model is a server, as opening it would."""
+    if is_server(model.model):
+        from qwen3_reranker.endpoints.server_options import ServerOptions
+
+        revision = {} if model.revision is None else {"revision": model.revision}
+        ServerOptions.of({**revision, **unusual(engine)}, model.model)
+
+
 def row_limit(reranker: Reranker | RemoteReranker) -> int | None:
     """The tokens that a pair may have; None where a server cuts, and does not say where."""
     tokens = getattr(reranker, "tokens", None)

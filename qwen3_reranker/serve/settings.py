@@ -66,6 +66,8 @@ class ModelSettings:
         if self.screen is not None and (self.kind != "reranker" or self.then is not None):
             raise InputError("screen is for a reranker without a second model")
         Screen.of("int8", self.confidence, 1)
+        if self.screen is None and self.confidence != CONFIDENCE:
+            raise InputError("confidence says how surely a screen finds the best: name its precision as screen")
         if self.band is not None and self.band < 1:
             raise InputError(f"band must be at least 1, got {self.band}")
 

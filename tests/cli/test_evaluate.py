@@ -178,6 +178,7 @@ def test_the_help_names_every_suite_and_measure(run: Run) -> None:
         (["nano", "--on", "tasks", "--precision", "int3"], "unknown --precision 'int3'"),
         (["nano", "--on", "tasks", "--prompt", "poem"], "unknown --prompt 'poem'"),
         (["nano", "--on", "tasks", "--first-stage", "my.trec"], "my.trec: no such file"),
+        (["my.trec", "--on", "tasks", "--precision", "int8"], "--precision is for a model, and only stored runs are"),
         (["nano", "--on", "tasks", "--first-stage", "data"], "the data hold no lists"),
         (["nano", "--on", "tasks", "--embedder", "model"], "--embedder needs --first-stage index"),
         (["nope", "--on", "tasks"], "no model 'nope'"),

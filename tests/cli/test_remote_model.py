@@ -56,6 +56,28 @@ def test_options_of_a_model_here_are_refused(
     assert output.err.count("\n") == 1
 
 
+def test_an_option_of_a_model_here_is_refused_before_a_folder_is_indexed(
+    live: Live, documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = tmp_path / "index"
+    folder = str(Path(documents).parent)
+    assert main(["search", "red?", folder, "-m", live.url, "--precision", "int8", "--index", str(index)]) == 2
+    error = capsys.readouterr().err
+    assert "precision is an option of a model on this machine" in error
+    assert error.count("\n") == 1
+    assert not index.exists()
+
+
+def test_an_option_of_a_model_here_is_refused_where_all_others_are_stored_runs(
+    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, run = tmp_path / "lines.jsonl", tmp_path / "other.trec"
+    lines.write_text(json.dumps({"query": "red?", "positive": TEXTS[:1], "negative": TEXTS[1:]}) + "\n")
+    run.write_text("1 Q0 1 1 1.0 other\n")
+    assert main(["evaluate", live.url, str(run), "--on", str(lines), "--precision", "int8"]) == 2
+    assert "precision is an option of a model on this machine" in capsys.readouterr().err
+
+
 def test_options_of_a_server_are_refused_for_a_model_here(documents: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", "red?", documents, "--api-key", "secret", "--retries", "3"]) == 2
     assert capsys.readouterr().err == "error: --api-key, --retries is for a server: give its URL as the model\n"

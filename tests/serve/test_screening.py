@@ -72,6 +72,7 @@ def test_metrics_count_documents_once_and_those_that_were_rechecked_beside_them(
     ("model", "words"),
     [
         ({"screen": "int8", "kind": "embedder"}, "screen is for a reranker without a second model"),
+        ({"confidence": 0.9}, "confidence says how surely a screen finds the best"),
         ({"screen": "int8", "confidence": 1.0}, "confidence must be a number between 0 and 1"),
     ],
 )
