@@ -147,6 +147,7 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     elif start_from is not None:
         tensors = open_checkpoint(start_from).tensors
         start.grow(network, {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}, recipe.seed)
+        start.draw_together(network, tokenizer.words(fields))
     else:
         meaning_VC = start.meanings(cache, config.vocab_size, config.hidden_size, recipe.seed)
         start.initialise(network, groups.rarity_V, meaning_VC, start.marks(fields), recipe.seed)

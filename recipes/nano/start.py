@@ -25,6 +25,7 @@ from qwen3_reranker.prompt import TEMPLATES
 from recipes.nano import tokenizer
 from recipes.nano.cache import Cache
 from recipes.nano.network import NanoNetwork
+from recipes.nano.pool import NO_WORD
 
 WINDOW = 4
 SHORT_DOCUMENT = 48
@@ -116,6 +117,20 @@ def grow(network: NanoNetwork, stored: Mapping[str, Tensor], seed: int) -> None:
     new = tuple(f"model.layers.{index}." for index in range(old - 1, len(layers) - 1))
     if unknown or not all(name.startswith(new) for name in missing):
         raise InputError(f"the network to start from has other tensors: {', '.join([*unknown, *missing][:3])}")
+
+
+def draw_together(network: NanoNetwork, word_V: NDArray[np.int32]) -> None:
+    """Move the vector of each token halfway to the mean of those that spell the same word.
+
+    " Word" and "word" are unlike tokens, and what a small network reads does not teach it that they match: after two
+    runs the cosine of such vectors was 0.2 at the median. word_V: see `tokenizer.words`.
+    """
+    embedding = network.model.embed_tokens.weight
+    with torch.no_grad():
+        for word in np.unique(word_V[word_V != NO_WORD]):
+            same = torch.from_numpy(np.flatnonzero(word_V == word))
+            if len(same) > 1:
+                embedding[same] = (embedding[same] + embedding[same].mean(0)) / 2
 
 
 class _Heads:
