@@ -32,6 +32,7 @@ class Recipe:
     """Everything that decides the result, except the data.
 
     taught: whether the teacher's vectors are learned from. left_out: sources and languages that are not.
+    together: whether the vectors of tokens that spell one word are drawn together before training on.
     storage: bfloat16 is what every engine reads; int8 takes half the bytes.
     """
 
@@ -50,6 +51,7 @@ class Recipe:
     threads: int = 2
     taught: bool = False
     left_out: tuple[str, ...] = ()
+    together: bool = False
     storage: export.Storage = "bfloat16"
 
     def config(self, vocab_size: int) -> ModelConfig:
@@ -147,7 +149,8 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     elif start_from is not None:
         tensors = open_checkpoint(start_from).tensors
         start.grow(network, {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}, recipe.seed)
-        start.draw_together(network, tokenizer.words(fields))
+        if recipe.together:
+            start.draw_together(network, tokenizer.words(fields))
     else:
         meaning_VC = start.meanings(cache, config.vocab_size, config.hidden_size, recipe.seed)
         start.initialise(network, groups.rarity_V, meaning_VC, start.marks(fields), recipe.seed)
@@ -213,6 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--leave-out", action="append", default=[], metavar="NAME", help="a source or language to learn nothing from"
     )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="with --start-from: draw the vectors of tokens that spell one word together first",
+    )
     parser.add_argument("--int8", action="store_true", help="store the weights in 8 bits (default: bfloat16)")
     parser.add_argument("--tiny", action="store_true", help="rehearse the whole recipe in a minute")
     options = parser.parse_args(arguments)
@@ -226,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         schedule = replace(schedule, minutes=None, steps=options.steps)
     recipe = replace(recipe, seed=options.seed, threads=options.threads, schedule=schedule)
     recipe = replace(recipe, taught=options.taught, left_out=tuple(options.leave_out))
-    recipe = replace(recipe, storage="int8" if options.int8 else "bfloat16")
+    recipe = replace(recipe, together=options.together, storage="int8" if options.int8 else "bfloat16")
     try:
         train(options.data, options.work_dir, options.output, recipe, options.resume, options.start_from)
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from recipes.nano.cache import Cache
 from recipes.nano.groups import Groups, Mix, tree
 from recipes.nano.loop import Run, Schedule, targets
 from recipes.nano.network import NanoNetwork
-from recipes.nano.start import grow, initialise, marks, meanings
+from recipes.nano.start import draw_together, grow, initialise, marks, meanings
 
 SHORT = Schedule(minutes=None, steps=4, max_tokens=1500)
 SMALLEST = replace(recipe.TINY, base_vocabulary=400, layers=2, schedule=SHORT)
@@ -76,6 +76,19 @@ def test_a_network_that_was_grown_gives_the_logits_of_the_smaller_one(finished: 
         assert torch.equal(small.logits(batch), large.logits(batch))
     with pytest.raises(InputError, match="other tensors"):
         grow(large, {**small.state_dict(), "score.weight": torch.zeros(1)}, 3)
+
+
+def test_vectors_of_one_word_are_drawn_halfway_to_their_mean_and_others_stay(finished: tuple[Path, Path]) -> None:
+    network = _run(finished[0], finished[0] / "unused.pt").network
+    before_VC = network.model.embed_tokens.weight.detach().clone()
+    word_V = np.full(len(before_VC), -1, np.int32)
+    word_V[[3, 5, 8, 9]] = [0, 1, 0, 2]
+    draw_together(network, word_V)
+    after_VC = network.model.embed_tokens.weight.detach()
+    assert torch.allclose(after_VC[3], 0.75 * before_VC[3] + 0.25 * before_VC[8])
+    assert torch.allclose(after_VC[8], 0.75 * before_VC[8] + 0.25 * before_VC[3])
+    kept = [index for index in range(len(before_VC)) if index not in (3, 8)]
+    assert torch.equal(after_VC[kept], before_VC[kept])
 
 
 def test_what_the_teacher_holds_as_near_as_the_positive_is_no_negative(finished: tuple[Path, Path]) -> None:
