@@ -18,7 +18,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from qwen3_reranker.weights import open_checkpoint
-from recipes.nano import data, export, measure, start, synthetic, tokenizer
+from recipes.nano import data, export, measure, more_pieces, start, synthetic, tokenizer
 from recipes.nano.cache import Cache, build
 from recipes.nano.groups import Groups, Mix
 from recipes.nano.loop import Run, Schedule
@@ -74,6 +74,8 @@ class Recipe:
 # What decides the tokenizer and the cache.
 PREPARATION = ("seed", "base_vocabulary", "tokenizer_characters_per_pool", "synthetic_per_pool")
 
+WORDS = "model.embed_tokens.weight"
+
 # Queries cut from passages teach matching. A trained model matches, and learns from them in which order others follow.
 MATCHES_ALREADY = (0.4, 0.4, 0.2)
 
@@ -112,6 +114,9 @@ def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = 
         _log(f"tokenizer of {len(fields['model']['vocab']):,} entries trained")
     else:
         fields = tokenizer.load(start_from / "tokenizer.json")
+        if recipe.base_vocabulary > len(fields["model"]["vocab"]):
+            fields = more_pieces.extended(fields, more_pieces.text_of(labelled), recipe.base_vocabulary)
+            _log(f"tokenizer extended to {len(fields['model']['vocab']):,} entries")
     tokenizer.save(fields, work / "tokenizer.json")
     cache = build([*labelled, *made], tokenizer.literal(fields))
     cache.save(work / "cache.npz")
@@ -122,7 +127,8 @@ def prepare(folder: Path, work: Path, recipe: Recipe, start_from: Path | None = 
 def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, start_from: Path | None = None) -> None:
     """The whole recipe: prepare, train, measure on held-out records, write the checkpoint.
 
-    start_from: an earlier checkpoint to start from, with its tokenizer and as many layers or fewer; None: from scratch.
+    start_from: an earlier checkpoint to start from, with its tokenizer or more pieces, and as many layers or fewer;
+    None: from scratch.
     """
     prepare(folder, work, recipe, start_from)
     torch.set_num_threads(recipe.threads)
@@ -148,7 +154,11 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
         run.resume()
     elif start_from is not None:
         tensors = open_checkpoint(start_from).tensors
-        start.grow(network, {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}, recipe.seed)
+        stored = {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}
+        if len(stored[WORDS]) < config.vocab_size:
+            smaller = tokenizer.load(start_from / "tokenizer.json")
+            stored[WORDS] = more_pieces.vectors(smaller, fields, stored[WORDS])
+        start.grow(network, stored, recipe.seed)
         if recipe.together:
             start.draw_together(network, tokenizer.words(fields))
     else:
@@ -217,6 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--leave-out", action="append", default=[], metavar="NAME", help="a source or language to learn nothing from"
     )
     parser.add_argument(
+        "--vocabulary",
+        type=int,
+        help="base entries of the tokenizer; with --start-from its own and more English pieces",
+    )
+    parser.add_argument(
         "--together",
         action="store_true",
         help="with --start-from: draw the vectors of tokens that spell one word together first",
@@ -232,6 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         schedule = replace(schedule, minutes=options.minutes, steps=None)
     if options.steps is not None:
         schedule = replace(schedule, minutes=None, steps=options.steps)
+    if options.vocabulary is not None:
+        recipe = replace(recipe, base_vocabulary=options.vocabulary)
     recipe = replace(recipe, seed=options.seed, threads=options.threads, schedule=schedule)
     recipe = replace(recipe, taught=options.taught, left_out=tuple(options.leave_out))
     recipe = replace(recipe, together=options.together, storage="int8" if options.int8 else "bfloat16")

@@ -54,6 +54,18 @@ def test_a_model_is_trained_on_from_an_earlier_one(
 
 
 @pytest.mark.slow
+def test_a_model_is_trained_on_with_more_pieces(
+    finished: tuple[Path, Path], pairs_folder: Path, tmp_path: Path
+) -> None:
+    size = len(tokenizer.load(finished[1] / "tokenizer.json")["model"]["vocab"])
+    larger = replace(SMALLEST, base_vocabulary=size + 20, together=True, schedule=replace(SHORT, steps=1))
+    recipe.train(pairs_folder, tmp_path / "work", tmp_path / "model", larger, resume=False, start_from=finished[1])
+    assert len(tokenizer.load(tmp_path / "model" / "tokenizer.json")["model"]["vocab"]) == size + 20
+    with Reranker(str(tmp_path / "model")) as reranker:
+        assert len(reranker.rank("Which thing is near 7?", ["The river sings.", "The cheese burns near 7."])) == 2
+
+
+@pytest.mark.slow
 def test_the_command_line_trains_and_its_options_stand_in_the_record(pairs_folder: Path, tmp_path: Path) -> None:
     folders = ["--data", str(pairs_folder), "--work-dir", str(tmp_path / "work"), "--output", str(tmp_path / "model")]
     recipe.main([*folders, "--tiny", "--steps", "1", "--leave-out", "short", "--int8"])
