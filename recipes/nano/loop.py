@@ -38,7 +38,7 @@ class Schedule:
 
     minutes: float | None = 75.0
     steps: int | None = None
-    max_tokens: int = 6000
+    max_tokens: int = 9000
     matrix_rate: float = 2e-3
     embedding_rate: float = 1e-3
     vector_rate: float = 1e-3
