@@ -7,8 +7,6 @@ so many words meet at the price of a few tokens that other words for the same th
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,7 +21,8 @@ SOURCE = "alike"
 SOURCES = frozenset(("tldr", "docstrings", "codenn_so", "nl2bash"))
 INSTRUCTION = "Given a text, retrieve the text that says the same in other words"
 LONGEST = 100
-# By the teacher, "Revert the most recent commit" is 0.93 from "Undo the last commit"; texts of one topic are below.
+# By the teacher the cosine of "Revert the most recent commit" with "Remove the most recent commit" is 0.954, with "Show
+# changes made to files" 0.848.
 ALIKE, SAME = 0.9, 0.985
 NEGATIVES = slice(8, 40, 4)
 ROWS_AT_ONCE = 1_000
@@ -56,10 +55,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help=f"the folder of training pairs, where {SOURCE}.jsonl.xz goes too")
     folder = parser.parse_args().folder
     teacher = Teacher()
-    made = list(records(folder, lambda texts: teacher.vectors(texts, "query", LONGEST)))
-    with lzma.open(folder / f"{SOURCE}.jsonl.xz", "wt", encoding="utf-8") as written:
-        for record in made:
-            written.write(json.dumps(record, ensure_ascii=False) + "\n")
+    data.write(folder, SOURCE, records(folder, lambda texts: teacher.vectors(texts, "query", LONGEST)))
 
 
 if __name__ == "__main__":

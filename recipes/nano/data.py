@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+import json
+import lzma
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +40,16 @@ def files(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: expected training pairs as *.jsonl.xz or *.jsonl, found none")
     return found
+
+
+def write(folder: Path, source: str, made: Iterable[Mapping[str, object]]) -> None:
+    """Write the file of a source, completely, or leave the old one."""
+    target = folder / f"{source}.jsonl.xz"
+    part = target.with_suffix(".part")
+    with lzma.open(part, "wt", encoding="utf-8") as written:
+        for record in made:
+            written.write(json.dumps(record, ensure_ascii=False) + "\n")
+    os.replace(part, target)
 
 
 def digests(folder: Path) -> dict[str, str]:

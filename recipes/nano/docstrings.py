@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
-import json
-import lzma
 import re
 import sysconfig
 import warnings
@@ -19,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from qwen3_reranker.errors import InputError
+from recipes.nano import data
 
 SOURCE = "docstrings"
 INSTRUCTION = "Given a question or a title, retrieve the passage of technical documentation that belongs to it"
@@ -104,10 +103,7 @@ def main() -> None:
     """Write the records."""
     parser = argparse.ArgumentParser(prog="python -m recipes.nano.docstrings", description=__doc__)
     parser.add_argument("folder", type=Path, help="where docstrings.jsonl.xz goes: the folder of training pairs")
-    target = parser.parse_args().folder / f"{SOURCE}.jsonl.xz"
-    with lzma.open(target, "wt", encoding="utf-8") as written:
-        for record in records():
-            written.write(json.dumps(record, ensure_ascii=False) + "\n")
+    data.write(parser.parse_args().folder, SOURCE, records())
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ The books are OpenStax's, each at its last commit under CC BY 4.0 (see BOOKS): t
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from qwen3_reranker.errors import InputError
+from recipes.nano import data
 
 SOURCE = "textbooks"
 INSTRUCTION = "Given a topic or a question, retrieve the passage of a textbook that explains it"
@@ -130,9 +129,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help=f"where {SOURCE}.jsonl.xz goes: the folder of training pairs")
     parser.add_argument("clones", type=Path, help="the folder that holds a clone of each book")
     options = parser.parse_args()
-    with lzma.open(options.folder / f"{SOURCE}.jsonl.xz", "wt", encoding="utf-8") as written:
-        for record in records(options.clones):
-            written.write(json.dumps(record, ensure_ascii=False) + "\n")
+    data.write(options.folder, SOURCE, records(options.clones))
 
 
 if __name__ == "__main__":
