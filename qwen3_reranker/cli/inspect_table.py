@@ -10,6 +10,7 @@ from rich.text import Text
 from qwen3_reranker.cli.rate_text import byte_size, rate_text
 from qwen3_reranker.cli.terminal import console_for, print_line, print_table, visible
 from qwen3_reranker.row_table import Column, RowTable, wrapped
+from qwen3_reranker.weights.names import EMBEDDING, HEAD
 
 Row = tuple[str, str, str]
 # Cells of a precision's column, at least.
@@ -126,7 +127,7 @@ def _workload_rows(facts: dict[str, Any]) -> list[Row]:
 def _head_rows(head: dict[str, Any] | None) -> list[Row]:
     if head is None:
         return [("none", "an embedding model", "the last token's state is the vector")]
-    is_word = head["tensor"] in ("model.embed_tokens.weight", "lm_head.weight")
+    is_word = head["tensor"] in (EMBEDDING, HEAD)
     judges = ("yes", "no") if len(head["rows"]) == 2 else ("the word" if is_word else "yes - no",)
     return [
         ("matrix", "tied" if head["tied"] else "its own", head["note"] or head["tensor"]),

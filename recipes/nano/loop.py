@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from qwen3_reranker.train.group_tree import GroupTree
+from qwen3_reranker.weights.names import EMBEDDING
 from recipes.nano.groups import Group, Groups, shuffled_batches, tree
 from recipes.nano.network import NanoNetwork
 
@@ -239,7 +240,7 @@ def _optimisers(network: NanoNetwork, schedule: Schedule) -> list[torch.optim.Op
     matrices: list[Tensor] = []
     vectors: list[Tensor] = []
     for name, weight in network.named_parameters():
-        if name != "model.embed_tokens.weight":
+        if name != EMBEDDING:
             (matrices if weight.dim() == 2 else vectors).append(weight)
     embedding = network.model.embed_tokens.weight
     # Muon updates a matrix evenly in all directions; a network this small learns in fewer steps than with AdamW.

@@ -18,6 +18,7 @@ from qwen3_reranker.errors import InputError
 from qwen3_reranker.prompt import TEMPLATES
 from qwen3_reranker.tokens import TokenizerJson, Tokens
 from qwen3_reranker.weights import open_checkpoint
+from qwen3_reranker.weights.names import EMBEDDING
 from recipes.nano import data, export, measure, more_pieces, start, synthetic, tokenizer
 from recipes.nano.cache import Cache, build
 from recipes.nano.groups import Groups, Mix
@@ -73,8 +74,6 @@ class Recipe:
 
 # What decides the tokenizer and the cache.
 PREPARATION = ("seed", "base_vocabulary", "tokenizer_characters_per_pool", "synthetic_per_pool")
-
-WORDS = "model.embed_tokens.weight"
 
 # Queries cut from passages teach matching. A trained model matches, and learns from them in which order others follow.
 MATCHES_ALREADY = (0.4, 0.4, 0.2)
@@ -155,9 +154,9 @@ def train(folder: Path, work: Path, output: Path, recipe: Recipe, resume: bool, 
     elif start_from is not None:
         tensors = open_checkpoint(start_from).tensors
         stored = {name: torch.from_numpy(tensor.read()) for name, tensor in tensors.items()}
-        if len(stored[WORDS]) < config.vocab_size:
+        if len(stored[EMBEDDING]) < config.vocab_size:
             smaller = tokenizer.load(start_from / "tokenizer.json")
-            stored[WORDS] = more_pieces.vectors(smaller, fields, stored[WORDS])
+            stored[EMBEDDING] = more_pieces.vectors(smaller, fields, stored[EMBEDDING])
         start.grow(network, stored, recipe.seed)
         if recipe.together:
             start.draw_together(network, tokenizer.words(fields))
@@ -247,11 +246,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         schedule = replace(schedule, minutes=options.minutes, steps=None)
     if options.steps is not None:
         schedule = replace(schedule, minutes=None, steps=options.steps)
-    if options.vocabulary is not None:
-        recipe = replace(recipe, base_vocabulary=options.vocabulary)
-    recipe = replace(recipe, seed=options.seed, threads=options.threads, schedule=schedule)
-    recipe = replace(recipe, taught=options.taught, left_out=tuple(options.leave_out))
-    recipe = replace(recipe, together=options.together, storage="int8" if options.int8 else "bfloat16")
+    recipe = replace(
+        recipe,
+        seed=options.seed,
+        base_vocabulary=options.vocabulary or recipe.base_vocabulary,
+        schedule=schedule,
+        threads=options.threads,
+        taught=options.taught,
+        left_out=tuple(options.leave_out),
+        together=options.together,
+        storage="int8" if options.int8 else "bfloat16",
+    )
     try:
         train(options.data, options.work_dir, options.output, recipe, options.resume, options.start_from)
     except KeyboardInterrupt:
