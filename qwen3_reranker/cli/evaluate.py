@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from typer import Argument
 
 from qwen3_reranker.cli.declared_options import declared, without
-from qwen3_reranker.cli.opened_reranker import is_server, refuse_server_options, unusual, warnings_noted
+from qwen3_reranker.cli.opened_reranker import flags, is_server, refuse_server_options, unusual, warnings_noted
 from qwen3_reranker.cli.shared_options import ModelOptions, PrintOptions, format_option
 from qwen3_reranker.cli.terminal import note
 from qwen3_reranker.endpoints.server_options import ServerOptions
@@ -167,13 +167,14 @@ def evaluate(
         band_choice,
         check_openable,
         instructions_to_try,
+        is_opened_here,
         read_all,
         retrieved,
         systems,
         usual_prompts,
     )
     from qwen3_reranker.cli.progress import ProgressBar
-    from qwen3_reranker.evaluate import RUN_ENDINGS, Measure, compared, narrowed, tune
+    from qwen3_reranker.evaluate import Measure, compared, narrowed, tune
     from qwen3_reranker.evaluate import evaluate as evaluate_systems
     from qwen3_reranker.evaluate import with_positives as with_all_positives
 
@@ -187,13 +188,11 @@ def evaluate(
     if not servers:
         refuse_server_options(source, server)
     reach = asdict(server)
-    is_any_here = any(not (is_server(each) or each.endswith(RUN_ENDINGS)) for each in models)
-    if models and not (is_any_here or data.first_stage or data.embedder):
+    if models and not (any(map(is_opened_here, models)) or data.first_stage or data.embedder):
         compared_here = {"precision": compare.precisions, "prompt": compare.prompts, "revision": source.revision}
         given = {**unusual(engine), **{name: value for name, value in compared_here.items() if value}}
         if given and not servers:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise InputError(f"{flags} is for a model, and only stored runs are named")
+            raise InputError(f"{flags(given)} is for a model, and only stored runs are named")
         reach |= given
     with warnings_noted():
         check_openable(models, variants, reach, data.first_stage or [])

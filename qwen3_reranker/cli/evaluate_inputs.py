@@ -55,6 +55,11 @@ class FirstStageOptions:
     index_embedder: str | None = None
 
 
+def is_opened_here(model: str) -> bool:
+    """Whether a system is a model on this machine: no server, and no stored run."""
+    return not (model.endswith(RUN_ENDINGS) or is_server(model))
+
+
 def check_openable(
     models: Sequence[str], variants: Sequence[Mapping[str, Any]], server: Mapping[str, Any], stages: Sequence[str]
 ) -> None:
@@ -67,7 +72,7 @@ def check_openable(
             raise InputError(f"{place}: no such file")
     for model in dict.fromkeys(each for each in models if is_server(each)):
         Reranker(model, **server).close()
-    for model in dict.fromkeys(each for each in models if not (each.endswith(RUN_ENDINGS) or is_server(each))):
+    for model in dict.fromkeys(each for each in models if is_opened_here(each)):
         # Of what differs between variants, only the prompt says whether a model can be read.
         for variant in {each["prompt"]: each for each in variants}.values():
             Reranker(model, plan_only=True, **variant).close()

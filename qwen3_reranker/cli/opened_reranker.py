@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,7 @@ def open_reranker(
 def refuse_server_options(model: ModelOptions, server: ServerOptions, then: str | None = None) -> None:
     """Raise InputError for options of a server where the model, and one more, are on this machine."""
     if not (is_server(model.model) or is_server(then or "")) and (given := unusual(server)):
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"{flags} is for a server: give its URL as the model")
+        raise InputError(f"{flags(given)} is for a server: give its URL as the model")
 
 
 def refuse_local_options(model: ModelOptions, engine: EngineOptions) -> None:
@@ -138,6 +137,11 @@ def warnings_noted() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
+
+
+def flags(given: Iterable[str]) -> str:
+    """The flags of options, as an error names them: --api-key, --retries."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
 
 
 def unusual(options: Any) -> Mapping[str, Any]:
